@@ -1,0 +1,34 @@
+"""A batch: the events of one collector from one drain interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.profile.event import EVENT
+from aperture_tui.profile.symbols import Symbols
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events and the tables that their ids point into.
+
+    events: (n,) of EVENT, in no particular order. All ids are valid in `symbols`, which only grows.
+    """
+
+    symbols: Symbols
+    events: NDArray[np.void]
+
+    def __post_init__(self) -> None:
+        if self.events.dtype != EVENT:
+            raise ValueError(f"a batch holds EVENT records, not {self.events.dtype}")
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+def empty(n: int) -> NDArray[np.void]:
+    """n zeroed events: (n,) of EVENT."""
+    return np.zeros(n, EVENT)

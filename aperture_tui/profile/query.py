@@ -1,0 +1,40 @@
+"""What is asked of a Store. Free of numpy: the screens build queries before anything heavy is imported."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from aperture_tui.profile.kinds import Kind
+
+
+class Measure(enum.Enum):
+    """What the weights of an answer count."""
+
+    COUNT = "count"
+    """Samples, waits, calls."""
+    TIME = "time"
+    """Nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A selection of events. Every field narrows it; the defaults select all CPU samples that are held.
+
+    start_ns, end_ns: Unix nanoseconds, half-open; None is the oldest or the newest that is held.
+    pids, tids: any of them; empty is all. process_start_ns tells a reused pid apart: with one pid given, only the
+    process that started then. process: exact process name. cgroup: this path and everything below it.
+    frame: a regular expression (Python's, case-sensitive) that a function, module or file of the stack must match.
+    """
+
+    kind: Kind = Kind.CPU
+    start_ns: int | None = None
+    end_ns: int | None = None
+    host: str | None = None
+    pids: tuple[int, ...] = ()
+    process_start_ns: int | None = None
+    tids: tuple[int, ...] = ()
+    process: str | None = None
+    cgroup: str | None = None
+    frame: str | None = None
+    measure: Measure = Measure.COUNT

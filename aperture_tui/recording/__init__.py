@@ -1,0 +1,4 @@
+"""Recordings: Symbols and Batches in a file, append-only, readable up to the last whole block.
+
+Knows profile and store.
+"""

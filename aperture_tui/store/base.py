@@ -1,0 +1,101 @@
+"""The Store: the only thing that the screens, the exporters and the command line ask questions of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aperture_tui.profile.calltree import CallTree
+    from aperture_tui.profile.health import Health
+    from aperture_tui.profile.query import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a Store holds. start_ns, end_ns: Unix nanoseconds, half-open; both 0 while it holds nothing.
+
+    dropped_events, dropped_until_ns: what was let go to stay within the limits. limit: the limit that was met, in
+    words ("15 min", "64 MB"), or "".
+    """
+
+    start_ns: int = 0
+    end_ns: int = 0
+    events: int = 0
+    bytes: int = 0
+    dropped_events: int = 0
+    dropped_until_ns: int = 0
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUse:
+    """One process in the range of a query. count: events. time_ns: their durations, of CPU samples the time on CPU."""
+
+    pid: int
+    start_ns: int
+    name: str
+    cgroup: str
+    container: str
+    threads: int
+    count: int
+    time_ns: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Weight per bucket: weights is (n,) int64 in the query's measure; bucket i starts at start_ns + i * bucket_ns."""
+
+    start_ns: int
+    bucket_ns: int
+    weights: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """A machine that data comes from."""
+
+    name: str
+    kernel: str
+    cpus: int
+    memory_bytes: int
+    boot_id: str = ""
+
+
+class Store(Protocol):
+    """Answers queries; every method may be called from any thread, and answers are immutable.
+
+    A query for a range that is not held is answered for the part that is. Raises re.error for a query whose `frame`
+    is not a regular expression.
+    """
+
+    def span(self) -> Span:
+        """What is held now."""
+        ...
+
+    def hosts(self) -> list[HostFacts]:
+        """The machines that the data comes from."""
+        ...
+
+    def health(self) -> list[Health]:
+        """The newest word of every collector, filter and sink."""
+        ...
+
+    def processes(self, query: Query) -> list[ProcessUse]:
+        """Processes with events in the query, most first (by the query's measure)."""
+        ...
+
+    def timeline(self, query: Query, buckets: int) -> Timeline:
+        """The query's range, or what is held of it, in this many equal buckets."""
+        ...
+
+    def call_tree(self, query: Query) -> CallTree:
+        """The stacks of the query with their weights."""
+        ...
+
+    def diff(self, base: Query, after: Query) -> CallTree:
+        """Weights of `after` less those of `base`."""
+        ...
