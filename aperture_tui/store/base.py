@@ -65,6 +65,27 @@ class HostFacts:
     boot_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HostSample:
+    """One reading of a machine's gauges. Fractions are of the whole machine (0 to 1); None is unknown.
+
+    own_cpu is the profiler's own share, in user space and in its kernel programs; own_memory_bytes its resident set.
+    """
+
+    time_ns: int
+    cpu_user: float | None = None
+    cpu_system: float | None = None
+    cpu_iowait: float | None = None
+    cpu_steal: float | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    swap_used_bytes: int | None = None
+    swap_total_bytes: int | None = None
+    load: tuple[float, float, float] | None = None
+    own_cpu: float | None = None
+    own_memory_bytes: int | None = None
+
+
 class Store(Protocol):
     """Answers queries; every method may be called from any thread, and answers are immutable.
 
@@ -82,6 +103,10 @@ class Store(Protocol):
 
     def health(self) -> list[Health]:
         """The newest word of every collector, filter and sink."""
+        ...
+
+    def gauges(self, query: Query) -> list[HostSample]:
+        """Readings of the host in the query's range, oldest first."""
         ...
 
     def processes(self, query: Query) -> list[ProcessUse]:
