@@ -1,0 +1,43 @@
+"""`aperture COMMAND`: dispatch. Nothing but the chosen command is imported."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import Final
+
+from aperture_tui import __version__
+from aperture_tui.cli.arguments import Parser
+
+_COMMANDS: Final = {
+    "record": "sample this machine, or a command, into a file",
+    "export": "a recording as folded stacks, JSON or text",
+    "doctor": "what this machine offers, what is missing, and the command that mends it",
+}
+
+_EXAMPLES: Final = """\
+examples:
+  aperture record --duration 30 -o busy.aperture
+  aperture export busy.aperture -o busy.folded
+  aperture doctor
+
+The live screens are `aperture-top`.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The console script `aperture`. Exit status: 0 success, 1 failure with one line, 2 wrong usage."""
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = Parser(prog="aperture", description="A profiler for Linux machines.", epilog=_EXAMPLES)
+    parser.add_argument("--version", action="version", version=f"aperture {__version__}")
+    listing = "\n".join(f"  {name:8} {words}" for name, words in _COMMANDS.items())
+    parser.add_argument("command", choices=list(_COMMANDS), metavar="COMMAND", help=f"one of:\n{listing}")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see `aperture COMMAND --help`")
+    chosen = parser.parse_args(arguments)
+    command = importlib.import_module(f"aperture_tui.cli.{chosen.command}")
+    return int(command.run(chosen.arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

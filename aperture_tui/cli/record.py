@@ -1,0 +1,105 @@
+"""`aperture record`: what `aperture-top` would have shown, in a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from aperture_tui.cli.arguments import Parser, add_collecting, fail, seconds, settings
+from aperture_tui.cli.waiting import wait
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from aperture_tui.session import Session
+
+_PROGRAM: Final = "aperture record"
+_EXAMPLES: Final = """\
+examples:
+  aperture record --duration 30 -o busy.aperture         the whole machine
+  aperture record -p 4242 -o server.aperture             one process, until ctrl+c
+  aperture record -o build.aperture -- make -j8          a command and all that it starts
+  aperture export busy.aperture -o busy.folded
+"""
+
+
+def run(argv: list[str]) -> int:
+    """The command -> exit status: 0, 1 with one line, 2 for wrong usage; of a COMMAND that ended: its own."""
+    parser = Parser(_PROGRAM, "Record samples of this machine into a file.", _EXAMPLES)
+    add_collecting(parser)
+    parser.add_argument("--duration", type=seconds, metavar="S", help="end after this time (else on ctrl+c)")
+    parser.add_argument("-o", dest="output", required=True, metavar="FILE", help="the recording to write")
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: run this, and record it alone")
+    chosen = parser.parse_args(argv)
+    from aperture_tui.recording.writer import Writer
+    from aperture_tui.session import Session, SessionError
+
+    launched: _Launched | None = None
+    try:
+        if chosen.command:
+            launched = _Launched(chosen.command)
+            chosen.pids.append(launched.pid)
+        writer = Writer(chosen.output)
+        session = Session(settings(parser, chosen), {"recording": writer})
+        session.start()
+    except (SessionError, OSError) as error:
+        if launched:
+            launched.abandon()
+        return fail(_PROGRAM, error)
+    if launched:
+        launched.go()
+    wait(chosen.duration, "recording", _ended(launched, session))
+    session.stop()
+    try:
+        writer.close()
+    except OSError as error:
+        return fail(_PROGRAM, error)
+    if session.failure:
+        return fail(_PROGRAM, session.failure)
+    _tell(chosen, writer.events)
+    return launched.status() if launched else 0
+
+
+def _ended(launched: _Launched | None, session: Session) -> Callable[[], bool]:
+    return lambda: bool(session.failure) or (launched is not None and launched.ended())
+
+
+def _tell(chosen: argparse.Namespace, events: int) -> None:
+    if sys.stderr.isatty():
+        size = os.path.getsize(chosen.output)
+        print(f"{events:,} events in {chosen.output} ({size / 1e6:.1f} MB)", file=sys.stderr)
+
+
+class _Launched:
+    """A command that waits behind a pipe until it is being watched."""
+
+    def __init__(self, command: list[str]) -> None:
+        read, self._write = os.pipe()
+        gate = f'read -r _ <&{read}; exec {read}<&-; exec "$@"'
+        self._process = subprocess.Popen(["/bin/sh", "-c", gate, "sh", *command], pass_fds=[read])
+        os.close(read)
+        self.pid = self._process.pid
+
+    def go(self) -> None:
+        """Let it run."""
+        os.write(self._write, b"\n")
+        os.close(self._write)
+
+    def abandon(self) -> None:
+        """It will not run."""
+        self._process.kill()
+        self._process.wait()
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def status(self) -> int:
+        """Its exit status; a command that is still running when recording ends is asked to end."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait()
+        return 128 - code if code < 0 else code

@@ -1,0 +1,178 @@
+"""`aperture-top`: the live screens, and their headless twin `--once`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from aperture_tui import __version__
+from aperture_tui.cli.arguments import Parser, add_collecting, fail, filter_words, seconds, settings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from aperture_tui.session import Session
+    from aperture_tui.store.base import Store
+
+_PROGRAM: Final = "aperture-top"
+_EXAMPLES: Final = """\
+examples:
+  aperture-top                          what this machine is doing
+  aperture-top -p 4242                  one process, and what it starts
+  aperture-top -F 999                   ten times the detail
+  aperture-top --once --duration 10     a text report of ten seconds
+  aperture-top --once --format json | jq .processes
+
+`aperture doctor` says what this machine lacks.
+"""
+
+
+def _parser() -> Parser:
+    parser = Parser(_PROGRAM, "A live profiler in the terminal: where time goes on this machine.", _EXAMPLES)
+    parser.add_argument("--version", action="version", version=f"aperture-top {__version__}")
+    add_collecting(parser)
+    once = parser.add_argument_group("without screens")
+    once.add_argument("--once", action="store_true", help="collect, print a report, end; so it is with no terminal")
+    once.add_argument("--duration", type=seconds, default=5.0, metavar="S", help="how long to collect (5)")
+    once.add_argument("--format", choices=("text", "json"), default="text", help="of the report (text)")
+    screens = parser.add_argument_group("screens")
+    screens.add_argument("--refresh", type=_refresh, default=2.0, metavar="HZ", help="repaints a second (2)")
+    screens.add_argument("--theme", metavar="NAME", help="colours; see the themes in the command palette")
+    parser.add_argument("--record", metavar="FILE", help="write what is collected into a recording as well")
+    return parser
+
+
+def _refresh(text: str) -> float:
+    import argparse
+
+    try:
+        hz = float(text)
+    except ValueError:
+        hz = 0.0
+    if not 0.1 <= hz <= 20:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate: give 0.1 to 20 Hz")
+    return hz
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The console script `aperture-top`. Exit status: 0 success, 1 failure with one line, 2 wrong usage."""
+    parser = _parser()
+    chosen = parser.parse_args(argv)
+    if chosen.once or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        return _once(parser, chosen)
+    return _screens(parser, chosen)
+
+
+class _Collecting:
+    """The session behind a command: a store, and a recording if one was asked for."""
+
+    def __init__(self, parser: Parser, chosen: argparse.Namespace) -> None:
+        self._parser = parser
+        self._chosen = chosen
+        self._session: Session | None = None
+
+    def begin(self) -> Store:
+        """Start collecting -> the store. Everything heavy is imported here. Raises SessionError or OSError."""
+        from aperture_tui.session import Session
+        from aperture_tui.store.memory import MemoryStore
+
+        what = settings(self._parser, self._chosen)
+        store = MemoryStore()
+        sinks: dict[str, Any] = {"memory": store}
+        if self._chosen.record:
+            from aperture_tui.recording.writer import Writer
+
+            sinks["recording"] = Writer(self._chosen.record)
+        session = Session(what, sinks)
+        session.start()
+        self._session = session
+        return store
+
+    def end(self) -> str:
+        """Stop, if it was started -> what failed meanwhile, in one line, or ""."""
+        if self._session is None:
+            return ""
+        self._session.stop()
+        return self._session.failure
+
+
+def _once(parser: Parser, chosen: argparse.Namespace) -> int:
+    from aperture_tui.cli.waiting import wait
+    from aperture_tui.session import SessionError
+
+    collecting = _Collecting(parser, chosen)
+    try:
+        store = collecting.begin()
+    except (SessionError, OSError) as error:
+        return fail(_PROGRAM, error)
+    wait(chosen.duration, "collecting")
+    failure = collecting.end()
+    status = _report(store, chosen.format)
+    return fail(_PROGRAM, failure) if failure else status
+
+
+def _report(store: Store, form: str) -> int:
+    import json
+    import shutil
+
+    from aperture_tui.export import report, structured
+    from aperture_tui.profile.query import Query
+
+    try:
+        if form == "json":
+            print(json.dumps(structured.document(store, Query())), flush=True)
+        else:
+            width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+            print(report.text(store, Query(), width), flush=True)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
+
+
+def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
+    from aperture_tui.tui.app import ApertureApp
+    from aperture_tui.tui.terminal import terminal_problem
+
+    if problem := terminal_problem():
+        return fail(_PROGRAM, problem)
+    if chosen.cgroups:
+        settings(parser, chosen)  # a wrong path is wrong usage, said before the screen is taken
+    collecting = _Collecting(parser, chosen)
+    app = ApertureApp(
+        collecting.begin, refresh_hz=chosen.refresh, theme=chosen.theme, title_host=_host(), pinned=filter_words(chosen)
+    )
+    _end_on_signals(lambda: app.exit())
+    try:
+        app.run()
+    finally:
+        failure = collecting.end()
+    return fail(_PROGRAM, failure) if failure else app.return_code or 0
+
+
+def _host() -> str:
+    from aperture_tui.profile.text import clean
+
+    return clean(os.uname().nodename)
+
+
+def _end_on_signals(leave: Callable[[], None]) -> None:
+    """End as with `q` when asked to, or when the terminal goes away, so that it is left as it was found.
+
+    A second signal, or three seconds without success, ends at once: the kernel detaches what a dead process held.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
+        signal.alarm(3)
+        leave()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Waiting for the end of a collection: a bar for people, silence for pipes, and signals that end it early."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STEP_S: Final = 0.1
+
+
+def wait(duration_s: float | None, words: str, done: Callable[[], bool] | None = None) -> None:
+    """Return after this time (None: no limit), when `done()` says so, or on SIGINT, SIGTERM or SIGHUP.
+
+    The signals end the waiting, not the program: what was collected is still reported.
+    """
+    asked = threading.Event()
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in _ENDING}
+    try:
+        ended_at = None if duration_s is None else time.monotonic() + duration_s
+        bar = _Bar(duration_s, words)
+        while not asked.is_set() and not (done and done()):
+            left = None if ended_at is None else ended_at - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            bar.show(left)
+            asked.wait(_STEP_S if left is None else min(_STEP_S, left))
+        bar.clear()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Bar:
+    """A progress bar on stderr, when that is a terminal and there is more than a second to wait."""
+
+    def __init__(self, duration_s: float | None, words: str) -> None:
+        self._duration_s = duration_s
+        self._words = words
+        self._began = time.monotonic()
+        self._on = sys.stderr.isatty() and (duration_s is None or duration_s > 1)
+
+    def show(self, left_s: float | None) -> None:
+        if not self._on:
+            return
+        passed = time.monotonic() - self._began
+        if left_s is None or self._duration_s is None:
+            text = f"{self._words} {passed:.0f} s (ctrl+c ends)"
+        else:
+            full = round(20 * min(1.0, passed / self._duration_s))
+            text = f"{self._words} {'━' * full}{'╌' * (20 - full)} {max(0.0, left_s):.0f} s"
+        sys.stderr.write(f"\r{text}\x1b[K")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._on:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -1,0 +1,83 @@
+"""The compiling child: BCC and LLVM live and die in this process, so the profiler never carries their 100 MB.
+
+Reads one JSON request on stdin {source, defines, programs: {function: type}}, writes one JSON answer on stdout:
+{"object": ...} or {"error": text}. Started by collect.compiler, never imported by it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from typing import Any
+
+from aperture_tui.collect.object_code import MapSpec, ObjectCode, ProgramSpec, relink
+
+_DISTRIBUTION = "/usr/lib/python3/dist-packages"
+"""Where Debian and Ubuntu put bcc, for their own interpreter; it is pure ctypes, so ours may use it as well."""
+
+
+def _bcc() -> Any:
+    try:
+        import bcc
+    except ImportError:
+        sys.path.append(_DISTRIBUTION)
+        import bcc
+    return bcc
+
+
+def compiled(request: dict[str, Any]) -> ObjectCode:
+    """Compile the request's source. BCC makes the maps while it compiles; they vanish with this process."""
+    bcc = _bcc()
+    flags = [f"-D{name}={value}" for name, value in request["defines"].items()]
+    module = bcc.BPF(text=request["source"], cflags=flags)
+    maps, numbers = _maps(module)
+    programs = []
+    for name, kind in request["programs"].items():
+        code = module.dump_func(name.encode())
+        if code is None:
+            raise ValueError(f"the source has no function {name!r}")
+        programs.append(ProgramSpec(name, kind, relink(bytes(code), numbers)))
+    return ObjectCode(tuple(maps), tuple(programs))
+
+
+def _maps(module: Any) -> tuple[list[MapSpec], dict[int, int]]:
+    """The module's maps, and descriptor -> place among them. Not all of these functions are declared by bcc.py."""
+    from bcc.libbcc import lib
+
+    def ask(name: str, result: Any = ctypes.c_size_t) -> Any:
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, [ctypes.c_void_p, ctypes.c_size_t]
+        return lambda i: function(module.module, i)
+
+    name, fd = ask("bpf_table_name", ctypes.c_char_p), ask("bpf_table_fd_id", ctypes.c_int)
+    numbers = [ask(f"bpf_table_{field}_id", ctypes.c_int) for field in ("type", "key_size", "leaf_size")]
+    entries, flags = ask("bpf_table_max_entries_id"), ask("bpf_table_flags_id", ctypes.c_int)
+    lib.bpf_num_tables.restype, lib.bpf_num_tables.argtypes = ctypes.c_size_t, [ctypes.c_void_p]
+    specs, places = [], {}
+    for i in range(lib.bpf_num_tables(module.module)):
+        kind, key_size, value_size = (int(ask_number(i)) for ask_number in numbers)
+        specs.append(MapSpec(name(i).decode(), kind, key_size, value_size, int(entries(i)), int(flags(i))))
+        places[fd(i)] = i
+    return specs, places
+
+
+def main() -> int:
+    """Answer one request. The compiler's own words go to stderr."""
+    answer_to = os.dup(1)
+    os.dup2(2, 1)  # whatever bcc prints must not end up in the answer
+    request = json.load(sys.stdin)
+    answer: dict[str, Any]
+    try:
+        answer = {"object": compiled(request).as_json()}
+    except Exception as error:  # the parent turns whatever bcc raises into one line
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    with os.fdopen(answer_to, "w") as out:
+        json.dump(answer, out)
+    sys.stderr.flush()
+    os._exit(0)  # bcc's own clean-up would take 50 ms to undo what the kernel undoes anyway
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""bpf(2) and perf_event_open(2) spoken directly: maps, programs, attachments. No library, no LLVM.
+
+Every object is a file descriptor: when the last one is closed, or the process dies however it dies, the kernel
+detaches and frees everything. Errors are OSError; `explain` turns them into one line with the command that mends.
+Formats: include/uapi/linux/bpf.h and perf_event.h of the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import resource
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aperture_tui.collect.object_code import MapSpec, ObjectCode
+
+_SYSCALLS: Final = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280, 241)}
+"""machine -> numbers of bpf and perf_event_open (arch/*/tbl, asm-generic/unistd.h)."""
+
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD = 0, 1, 2, 3, 5
+RAW_TRACEPOINT_OPEN, LOOKUP_AND_DELETE_BATCH, ENABLE_STATS = 17, 25, 32
+
+PROG_PERF_EVENT, PROG_RAW_TRACEPOINT = 7, 17
+"""Program types."""
+
+MAP_RINGBUF = 27
+_ATTR_SIZE: Final = 128
+_LOG_SIZE: Final = 1 << 16
+_NOT_SUPPORTED: Final = 524  # ENOTSUPP, which the kernel lets out in places
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _numbers() -> tuple[int, int]:
+    machine = platform.machine()
+    if machine not in _SYSCALLS:
+        raise OSError(errno.ENOSYS, f"no system call numbers are known for {machine}")
+    return _SYSCALLS[machine]
+
+
+def call(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
+    """One bpf(2) call -> its result. Raises OSError."""
+    number, _ = _numbers()
+    result = _libc.syscall(ctypes.c_long(number), ctypes.c_long(command), attr, ctypes.c_long(len(attr)))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(result)
+
+
+def attribute(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:
+    """A `union bpf_attr` with these leading fields."""
+    attr = ctypes.create_string_buffer(_ATTR_SIZE)
+    struct.pack_into(layout, attr, 0, *values)
+    return attr
+
+
+def _address(buffer: ctypes.Array[ctypes.c_char]) -> int:
+    return ctypes.addressof(buffer)
+
+
+def create_map(spec: MapSpec, max_entries: int | None = None) -> int:
+    """Make a map -> descriptor."""
+    name = spec.name.encode("ascii", "replace")[:15]
+    entries = spec.max_entries if max_entries is None else max_entries
+    layout = "=IIIIIII16s"
+    attr = ctypes.create_string_buffer(_ATTR_SIZE)
+    struct.pack_into(layout, attr, 0, spec.type, spec.key_size, spec.value_size, entries, spec.flags, 0, 0, name)
+    return call(MAP_CREATE, attr)
+
+
+def load_program(name: str, kind: int, code: bytes) -> int:
+    """Hand a program to the verifier -> descriptor. Raises OSError; the verifier's last words are in its text."""
+    instructions = ctypes.create_string_buffer(code, len(code))
+    licence = ctypes.create_string_buffer(b"GPL")  # the helpers that read stacks and kernel memory require it
+    head = (kind, len(code) // 8, _address(instructions), _address(licence))
+    attr = attribute("=IIQQ", *head)
+    struct.pack_into("16s", attr, 48, name.encode("ascii", "replace")[:15])
+    try:
+        return call(PROG_LOAD, attr)
+    except OSError as error:
+        log = ctypes.create_string_buffer(_LOG_SIZE)
+        struct.pack_into("=IIQ", attr, 24, 1, _LOG_SIZE, _address(log))
+        try:
+            return call(PROG_LOAD, attr)
+        except OSError:
+            words = [line for line in log.value.decode("utf-8", "replace").splitlines() if line.strip()]
+            verdict = next((line for line in reversed(words) if not line.startswith("processed ")), "")
+            text = f"program {name!r} was refused: {error.strerror}" + (f" ({verdict})" if verdict else "")
+            raise OSError(error.errno, text) from None
+
+
+def open_raw_tracepoint(name: str, program: int) -> int:
+    """Attach a program to a raw tracepoint -> descriptor that holds it there."""
+    text = ctypes.create_string_buffer(name.encode())
+    return call(RAW_TRACEPOINT_OPEN, attribute("=QI", _address(text), program))
+
+
+def lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
+    """The value of a key, None if the map lacks it. Of a per-CPU map: one 8-byte aligned value per possible CPU."""
+    k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value_size)
+    try:
+        call(MAP_LOOKUP, attribute("=IIQQ", fd, 0, _address(k), _address(v)))
+    except FileNotFoundError:
+        return None
+    return v.raw
+
+
+def update(fd: int, key: bytes, value: bytes) -> None:
+    """Set the value of a key."""
+    k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value))
+    call(MAP_UPDATE, attribute("=IIQQQ", fd, 0, _address(k), _address(v), 0))
+
+
+def drain_hash(fd: int, keys: NDArray[np.void], values: NDArray[np.void] | NDArray[np.uint64]) -> int:
+    """Take the entries out of a hash map into these arrays -> how many; they are in keys[:n], values[:n].
+
+    keys: (capacity,) of the key's dtype; values: (capacity,), or (capacity, possible CPUs) of a per-CPU map.
+    At most `capacity` are taken; the rest stay. Kernel 5.6 or later.
+    """
+    place, n = ctypes.create_string_buffer(8), 0
+    start = 0
+    while n < len(keys):
+        attr = attribute(
+            "=QQQQIIQQ",
+            start,
+            _address(place),
+            keys.ctypes.data + n * keys.strides[0],
+            values.ctypes.data + n * values.strides[0],
+            len(keys) - n,
+            fd,
+            0,
+            0,
+        )
+        try:
+            call(LOOKUP_AND_DELETE_BATCH, attr)
+        except FileNotFoundError:
+            return n + int(struct.unpack_from("=I", attr, 32)[0])
+        n += int(struct.unpack_from("=I", attr, 32)[0])
+        start = _address(place)
+    return n
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map gives for a key."""
+    return max(cpu_list(Path("/sys/devices/system/cpu/possible").read_text())) + 1
+
+
+def online_cpus() -> list[int]:
+    """The CPUs that run now."""
+    return cpu_list(Path("/sys/devices/system/cpu/online").read_text())
+
+
+def cpu_list(text: str) -> list[int]:
+    """The kernel's notation: `0-3,8` -> [0, 1, 2, 3, 8]."""
+    out: list[int] = []
+    for part in text.strip().split(","):
+        low, _, high = part.partition("-")
+        out.extend(range(int(low), int(high or low) + 1))
+    return out
+
+
+_SET_BPF, _ENABLE = 0x40042408, 0x2400  # PERF_EVENT_IOC_SET_BPF, _ENABLE
+_SOFTWARE, _CPU_CLOCK, _BY_FREQUENCY = 1, 0, 1 << 10
+_CLOSE_ON_EXEC = 8
+
+
+def open_perf_event(attr: bytes, cpu: int) -> int:
+    """perf_event_open(2) for every task on one CPU -> descriptor."""
+    _, number = _numbers()
+    buffer = ctypes.create_string_buffer(attr, len(attr))
+    arguments = (ctypes.c_long(v) for v in (-1, cpu, -1, _CLOSE_ON_EXEC))
+    fd = _libc.syscall(ctypes.c_long(number), buffer, *arguments)
+    if fd < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(fd)
+
+
+def sample_cpu(cpu: int, hz: int, program: int) -> int:
+    """Run a program on this CPU `hz` times a second, by the CPU's clock -> descriptor that holds it there.
+
+    The clock is a timer of fixed rate, so the period is exactly 1/hz (kernel/events/core.c,
+    perf_swevent_init_hrtimer). Raises OSError with ENODEV if the CPU is offline.
+    """
+    attr = struct.pack("=IIQQQQQ", _SOFTWARE, 128, _CPU_CLOCK, hz, 0, 0, _BY_FREQUENCY).ljust(128, b"\0")
+    fd = open_perf_event(attr, cpu)
+    try:
+        fcntl.ioctl(fd, _SET_BPF, program)
+        fcntl.ioctl(fd, _ENABLE, 0)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def enable_statistics() -> int | None:
+    """Have the kernel time BPF programs while the descriptor is open; None where it cannot (before 5.8)."""
+    try:
+        return call(ENABLE_STATS, attribute("=I", 0))
+    except OSError:
+        return None
+
+
+def run_time_ns(program: int) -> tuple[int, int]:
+    """Run time and count of a program since it was loaded, as far as statistics were on."""
+    facts = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/self/fdinfo/{program}").read_text().splitlines() if ":\t" in line
+    )
+    return int(facts.get("run_time_ns", 0)), int(facts.get("run_cnt", 0))
+
+
+def raise_locked_memory_limit() -> None:
+    """Before 5.11 maps count against RLIMIT_MEMLOCK; without the right to raise it, loading says so itself."""
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except (ValueError, OSError):
+        return
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Maps and programs of one object in the kernel, by name. `close` lets go of all of them."""
+
+    maps: Mapping[str, int]
+    programs: Mapping[str, int]
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        for fd in (*self.maps.values(), *self.programs.values()):
+            os.close(fd)
+
+
+def load(code: ObjectCode, sizes: Mapping[str, int] | None = None) -> Loaded:
+    """Make the object's maps, with other max_entries where `sizes` says so, and load its programs.
+
+    Raises OSError; nothing is left open then.
+    """
+    raise_locked_memory_limit()
+    sizes = sizes or {}
+    opened: list[int] = []
+    try:
+        for spec in code.maps:
+            opened.append(create_map(spec, sizes.get(spec.name)))
+        maps = dict(zip((spec.name for spec in code.maps), opened, strict=True))
+        programs = {}
+        for program in code.programs:
+            fd = load_program(program.name, program.type, program.linked(opened[: len(code.maps)]))
+            opened.append(fd)
+            programs[program.name] = fd
+    except OSError:
+        for fd in opened:
+            os.close(fd)
+        raise
+    return Loaded(maps, programs)
+
+
+def explain(error: OSError) -> str:
+    """One line for a refusal of the kernel, with what mends it."""
+    text = error.strerror or str(error)
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return f"{text}: needs root, or CAP_BPF and CAP_PERFMON; `aperture doctor` says what is missing"
+    if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, _NOT_SUPPORTED):
+        return f"{text}: this kernel lacks something; `aperture doctor` says what"
+    return text

@@ -1,0 +1,99 @@
+"""Control groups: a process's, the directory of one, and the container that it stands for.
+
+Names are read from the runtimes' own state files, as root; where none can be read the short id stands for it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+_ID: Final = re.compile(
+    r"(?:(?P<runtime>docker|libpod|cri-containerd|crio)[-/])?(?P<id>[0-9a-f]{64})(?:\.scope)?(?:/|$)"
+)
+_POD: Final = re.compile(r"pod(?P<uid>[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12})")
+_LXC: Final = re.compile(r"/lxc(?:\.payload)?[./](?P<name>[^/]+)")
+_LARGEST: Final = 4 << 20
+
+
+def directory(path: str, mounts: Path = Path("/proc/self/mounts")) -> Path:
+    """The directory of a control group, given as itself or as a path below the version 2 hierarchy.
+
+    Raises ValueError with one clear line: filters in the kernel know version 2 groups alone.
+    """
+    roots = [Path(line.split()[1]) for line in mounts.read_text().splitlines() if line.split()[2:3] == ["cgroup2"]]
+    if not roots:
+        raise ValueError("no cgroup2 file system is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
+    for candidate in (Path(path), *(root / path.lstrip("/") for root in roots)):
+        resolved = candidate.resolve()
+        if any(resolved.is_relative_to(root) for root in roots) and resolved.is_dir():
+            return resolved
+    raise ValueError(f"no control group {path!r} below {', '.join(map(str, roots))}")
+
+
+def control_group(text: str) -> str:
+    """The path of a process's control group, from /proc/PID/cgroup.
+
+    The unified hierarchy's; where that is the root and version 1 hierarchies are in use, theirs (memory, cpu, pids).
+    """
+    paths = {}
+    for line in text.splitlines():
+        _number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        for controller in controllers.split(","):
+            paths[controller] = path
+    unified = paths.get("", "")
+    if unified not in ("", "/"):
+        return unified
+    return next((paths[name] for name in ("memory", "cpu", "pids") if paths.get(name, "/") != "/"), unified or "/")
+
+
+@lru_cache(maxsize=4096)
+def container(path: str, root: Path = Path("/")) -> str:
+    """The container that a control group path belongs to, in words; "" if it is none's."""
+    if lxc := _LXC.search(path):
+        return lxc["name"]
+    found = _ID.search(path)
+    if not found:
+        return ""
+    identity = found["id"]
+    name = _docker(root, identity) or _podman(root, identity) or _containerd(root, identity)
+    if name:
+        return name
+    pod = _POD.search(path)
+    return f"pod {pod['uid'].replace('_', '-')[:8]}/{identity[:12]}" if pod else identity[:12]
+
+
+def _load(file: Path) -> Any:
+    try:
+        if file.stat().st_size > _LARGEST:
+            return None
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None  # not this runtime's, or not ours to read: the short id stands for the name
+
+
+def _docker(root: Path, identity: str) -> str:
+    data = _load(root / "var/lib/docker/containers" / identity / "config.v2.json")
+    return str(data.get("Name", "")).lstrip("/") if isinstance(data, dict) else ""
+
+
+def _podman(root: Path, identity: str) -> str:
+    data = _load(root / "var/lib/containers/storage/overlay-containers/containers.json")
+    for entry in data if isinstance(data, list) else []:
+        if isinstance(entry, dict) and entry.get("id") == identity:
+            return str(next(iter(entry.get("names") or []), ""))
+    return ""
+
+
+def _containerd(root: Path, identity: str) -> str:
+    tasks = root / "run/containerd/io.containerd.runtime.v2.task"
+    for namespace in ("k8s.io", "moby", "default"):
+        data = _load(tasks / namespace / identity / "config.json")
+        notes = data.get("annotations") if isinstance(data, dict) else None
+        if isinstance(notes, dict):
+            words = [notes.get(f"io.kubernetes.cri.{key}") for key in ("sandbox-name", "container-name")]
+            return "/".join(str(word) for word in words if word)
+    return ""

@@ -1,0 +1,184 @@
+"""BPF source to object code: by the compiling child, or from the cache of what it made before.
+
+The cache is keyed by everything that the bytecode depends on: kernel release, architecture, source, defines, and
+the version of this format. Its folder belongs to this user alone, and a file is believed only if its digest fits;
+anything else is ignored, counted and made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from aperture_tui import resources
+from aperture_tui.collect.object_code import ObjectCode, ObjectCodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FORMAT: Final = 1
+_MAX_FILE: Final = 16 << 20
+_TIMEOUT_S: Final = 60
+
+
+class CompileError(RuntimeError):
+    """One clear line: what went wrong, and the command that mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One program file: `name` of bpf/NAME.bpf.c, its functions with their program types, and its -D defines."""
+
+    name: str
+    programs: Mapping[str, int]
+    defines: Mapping[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The C source."""
+        return (resources.folder("bpf") / f"{self.name}.bpf.c").read_text()
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """What became of the cache in this process."""
+
+    hits: int = 0
+    compiled: int = 0
+    rejected: int = 0
+    """Files that were there and could not be believed."""
+    unwritable: int = 0
+
+
+counts = CacheCounts()
+_lock = threading.Lock()
+
+
+def default_cache() -> Path:
+    """The cache folder of this user. Root's is the system's, so that `sudo` does not write into a user's home."""
+    if os.geteuid() == 0:
+        return Path("/var/cache/aperture/bpf")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aperture" / "bpf"
+
+
+def object_code(source: Source, cache: Path | None = None) -> ObjectCode:
+    """The object code of a source. Raises CompileError."""
+    text = source.text()
+    release = platform.release()
+    file = (cache or default_cache()) / f"{source.name}-{_key(source, text, release)}.json"
+    with _lock:
+        code = _read(file)
+        if code is not None:
+            counts.hits += 1
+            return code
+        code = _compile(source, text, release)
+        counts.compiled += 1
+        _write(file, code)
+        return code
+
+
+def _key(source: Source, text: str, release: str) -> str:
+    parts = [
+        _FORMAT,
+        release,
+        platform.machine(),
+        text,
+        sorted(source.programs.items()),
+        sorted(source.defines.items()),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _digest(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _ours(facts: os.stat_result, kind: int) -> bool:
+    """Of this kind, owned by this user, and writable by nobody else."""
+    return stat.S_IFMT(facts.st_mode) == kind and facts.st_uid == os.geteuid() and not facts.st_mode & 0o022
+
+
+def _read(file: Path) -> ObjectCode | None:
+    try:
+        if not _ours(file.parent.lstat(), stat.S_IFDIR):
+            raise ObjectCodeError("the folder is not private")
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as opened:
+            facts = os.fstat(fd)
+            if not _ours(facts, stat.S_IFREG) or facts.st_size > _MAX_FILE:
+                raise ObjectCodeError("the file is not private, or too large")
+            data = json.loads(opened.read(_MAX_FILE))
+        if data["digest"] != _digest(data["object"]):
+            raise ObjectCodeError("the digest does not fit")
+        return ObjectCode.from_json(data["object"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        counts.rejected += 1
+        return None
+
+
+def _write(file: Path, code: ObjectCode) -> None:
+    body = code.as_json()
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _ours(file.parent.lstat(), stat.S_IFDIR):
+            raise PermissionError(f"{file.parent} is not private to this user")
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as new:
+            json.dump({"digest": _digest(body), "object": body}, new)
+        os.replace(new.name, file)
+    except OSError:
+        counts.unwritable += 1
+
+
+def _compile(source: Source, text: str, release: str) -> ObjectCode:
+    defines = {**source.defines, "LINUX_VERSION_CODE": _version_code(release)}
+    request = {"source": text, "defines": defines, "programs": dict(source.programs)}
+    tree = str(resources.folder("bpf") / "include")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "aperture_tui.collect.bcc_child"],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            env={**os.environ, "BCC_KERNEL_SOURCE": tree},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompileError(f"the BPF compiler could not be run: {error}") from error
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        answer = {"error": f"it ended with status {done.returncode}"}
+    if "object" not in answer:
+        raise CompileError(_complaint(source.name, str(answer.get("error")), done.stderr.decode("utf-8", "replace")))
+    return ObjectCode.from_json(answer["object"])
+
+
+def _complaint(name: str, error: str, words: str) -> str:
+    """The one line that helps: a missing bcc, a refusal of the kernel, or the compiler's first error."""
+    if "ModuleNotFoundError" in error or "libbcc" in error:
+        return "BCC is not installed: apt-get install python3-bpfcc (other distributions: see `aperture doctor`)"
+    if "Operation not permitted" in words or "could not open bpf map" in words:
+        return "the kernel refuses BPF maps: run with sudo; `aperture doctor` says what is missing"
+    first = next((line.strip() for line in words.splitlines() if "error:" in line), "")
+    return f"bpf/{name}.bpf.c does not compile: {first or error}"
+
+
+def _version_code(release: str) -> int:
+    """KERNEL_VERSION of a release like 6.1.0-21-amd64; 0 if it is like none."""
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
+    if found is None:
+        return 0
+    major, minor, patch = (int(part or 0) for part in found.groups())
+    return (major << 16) + (minor << 8) + min(patch, 255)

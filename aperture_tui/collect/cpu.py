@@ -1,0 +1,300 @@
+"""CPU samples: bpf/cpu.bpf.c on every online CPU, its rings read by a timer, whole batches at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from aperture_tui.collect import bpf, btf, compiler
+from aperture_tui.collect.ring import Ring
+from aperture_tui.collect.stacks import Stacks
+from aperture_tui.profile.event import EVENT
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.kinds import Flag, Kind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from aperture_tui.collect.clock import Clock
+    from aperture_tui.collect.object_code import ObjectCode
+    from aperture_tui.collect.processes import Image, Processes
+    from aperture_tui.profile.symbols import Symbols
+    from aperture_tui.symbolize.resolver import Resolver
+
+SAMPLE: Final = np.dtype(
+    [
+        ("time_ns", "<u8"),
+        ("stack", "<u8"),
+        ("start_ns", "<u8"),
+        ("pid", "<u4"),
+        ("tid", "<u4"),
+        ("cpu", "<u4"),
+        ("flags", "<u4"),
+        ("comm", "S16"),
+    ]
+)
+"""struct sample of bpf/cpu.bpf.c."""
+
+MAX_HZ: Final = 9999
+_SAMPLES_S: Final = 2
+"""The sample ring holds what all CPUs can produce in this time."""
+_LARGEST_RING: Final = 32 << 20
+_STACK_RING: Final = 4 << 20
+_HOTPLUG_S: Final = 1.0
+_MAX_CGROUPS: Final = 8
+_COUNTERS: Final = 3
+_PROGRAMS: Final = {
+    "sample": bpf.PROG_PERF_EVENT,
+    "on_fork": bpf.PROG_RAW_TRACEPOINT,
+    "on_exit": bpf.PROG_RAW_TRACEPOINT,
+}
+
+
+class CpuError(RuntimeError):
+    """One clear line: why there are no CPU samples, and what mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is sampled, filtered in the kernel.
+
+    pids: these processes alone, and what they start from now on. cgroups: directories of control groups (version 2),
+    with all below them.
+    """
+
+    hz: int = 99
+    pids: tuple[int, ...] = ()
+    cgroups: tuple[str, ...] = ()
+
+
+class CpuCollector:
+    """Owned by the collecting thread, but for `stop`'s caller, who has joined that thread."""
+
+    name = "cpu"
+
+    def __init__(self, settings: Settings, clock: Clock, processes: Processes, resolver: Resolver) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._processes = processes
+        self._resolver = resolver
+        self._state, self._message = State.STARTING, "loading the BPF program"
+        self._events: dict[int, int] = {}
+        self._looked_for_cpus = 0.0
+        self._stacks = Stacks(resolver)
+        self._degraded: Counter[str] = Counter()
+        self._unmatched = 0
+        self._delivered = 0
+        self._lag_ns: int | None = None
+        self._cpu_ns = 0
+        self._salt = 0
+
+    # -- attaching
+
+    def start(self) -> None:
+        """Load, attach, begin. Raises CpuError."""
+        try:
+            self._loaded = bpf.load(compiled(), self._ring_sizes())
+            self._samples = Ring(self._loaded.maps["samples"], self._ring_sizes()["samples"])
+            self._stack_ring = Ring(self._loaded.maps["stacks"], _STACK_RING)
+            self._configure()
+            self._tracepoints = self._follow_children() if self._settings.pids else []
+            self._statistics = bpf.enable_statistics()
+            self._attach()
+        except (OSError, compiler.CompileError, btf.BtfError) as error:
+            text = bpf.explain(error) if isinstance(error, OSError) else str(error)
+            self._state, self._message = State.FAILED, text
+            raise CpuError(text) from error
+        self._state, self._message = State.RUNNING, ""
+
+    def stop(self) -> None:
+        """Detach. Everything also goes by itself when the process dies."""
+        for fd in self._events.values():
+            os.close(fd)
+        self._events.clear()
+        if self._state is State.RUNNING:
+            for fd in self._tracepoints:
+                os.close(fd)
+            self._samples.close()
+            self._stack_ring.close()
+            self._loaded.close()
+            if self._statistics is not None:
+                os.close(self._statistics)
+            self._state = State.STOPPED
+
+    def _ring_sizes(self) -> dict[str, int]:
+        record = SAMPLE.itemsize + 8
+        wanted = record * self._settings.hz * len(bpf.online_cpus()) * _SAMPLES_S
+        samples = min(max(1 << (wanted - 1).bit_length(), 1 << 18), _LARGEST_RING)
+        return {"samples": samples, "stacks": _STACK_RING}
+
+    def _configure(self) -> None:
+        maps, settings = self._loaded.maps, self._settings
+        for pid in settings.pids:
+            bpf.update(maps["pids"], struct.pack("=I", pid), b"\1")
+        for place, path in enumerate(settings.cgroups[:_MAX_CGROUPS]):
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                bpf.update(maps["cgroups"], struct.pack("=I", place), struct.pack("=I", fd))
+            finally:
+                os.close(fd)
+        self._write_config()
+
+    def _write_config(self) -> None:
+        filters = bool(self._settings.pids), len(self._settings.cgroups[:_MAX_CGROUPS])
+        bpf.update(self._loaded.maps["config"], bytes(4), struct.pack("=QII", self._salt, *filters))
+
+    def _attach(self) -> None:
+        """Sample every online CPU, and let go of those that went offline."""
+        self._looked_for_cpus = time.monotonic()
+        online = bpf.online_cpus()
+        for cpu in self._events.keys() - set(online):
+            os.close(self._events.pop(cpu))
+        for cpu in online:
+            if cpu not in self._events:
+                try:
+                    self._events[cpu] = bpf.sample_cpu(cpu, self._settings.hz, self._loaded.programs["sample"])
+                except OSError as error:
+                    if error.errno != errno.ENODEV:  # it went offline in between: looked at again in a second
+                        raise
+        self._processes.follow(list(self._events))
+
+    def _follow_children(self) -> list[int]:
+        programs = self._loaded.programs
+        points = {"sched_process_fork": "on_fork", "sched_process_exit": "on_exit"}
+        return [bpf.open_raw_tracepoint(point, programs[name]) for point, name in points.items()]
+
+    # -- draining
+
+    def drain(self, symbols: Symbols) -> NDArray[np.void]:
+        """What was sampled since the last time: (n,) of EVENT with ids in `symbols`."""
+        began = time.thread_time_ns()
+        if time.monotonic() - self._looked_for_cpus > _HOTPLUG_S:
+            self._attach()
+        samples = self._samples.records(SAMPLE)
+        for payload in self._stack_ring.payloads():  # after the samples: each one's stack was written before it
+            self._stacks.receive(payload)
+        self._processes.update()
+        events = self._events_of(samples, symbols)
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self._lag_ns = now - int(samples["time_ns"].min()) if len(samples) else 0
+        self._processes.forget(now)
+        if self._stacks.full:
+            self.forget_stacks()
+        self._delivered += len(events)
+        self._cpu_ns += time.thread_time_ns() - began
+        return events
+
+    def forget_stacks(self) -> None:
+        """Begin anew with stacks: for new Symbols, or when too many are remembered. The kernel sends them again."""
+        self._stacks.forget()
+        self._salt += 1
+        self._write_config()
+
+    def _events_of(self, samples: NDArray[np.void], symbols: Symbols) -> NDArray[np.void]:
+        events = np.zeros(len(samples), EVENT)
+        if not len(samples):
+            return events
+        images, image_of = self._images(samples)
+        rows = [self._processes.row(image, start, symbols) for image, start in images]
+        comms, comm_of = np.unique(samples["comm"], return_inverse=True)
+        threads = np.array([symbols.string(bytes(comm)) for comm in comms], np.uint32)
+        flags = samples["flags"].astype(np.uint16)
+        stacks, missing = self._stacks.nodes(samples["stack"], image_of, [image for image, _ in images], symbols)
+        flags[missing] |= Flag.NO_STACK
+        events["time_ns"] = samples["time_ns"] + np.uint64(self._clock.monotonic_ns)
+        events["duration_ns"] = events["maximum_ns"] = 1_000_000_000 // self._settings.hz
+        events["pid"], events["tid"], events["cpu"] = samples["pid"], samples["tid"], samples["cpu"]
+        events["process"] = np.array(rows, np.uint32)[image_of]
+        events["thread"] = threads[comm_of]
+        events["stack"] = stacks
+        events["weight"] = 1
+        events["kind"] = Kind.CPU
+        events["flags"] = flags
+        self._count_flags(flags)
+        return events
+
+    def _images(self, samples: NDArray[np.void]) -> tuple[list[tuple[Image, int]], NDArray[np.intp]]:
+        """The distinct (image, start) of these samples, and for each sample which of them it is."""
+        keys = np.zeros(len(samples), [("pid", "<u4"), ("start_ns", "<u8"), ("time_ns", "<u8")])
+        keys["pid"], keys["start_ns"] = samples["pid"], samples["start_ns"]
+        # without an exec in between, all samples of a process have one image: time is looked at only if there was one
+        changed = np.isin(samples["pid"], self._processes.changing)
+        keys["time_ns"][changed] = samples["time_ns"][changed]
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        found: dict[tuple[int, int], int] = {}
+        images: list[tuple[Image, int]] = []
+        place = np.zeros(len(first), np.intp)
+        for i, sample in enumerate(samples[first]):
+            image = self._processes.image(int(sample["pid"]), int(sample["time_ns"]), bytes(sample["comm"]))
+            key = (id(image), int(sample["start_ns"]))
+            if key not in found:
+                found[key] = len(images)
+                images.append((image, int(sample["start_ns"])))
+            place[i] = found[key]
+        return images, place[inverse]
+
+    def _count_flags(self, flags: NDArray[np.uint16]) -> None:
+        self._unmatched += int(np.count_nonzero(flags & Flag.NO_STACK))
+        for flag, words in ((Flag.TRUNCATED, "stack truncated at 127 frames"),):
+            self._degraded[words] += int(np.count_nonzero(flags & flag))
+        unread = (flags & (Flag.NO_USER_STACK | Flag.KERNEL_MODE)) == Flag.NO_USER_STACK
+        self._degraded["user stack unreadable"] += int(np.count_nonzero(unread))
+
+    # -- telling
+
+    def bpf_ns(self) -> int | None:
+        """Run time of the program in the kernel so far; None when the kernel does not tell."""
+        if self._state is not State.RUNNING or self._statistics is None:
+            return None
+        return bpf.run_time_ns(self._loaded.programs["sample"])[0]
+
+    def health(self) -> Health:
+        """Losses by cause, lag, cost."""
+        if self._state is not State.RUNNING:
+            return Health(self.name, self._state, self._message)
+        lost_samples, lost_stacks, lost_pids = self._counters()
+        resolver = self._resolver.counts
+        return Health(
+            self.name,
+            self._state,
+            self._message,
+            delivered=self._delivered,
+            lost={
+                "samples: ring full": lost_samples,
+                "process events: ring full": self._processes.lost,
+                "children not followed: map full": lost_pids,
+            },
+            degraded={
+                "stack not delivered": self._unmatched,
+                "stacks to send again: ring full": lost_stacks,
+                **self._degraded,
+                "addresses without a module": resolver.unknown_module,
+                "addresses without a symbol": resolver.unknown_symbol,
+            },
+            lag_ns=self._lag_ns,
+            cpu_ns=self._cpu_ns,
+            bpf_ns=self.bpf_ns(),
+            memory_bytes=self._samples.size + self._stack_ring.size + self._processes.memory_bytes,
+        )
+
+    def _counters(self) -> list[int]:
+        """The program's counters, in the order of its enum."""
+        size = 8 * bpf.possible_cpus()
+        values = (bpf.lookup(self._loaded.maps["counters"], struct.pack("=I", i), size) for i in range(_COUNTERS))
+        return [int(np.frombuffer(value or bytes(8), np.uint64).sum()) for value in values]
+
+
+def compiled(cache: Path | None = None) -> ObjectCode:
+    """The object code of bpf/cpu.bpf.c. Raises CompileError or BtfError."""
+    offsets = btf.member_offsets("task_struct", ("group_leader", "start_boottime", "self_exec_id", "tgid"))
+    defines = {f"TASK_{member.upper()}": offset for member, offset in offsets.items()}
+    return compiler.object_code(compiler.Source("cpu", _PROGRAMS, defines), cache)

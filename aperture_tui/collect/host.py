@@ -1,0 +1,74 @@
+"""The gauges of this machine and the profiler's own cost, by psutil."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def facts() -> HostFacts:
+    """This machine."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return HostFacts(
+        name=clean(socket.gethostname()),
+        kernel=platform.release(),
+        cpus=os.cpu_count() or 0,
+        memory_bytes=psutil.virtual_memory().total,
+        boot_id=boot.read_text().strip() if boot.exists() else "",
+    )
+
+
+class HostGauges:
+    """Reads the gauges; CPU shares are of the time since the reading before. Owned by one thread."""
+
+    def __init__(self, bpf_ns: Callable[[], int | None]) -> None:
+        self._bpf_ns = bpf_ns
+        self._process = psutil.Process()
+        self._times = psutil.cpu_times()
+        self._own = self._own_seconds()
+        self._at = time.monotonic()
+
+    def read(self) -> HostSample:
+        """One reading, of now."""
+        times, own, at = psutil.cpu_times(), self._own_seconds(), time.monotonic()
+        passed = {name: getattr(times, name) - getattr(self._times, name) for name in times._fields}
+        # guest time is contained in user time (Documentation/filesystems/proc.rst, /proc/stat)
+        whole = sum(v for name, v in passed.items() if not name.startswith("guest"))
+        share = {name: max(0.0, v / whole) if whole > 0 else None for name, v in passed.items()}
+        capacity = (at - self._at) * (os.cpu_count() or 1)
+        own_cpu = (own - self._own) / capacity if capacity > 0 else None
+        self._times, self._own, self._at = times, own, at
+        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+        system = [share[name] for name in ("system", "irq", "softirq") if share.get(name) is not None]
+        user = [share[name] for name in ("user", "nice") if share.get(name) is not None]
+        return HostSample(
+            time_ns=time.time_ns(),
+            cpu_user=sum(v for v in user if v is not None) if user else None,
+            cpu_system=sum(v for v in system if v is not None) if system else None,
+            cpu_iowait=share.get("iowait"),
+            cpu_steal=share.get("steal"),
+            memory_used_bytes=memory.total - memory.available,
+            memory_total_bytes=memory.total,
+            swap_used_bytes=swap.used,
+            swap_total_bytes=swap.total,
+            load=os.getloadavg(),
+            own_cpu=own_cpu,
+            own_memory_bytes=self._process.memory_info().rss,
+        )
+
+    def _own_seconds(self) -> float:
+        t = self._process.cpu_times()
+        used: float = t.user + t.system + t.children_user + t.children_system
+        return used + (self._bpf_ns() or 0) / 1e9

@@ -1,0 +1,176 @@
+"""Which process a sample belongs to: its name, its program and its address space at the moment of the sample.
+
+The kernel's side band (collect.sideband) says what happens from now on; /proc says what was there before. A process
+is (pid, start): a reused pid is another process. An exec makes another image of the same process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aperture_tui.collect.cgroups import container, control_group
+from aperture_tui.collect.sideband import Exited, Forked, Mapped, Named, Sideband
+from aperture_tui.profile.symbols import Process, Symbols
+from aperture_tui.symbolize.address_space import AddressSpace
+
+if TYPE_CHECKING:
+    from aperture_tui.collect.clock import Clock
+    from aperture_tui.collect.sideband import Event
+
+_GRACE_NS: Final = 2_000_000_000
+"""How long a dead process is remembered: its last samples may still be in the ring."""
+
+_SWEEP_NS: Final = 30_000_000_000
+"""How often the processes are compared with /proc: exits can be lost."""
+
+_PROC: Final = Path("/proc")
+
+
+@dataclass(slots=True)
+class Image:
+    """A process between two execs, or two names. since_ns: CLOCK_MONOTONIC, 0 if it began before we looked."""
+
+    pid: int
+    since_ns: int
+    name: bytes
+    space: AddressSpace
+    cgroup: str | None = None
+    """None until it has been asked for."""
+    container: str = ""
+    rows: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(generation of the symbols, process start) -> row in Symbols.processes."""
+
+
+class Processes:
+    """The images of all processes that were sampled or that changed. Owned by the collecting thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sideband = Sideband()
+        self._images: dict[int, list[Image]] = {}
+        self._dead: dict[int, int] = {}
+        self._swept_ns = 0
+        self.unreadable: Counter[str] = Counter()
+        """Cause -> processes whose facts could not be read."""
+
+    @property
+    def lost(self) -> int:
+        """Events of the side band that the kernel could not write."""
+        return self._sideband.lost
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the side band's rings hold."""
+        return self._sideband.memory_bytes
+
+    def follow(self, cpus: list[int]) -> None:
+        """Listen on these CPUs. Raises OSError."""
+        self._sideband.follow(cpus)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._sideband.close()
+
+    def update(self) -> None:
+        """Take in what has happened since the last time."""
+        for event in self._sideband.drain():
+            self._apply(event)
+
+    @property
+    def changing(self) -> list[int]:
+        """Pids of which more than one image is known, or that have died: there the time of a sample matters."""
+        return [*(pid for pid, images in self._images.items() if len(images) > 1), *self._dead]
+
+    def forget(self, now_ns: int) -> None:
+        """Let go of processes that died a while ago, and of images that were replaced. now_ns: CLOCK_MONOTONIC."""
+        if now_ns - self._swept_ns > _SWEEP_NS:
+            self._swept_ns = now_ns
+            self._dead.update((pid, now_ns) for pid in self._images if not alive(pid) and pid not in self._dead)
+        for pid, died_ns in list(self._dead.items()):
+            if now_ns - died_ns > _GRACE_NS:
+                del self._dead[pid]
+                images = [image for image in self._images.pop(pid, []) if image.since_ns > died_ns]
+                if images:  # the pid has been taken again
+                    self._images[pid] = images
+        for pid, images in self._images.items():
+            if len(images) > 1 and now_ns - images[-1].since_ns > _GRACE_NS:
+                self._images[pid] = images[-1:]
+
+    def image(self, pid: int, time_ns: int, comm: bytes) -> Image:
+        """The process as it was at this moment (CLOCK_MONOTONIC). comm: its thread's name, for want of better."""
+        images = self._images.get(pid)
+        if images is None:
+            images = self._images[pid] = [self._read(pid, comm)]
+        return next((image for image in reversed(images) if image.since_ns <= time_ns), images[0])
+
+    def row(self, image: Image, start_ns: int, symbols: Symbols) -> int:
+        """The row in symbols.processes. start_ns: CLOCK_BOOTTIME, exact."""
+        key = (symbols.generation, start_ns)
+        known = image.rows.get(key)
+        if known is None:
+            if image.cgroup is None:
+                image.cgroup = self._control_group(image.pid)
+                image.container = container(image.cgroup)
+            start = start_ns + self._clock.boottime_ns if start_ns else 0
+            name = symbols.strings[symbols.string(image.name)]
+            process = Process(image.pid, start, name, image.cgroup, image.container)
+            known = image.rows[key] = symbols.process(process)
+        return known
+
+    def _apply(self, event: Event) -> None:
+        pid = event.pid
+        match event:
+            case Forked():
+                self._fork(event)
+            case Named():
+                images = self._images.setdefault(pid, [])
+                if event.exec:
+                    space = AddressSpace()
+                elif images:
+                    space = images[-1].space
+                else:
+                    space = AddressSpace.read(pid)
+                cgroup = images[-1].cgroup if images else None
+                owner = images[-1].container if images else ""
+                images.append(Image(pid, event.time_ns if images else 0, event.name, space, cgroup, owner))
+            case Mapped():
+                for image in self._images.get(pid, [])[-1:]:
+                    image.space.add(event.start, event.length, event.file_offset, event.path, event.device, event.inode)
+            case Exited():
+                if pid in self._images:
+                    self._dead[pid] = event.time_ns
+
+    def _fork(self, event: Forked) -> None:
+        parent = self._images.get(event.parent)
+        if not parent:
+            return  # read from /proc when it is sampled
+        like = parent[-1]
+        image = Image(event.pid, event.time_ns, like.name, like.space.copy(), like.cgroup, like.container)
+        if event.pid in self._dead:
+            self._images[event.pid].append(image)  # the pid is taken again, and old samples may still come
+        else:
+            self._images[event.pid] = [image]
+
+    def _read(self, pid: int, comm: bytes) -> Image:
+        try:
+            name = (_PROC / str(pid) / "comm").read_bytes().rstrip(b"\n")
+        except OSError:
+            self.unreadable["exited before its name was read"] += 1
+            name = comm
+        return Image(pid, 0, name, AddressSpace.read(pid))
+
+    def _control_group(self, pid: int) -> str:
+        try:
+            return control_group((_PROC / str(pid) / "cgroup").read_text(errors="backslashreplace"))
+        except OSError:
+            self.unreadable["exited before its control group was read"] += 1
+            return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether a process with this pid exists."""
+    return os.path.exists(f"/proc/{pid}")

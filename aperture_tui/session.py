@@ -1,0 +1,176 @@
+"""A profiling session: collectors in, sinks out, one thread between them.
+
+The collecting thread owns the collectors, the Symbols and the order of things: every interval it drains, hands the
+batch to each sink, and tells the health. The kernel's rings are the only queues, and they are bounded. A collector or
+sink that fails is marked as failed, with its reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from aperture_tui.collect import host, requirements
+from aperture_tui.collect.clock import Clock
+from aperture_tui.collect.cpu import CpuCollector, CpuError, Settings
+from aperture_tui.collect.processes import Processes
+from aperture_tui.profile.batch import Batch
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.symbols import Symbols
+from aperture_tui.symbolize.resolver import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aperture_tui.profile.host import HostFacts, HostSample
+
+_INTERVAL_S: Final = 0.25
+_FIRST_DRAINS_S: Final = 0.1
+"""The first second is drained more often: somebody is waiting for the first picture."""
+_GAUGES_S: Final = 1.0
+_MAX_SYMBOLS: Final = 1_000_000
+"""Rows in Symbols past which a new generation begins: some 60 MB."""
+
+
+class SessionError(RuntimeError):
+    """One clear line: why nothing can be collected, and what mends it."""
+
+
+class Sink(Protocol):
+    """Where batches go. All methods are called by the collecting thread; OSError marks the sink as failed."""
+
+    def append(self, batch: Batch) -> None:
+        """Take the events of one drain."""
+        ...
+
+    def append_gauges(self, sample: HostSample) -> None:
+        """Take one reading of the host."""
+        ...
+
+    def set_health(self, health: Sequence[Health]) -> None:
+        """Take the newest word of every collector and sink."""
+        ...
+
+    def set_hosts(self, hosts: Sequence[HostFacts]) -> None:
+        """Take the facts of the machine."""
+        ...
+
+
+@dataclass(slots=True)
+class _Output:
+    """A sink and what became of it."""
+
+    name: str
+    sink: Sink
+    health: Health = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.health = Health(self.name, State.RUNNING)
+
+
+class Session:
+    """Start it, let it run, stop it. `start` and `stop` belong to one caller; everything else to its thread."""
+
+    def __init__(self, settings: Settings, sinks: dict[str, Sink], interval_s: float = _INTERVAL_S) -> None:
+        self._clock = Clock.now()
+        self._symbols = Symbols()
+        self._limit = _MAX_SYMBOLS
+        self._resolver = Resolver(self._symbols)
+        self._processes = Processes(self._clock)
+        self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver)
+        self._gauges = host.HostGauges(self._cpu.bpf_ns)
+        self._gauged = 0.0
+        self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
+        self._interval_s = interval_s
+        self._cpu_failure: Health | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
+
+    def start(self) -> None:
+        """Attach, then collect in a thread. Raises SessionError."""
+        missing = requirements.check("cpu")
+        if missing:
+            raise SessionError(f"{missing[0].found}: {missing[0].mend}")
+        for output in self._outputs:
+            output.sink.set_hosts([host.facts()])
+        try:
+            self._cpu.start()
+        except CpuError as error:
+            self._processes.close()
+            raise SessionError(str(error)) from error
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Drain a last time, detach, and wait for the thread."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def failure(self) -> str:
+        """The reason why a collector or a sink has failed, in one line; "" if none has."""
+        failed = [output.health for output in self._outputs if output.health.state is State.FAILED]
+        if self._cpu_failure is not None:
+            failed.insert(0, self._cpu_failure)
+        return f"{failed[0].name}: {failed[0].message}" if failed else ""
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        try:
+            while not self._stopping.is_set():
+                early = time.monotonic() - began < 1
+                self._stopping.wait(min(_FIRST_DRAINS_S, self._interval_s) if early else self._interval_s)
+                self._tick()
+            self._tick()
+        finally:
+            self._cpu.stop()
+            self._processes.close()
+
+    def _tick(self) -> None:
+        if self._cpu_failure is None:
+            try:
+                events = self._cpu.drain(self._symbols)
+            except Exception as error:  # the screens must go on, and say why nothing new comes
+                self._cpu_failure = replace(
+                    self._cpu.health(), state=State.FAILED, message=f"{type(error).__name__}: {error}"
+                )
+            else:
+                if len(events):
+                    self._deliver(Batch(self._symbols, events))
+        now = time.monotonic()
+        if now - self._gauged >= _GAUGES_S:
+            self._gauged = now
+            sample = self._gauges.read()
+            self._each(lambda sink: sink.append_gauges(sample))
+        health = [self._cpu_failure or self._cpu.health(), *(output.health for output in self._outputs)]
+        self._each(lambda sink: sink.set_health(health))
+
+    def _deliver(self, batch: Batch) -> None:
+        for output in self._outputs:
+            if output.health.state is State.RUNNING:
+                delivered = output.health.delivered + len(batch)
+                output.health = replace(output.health, delivered=delivered)
+            else:
+                lost = output.health.lost.get("events: sink failed", 0) + len(batch)
+                output.health = replace(output.health, lost={"events: sink failed": lost})
+        self._each(lambda sink: sink.append(batch))
+        if self._symbols.size() > self._limit:
+            self._begin_generation()
+
+    def _begin_generation(self) -> None:
+        """Fresh Symbols: the tables are full. Sinks carry over what they still need with the next batch."""
+        self._symbols = Symbols()
+        self._resolver.rebind(self._symbols)
+        self._cpu.forget_stacks()
+
+    def _each(self, give: Callable[[Sink], None]) -> None:
+        for output in self._outputs:
+            if output.health.state is not State.RUNNING:
+                continue
+            try:
+                give(output.sink)
+            except OSError as error:
+                words = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+                output.health = replace(output.health, state=State.FAILED, message=words)

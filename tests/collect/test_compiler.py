@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from aperture_tui.collect import compiler
+from aperture_tui.collect.bpf import PROG_PERF_EVENT
+from aperture_tui.collect.object_code import MapSpec, ObjectCode, ProgramSpec
+
+CODE = ObjectCode((MapSpec("m", 2, 4, 8, 1, 0),), (ProgramSpec("sample", 7, bytes(8)),))
+SOURCE = compiler.Source("cpu", {"sample": PROG_PERF_EVENT})
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stands in for the compiling child, which has its own test with the real BCC."""
+    made: list[str] = []
+
+    def compiled(source: compiler.Source, text: str, release: str) -> ObjectCode:
+        made.append(release)
+        return CODE
+
+    monkeypatch.setattr(compiler, "_compile", compiled)
+    monkeypatch.setattr(compiler, "counts", compiler.CacheCounts())
+    return made
+
+
+def cached(cache: Path) -> Path:
+    (file,) = cache.glob("*.json")
+    return file
+
+
+def test_the_second_time_comes_from_the_cache(tmp_path: Path, compilations: list[str]) -> None:
+    cache = tmp_path / "cache"
+    assert compiler.object_code(SOURCE, cache) == compiler.object_code(SOURCE, cache) == CODE
+    assert len(compilations) == 1
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("harm", [lambda t: t[:-20], lambda t: t.replace('"m"', '"n"'), lambda t: "", lambda t: "[]"])
+def test_a_corrupt_file_is_ignored_counted_and_made_anew(tmp_path: Path, compilations: list[str], harm: object) -> None:
+    cache = tmp_path / "cache"
+    compiler.object_code(SOURCE, cache)
+    file = cached(cache)
+    file.write_text(harm(file.read_text()))  # type: ignore[operator]  # a lambda out of parametrize
+    assert compiler.object_code(SOURCE, cache) == CODE
+    assert compiler.counts.rejected == 1
+    assert len(compilations) == 2
+    assert compiler.object_code(SOURCE, cache) == CODE, "the new file is believed again"
+    assert len(compilations) == 2
+
+
+def test_a_folder_that_others_can_write_to_is_not_believed(tmp_path: Path, compilations: list[str]) -> None:
+    cache = tmp_path / "cache"
+    compiler.object_code(SOURCE, cache)
+    cache.chmod(0o777)
+    compiler.object_code(SOURCE, cache)
+    assert (compiler.counts.rejected, compiler.counts.unwritable) == (1, 1)
+    assert len(compilations) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file to another user")
+def test_a_file_of_another_user_is_not_believed(tmp_path: Path, compilations: list[str]) -> None:
+    cache = tmp_path / "cache"
+    compiler.object_code(SOURCE, cache)
+    os.chown(cached(cache), 65534, 65534)
+    compiler.object_code(SOURCE, cache)
+    assert compiler.counts.rejected == 1
+
+
+def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path, compilations: list[str]) -> None:
+    cache = tmp_path / "cache"
+    compiler.object_code(SOURCE, cache)
+    file = cached(cache)
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    compiler.object_code(SOURCE, cache)
+    assert compiler.counts.rejected == 1
+
+
+def test_another_kernel_and_other_defines_have_their_own_file(
+    tmp_path: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    compiler.object_code(SOURCE, cache)
+    compiler.object_code(compiler.Source("cpu", SOURCE.programs, {"TASK_TGID": 8}), cache)
+    monkeypatch.setattr("platform.release", lambda: "5.15.0-1-test")
+    compiler.object_code(SOURCE, cache)
+    assert len(list(cache.iterdir())) == len(compilations) == 3
+
+
+def test_a_cache_that_cannot_be_written_is_counted_and_does_without(tmp_path: Path, compilations: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert compiler.object_code(SOURCE, tmp_path / "file" / "cache") == CODE
+    assert compiler.counts.unwritable == 1
+
+
+@pytest.mark.bpf
+def test_the_child_compiles_every_program_against_the_stub_headers(tmp_path: Path) -> None:
+    from aperture_tui.collect.cpu import compiled
+
+    code = compiled(tmp_path / "cache")
+    assert {p.name for p in code.programs} == {"sample", "on_fork", "on_exit"}
+    assert {"samples", "stacks", "known", "counters"} <= {m.name for m in code.maps}
+
+
+@pytest.mark.bpf
+def test_a_source_that_does_not_compile_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler.Source, "text", lambda self: "int sample(void *ctx) { return nonsense; }")
+    with pytest.raises(compiler.CompileError, match=r"error: .*nonsense") as caught:
+        compiler.object_code(SOURCE, tmp_path / "cache")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from aperture_tui.collect import bpf
+from aperture_tui.collect.sideband import Event, Exited, Forked, Mapped, Named, Sideband
+
+pytestmark = pytest.mark.bpf
+
+
+def follow(sideband: Sideband, done: object) -> list[Event]:
+    """Drain until the predicate holds for the events so far, at most ten seconds."""
+    events: list[Event] = []
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and not done(events):  # type: ignore[operator]
+        events += sideband.drain()
+        time.sleep(0.02)
+    return events
+
+
+@pytest.fixture
+def sideband() -> object:
+    opened = Sideband()
+    opened.follow(bpf.online_cpus())
+    yield opened
+    opened.close()
+
+
+def test_the_life_of_a_process_is_told_in_order(sideband: Sideband) -> None:
+    child = subprocess.Popen(["/bin/sleep", "0.05"])
+    child.wait()
+    events = follow(sideband, lambda seen: any(isinstance(e, Exited) and e.pid == child.pid for e in seen))
+    mine = [e for e in events if e.pid == child.pid]
+    assert [type(e) for e in mine if not isinstance(e, Mapped)] == [Forked, Named, Exited]
+    (named,) = (e for e in mine if isinstance(e, Named))
+    assert (named.name, named.exec) == (b"sleep", True)
+    mapped = {e.path.rsplit("/", 1)[-1] for e in mine if isinstance(e, Mapped)}
+    assert {"sleep", "libc.so.6", "[vdso]"} <= mapped
+    assert all(e.time_ns > named.time_ns for e in mine if isinstance(e, Mapped)), (
+        "a new program's mappings come after it"
+    )
+    assert sideband.lost == 0
+
+
+def test_a_new_name_is_told_apart_from_a_new_program(sideband: Sideband) -> None:
+    child = subprocess.Popen(["/bin/sh", "-c", "printf renamed > /proc/$$/comm; :"])
+    child.wait()
+    events = follow(sideband, lambda seen: any(isinstance(e, Exited) and e.pid == child.pid for e in seen))
+    names = [(e.name, e.exec) for e in events if isinstance(e, Named) and e.pid == child.pid]
+    assert names[-2:] == [(b"sh", True), (b"renamed", False)]
+
+
+def test_more_events_than_the_ring_holds_are_counted_as_lost(sideband: Sideband) -> None:
+    cpu = bpf.online_cpus()[0]  # one CPU, one ring
+    for _ in range(40):
+        subprocess.run(
+            ["/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do /bin/true; done"],
+            check=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, [cpu]),
+        )
+    follow(sideband, lambda seen: sideband.lost > 0)
+    subprocess.run(["/bin/true"], check=True)
+    assert sideband.lost > 0
