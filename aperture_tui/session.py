@@ -163,7 +163,7 @@ class Session:
         """Fresh Symbols: the tables are full. Sinks carry over what they still need with the next batch."""
         self._symbols = Symbols()
         self._resolver.rebind(self._symbols)
-        self._cpu.forget_stacks()
+        self._cpu.rebind()
 
     def _each(self, give: Callable[[Sink], None]) -> None:
         for output in self._outputs:

@@ -102,9 +102,10 @@ class CpuCollector:
     def start(self) -> None:
         """Load, attach, begin. Raises CpuError."""
         try:
-            self._loaded = bpf.load(compiled(), self._ring_sizes())
-            self._samples = Ring(self._loaded.maps["samples"], self._ring_sizes()["samples"])
-            self._stack_ring = Ring(self._loaded.maps["stacks"], _STACK_RING)
+            sizes = self._ring_sizes()
+            self._loaded = bpf.load(compiled(), sizes)
+            self._samples = Ring(self._loaded.maps["samples"], sizes["samples"])
+            self._stack_ring = Ring(self._loaded.maps["stacks"], sizes["stacks"])
             self._configure()
             self._tracepoints = self._follow_children() if self._settings.pids else []
             self._statistics = bpf.enable_statistics()
@@ -187,17 +188,16 @@ class CpuCollector:
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._lag_ns = now - int(samples["time_ns"].min()) if len(samples) else 0
         self._processes.forget(now)
-        if self._stacks.full:
-            self.forget_stacks()
+        if self._stacks.rotate():
+            self._salt += 1
+            self._write_config()
         self._delivered += len(events)
         self._cpu_ns += time.thread_time_ns() - began
         return events
 
-    def forget_stacks(self) -> None:
-        """Begin anew with stacks: for new Symbols, or when too many are remembered. The kernel sends them again."""
-        self._stacks.forget()
-        self._salt += 1
-        self._write_config()
+    def rebind(self) -> None:
+        """Symbols of a new generation come with the next drain."""
+        self._stacks.rebind()
 
     def _events_of(self, samples: NDArray[np.void], symbols: Symbols) -> NDArray[np.void]:
         events = np.zeros(len(samples), EVENT)
@@ -209,7 +209,7 @@ class CpuCollector:
         threads = np.array([symbols.string(bytes(comm)) for comm in comms], np.uint32)
         flags = samples["flags"].astype(np.uint16)
         stacks, missing = self._stacks.nodes(samples["stack"], image_of, [image for image, _ in images], symbols)
-        flags[missing] |= Flag.NO_STACK
+        flags[missing] |= np.uint16(Flag.NO_STACK)
         events["time_ns"] = samples["time_ns"] + np.uint64(self._clock.monotonic_ns)
         events["duration_ns"] = events["maximum_ns"] = 1_000_000_000 // self._settings.hz
         events["pid"], events["tid"], events["cpu"] = samples["pid"], samples["tid"], samples["cpu"]
@@ -243,11 +243,13 @@ class CpuCollector:
         return images, place[inverse]
 
     def _count_flags(self, flags: NDArray[np.uint16]) -> None:
-        self._unmatched += int(np.count_nonzero(flags & Flag.NO_STACK))
-        for flag, words in ((Flag.TRUNCATED, "stack truncated at 127 frames"),):
-            self._degraded[words] += int(np.count_nonzero(flags & flag))
-        unread = (flags & (Flag.NO_USER_STACK | Flag.KERNEL_MODE)) == Flag.NO_USER_STACK
-        self._degraded["user stack unreadable"] += int(np.count_nonzero(unread))
+        def having(wanted: Flag, among: Flag) -> int:
+            return int(np.count_nonzero((flags & np.uint16(among)) == np.uint16(wanted)))
+
+        self._unmatched += having(Flag.NO_STACK, Flag.NO_STACK)
+        self._degraded["stack truncated at 127 frames"] += having(Flag.TRUNCATED, Flag.TRUNCATED)
+        # without the kernel's bit: a kernel thread has no user stack to read
+        self._degraded["user stack unreadable"] += having(Flag.NO_USER_STACK, Flag.NO_USER_STACK | Flag.KERNEL_MODE)
 
     # -- telling
 

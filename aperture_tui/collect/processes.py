@@ -129,11 +129,11 @@ class Processes:
             case Named():
                 images = self._images.setdefault(pid, [])
                 if event.exec:
-                    space = AddressSpace()
+                    space = AddressSpace(pid)
                 elif images:
                     space = images[-1].space
                 else:
-                    space = AddressSpace.read(pid)
+                    space = self._space(pid)
                 cgroup = images[-1].cgroup if images else None
                 owner = images[-1].container if images else ""
                 images.append(Image(pid, event.time_ns if images else 0, event.name, space, cgroup, owner))
@@ -149,7 +149,7 @@ class Processes:
         if not parent:
             return  # read from /proc when it is sampled
         like = parent[-1]
-        image = Image(event.pid, event.time_ns, like.name, like.space.copy(), like.cgroup, like.container)
+        image = Image(event.pid, event.time_ns, like.name, like.space.copy(event.pid), like.cgroup, like.container)
         if event.pid in self._dead:
             self._images[event.pid].append(image)  # the pid is taken again, and old samples may still come
         else:
@@ -161,7 +161,14 @@ class Processes:
         except OSError:
             self.unreadable["exited before its name was read"] += 1
             name = comm
-        return Image(pid, 0, name, AddressSpace.read(pid))
+        return Image(pid, 0, name, self._space(pid))
+
+    def _space(self, pid: int) -> AddressSpace:
+        try:
+            return AddressSpace.read(pid)
+        except OSError:
+            self.unreadable["exited before its mappings were read"] += 1
+            return AddressSpace(pid)
 
     def _control_group(self, pid: int) -> str:
         try:

@@ -1,38 +1,34 @@
 """What this machine must offer, each probed without changing anything: what was found, and the command that mends it.
 
-`check("cpu")` is asked before the CPU collector tries; `aperture doctor` shows everything. Files are read below a
-root folder, so that the probes run on a tree made by hand as well as on a live system.
-Sources: Documentation/admin-guide/sysctl/kernel.rst and perf-security.rst, capabilities(7), user_namespaces(7),
-kernel_lockdown(7).
+`check("cpu")` is asked before the CPU collector tries; `aperture doctor` shows everything. What stands in the way is
+in the order in which it should be mended.
+Sources: Documentation/admin-guide/sysctl/kernel.rst and perf-security.rst, user_namespaces(7), kernel_lockdown(7).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import shutil
 import struct
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from aperture_tui.collect import bpf
+from aperture_tui.collect.machine import BPF, PERFMON, SYS_PTRACE, SYS_RESOURCE, SYSLOG, Machine, install_command
 from aperture_tui.profile.text import clean
 
-DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN, SYSLOG, PERFMON, BPF = 2, 19, 21, 34, 38, 39
-"""Capability numbers (include/uapi/linux/capability.h)."""
-
 OLDEST_KERNEL: Final = (5, 8)
-"""The ring buffer and CAP_BPF."""
+"""The first with the BPF ring buffer, and with CAP_BPF."""
 OLDEST_PYTHON: Final = (3, 11)
 
 _HOST_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/linux/proc_ns.h
-_UNMAPPED: Final = ("0", "0", "4294967295")  # uid_map of the first user namespace
-_LARGEST_READ: Final = 1 << 20
-_ENOSYS: Final = 38
-_SYSTEM_CALLS_OF: Final = {"docker": "--security-opt seccomp=unconfined", "": "see its service's SystemCallFilter="}
+_UNMAPPED: Final = ["0", "0", "4294967295"]  # uid_map of the first user namespace
+_FREE_OF_MEMLOCK: Final = (5, 11)  # from here on maps are charged to the memory cgroup
+_NEEDED_MEMLOCK: Final = 64 << 20
+_LONGEST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,114 +52,6 @@ class Requirement:
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"blocks": list(self.blocks)}
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What the probes look at. The default is this machine and this process."""
-
-    root: Path = Path("/")
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    uid: int = field(default_factory=os.geteuid)
-    python: tuple[int, int, int] = field(default_factory=lambda: sys.version_info[:3])
-    folders: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
-    """Where Python modules are looked for."""
-
-    @property
-    def live(self) -> bool:
-        """Whether the kernel that runs may be asked, beyond what files say."""
-        return self.root == Path("/")
-
-    def read(self, path: str) -> str | None:
-        """The text of a file, at most 1 MiB of it; None if it is not there or not readable."""
-        try:
-            with open(self.root / path, "rb") as opened:
-                return clean_lines(opened.read(_LARGEST_READ))
-        except OSError:
-            return None
-
-    def number(self, path: str) -> int | None:
-        """A file's number; None if it has none."""
-        try:
-            return int(self.read(path) or "")
-        except ValueError:
-            return None
-
-    def status(self) -> dict[str, str]:
-        """/proc/self/status."""
-        lines = (self.read("proc/self/status") or "").splitlines()
-        return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-    def capabilities(self) -> int | None:
-        """The effective set as a bit mask; None if it cannot be read."""
-        try:
-            return int(self.status()["CapEff"], 16)
-        except (KeyError, ValueError):
-            return None
-
-    def has(self, *wanted: int) -> bool | None:
-        """Whether each capability is held, CAP_SYS_ADMIN standing for CAP_BPF and CAP_PERFMON; None: unknown."""
-        held = self.capabilities()
-        if held is None:
-            return None
-        admin = bool(held >> SYS_ADMIN & 1)
-        return all(held >> one & 1 or (admin and one in (BPF, PERFMON)) for one in wanted)
-
-    def mounted(self, kind: str) -> str:
-        """Where a file system of this kind is mounted; "" if nowhere."""
-        rows = (line.split() for line in (self.read("proc/self/mounts") or "").splitlines())
-        return next((row[1] for row in rows if len(row) > 2 and row[2] == kind), "")
-
-    def tool(self, name: str) -> str:
-        """The path of a program: on PATH, beside our own interpreter, or where cargo puts it; "" if nowhere."""
-        beside = (str(Path(sys.executable).parent), str(Path(self.environ.get("HOME", "/")) / ".cargo/bin"))
-        return shutil.which(name, path=os.pathsep.join((self.environ.get("PATH", ""), *beside))) or ""
-
-    def container(self) -> str:
-        """The kind of container this runs in, "" if in none."""
-        if (self.root / ".dockerenv").exists():
-            return "docker"
-        if (self.root / "run/.containerenv").exists():
-            return "podman"
-        if "KUBERNETES_SERVICE_HOST" in self.environ:
-            return "kubernetes"
-        named = self.read("run/systemd/container") or self.environ.get("container", "")
-        found = re.search(r"docker|kubepods|lxc|libpod|containerd", self.read("proc/1/cgroup") or "")
-        return clean(named.strip()) or (found[0] if found else "")
-
-    def as_root(self, command: str) -> str:
-        """The command, with sudo in front for whoever is not root."""
-        return command if self.uid == 0 else f"sudo {command}"
-
-
-def clean_lines(raw: bytes) -> str:
-    """Bytes as text whose lines hold nothing that a terminal would act on."""
-    return "\n".join(clean(line.replace(b"\t", b" ")) for line in raw.splitlines())
-
-
-# -- where packages come from
-
-_PACKAGES: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
-    "debian": ("apt-get install -y --no-install-recommends {}", {"bcc": "python3-bpfcc", "perf": "linux-perf"}),
-    "ubuntu": ("apt-get install -y --no-install-recommends {}", {"bcc": "python3-bpfcc", "perf": "linux-tools-generic"}),
-    "fedora": ("dnf install -y {}", {"bcc": "python3-bcc", "perf": "perf"}),
-    "arch": ("pacman -S --needed {}", {"bcc": "python-bcc", "perf": "perf"}),
-    "suse": ("zypper install -y {}", {"bcc": "python3-bcc", "perf": "perf"}),
-    "alpine": ("apk add {}", {"bcc": "py3-bcc", "perf": "perf"}),
-}
-_FAMILY: Final = {"rhel": "fedora", "centos": "fedora", "opensuse": "suse", "sles": "suse"}
-
-
-def install_command(machine: Machine, what: str) -> str:
-    """The command that installs "bcc" or "perf" on this distribution, by ID and ID_LIKE of os-release(5)."""
-    release = machine.read("etc/os-release") or machine.read("usr/lib/os-release") or ""
-    words = dict(line.split("=", 1) for line in release.splitlines() if "=" in line)
-    for word in f"{words.get('ID', '')} {words.get('ID_LIKE', '')}".replace('"', " ").split():
-        family = _FAMILY.get(word, word)
-        if family in _PACKAGES:
-            command, names = _PACKAGES[family]
-            return machine.as_root(command.format(names[what]))
-    return f"install the distribution's package of {'BCC for Python 3' if what == 'bcc' else what}"
-
-
 # -- what the CPU profiler needs, most basic first
 
 _CPU: Final = ("cpu",)
@@ -179,10 +67,10 @@ def _python(machine: Machine) -> Requirement:
 
 def _kernel(machine: Machine) -> Requirement:
     release = (machine.read("proc/sys/kernel/osrelease") or "").strip()
-    parts = re.match(r"(\d+)\.(\d+)", release)
-    if parts is None:
+    version = _version(machine)
+    if version == (0, 0):
         return Requirement("kernel", None, f"kernel {release or 'unknown'}", _PROFILER, blocks=_CPU)
-    ok = (int(parts[1]), int(parts[2])) >= OLDEST_KERNEL
+    ok = version >= OLDEST_KERNEL
     mend = "" if ok else "boot a kernel of 5.8 or newer (BPF ring buffer)"
     return Requirement("kernel", ok, f"kernel {release}", _PROFILER, mend, _CPU)
 
@@ -202,7 +90,7 @@ def _user_namespace(machine: Machine) -> Requirement:
     rows = (machine.read("proc/self/uid_map") or "").split()
     if not rows:
         return Requirement("user namespace", None, "unknown", _PROFILER, blocks=_CPU)
-    if tuple(rows) == _UNMAPPED:
+    if rows == _UNMAPPED:
         return Requirement("user namespace", True, "the host's", _PROFILER, blocks=_CPU)
     found = "inside a user namespace, where root is not the machine's root"
     return Requirement("user namespace", False, found, _PROFILER, "run on the host, or in a rootful container", _CPU)
@@ -217,7 +105,8 @@ def _capabilities(machine: Machine) -> Requirement:
         found = "root" if machine.uid == 0 else f"user {machine.uid} with CAP_BPF and CAP_PERFMON"
         return Requirement(name, True, found, _PROFILER, blocks=_CPU)
     if machine.container():
-        mend = "start the container with --privileged, or --cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE"
+        first = "run as root in a container started" if machine.uid else "start the container"
+        mend = f"{first} with --privileged, or --cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE"
     elif machine.uid:
         mend = "run with sudo, or grant CAP_BPF and CAP_PERFMON"
     else:
@@ -247,10 +136,10 @@ def _lockdown(machine: Machine) -> Requirement:
 
 def _system_calls(machine: Machine) -> Requirement:
     """Ask the kernel itself: a map of four bytes and a stopped clock, both let go at once."""
-    name, kind = "bpf and perf_event_open", machine.container()
+    name = "system calls"
     if not machine.live or not machine.has(BPF, PERFMON):
-        return Requirement(name, None, "not tried", _PROFILER, blocks=_CPU)
-    attr = struct.pack("=IIQQQQQ", 1, 128, 0, 99, 0, 0, 1 << 10 | 1).ljust(128, b"\0")
+        return Requirement(name, None, "bpf and perf_event_open were not tried", _PROFILER, blocks=_CPU)
+    attr = struct.pack("=IIQQQQQ", 1, 128, 0, 99, 0, 0, 1 << 10 | 1).ljust(128, b"\0")  # by frequency, disabled
     trials: tuple[tuple[str, Callable[[], int]], ...] = (
         ("bpf", lambda: bpf.call(bpf.MAP_CREATE, bpf.attribute("=IIIII", 2, 4, 4, 1, 0))),
         ("perf_event_open", lambda: bpf.open_perf_event(attr, bpf.online_cpus()[0])),
@@ -259,10 +148,210 @@ def _system_calls(machine: Machine) -> Requirement:
         try:
             os.close(trial())
         except OSError as error:
-            mend = "boot a kernel with CONFIG_BPF_SYSCALL=y and CONFIG_PERF_EVENTS=y"
-            if error.errno != _ENOSYS:
-                mend = f"a seccomp filter or a security module forbids it: {_SYSTEM_CALLS_OF.get(kind) or _SYSTEM_CALLS_OF['']}"
-            return Requirement(name, False, f"the kernel refuses {call}: {error.strerror}", _PROFILER, mend, _CPU)
-    return Requirement(name, True, "both answer", _PROFILER, blocks=_CPU)
+            found = f"the kernel refuses {call}: {error.strerror}"
+            return Requirement(name, False, found, _PROFILER, _mend_system_call(machine, error.errno), _CPU)
+    return Requirement(name, True, "bpf and perf_event_open answer", _PROFILER, blocks=_CPU)
 
 
+def _mend_system_call(machine: Machine, code: int | None) -> str:
+    if code == errno.ENOSYS:
+        return "boot a kernel with CONFIG_BPF_SYSCALL=y and CONFIG_PERF_EVENTS=y"
+    if machine.container():
+        return "start the container with --privileged, or --security-opt seccomp=unconfined"
+    return "a seccomp filter or a security module forbids it: allow @debug and bpf in the service's SystemCallFilter="
+
+
+def _locked_memory(machine: Machine) -> Requirement:
+    name = "locked memory"
+    if _version(machine) >= _FREE_OF_MEMLOCK:
+        return Requirement(name, True, "not limited: maps are charged to the control group", _PROFILER, blocks=_CPU)
+    if machine.has(SYS_RESOURCE):
+        return Requirement(name, True, "we raise the limit ourselves", _PROFILER, blocks=_CPU)
+    row = re.search(r"^Max locked memory +(\d+|unlimited)", machine.read("proc/self/limits") or "", re.MULTILINE)
+    if row is None:
+        return Requirement(name, None, "unknown limit", _PROFILER, "ulimit -l unlimited", _CPU)
+    ok = row[1] == "unlimited" or int(row[1]) >= _NEEDED_MEMLOCK
+    found = f"the limit of locked memory is {row[1]} bytes" if ok else f"only {row[1]} bytes may be locked"
+    return Requirement(name, ok, found, _PROFILER, "" if ok else "ulimit -l unlimited (as root)", _CPU)
+
+
+def _pid_namespace(machine: Machine) -> Requirement:
+    """Samples carry the host's process numbers; in a namespace of our own they would name the wrong processes."""
+    name = "pid namespace"
+    try:
+        here = os.readlink(machine.root / "proc/self/ns/pid")
+    except OSError:
+        return Requirement(name, None, "unknown", _PROFILER, blocks=_CPU)
+    if here == _HOST_PID_NAMESPACE:
+        return Requirement(name, True, "the host's", _PROFILER, blocks=_CPU)
+    found = "inside a pid namespace, where the host's process numbers mean other processes"
+    mend = (
+        "start the container with --pid=host (Kubernetes: hostPID: true)" if machine.container() else "run on the host"
+    )
+    return Requirement(name, False, found, _PROFILER, mend, _CPU)
+
+
+_LIBRARY_FOLDERS: Final = ("usr/lib*", "usr/local/lib*", "usr/lib/*-linux-*", "lib64")
+
+
+def bcc_folder(machine: Machine) -> Path | None:
+    """The folder that holds the `bcc` package: of our own interpreter, or the distribution's; None if nowhere."""
+    ours = (Path(folder) for folder in machine.folders if folder)
+    distribution = (
+        machine.root / "usr/lib/python3/dist-packages",
+        *sorted(machine.root.glob("usr/lib*/python3.*/site-packages"), reverse=True),
+    )
+    # A package of the same name in a registry is something else: ours has the bindings to libbcc.
+    return next((folder for folder in (*ours, *distribution) if (folder / "bcc" / "libbcc.py").is_file()), None)
+
+
+def _bcc(machine: Machine) -> Requirement:
+    mend = install_command(machine, "bcc")
+    needed_for = "the CPU profiler (compiles its programs)"
+    folder = bcc_folder(machine)
+    if folder is None:
+        return Requirement("BCC", False, "BCC for Python 3 is not installed", needed_for, mend, _CPU)
+    if not any(any(machine.root.glob(f"{where}/libbcc.so.0")) for where in _LIBRARY_FOLDERS):
+        return Requirement(
+            "BCC", None, f"{folder}/bcc, but no libbcc.so.0 in the usual folders", needed_for, mend, _CPU
+        )
+    text = machine.read(str(folder / "bcc/version.py")) or ""
+    version = re.search(r"__version__ *= *['\"]([^'\"]+)", text)
+    return Requirement("BCC", True, f"BCC {version[1] if version else '?'}", needed_for, blocks=_CPU)
+
+
+# -- what makes the picture whole, and what single features need
+
+
+def _other_processes(machine: Machine) -> Requirement:
+    name, needed_for = "other users' processes", "function names of every user's programs"
+    ok = machine.has(SYS_PTRACE)
+    if ok:
+        return Requirement(name, True, "CAP_SYS_PTRACE", needed_for)
+    mend = "run with sudo, or grant CAP_SYS_PTRACE as well"
+    return Requirement(name, ok, f"{_who(machine)} lacks CAP_SYS_PTRACE", needed_for, mend)
+
+
+def _kernel_symbols(machine: Machine) -> Requirement:
+    """kallsyms_show_value of kernel/ksyms_common.c."""
+    name, needed_for = "kernel symbols", "names of kernel functions"
+    hidden, paranoid = machine.number("proc/sys/kernel/kptr_restrict"), machine.number(_PARANOID)
+    if hidden is None:
+        return Requirement(name, None, "unknown", needed_for)
+    if (hidden == 0 and paranoid is not None and paranoid <= 1) or (hidden <= 1 and machine.has(SYSLOG)):
+        return Requirement(name, True, f"readable (kptr_restrict is {hidden})", needed_for)
+    mend = machine.as_root("sysctl -w kernel.kptr_restrict=0") if hidden > 1 else "run with sudo, or grant CAP_SYSLOG"
+    return Requirement(name, False, f"hidden (kptr_restrict is {hidden})", needed_for, mend)
+
+
+_PARANOID: Final = "proc/sys/kernel/perf_event_paranoid"
+
+
+def _sysctl(machine: Machine, name: str, path: str) -> Requirement:
+    """A limit on those without capabilities: it says why they are needed, and binds nobody who has them."""
+    value = machine.number(path)
+    found = "unknown" if value is None else f"{value}, which binds only those without capabilities"
+    return Requirement(name, None if value is None else True, found, "nothing, given the capabilities")
+
+
+def _paranoid(machine: Machine) -> Requirement:
+    return _sysctl(machine, "perf_event_paranoid", _PARANOID)
+
+
+def _unprivileged(machine: Machine) -> Requirement:
+    return _sysctl(machine, "unprivileged_bpf_disabled", "proc/sys/kernel/unprivileged_bpf_disabled")
+
+
+def _seccomp(machine: Machine) -> Requirement:
+    mode = machine.status().get("Seccomp", "")
+    words = {
+        "0": (True, "no filter"),
+        "1": (False, "strict"),
+        "2": (None, "a filter; `system calls` says what it lets"),
+    }
+    ok, found = words.get(mode, (None, "unknown"))
+    return Requirement("seccomp", ok, found, "nothing, if the system calls answer")
+
+
+def _container(machine: Machine) -> Requirement:
+    kind = machine.container()
+    return Requirement("container", True, kind or "none", "nothing, if what is above is there")
+
+
+def _mount(machine: Machine, kind: str, where: str, needed_for: str, blocks: tuple[str, ...] = ()) -> Requirement:
+    found = machine.mounted(kind)
+    mend = "" if found else machine.as_root(f"mount -t {kind} {kind} {where}")
+    name = "bpffs" if kind == "bpf" else kind
+    return Requirement(name, bool(found), found or "not mounted", needed_for, mend, blocks)
+
+
+def _tracefs(machine: Machine) -> Requirement:
+    return _mount(machine, "tracefs", "/sys/kernel/tracing", "perf and bpftrace; nothing here uses it yet")
+
+
+def _bpffs(machine: Machine) -> Requirement:
+    return _mount(machine, "bpf", "/sys/fs/bpf", "pinned programs; nothing here uses it yet")
+
+
+def _cgroup2(machine: Machine) -> Requirement:
+    where = "/sys/fs/cgroup/unified" if machine.mounted("cgroup") else "/sys/fs/cgroup"
+    return _mount(machine, "cgroup2", where, "--cgroup", ("cgroup",))
+
+
+def _terminal(machine: Machine) -> Requirement:
+    needed_for, term = "the screens; --once works without", machine.environ.get("TERM", "")
+    if term in ("", "dumb"):
+        found = "TERM is dumb" if term else "TERM is not set"
+        return Requirement("terminal", False, found, needed_for, "export TERM=xterm-256color", ("screen",))
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    locale = next((machine.environ[name] for name in names if machine.environ.get(name)), "")
+    if locale not in ("", "C", "POSIX") and not re.search(r"utf-?8", locale, re.IGNORECASE):
+        found = f"{clean(term)}, with the locale {clean(locale)}"
+        return Requirement("terminal", False, found, needed_for, "export LC_ALL=C.UTF-8")
+    deep = machine.environ.get("COLORTERM") in ("truecolor", "24bit") or term.endswith("-direct")
+    colours = "16 million" if deep else "256" if "256" in term else "16"
+    return Requirement("terminal", True, f"{clean(term)}, {colours} colours", needed_for, blocks=("screen",))
+
+
+def _inferno(machine: Machine) -> Requirement:
+    lacking = [name for name in ("inferno-flamegraph", "inferno-diff-folded") if not machine.tool(name)]
+    mend = "make inferno (or cargo install inferno)" if lacking else ""
+    found = f"no {', no '.join(lacking)}" if lacking else machine.tool("inferno-flamegraph")
+    return Requirement("inferno", not lacking, found, "SVG flame graphs", mend, ("svg",))
+
+
+def _perf(machine: Machine) -> Requirement:
+    found = machine.tool("perf")
+    mend = "" if found else install_command(machine, "perf")
+    return Requirement("perf", bool(found), found or "not installed", "benchmarks and tests, as the reference", mend)
+
+
+def _version(machine: Machine) -> tuple[int, int]:
+    parts = re.match(r"(\d+)\.(\d+)", machine.read("proc/sys/kernel/osrelease") or "")
+    return (int(parts[1]), int(parts[2])) if parts else (0, 0)
+
+
+_PROBES: Final[tuple[Callable[[Machine], Requirement], ...]] = (
+    *(_python, _kernel, _user_namespace, _capabilities, _lockdown, _system_calls, _btf),
+    *(_locked_memory, _pid_namespace, _bcc),
+    *(_other_processes, _kernel_symbols, _paranoid, _unprivileged, _seccomp, _container),
+    *(_tracefs, _bpffs, _cgroup2, _terminal, _inferno, _perf),
+)
+
+
+def probe(machine: Machine | None = None) -> list[Requirement]:
+    """Everything, most basic first. What was found is one line, safe to show, whatever the files say."""
+    machine = machine or Machine()
+    found = (one(machine) for one in _PROBES)
+    return [replace(one, found=clean(" ".join(one.found.split()))[:_LONGEST]) for one in found]
+
+
+def check(purpose: str, machine: Machine | None = None) -> list[Requirement]:
+    """What is known to stand in the way of "cpu", "cgroup", "screen" or "svg", most basic first; [] if nothing is."""
+    return [one for one in probe(machine) if one.ok is False and purpose in one.blocks]
+
+
+def first_problem(purpose: str, machine: Machine | None = None) -> str | None:
+    """One clear line: the most basic thing that is missing, and what mends it; None if nothing is known to be."""
+    missing = check(purpose, machine)
+    return f"{missing[0].found}: {missing[0].mend}" if missing else None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STACK_HEADER: Final = struct.Struct("<QQIHH")
 """The start of struct stack of bpf/*.bpf.c: hash, start_ns, pid, number of user and of kernel addresses."""
 
-_MAX_STACKS: Final = 1 << 16
+MAX_STACKS: Final = 1 << 15
 """Stacks remembered by hash; past it all are forgotten, and the kernel sends them again."""
 
 
@@ -28,19 +28,27 @@ class Stacks:
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self.forget()
         self._raw: dict[int, tuple[NDArray[np.uint64], int]] = {}
+        self._leaving: dict[int, tuple[NDArray[np.uint64], int]] = {}
+        self.rebind()
 
-    def forget(self) -> None:
-        """Forget all, but for what has not been asked for yet."""
+    def rebind(self) -> None:
+        """Forget the ids of the symbols' last generation; the addresses stay."""
         self._frames: dict[int, NDArray[np.uint32]] = {}
         self._nodes: dict[tuple[int, bytes], int] = {}
-        self._raw = {}
 
-    @property
-    def full(self) -> bool:
-        """Too many are remembered."""
-        return max(len(self._frames), len(self._nodes), len(self._raw)) > _MAX_STACKS
+    def rotate(self) -> bool:
+        """After a drain: when too many stacks are remembered, begin to forget them, and say so.
+
+        The kernel then has to hash with another salt, so that it sends every stack again. What it sampled until it
+        did is drained next time; only then are the old stacks let go.
+        """
+        self._leaving = {}
+        if len(self._raw) <= MAX_STACKS:
+            return False
+        self._leaving, self._raw = self._raw, {}
+        self.rebind()
+        return True
 
     def receive(self, payload: bytes) -> None:
         """One record of the stack ring."""
@@ -76,19 +84,22 @@ class Stacks:
 
     def _resolve(self, fresh: list[tuple[int, int]], images: list[Image]) -> None:
         """Name the addresses of the stacks that are new, one process at a time."""
-        by_image: dict[int, list[int]] = {}
+        by_image: dict[int, list[tuple[int, NDArray[np.uint64], int]]] = {}
         for key, i in fresh:
-            if key in self._raw and key not in self._frames:
-                by_image.setdefault(i, []).append(key)
-        for i, keys in by_image.items():
+            raw = self._raw.get(key) or self._leaving.get(key)
+            if raw is not None and key not in self._frames:
+                by_image.setdefault(i, []).append((key, *raw))
+        for i, stacks in by_image.items():
             image = images[i]
-            stacks = [self._raw.pop(key) for key in keys]
-            user = [addresses[:split] for addresses, split in stacks]
-            kernel = [addresses[split:] for addresses, split in stacks]
+            user = [addresses[:split] for _key, addresses, split in stacks]
+            kernel = [addresses[split:] for _key, addresses, split in stacks]
             user_frames = self._resolver.user_frames(image.pid, image.space, *_joined(user))
             kernel_frames = self._resolver.kernel_frames(*_joined(kernel))
-            pieces = zip(keys, _split(user_frames, user), _split(kernel_frames, kernel), strict=True)
-            for key, outer, inner in pieces:  # addresses come leaf first, paths go root first, the kernel innermost
+            pieces = zip(stacks, _split(user_frames, user), _split(kernel_frames, kernel), strict=True)
+            for (
+                key,
+                *_,
+            ), outer, inner in pieces:  # addresses come leaf first; paths go root first, the kernel innermost
                 self._frames[key] = np.concatenate([outer[::-1], inner[::-1]])
 
 

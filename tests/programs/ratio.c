@@ -23,8 +23,20 @@ static inline __attribute__((always_inline)) uint64_t spin(uint64_t x, int n)
     return x;
 }
 
-__attribute__((noinline)) uint64_t three_parts(uint64_t x) { return spin(x, 30000); }
-__attribute__((noinline)) uint64_t one_part(uint64_t x) { return spin(x, 10000); }
+/* asking for the frame's address makes the compiler set one up: a leaf would go without */
+#define FRAME() __asm__ volatile("" ::"r"(__builtin_frame_address(0)))
+
+__attribute__((noinline)) uint64_t three_parts(uint64_t x)
+{
+    FRAME();
+    return spin(x, 30000);
+}
+
+__attribute__((noinline)) uint64_t one_part(uint64_t x)
+{
+    FRAME();
+    return spin(x, 10000);
+}
 
 __attribute__((noinline)) void work(double seconds)
 {

@@ -1,0 +1,278 @@
+"""CPU samples against programs of known behaviour, and against what the kernel itself accounts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aperture_tui.collect.cpu import SAMPLE, Settings
+from aperture_tui.profile.batch import Batch
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.kinds import Flag, FrameKind
+from aperture_tui.session import Session
+from tests.programs import build
+
+HZ = 999
+FRAME_POINTERS = ("-O2", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer")
+
+
+@dataclass
+class Kept:
+    """A sink that keeps everything."""
+
+    batches: list[Batch] = field(default_factory=list)
+    gauges: list[HostSample] = field(default_factory=list)
+    health: list[Health] = field(default_factory=list)
+
+    def append(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    def append_gauges(self, sample: HostSample) -> None:
+        self.gauges.append(sample)
+
+    def set_health(self, health: list[Health]) -> None:
+        self.health = health
+
+    def set_hosts(self, hosts: list[HostFacts]) -> None:
+        pass
+
+    def events(self) -> np.ndarray:
+        return np.concatenate([batch.events for batch in self.batches])
+
+    def of(self, pid: int) -> np.ndarray:
+        events = self.events()
+        return events[events["pid"] == pid]
+
+    def stacks(self, pid: int) -> Counter[tuple[str, ...]]:
+        """The stacks of a process in words, root first, with their samples."""
+        found: Counter[tuple[str, ...]] = Counter()
+        for batch in self.batches:
+            events = batch.events[batch.events["pid"] == pid]
+            for node, n in zip(*np.unique(events["stack"], return_counts=True), strict=True):
+                words = (batch.symbols.frame_at(f).function for f in batch.symbols.trie.path(int(node)))
+                found[tuple(words)] += int(n)
+        return found
+
+
+@contextmanager
+def collecting(**settings: object) -> Iterator[Kept]:
+    kept = Kept()
+    session = Session(Settings(**{"hz": HZ, **settings}), {"kept": kept})  # type: ignore[arg-type]  # test's own words
+    session.start()
+    try:
+        yield kept
+    finally:
+        session.stop()
+    assert session.failure == ""
+
+
+def run(*command: str | Path) -> tuple[int, str]:
+    """A program to its end -> pid, what it printed."""
+    child = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 0
+    return child.pid, out
+
+
+def share(stacks: Counter[tuple[str, ...]], name: str) -> float:
+    return sum(n for stack, n in stacks.items() if name in stack) / stacks.total()
+
+
+def test_the_layout_is_that_of_the_c_structure() -> None:
+    from aperture_tui import resources
+
+    source = (resources.folder("bpf") / "cpu.bpf.c").read_text()
+    (body,) = re.findall(r"struct sample \{(.*?)\};", source, re.DOTALL)
+    fields = re.findall(r"(u64|u32|char) (\w+)(?:\[(\d+)\])?;", body)
+    offset = 0
+    for (kind, name, count), (mirrored, place) in zip(fields, SAMPLE.fields.items(), strict=True):
+        assert name == mirrored
+        assert place[1] == offset
+        offset += {"u64": 8, "u32": 4, "char": 1}[kind] * int(count or 1)
+    assert offset == SAMPLE.itemsize == 56
+
+
+@pytest.mark.bpf
+def test_two_functions_in_the_ratio_three_to_one() -> None:
+    program = build("ratio", *FRAME_POINTERS)
+    with collecting() as kept:
+        pid, _ = run(program, "10")
+    stacks = kept.stacks(pid)
+    in_work = sum(n for stack, n in stacks.items() if "three_parts" in stack or "one_part" in stack)
+    three = sum(n for stack, n in stacks.items() if "three_parts" in stack)
+    assert in_work / stacks.total() > 0.98
+    assert abs(three / in_work - 0.75) < 0.02
+    deep = [stack for stack in stacks if stack[-1] == "three_parts"]
+    assert all(stack[-3:] == ("main", "work", "three_parts") for stack in deep), "the callers are there, in order"
+
+
+@pytest.mark.bpf
+def test_as_many_samples_as_the_program_used_cpu() -> None:
+    program = build("ratio", *FRAME_POINTERS)
+    with collecting() as kept:
+        pid, out = run(program, "6")
+    expected = float(out) * HZ
+    assert abs(len(kept.of(pid)) - expected) < 0.02 * expected
+    assert set(kept.of(pid)["duration_ns"].tolist()) == {1_000_000_000 // HZ}
+
+
+@pytest.mark.bpf
+def test_shares_agree_with_what_the_kernel_accounts() -> None:
+    program = build("burn", *FRAME_POINTERS)
+
+    def accounted(pid: int) -> int:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])  # utime + stime
+
+    with collecting() as kept:
+        children = [
+            subprocess.Popen([program, "8", str(threads), "10"], stdout=subprocess.DEVNULL) for threads in (1, 2, 3)
+        ]
+        time.sleep(1)
+        before = {child.pid: accounted(child.pid) for child in children}
+        began = time.time_ns()
+        time.sleep(6)
+        ended = time.time_ns()
+        used = {child.pid: accounted(child.pid) - before[child.pid] for child in children}
+        for child in children:
+            child.wait(timeout=30)
+    events = kept.events()
+    events = events[(events["time_ns"] >= began) & (events["time_ns"] < ended)]
+    sampled = {pid: int((events["pid"] == pid).sum()) for pid in used}
+    for pid in used:
+        assert abs(sampled[pid] / sum(sampled.values()) - used[pid] / sum(used.values())) < 0.02
+
+
+@pytest.mark.bpf
+def test_the_kernel_frames_of_dd_have_their_names() -> None:
+    with collecting() as kept:
+        pid, _ = run("dd", "if=/dev/zero", "of=/dev/null", "bs=1M", "count=60000", "status=none")
+    stacks = kept.stacks(pid)
+    assert share(stacks, "read_zero") > 0.8
+    assert share(stacks, "vfs_read") > 0.8
+    (symbols,) = {id(batch.symbols): batch.symbols for batch in kept.batches}.values()
+    kinds = {symbols.frame_at(f).kind for f in range(len(symbols.frames)) if symbols.frame_at(f).function == "vfs_read"}
+    assert kinds == {FrameKind.KERNEL}
+
+
+@pytest.mark.bpf
+def test_the_pid_filter_works_in_the_kernel_and_follows_children() -> None:
+    program = build("burn", *FRAME_POINTERS)
+    other = subprocess.Popen([program, "3", "1", "5"], stdout=subprocess.DEVNULL)
+    chosen = subprocess.Popen(
+        ["/bin/sh", "-c", f"read _; {program} 2 1 5 & {program} 2 1 5; wait"], stdin=subprocess.PIPE
+    )
+    assert chosen.stdin is not None
+    with collecting(pids=(chosen.pid,)) as kept:
+        chosen.stdin.write(b"\n")
+        chosen.stdin.close()
+        chosen.wait(timeout=30)
+    other.wait(timeout=30)
+    names = {kept.batches[0].symbols.process_at(int(p)).name for p in np.unique(kept.events()["process"])}
+    assert other.pid not in kept.events()["pid"]
+    assert len(np.unique(kept.events()["pid"])) >= 2
+    assert "burn" in {name.split("-")[0] for name in names}
+    delivered = next(health for health in kept.health if health.name == "cpu").delivered
+    assert delivered == len(kept.events()), "what is filtered never reaches user space"
+
+
+@pytest.mark.bpf
+def test_a_reused_pid_and_an_exec_are_told_apart() -> None:
+    program = build("ratio", *FRAME_POINTERS)
+    with collecting() as kept:
+        script = f"i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; exec {program} 0.5"
+        child = subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.DEVNULL)
+        child.wait(timeout=30)
+    symbols = kept.batches[-1].symbols
+    events = kept.of(child.pid)
+    rows = [symbols.process_at(int(row)) for row in np.unique(events["process"])]
+    assert {row.name for row in rows} >= {"sh", program.name[:15]}
+    assert len({row.start_ns for row in rows}) == 1, "one process"
+    started = next(row.start_ns for row in rows)
+    assert abs(started - int(events["time_ns"].min())) < 1e9
+    for row in np.unique(events["process"]):
+        name = symbols.process_at(int(row)).name
+        for node in np.unique(events["stack"][events["process"] == row]):
+            words = [symbols.frame_at(f).function for f in symbols.trie.path(int(node))]
+            assert words[0] == name
+            assert ("three_parts" in words) <= (name != "sh"), "the new program's functions are not the shell's"
+
+
+@pytest.mark.bpf
+def test_health_tells_cost_and_no_loss() -> None:
+    with collecting(hz=99) as kept:
+        run(build("burn", *FRAME_POINTERS), "2", "2", "20")
+    health = next(health for health in kept.health if health.name == "cpu")
+    assert health.state is State.RUNNING
+    assert health.lost_total == 0
+    assert health.degraded["stack not delivered"] == 0
+    assert health.bpf_ns is not None
+    assert health.bpf_ns > 0
+    assert health.cpu_ns is not None
+    assert 0 < health.cpu_ns < 2e9
+    assert health.delivered == len(kept.events())
+    assert not np.any(kept.events()["flags"] & Flag.NO_STACK)
+    assert kept.gauges[-1].own_cpu is not None
+
+
+@pytest.mark.bpf
+def test_a_ring_that_overflows_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aperture_tui.collect.cpu import CpuCollector
+
+    monkeypatch.setattr(CpuCollector, "_ring_sizes", lambda self: {"samples": 4096, "stacks": 4096})
+    kept = Kept()
+    session = Session(Settings(hz=HZ), {"kept": kept}, interval_s=3)
+    monkeypatch.setattr("aperture_tui.session._FIRST_DRAINS_S", 3)
+    session.start()
+    _, out = run(build("ratio", *FRAME_POINTERS), "2")
+    session.stop()
+    lost = next(health for health in kept.health if health.name == "cpu").lost["samples: ring full"]
+    assert lost > 0
+    total = lost + len(kept.events())
+    assert total >= 0.95 * float(out) * HZ, "what is lost and what is delivered make up the whole"
+
+
+@pytest.mark.bpf
+def test_nothing_stays_attached_after_kill() -> None:
+    """The descriptors are the attachment: a killed profiler leaves no program behind."""
+    before = programs()
+    child = subprocess.Popen(
+        [
+            ".venv/bin/aperture-top" if Path(".venv/bin/aperture-top").exists() else "aperture-top",
+            "--once",
+            "--duration",
+            "60",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 20
+    while programs() <= before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert programs() > before, "it was attached"
+    child.kill()
+    child.wait()
+    time.sleep(0.5)
+    assert programs() == before
+
+
+def programs() -> int:
+    """BPF programs held by any process."""
+    held = 0
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            held += os.readlink(link) == "anon_inode:bpf-prog"
+        except OSError:
+            continue
+    return held

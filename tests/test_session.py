@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from aperture_tui import session as sessions
+from aperture_tui.collect.cpu import CpuCollector, Settings
+from aperture_tui.profile.batch import Batch
+from aperture_tui.profile.health import State
+from aperture_tui.session import Session
+from aperture_tui.store.memory import MemoryStore
+from tests.collect.test_cpu import FRAME_POINTERS, Kept, run
+from tests.programs import build
+
+pytestmark = pytest.mark.bpf
+
+
+class Full(Kept):
+    """A sink on a full disk."""
+
+    def append(self, batch: Batch) -> None:
+        raise OSError(28, "No space left on device", "busy.aperture")
+
+
+def test_a_sink_that_fails_is_said_and_the_others_go_on() -> None:
+    good, full = Kept(), Full()
+    session = Session(Settings(hz=99), {"good": good, "recording": full})
+    session.start()
+    run(build("ratio", *FRAME_POINTERS), "1")
+    session.stop()
+    assert session.failure == "recording: No space left on device: busy.aperture"
+    assert len(good.events()) > 50
+    told = next(health for health in good.health if health.name == "recording")
+    assert told.state is State.FAILED
+    assert sum(told.lost.values()) > 0
+
+
+def test_a_collector_that_breaks_is_said_and_the_session_still_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: CpuCollector, symbols: object) -> None:
+        raise RuntimeError("the ring is gone")
+
+    kept = Kept()
+    session = Session(Settings(hz=99), {"kept": kept})
+    monkeypatch.setattr(CpuCollector, "drain", broken)
+    session.start()
+    time.sleep(0.5)
+    session.stop()
+    assert session.failure == "cpu: RuntimeError: the ring is gone"
+    assert kept.health[0].state is State.FAILED
+    assert threading.active_count() == 1 or "collect" not in {t.name for t in threading.enumerate()}
+
+
+def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_MAX_SYMBOLS", 500)
+    kept, store = Kept(), MemoryStore()
+    session = Session(Settings(hz=999), {"kept": kept, "memory": store})
+    session.start()
+    pid, out = run(build("ratio", *FRAME_POINTERS), "4")
+    session.stop()
+    assert len({id(batch.symbols) for batch in kept.batches}) > 1
+    from aperture_tui.profile.query import Query
+
+    tree = store.call_tree(Query(pids=(pid,)))
+    assert tree.weight == len(kept.of(pid))
+    assert abs(tree.weight - float(out) * 999) < 0.03 * float(out) * 999
+    assert tree.matching("three_parts|one_part").weight > 0.97 * tree.weight
+    health = next(health for health in kept.health if health.name == "cpu")
+    assert health.degraded["stack not delivered"] == 0
+
+
+def test_the_store_of_a_session_agrees_with_its_batches() -> None:
+    from aperture_tui.profile.query import Query
+
+    kept, store = Kept(), MemoryStore()
+    session = Session(Settings(hz=499), {"kept": kept, "memory": store})
+    session.start()
+    run(build("burn", *FRAME_POINTERS), "2", "2", "30")
+    session.stop()
+    events = kept.events()
+    tree = store.call_tree(Query())
+    assert tree.weight == len(events)
+    assert {use.pid: use.count for use in store.processes(Query())} == dict(
+        zip(*(part.tolist() for part in np.unique(events["pid"], return_counts=True)), strict=True)
+    )
