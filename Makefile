@@ -1,1 +1,65 @@
+# Two commands do all the set-up: `make top` and `make test`. Both say what they install; the scripts are in setup/.
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+TOOLS := $(CURDIR)/$(BIN):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+UV ?= $(BIN)/uv
+UV_VERSION := 0.13.9
+
+.NOTPARALLEL:
+.PHONY: help setup setup-dev top test check format bench inferno lock wheel clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 18
+	@echo
+	@echo '  make top ARGS="--once --duration 5"   passes arguments on; SUDO= never asks for root'
+
+setup:  ## install what running needs: BCC from the distribution, Python packages into .venv
+	@setup/system.sh need python bcc
+	@setup/venv.sh
+
+setup-dev:
+	@setup/system.sh need python
+	@setup/venv.sh dev
+
+top: setup  ## set up, then run aperture-top on this machine; with no terminal it prints one report
+	@exec setup/as-root.sh $(BIN)/aperture-top $(ARGS)
+
+test: setup-dev  ## set up with the test tools, then run the tests; the BPF tests load into this kernel
+	@setup/system.sh try bcc tools
+	@setup/inferno.sh || echo 'setup: without inferno the SVG tests are skipped' >&2
+	@mkdir -p tests/programs/bin
+	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh --or-not $(BIN)/python -m pytest $(ARGS)
+
+check: setup-dev  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-dev  ## let ruff format, and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup-dev  ## measure beside the named peers; results in bench/results/
+	@setup/system.sh need bcc
+	@setup/system.sh try tools
+	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh $(BIN)/python -m bench $(ARGS)
+
+inferno:  ## install inferno (SVG flame graphs) with cargo
+	@setup/inferno.sh
+
+# Hashes of every platform's files; the dev lock holds only what the base lock lacks, at versions that fit it.
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links
+lock: setup-dev  ## write requirements.lock and requirements-dev.lock anew from pyproject.toml
+	@[ -x "$(UV)" ] || command -v "$(UV)" >/dev/null || $(BIN)/pip install --quiet uv==$(UV_VERSION)
+	$(COMPILE) pyproject.toml --group build --output-file requirements.lock $(LOCK_ARGS)
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(LOCK_ARGS)
+
+wheel: setup-dev  ## build dist/*.whl
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## remove .venv, caches and what was built; installed packages of the system stay
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/programs/bin
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _INTERVAL_S: Final = 0.25
 _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
-_GAUGES_S: Final = 1.0
+_TELL_S: Final = 1.0
 _MAX_SYMBOLS: Final = 1_000_000
 """Rows in Symbols past which a new generation begins: some 60 MB."""
 
@@ -81,7 +81,7 @@ class Session:
         self._processes = Processes(self._clock)
         self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver)
         self._gauges = host.HostGauges(self._cpu.bpf_ns)
-        self._gauged = 0.0
+        self._told = 0.0
         self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
         self._interval_s = interval_s
         self._cpu_failure: Health | None = None
@@ -90,9 +90,8 @@ class Session:
 
     def start(self) -> None:
         """Attach, then collect in a thread. Raises SessionError."""
-        missing = requirements.check("cpu")
-        if missing:
-            raise SessionError(f"{missing[0].found}: {missing[0].mend}")
+        if problem := requirements.first_problem("cpu"):
+            raise SessionError(problem)
         for output in self._outputs:
             output.sink.set_hosts([host.facts()])
         try:
@@ -140,11 +139,15 @@ class Session:
                 if len(events):
                     self._deliver(Batch(self._symbols, events))
         now = time.monotonic()
-        if now - self._gauged >= _GAUGES_S:
-            self._gauged = now
-            sample = self._gauges.read()
-            self._each(lambda sink: sink.append_gauges(sample))
+        if now - self._told >= _TELL_S or self._stopping.is_set():
+            self._told = now
+            self._tell()
+
+    def _tell(self) -> None:
+        """The host's gauges and everybody's health."""
+        sample = self._gauges.read()
         health = [self._cpu_failure or self._cpu.health(), *(output.health for output in self._outputs)]
+        self._each(lambda sink: sink.append_gauges(sample))
         self._each(lambda sink: sink.set_health(health))
 
     def _deliver(self, batch: Batch) -> None:

@@ -140,6 +140,8 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
         return fail(_PROGRAM, problem)
     if chosen.cgroups:
         settings(parser, chosen)  # a wrong path is wrong usage, said before the screen is taken
+    if not sys.stderr.isatty():
+        sys.__stderr__ = sys.__stdout__  # where Textual draws: `2>errors.txt` must not swallow the screen
     collecting = _Collecting(parser, chosen)
     app = ApertureApp(
         collecting.begin, refresh_hz=chosen.refresh, theme=chosen.theme, title_host=_host(), pinned=filter_words(chosen)

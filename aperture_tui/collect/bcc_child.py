@@ -12,18 +12,17 @@ import os
 import sys
 from typing import Any
 
+from aperture_tui.collect.machine import Machine
 from aperture_tui.collect.object_code import MapSpec, ObjectCode, ProgramSpec, relink
-
-_DISTRIBUTION = "/usr/lib/python3/dist-packages"
-"""Where Debian and Ubuntu put bcc, for their own interpreter; it is pure ctypes, so ours may use it as well."""
+from aperture_tui.collect.requirements import bcc_folder
 
 
 def _bcc() -> Any:
-    try:
-        import bcc
-    except ImportError:
-        sys.path.append(_DISTRIBUTION)
-        import bcc
+    """The bcc package; the distribution's is made for its own interpreter, but pure ctypes, so ours may use it too."""
+    if folder := bcc_folder(Machine()):
+        sys.path.append(str(folder))
+    import bcc
+
     return bcc
 
 

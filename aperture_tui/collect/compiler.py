@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import resources
+from aperture_tui.collect.machine import Machine, install_command
 from aperture_tui.collect.object_code import ObjectCode, ObjectCodeError
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _compile(source: Source, text: str, release: str) -> ObjectCode:
 def _complaint(name: str, error: str, words: str) -> str:
     """The one line that helps: a missing bcc, a refusal of the kernel, or the compiler's first error."""
     if "ModuleNotFoundError" in error or "libbcc" in error:
-        return "BCC is not installed: apt-get install python3-bpfcc (other distributions: see `aperture doctor`)"
+        return f"BCC is not installed: {install_command(Machine(), 'bcc')}"
     if "Operation not permitted" in words or "could not open bpf map" in words:
         return "the kernel refuses BPF maps: run with sudo; `aperture doctor` says what is missing"
     first = next((line.strip() for line in words.splitlines() if "error:" in line), "")

@@ -50,6 +50,7 @@ _SAMPLES_S: Final = 2
 _LARGEST_RING: Final = 32 << 20
 _STACK_RING: Final = 4 << 20
 _HOTPLUG_S: Final = 1.0
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _MAX_CGROUPS: Final = 8
 _COUNTERS: Final = 3
 _PROGRAMS: Final = {
@@ -102,6 +103,7 @@ class CpuCollector:
     def start(self) -> None:
         """Load, attach, begin. Raises CpuError."""
         try:
+            self._cpus = bpf.possible_cpus()
             sizes = self._ring_sizes()
             self._loaded = bpf.load(compiled(), sizes)
             self._samples = Ring(self._loaded.maps["samples"], sizes["samples"])
@@ -224,11 +226,11 @@ class CpuCollector:
 
     def _images(self, samples: NDArray[np.void]) -> tuple[list[tuple[Image, int]], NDArray[np.intp]]:
         """The distinct (image, start) of these samples, and for each sample which of them it is."""
-        keys = np.zeros(len(samples), [("pid", "<u4"), ("start_ns", "<u8"), ("time_ns", "<u8")])
-        keys["pid"], keys["start_ns"] = samples["pid"], samples["start_ns"]
-        # without an exec in between, all samples of a process have one image: time is looked at only if there was one
-        changed = np.isin(samples["pid"], self._processes.changing)
-        keys["time_ns"][changed] = samples["time_ns"][changed]
+        keys = samples["start_ns"] * _ODD ^ samples["pid"]
+        changing = self._processes.changing
+        if changing:
+            # without an exec in between, all samples of a process have one image: only then their time is looked at
+            keys ^= np.where(np.isin(samples["pid"], changing), samples["time_ns"], np.uint64(0))
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
         found: dict[tuple[int, int], int] = {}
         images: list[tuple[Image, int]] = []
@@ -290,8 +292,9 @@ class CpuCollector:
 
     def _counters(self) -> list[int]:
         """The program's counters, in the order of its enum."""
-        size = 8 * bpf.possible_cpus()
-        values = (bpf.lookup(self._loaded.maps["counters"], struct.pack("=I", i), size) for i in range(_COUNTERS))
+        values = (
+            bpf.lookup(self._loaded.maps["counters"], struct.pack("=I", i), 8 * self._cpus) for i in range(_COUNTERS)
+        )
         return [int(np.frombuffer(value or bytes(8), np.uint64).sum()) for value in values]
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 STACK_HEADER: Final = struct.Struct("<QQIHH")
 """The start of struct stack of bpf/*.bpf.c: hash, start_ns, pid, number of user and of kernel addresses."""
 
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+
 MAX_STACKS: Final = 1 << 15
 """Stacks remembered by hash; past it all are forgotten, and the kernel sends them again."""
 
@@ -62,25 +64,34 @@ class Stacks:
         self, hashes: NDArray[np.uint64], image_of: NDArray[np.intp], images: list[Image], symbols: Symbols
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """The node of each sample's stack, and which of them have none but their process's name. Both (n,)."""
-        keys = np.empty(len(hashes), [("hash", "<u8"), ("image", "<i8")])
-        keys["hash"], keys["image"] = hashes, image_of
-        distinct, inverse = np.unique(keys, return_inverse=True)
-        pairs: list[tuple[int, int]] = distinct.tolist()
+        # one number for both: the hash is 64 random bits already, and a number of images is small
+        mixed = hashes ^ (image_of.astype(np.uint64) * _ODD)
+        _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+        pairs = list(zip(hashes[first].tolist(), image_of[first].tolist(), strict=True))
         fresh = [(key, i) for key, i in pairs if (key, images[i].name) not in self._nodes]
-        self._resolve(fresh, images)
-        empty = np.zeros(0, np.uint32)
-        named = {
-            image.name: symbols.frame(Frame(symbols.strings[symbols.string(image.name)], kind=FrameKind.PROCESS))
-            for image in images
-        }
-        paths = [[named[images[i].name], *self._frames.get(key, empty).tolist()] for key, i in fresh]
-        for (key, i), node in zip(fresh, symbols.stacks(paths).tolist(), strict=True):
-            if key in self._frames:
-                self._nodes[key, images[i].name] = node
-        bare = {name: int(symbols.stacks([[frame]])[0]) for name, frame in named.items()}
-        nodes = [self._nodes.get((key, images[i].name), bare[images[i].name]) for key, i in pairs]
-        absent = [key not in self._frames for key, _i in pairs]
+        if fresh:
+            self._intern(fresh, images, symbols)
+        nodes = [self._nodes.get((key, images[i].name)) for key, i in pairs]
+        absent = [node is None for node in nodes]
+        if any(absent):
+            bare = {i: self._bare(images[i], symbols) for _key, i in pairs}
+            nodes = [bare[i] if node is None else node for node, (_key, i) in zip(nodes, pairs, strict=True)]
         return np.array(nodes, np.uint32)[inverse], np.array(absent, bool)[inverse]
+
+    def _intern(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
+        self._resolve(fresh, images)
+        known = [(key, i) for key, i in fresh if key in self._frames]
+        paths = [[self._process_frame(images[i], symbols), *self._frames[key].tolist()] for key, i in known]
+        for (key, i), node in zip(known, symbols.stacks(paths).tolist(), strict=True):
+            self._nodes[key, images[i].name] = node
+
+    def _bare(self, image: Image, symbols: Symbols) -> int:
+        """The stack of a sample that came without one: its process alone."""
+        return int(symbols.stacks([[self._process_frame(image, symbols)]])[0])
+
+    @staticmethod
+    def _process_frame(image: Image, symbols: Symbols) -> int:
+        return symbols.frame(Frame(symbols.strings[symbols.string(image.name)], kind=FrameKind.PROCESS))
 
     def _resolve(self, fresh: list[tuple[int, int]], images: list[Image]) -> None:
         """Name the addresses of the stacks that are new, one process at a time."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+from aperture_tui.profile.text import clean
 
 
 class State(enum.Enum):
@@ -56,6 +58,20 @@ class Health:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Health:
         """The inverse of `as_json`. Raises KeyError, TypeError or ValueError on anything else."""
-        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        known["state"] = State(known["state"])
-        return cls(**known)
+        counts: dict[str, Any] = {name: _causes(data.get(name, {})) for name in ("lost", "degraded")}
+        counts |= {name: _count(data[name]) for name in _NUMBERS if data.get(name) is not None}
+        # texts are cleaned again: a recording comes from anyone
+        return cls(clean(data["name"]), State(data["state"]), clean(data.get("message", "")), **counts)
+
+
+_NUMBERS: Final = ("delivered", "lag_ns", "cpu_ns", "bpf_ns", "memory_bytes")
+
+
+def _causes(value: Any) -> dict[str, int]:
+    return {clean(cause): _count(events) for cause, events in dict(value).items()}
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"not a count: {value!r}")
+    return value

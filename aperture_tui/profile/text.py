@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 # C0, DEL, C1, line and paragraph separators, and the marks that reorder text: nothing a terminal would act on.
-_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def clean(text: str | bytes) -> str:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 ROOT: Final = 0
 _LINEAGES = itertools.count(1)
 _FRAME_BITS: Final = np.uint64(32)
+_FEW: Final = 16
+"""Stacks up to which it is faster to intern them one by one (measured at depth 30)."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class StackTable:
         Level by level over all stacks at once: a new node's key can only be new on its own level, so the known
         keys are searched as they were, and are extended once at the end.
         """
+        if len(paths) <= _FEW:
+            return self._intern_few([path[:n].tolist() for path, n in zip(paths, lengths.tolist(), strict=True)])
         old = self._view
         at = np.zeros(len(paths), np.int64)
         n = len(old)
@@ -133,6 +137,20 @@ class StackTable:
         if fresh:
             self._append(np.concatenate(fresh), [len(keys) for keys in fresh])
         return at.astype(np.int32)
+
+    def _intern_few(self, paths: list[list[int]]) -> NDArray[np.int32]:
+        """The same, stack by stack: fewer array operations where there is little to do at once."""
+        old = self._view
+        made: dict[int, int] = {}
+        nodes = np.empty(len(paths), np.int32)
+        for i, path in enumerate(paths):
+            node, found = old.find(path)
+            for frame in path[found:]:
+                node = made.setdefault(node << 32 | frame, len(old) + len(made))
+            nodes[i] = node
+        if made:
+            self._append(np.fromiter(made, np.uint64, len(made)), [1] * len(made))
+        return nodes
 
     def _append(self, keys: NDArray[np.uint64], counts: list[int]) -> None:
         """Make the nodes of these keys, in order, counts[i] of them one level below the one before."""
