@@ -80,7 +80,7 @@ class Session:
         self._resolver = Resolver(self._symbols)
         self._processes = Processes(self._clock)
         self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver)
-        self._gauges = host.HostGauges(self._cpu.bpf_ns)
+        self._gauges = host.HostGauges(self._clock, self._cpu.bpf_ns)
         self._told = 0.0
         self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
         self._interval_s = interval_s

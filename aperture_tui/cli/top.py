@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session
     from aperture_tui.store.base import Store
 
@@ -73,6 +74,7 @@ class _Collecting:
         self._parser = parser
         self._chosen = chosen
         self._session: Session | None = None
+        self._writer: Writer | None = None
 
     def begin(self) -> Store:
         """Start collecting -> the store. Everything heavy is imported here. Raises SessionError or OSError."""
@@ -85,7 +87,7 @@ class _Collecting:
         if self._chosen.record:
             from aperture_tui.recording.writer import Writer
 
-            sinks["recording"] = Writer(self._chosen.record)
+            self._writer = sinks["recording"] = Writer(self._chosen.record)
         session = Session(what, sinks)
         session.start()
         self._session = session
@@ -96,6 +98,11 @@ class _Collecting:
         if self._session is None:
             return ""
         self._session.stop()
+        if self._writer is not None and not self._session.failure:
+            try:
+                self._writer.close()
+            except OSError as error:
+                return str(error)
         return self._session.failure
 
 
@@ -121,12 +128,14 @@ def _report(store: Store, form: str) -> int:
     from aperture_tui.export import report, structured
     from aperture_tui.profile.query import Query
 
+    if form == "json":
+        text = json.dumps(structured.document(store, Query())) + "\n"
+    else:
+        width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+        text = report.text(store, Query(), width)
     try:
-        if form == "json":
-            print(json.dumps(structured.document(store, Query())), flush=True)
-        else:
-            width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-            print(report.text(store, Query(), width), flush=True)
+        sys.stdout.buffer.write(text.encode())  # UTF-8 whatever the locale: the report's own signs are not ASCII
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0
@@ -141,7 +150,8 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
     if chosen.cgroups:
         settings(parser, chosen)  # a wrong path is wrong usage, said before the screen is taken
     if not sys.stderr.isatty():
-        sys.__stderr__ = sys.__stdout__  # where Textual draws: `2>errors.txt` must not swallow the screen
+        # Textual draws there: `2>errors.txt` must not swallow the screen
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # final for type checkers alone
     collecting = _Collecting(parser, chosen)
     app = ApertureApp(
         collecting.begin, refresh_hz=chosen.refresh, theme=chosen.theme, title_host=_host(), pinned=filter_words(chosen)
@@ -172,7 +182,7 @@ def _end_on_signals(leave: Callable[[], None]) -> None:
         signal.alarm(3)
         leave()
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
 
 

@@ -17,6 +17,8 @@ from aperture_tui.profile.text import clean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aperture_tui.collect.clock import Clock
+
 
 def facts() -> HostFacts:
     """This machine."""
@@ -33,7 +35,8 @@ def facts() -> HostFacts:
 class HostGauges:
     """Reads the gauges; CPU shares are of the time since the reading before. Owned by one thread."""
 
-    def __init__(self, bpf_ns: Callable[[], int | None]) -> None:
+    def __init__(self, clock: Clock, bpf_ns: Callable[[], int | None]) -> None:
+        self._clock = clock
         self._bpf_ns = bpf_ns
         self._process = psutil.Process()
         self._times = psutil.cpu_times()
@@ -54,7 +57,7 @@ class HostGauges:
         system = [share[name] for name in ("system", "irq", "softirq") if share.get(name) is not None]
         user = [share[name] for name in ("user", "nice") if share.get(name) is not None]
         return HostSample(
-            time_ns=time.time_ns(),
+            time_ns=time.clock_gettime_ns(time.CLOCK_MONOTONIC) + self._clock.monotonic_ns,
             cpu_user=sum(v for v in user if v is not None) if user else None,
             cpu_system=sum(v for v in system if v is not None) if system else None,
             cpu_iowait=share.get("iowait"),

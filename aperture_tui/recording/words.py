@@ -1,0 +1,92 @@
+"""Hosts, gauges and health as JSON payloads, and back from payloads that are not trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final, TypeVar
+
+from aperture_tui.profile.health import Health
+from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.text import clean
+from aperture_tui.recording.blocks import parsed
+
+_MAX: Final = 1 << 63
+
+T = TypeVar("T")
+
+
+def from_hosts(hosts: Sequence[HostFacts]) -> bytes:
+    """Payload of a hosts block."""
+    return json.dumps([asdict(host) for host in hosts]).encode()
+
+
+def from_gauges(samples: Sequence[HostSample]) -> bytes:
+    """Payload of a gauges block; what is unknown is left out."""
+    rows = [{name: value for name, value in asdict(s).items() if value is not None} for s in samples]
+    return json.dumps(rows).encode()
+
+
+def from_health(health: Sequence[Health]) -> bytes:
+    """Payload of a health block."""
+    return json.dumps([h.as_json() for h in health]).encode()
+
+
+def hosts(payload: bytes) -> list[HostFacts] | None:
+    """The machines of a hosts block; None if it is none."""
+    return _each(payload, _host)
+
+
+def gauges(payload: bytes) -> list[HostSample] | None:
+    """The readings of a gauges block; None if it is none."""
+    return _each(payload, _sample)
+
+
+def health(payload: bytes) -> list[Health] | None:
+    """The health of a health block; None if it is none."""
+    return _each(payload, Health.from_json)
+
+
+def _each(payload: bytes, one: Callable[[dict[str, Any]], T]) -> list[T] | None:
+    rows = parsed(payload)
+    try:
+        return [one(row) for row in rows] if isinstance(rows, list) else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _host(row: dict[str, Any]) -> HostFacts:
+    return HostFacts(
+        clean(row["name"]),
+        clean(row["kernel"]),
+        _whole(row["cpus"]),
+        _whole(row["memory_bytes"]),
+        clean(row.get("boot_id", "")),
+    )
+
+
+def _sample(row: dict[str, Any]) -> HostSample:
+    known: dict[str, Any] = {}
+    for name in HostSample.__dataclass_fields__:
+        value = row.get(name)
+        if value is None:
+            continue
+        if name == "load":
+            one, five, fifteen = map(_real, value)
+            known[name] = (one, five, fifteen)
+        else:
+            known[name] = _whole(value) if name.endswith(("_ns", "_bytes")) else _real(value)
+    return HostSample(**known)
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < _MAX:
+        raise ValueError(f"not a number of this kind: {value!r}")
+    return value
+
+
+def _real(value: object) -> float:
+    if not isinstance(value, int | float) or not -1e18 < value < 1e18:
+        raise ValueError(f"not a number: {value!r}")
+    return float(value)

@@ -1,0 +1,197 @@
+"""Writes a recording while it is made. docs/recording.md describes the file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import time
+from array import array
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui import __version__
+from aperture_tui.recording import words
+from aperture_tui.recording.blocks import BlockType, file_header, pack
+from aperture_tui.recording.tables import Marks, increments
+from aperture_tui.store.slices import joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from aperture_tui.profile.batch import Batch
+    from aperture_tui.profile.health import Health
+    from aperture_tui.profile.host import HostFacts, HostSample
+    from aperture_tui.profile.symbols import Symbols
+
+INDEX: Final = np.dtype([("offset", "<u8"), ("start_ns", "<u8"), ("end_ns", "<u8"), ("events", "<u4"), ("kind", "<u4")])
+"""One entry of the index block: where a block of events or symbols begins, and what is in it."""
+
+_FLUSH_S: Final = 1.0
+_FLUSH_BYTES: Final = 1 << 20
+_BLOCK_EVENTS: Final = 1 << 16
+_HEALTH_S: Final = 10.0
+_MAX_INDEX: Final = 1 << 20  # entries: six days at two a second; later blocks are found by reading
+_MAX_GAUGES: Final = 1024
+
+
+class Writer:
+    """A sink that appends to a file; all methods belong to one thread.
+
+    Events are held for a second or a megabyte, whichever is first, and then written whole, with what was added to
+    the symbols; so a killed program loses a second. The disk is waited for (fsync) once, in `close`: writing a
+    profile must not make a busy disk busier. After an error (a full disk) the file is cut back to its last whole
+    block, the error is raised once, and what comes later is counted in `lost` and not written.
+
+    events: how many are in the file.
+    """
+
+    def __init__(self, path: str | Path, facts: Mapping[str, Any] | None = None) -> None:
+        """Create or replace the file. facts: JSON types for its header. Raises OSError."""
+        self.path = str(path)
+        self.events = 0
+        self._taken = 0
+        self._failed = False
+        self._file: int | None = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._offset = 0
+        self._symbols: Symbols | None = None
+        self._generation = -1
+        self._marks = Marks()
+        self._pending: list[NDArray[np.void]] = []
+        self._pending_bytes = 0
+        self._gauges: list[HostSample] = []
+        self._health: list[Health] = []
+        self._told: list[object] = []
+        self._told_at = self._flushed_at = time.monotonic()
+        self._index = array("Q")
+        with self._closing_on_error():
+            self._write(
+                file_header({"generator": f"aperture {__version__}", "created_ns": time.time_ns(), **(facts or {})})
+            )
+
+    @contextlib.contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.close()
+            raise
+
+    @property
+    def lost(self) -> int:
+        """Events that were taken and will never be in the file."""
+        return self._taken - self.events if self._closed() else 0
+
+    def append(self, batch: Batch) -> None:
+        """Take the events of a batch. Raises OSError once, when the file cannot be written."""
+        self._taken += len(batch)
+        if not len(batch) or self._closed():
+            return
+        if batch.symbols is not self._symbols:
+            self._flush()
+            self._symbols, self._marks = batch.symbols, Marks()
+            self._generation += 1
+        self._pending.append(batch.events)
+        self._pending_bytes += batch.events.nbytes
+        self._flush_if_due()
+
+    def append_gauges(self, sample: HostSample) -> None:
+        """Take one reading of the host. Raises OSError once, when the file cannot be written."""
+        if not self._closed():
+            self._gauges.append(sample)
+            self._flush_if_due()
+
+    def set_health(self, health: Sequence[Health]) -> None:
+        """Take the newest word of all; written when losses or states change, else every ten seconds."""
+        if not self._closed():
+            self._health = list(health)
+            self._flush_if_due()
+
+    def set_hosts(self, hosts: Sequence[HostFacts]) -> None:
+        """Say which machine the events are from. Raises OSError once, when the file cannot be written."""
+        if not self._closed():
+            self._block(BlockType.HOSTS, words.from_hosts(hosts))
+
+    def close(self) -> None:
+        """Write what is held, the last health and the index; wait for the disk. Raises OSError; safe to repeat."""
+        if self._file is None:
+            return
+        try:
+            if not self._failed:
+                self._flush(last=True)
+                at = self._offset
+                self._block(BlockType.INDEX, np.array(self._index, "<u8").tobytes())
+                self._block(BlockType.END, struct.pack("<Q", at))
+                self._sync(self._file)
+        finally:
+            file, self._file = self._file, None
+            os.close(file)
+
+    def _sync(self, file: int) -> None:
+        try:
+            os.fsync(file)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe or a device has nothing to wait for
+                raise self._said(error) from error
+
+    def _closed(self) -> bool:
+        return self._failed or self._file is None
+
+    def _flush_if_due(self) -> None:
+        due = time.monotonic() - self._flushed_at >= _FLUSH_S
+        if due or self._pending_bytes >= _FLUSH_BYTES or len(self._gauges) >= _MAX_GAUGES:
+            self._flush()
+
+    def _flush(self, last: bool = False) -> None:
+        self._flushed_at = time.monotonic()
+        self._flush_events()
+        if self._gauges:
+            self._block(BlockType.GAUGES, words.from_gauges(self._gauges))
+            self._gauges = []
+        important = [(h.name, h.state, h.message, h.lost, h.degraded) for h in self._health]
+        if important != self._told or (last and self._health) or self._flushed_at - self._told_at >= _HEALTH_S:
+            self._block(BlockType.HEALTH, words.from_health(self._health))
+            self._told, self._told_at = [*important], self._flushed_at
+
+    def _flush_events(self) -> None:
+        if self._symbols is None or not self._pending:
+            return
+        for payload, marks in increments(self._symbols, self._generation, self._marks):
+            self._note(BlockType.SYMBOLS, 0, 0, 0)
+            self._block(BlockType.SYMBOLS, payload)
+            self._marks = marks
+        pending, self._pending, self._pending_bytes = joined(self._pending), [], 0
+        for start in range(0, len(pending), _BLOCK_EVENTS):
+            events = pending[start : start + _BLOCK_EVENTS]
+            times = events["time_ns"]
+            self._note(BlockType.EVENTS, int(times.min()), int(times.max()) + 1, len(events))
+            self._block(BlockType.EVENTS, struct.pack("<II", self._generation, len(events)) + events.tobytes())
+            self.events += len(events)
+
+    def _note(self, kind: BlockType, start_ns: int, end_ns: int, events: int) -> None:
+        if len(self._index) < 4 * _MAX_INDEX:
+            # two 32-bit fields in one word, as INDEX has them on a little-endian machine and in the file
+            self._index.extend((self._offset, start_ns, min(end_ns, (1 << 64) - 1), kind << 32 | events))
+
+    def _block(self, kind: BlockType, payload: bytes) -> None:
+        self._write(pack(kind, payload))
+
+    def _write(self, data: bytes) -> None:
+        assert self._file is not None  # noqa: S101 - no public method comes here once it is closed
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as error:
+            self._failed, self._pending = True, []
+            with contextlib.suppress(OSError):  # a pipe cannot be cut; a reader skips the torn block by itself
+                os.ftruncate(self._file, self._offset)
+            raise self._said(error) from error
+        self._offset += len(data)
+
+    def _said(self, error: OSError) -> OSError:
+        return OSError(error.errno, f"cannot write the recording: {error.strerror}", self.path)

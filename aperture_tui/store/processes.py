@@ -1,0 +1,51 @@
+"""Events summed by process. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.profile.query import Measure
+from aperture_tui.store.base import ProcessUse
+from aperture_tui.store.selection import measured
+
+if TYPE_CHECKING:
+    from aperture_tui.profile.symbols import Symbols
+
+
+def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -> list[ProcessUse]:
+    """One entry for every (pid, start) among the events, (n,) of EVENT, most first by the measure, then by pid.
+
+    A process that changed its name or cgroup has those of its newest event. The start is 0 where it is unknown.
+    """
+    if not len(events):
+        return []
+    rows = events["process"]
+    starts = symbols.processes["start_ns"][rows]
+    order = np.lexsort((rows, events["time_ns"], starts, events["pid"]))
+    pid, start = events["pid"][order], starts[order]
+    first = np.concatenate([[True], (pid[1:] != pid[:-1]) | (start[1:] != start[:-1])])
+    edges = np.flatnonzero(first)
+    newest = rows[order][np.append(edges[1:], len(events)) - 1]
+    uses = [
+        ProcessUse(p, s, *symbols.process_at(row)[2:], threads=t, count=c, time_ns=n)
+        for p, s, row, t, c, n in zip(
+            pid[edges].tolist(),
+            start[edges].tolist(),
+            newest.tolist(),
+            _distinct(np.cumsum(first) - 1, events["tid"][order]).tolist(),
+            np.add.reduceat(measured(events, Measure.COUNT)[order], edges).tolist(),
+            np.add.reduceat(measured(events, Measure.TIME)[order], edges).tolist(),
+            strict=True,
+        )
+    ]
+    # sorted() keeps the order of pids among equals
+    return sorted(uses, key=lambda use: use.count if measure is Measure.COUNT else use.time_ns, reverse=True)
+
+
+def _distinct(group: NDArray[np.int64], values: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """(groups,): how many different values each group has. group, values: (n,)."""
+    pairs = np.unique(group.astype(np.uint64) << np.uint64(32) | values)
+    return np.bincount((pairs >> np.uint64(32)).astype(np.int64))

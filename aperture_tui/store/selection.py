@@ -1,0 +1,113 @@
+"""Which events a query selects: masks over arrays of events and over the rows of Symbols. Pure but for one cache."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.profile.query import Measure, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aperture_tui.profile.symbols import Symbols
+
+_LONGEST_NS: Final = 1 << 53  # 104 days; a longer duration is not believed, so that sums stay exact
+_PATTERNS: Final = 8  # the patterns whose matches are remembered
+
+
+def measured(events: NDArray[np.void], measure: Measure) -> NDArray[np.int64]:
+    """(n,) int64: what each event weighs in a measure."""
+    if measure is Measure.COUNT:
+        return events["weight"].astype(np.int64)
+    weights: NDArray[np.int64] = np.minimum(events["duration_ns"], np.uint64(_LONGEST_NS)).astype(np.int64)
+    return weights
+
+
+def in_cgroup(path: str, cgroup: str) -> bool:
+    """Whether a path is this cgroup or lies below it. An unknown path ("") lies nowhere."""
+    top = cgroup.rstrip("/")
+    return path != "" and (path == top or path.startswith(top + "/"))
+
+
+def process_rows(symbols: Symbols, query: Query) -> NDArray[np.bool_] | None:
+    """(n,) bool over symbols.processes: the rows that the query lets pass; None if it lets all pass."""
+    rows = symbols.processes
+    checks = []
+    if (name := query.process) is not None:
+        checks.append(_rows_with(symbols, rows["name"], lambda text: text == name))
+    if (cgroup := query.cgroup) is not None:
+        checks.append(_rows_with(symbols, rows["cgroup"], lambda text: in_cgroup(text, cgroup)))
+    if query.process_start_ns is not None:
+        checks.append(rows["start_ns"] == query.process_start_ns)
+    return np.logical_and.reduce(checks) if checks else None
+
+
+def _rows_with(symbols: Symbols, column: NDArray[np.uint32], test: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """(n,) bool: the rows whose string passes a test; each string is tested once."""
+    hit = [i for i in np.unique(column).tolist() if test(symbols.strings[i])]
+    return np.isin(column, np.array(hit, np.uint32))
+
+
+class FrameSearch:
+    """Stacks that hold a frame matching a regular expression; a text once searched is not searched again.
+
+    The answers are those of Symbols.matching_frames and CallTree.filtered. Safe for threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._hits: dict[tuple[int, str], NDArray[np.bool_]] = {}
+
+    def frames(self, symbols: Symbols, pattern: str) -> NDArray[np.bool_]:
+        """(n,) bool by frame id. Raises re.error."""
+        frames = symbols.frames
+        hit = self._strings(symbols, pattern)
+        out: NDArray[np.bool_] = hit[frames["function"]] | hit[frames["module"]] | hit[frames["file"]]
+        out[0] = False
+        return out
+
+    def nodes(self, symbols: Symbols, pattern: str) -> NDArray[np.bool_]:
+        """(n,) bool by stack node. Raises re.error."""
+        trie = symbols.trie
+        return trie.spread(self.frames(symbols, pattern)[trie.frame])
+
+    def _strings(self, symbols: Symbols, pattern: str) -> NDArray[np.bool_]:
+        """(n,) bool by string id."""
+        search = re.compile(pattern).search
+        key = symbols.generation, pattern
+        with self._lock:
+            known = self._hits.pop(key, np.zeros(1, bool))
+        new = symbols.strings[len(known) :]
+        hit = np.concatenate([known, np.fromiter((search(s) is not None for s in new), bool, len(new))])
+        with self._lock:
+            self._hits[key] = hit
+            while len(self._hits) > _PATTERNS:
+                del self._hits[next(iter(self._hits))]
+        return hit
+
+
+def event_mask(
+    events: NDArray[np.void], query: Query, processes: NDArray[np.bool_] | None, nodes: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """(n,) bool: the events that the query selects.
+
+    processes: `process_rows`. nodes: (m,) bool by stack node, None if the query has no frame.
+    """
+    keep = np.ones(len(events), bool)
+    if query.start_ns is not None and query.start_ns > 0:
+        keep &= events["time_ns"] >= min(query.start_ns, (1 << 64) - 1)
+    if query.end_ns is not None and query.end_ns < 1 << 64:
+        keep &= events["time_ns"] < max(query.end_ns, 0)
+    for column, wanted in (("pid", query.pids), ("tid", query.tids)):
+        if wanted:
+            keep &= np.isin(events[column], np.array([i for i in wanted if 0 <= i < 1 << 32], np.uint32))
+    if processes is not None:
+        keep &= processes[events["process"]]
+    if nodes is not None:
+        keep &= nodes[events["stack"]]
+    return keep

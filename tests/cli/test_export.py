@@ -1,0 +1,163 @@
+"""`aperture export`, as it is called."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aperture_tui.cli.export import run
+from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.symbols import Frame, Process, Symbols
+from aperture_tui.recording.writer import Writer
+from tests.store.facts import SECOND, T0, Fact, batch_of
+
+WEB = Process(42, T0, "web")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> str:
+    """Eleven samples over ten seconds, and one wait."""
+    path = tmp_path / "x.aperture"
+    facts = [Fact(T0 + i * SECOND, WEB, stack=(Frame("web"), Frame(f"f{i % 2}"))) for i in range(11)]
+    facts += [Fact(T0, Process(7, T0), stack=(Frame("sh"), Frame("wäit")), kind=Kind.OFFCPU)]
+    writer = Writer(path)
+    writer.append(batch_of(facts, Symbols()))
+    writer.close()
+    return str(path)
+
+
+def out(capfdbinary: pytest.CaptureFixture[bytes]) -> tuple[str, str]:
+    captured = capfdbinary.readouterr()
+    return captured.out.decode(), captured.err.decode()
+
+
+def test_stdout_has_folded_stacks_and_nothing_else(recording: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run([recording]) == 0
+    assert out(capfdbinary) == ("web;f0 6\nweb;f1 5\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--from", "-3s"], "web;f0 2\nweb;f1 1\n"),
+        (["--from", "2023-11-14T22:13:20Z", "--to", "2023-11-14T22:13:22Z"], "web;f0 1\nweb;f1 1\n"),
+        (["--to=-5s", "--frame", "^f1$"], "web;f1 3\n"),
+        (["--event", "offcpu"], "sh;wäit 1\n"),
+        (["-p", "42", "--pid", "7", "--frame", "f0"], "web;f0 6\n"),
+    ],
+)
+def test_a_part_of_it(
+    recording: str, arguments: list[str], expected: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run([recording, *arguments]) == 0
+    assert out(capfdbinary) == (expected, "")
+
+
+def test_the_suffix_gives_the_format(recording: str, tmp_path: Path) -> None:
+    for name in ("a.folded", "a.json", "a.txt"):
+        assert run([recording, "-o", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a.folded").read_text() == "web;f0 6\nweb;f1 5\n"
+    assert json.loads((tmp_path / "a.json").read_text())["tree"]["weight"] == 11
+    assert "11 samples" in (tmp_path / "a.txt").read_text()
+    assert run([recording, "-o", str(tmp_path / "a.json"), "--format", "text"]) == 0
+    assert "11 samples" in (tmp_path / "a.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "FILE"),
+        (["x", "--frame", "("], "not a regular expression"),
+        (["x", "--from", "soon"], "not a time"),
+        (["x", "--pid", "me"], "not a pid"),
+        (["x", "-o", "x.svg"], "--format"),
+        (["x", "--event", "magic"], "magic"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(
+    arguments: list[str], words: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(arguments)
+    assert ended.value.code == 2
+    stdout, stderr = out(capfdbinary)
+    assert stdout == ""
+    assert words in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_a_range_that_is_none_and_an_output_that_is_the_input(recording: str) -> None:
+    before = Path(recording).read_bytes()
+    for arguments in (["--from", "now", "--to", "-5s"], ["-o", recording, "--format", "json"]):
+        with pytest.raises(SystemExit) as ended:
+            run([recording, *arguments])
+        assert ended.value.code == 2
+    assert Path(recording).read_bytes() == before
+
+
+def test_a_file_that_cannot_be_read_or_written_is_one_line_and_status_1(
+    recording: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (tmp_path / "other").write_text("#!/bin/sh\n")
+    for arguments, words in (
+        ([str(tmp_path / "absent")], "No such file"),
+        ([str(tmp_path)], "Is a directory"),
+        ([str(tmp_path / "other")], "not a recording"),
+        ([recording, "-o", str(tmp_path / "absent" / "x.json")], "No such file"),
+        ([recording, "-o", "/dev/full", "--format", "json"], "No space left"),
+    ):
+        assert run(arguments) == 1
+        stdout, stderr = out(capfdbinary)
+        assert stdout == ""
+        assert words in stderr
+        assert stderr.count("\n") == 1
+
+
+def test_a_cut_recording_is_exported_and_the_cut_is_said(
+    recording: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    os.truncate(recording, os.path.getsize(recording) - 5)
+    assert run([recording]) == 0
+    stdout, stderr = out(capfdbinary)
+    assert stdout == "web;f0 6\nweb;f1 5\n"
+    assert "the end is cut off" in stderr
+
+
+def test_nothing_found_says_what_there_is(recording: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run([recording, "--event", "lock"]) == 0
+    stdout, stderr = out(capfdbinary)
+    assert stdout == ""
+    assert "no lock events here; it holds 2023-11-14 22:13:20 UTC to 2023-11-14 22:13:30 UTC" in stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(recording: str) -> None:
+    """`aperture export FILE | true`, where the locale has no umlauts either."""
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    code = "import sys; from aperture_tui.cli.main import main; sys.exit(main())"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "export", recording, "--event", "offcpu"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        env=environment,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_help_has_examples_and_costs_no_numpy() -> None:
+    code = (
+        "import sys; from aperture_tui.cli.export import run\n"
+        "try: run(['--help'])\n"
+        "except SystemExit: sys.exit('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "examples:" in done.stdout

@@ -1,0 +1,188 @@
+"""The live screens in a real terminal, driven as a person would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.collect.test_cpu import FRAME_POINTERS, programs
+from tests.programs import build
+
+pytestmark = [
+    pytest.mark.bpf,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux: apt-get install tmux"),
+]
+APERTURE_TOP = [sys.executable, "-m", "aperture_tui.cli.top"]
+
+
+class Terminal:
+    """A tmux of our own with one window, in which a shell runs a command and then says its status."""
+
+    def __init__(self, folder: Path, command: list[str], width: int = 120, height: int = 40) -> None:
+        self._socket = ["tmux", "-L", f"aperture-{uuid.uuid4().hex[:8]}", "-f", "/dev/null"]
+        self._pid_file = folder / "pid"
+        run = f"echo $$ > {self._pid_file}; exec {shlex.join(command)}"
+        script = f"sh -c {shlex.quote(run)}; echo STATUS=$?; stty -a; sleep 60"
+        env = {**os.environ, "COLORTERM": "truecolor", "TERM": "xterm-256color"}
+        size = ["-x", str(width), "-y", str(height)]
+        subprocess.run([*self._socket, "new-session", "-d", *size, script], check=True, env=env)
+
+    @property
+    def pid(self) -> int:
+        self.until(lambda: self._pid_file.exists() and self._pid_file.read_text().strip() != "")
+        return int(self._pid_file.read_text())
+
+    def text(self) -> str:
+        return subprocess.run([*self._socket, "capture-pane", "-p"], capture_output=True, text=True, check=True).stdout
+
+    def press(self, *keys: str) -> None:
+        subprocess.run([*self._socket, "send-keys", *keys], check=True)
+
+    def resize(self, width: int, height: int) -> None:
+        subprocess.run([*self._socket, "resize-window", "-x", str(width), "-y", str(height)], check=True)
+
+    def until(self, holds: Callable[[], bool], words: str = "") -> None:
+        deadline = time.monotonic() + 30
+        while not holds():
+            if time.monotonic() > deadline:
+                pytest.fail(f"never seen: {words}\n{self.text()}")
+            time.sleep(0.05)
+
+    def see(self, pattern: str) -> str:
+        """Wait until the screen shows this -> the screen."""
+        self.until(lambda: re.search(pattern, self.text()) is not None, pattern)
+        return self.text()
+
+    def close(self) -> None:
+        subprocess.run([*self._socket, "kill-server"], check=False, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def load() -> Iterator[subprocess.Popen[bytes]]:
+    """A program that is worth looking at."""
+    child = subprocess.Popen([build("ratio", *FRAME_POINTERS), "60"], stdout=subprocess.DEVNULL)
+    yield child
+    child.kill()
+    child.wait()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, load: object) -> Iterator[Terminal]:
+    opened = Terminal(tmp_path, APERTURE_TOP)
+    yield opened
+    opened.close()
+
+
+def running(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
+
+
+def test_a_sitting(terminal: Terminal) -> None:
+    screen = terminal.see(r"three_parts")
+    assert "Overview" in screen
+    assert re.search(r"CPU\s+\d", screen)
+    assert re.search(r"lost 0", screen)
+
+    terminal.press("2")
+    terminal.until(lambda: "PROCESS" not in terminal.text(), "the CPU screen")
+    terminal.press("Down", "Down", "Down")
+    terminal.press("Enter")
+    terminal.see(r"three_parts")
+
+    terminal.press("/", "three_parts")
+    terminal.see(r"\d+\.\d ?% of samples match")
+    terminal.press("Enter")
+
+    terminal.press("Space")
+    frozen = terminal.see(r"FROZEN")
+    time.sleep(2)
+    samples = re.compile(r"[\d,]+ samples")
+    assert samples.findall(terminal.text()) == samples.findall(frozen), "a frozen view does not move"
+    terminal.press("Up")
+    terminal.press("Space")
+    terminal.until(lambda: "FROZEN" not in terminal.text(), "live again")
+
+    for width, height in ((80, 24), (40, 10), (20, 5), (10, 3), (200, 50)):
+        terminal.resize(width, height)
+        time.sleep(0.5)
+        assert "Traceback" not in terminal.text()
+    terminal.see(r"three_parts")
+
+    terminal.press("?")
+    terminal.see(r"freeze")
+    terminal.press("Escape")
+    terminal.press("q")
+    left = terminal.see(r"STATUS=0")
+    assert "Overview" not in left, "the screen is given back"
+    assert " icanon" in left, "the terminal's modes are restored"
+    assert re.search(r"(?<!-)\becho\b", left)
+    assert not running(terminal.pid)
+
+
+def test_a_bad_pattern_is_said_in_place(terminal: Terminal) -> None:
+    terminal.see(r"three_parts")
+    terminal.press("/", "(")
+    terminal.see(r"missing \)|unterminated")
+    terminal.press("Escape")
+    terminal.press("q")
+    terminal.see(r"STATUS=0")
+
+
+@pytest.mark.parametrize("signal", ["TERM", "HUP", "INT"])
+def test_a_signal_ends_it_and_leaves_the_terminal_clean(terminal: Terminal, signal: str) -> None:
+    terminal.see(r"three_parts")
+    subprocess.run(["kill", f"-{signal}", str(terminal.pid)], check=True)
+    left = terminal.see(r"STATUS=\d")
+    assert "Overview" not in left
+    assert " icanon" in left
+
+
+def test_ctrl_c_ends_it(terminal: Terminal) -> None:
+    terminal.see(r"three_parts")
+    terminal.press("C-c")
+    terminal.see(r"STATUS=0")
+
+
+def test_a_terminal_that_goes_away_takes_it_along(terminal: Terminal) -> None:
+    before = programs()
+    terminal.see(r"three_parts")
+    pid = terminal.pid
+    assert programs() >= before
+    terminal.close()
+    deadline = time.monotonic() + 10
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(pid)
+    assert programs() < before or before == 0
+
+
+def test_without_rights_the_reason_is_on_the_screen(tmp_path: Path) -> None:
+    bare = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv (util-linux)")
+    opened = Terminal(tmp_path, [*bare, *APERTURE_TOP])
+    try:
+        opened.see(r"CAP_BPF")
+        opened.press("q")
+        opened.see(r"STATUS=")
+    finally:
+        opened.close()
+
+
+def test_a_terminal_that_cannot_draw_is_refused(tmp_path: Path) -> None:
+    opened = Terminal(tmp_path, ["env", "TERM=dumb", *APERTURE_TOP])
+    try:
+        opened.see(r"aperture-top: .*dumb")
+        opened.see(r"STATUS=1")
+    finally:
+        opened.close()

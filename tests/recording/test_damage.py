@@ -1,0 +1,229 @@
+"""Recordings that are cut, damaged, hostile, or from the future."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aperture_tui.profile.batch import Batch
+from aperture_tui.profile.query import Query
+from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.recording import tables
+from aperture_tui.recording.blocks import MAX_BLOCK, Block, BlockType, Cut, file_header, pack, scan
+from aperture_tui.recording.reader import Reader, RecordingError, load
+from aperture_tui.recording.writer import Writer
+from tests.recording.sample import GOOD, STACK, blocks_of, everything, small
+from tests.store.conformance import SH
+from tests.store.facts import T0, Fact, batch_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "x.aperture"
+
+
+class TestDamage:
+    def test_cut_at_every_byte(self, path: Path) -> None:
+        """The end is missing, as after a crash: what is before it is whole, and what is missing is said."""
+        data = GOOD
+        first = len(file_header({})) - 2 + int.from_bytes(data[12:16], "little")
+        weights = []
+        for length in range(len(data)):
+            path.write_bytes(data[:length])
+            if length < first:
+                with pytest.raises(RecordingError):
+                    Reader(path)
+                continue
+            got, reader = everything(path)
+            assert not reader.complete
+            assert reader.damage.blocks == reader.damage.events == reader.damage.skipped_bytes == 0
+            assert bool(reader.damage.truncated_bytes) == ("cut off" in reader.health().message)
+            weights.append(sum(got.values()))
+        assert weights == sorted(weights)
+        assert set(weights) == {0, 2, 4}
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.data())
+    def test_flipped_bits_are_never_a_crash_and_never_a_wrong_answer(self, data: st.DataObject) -> None:
+        good = GOOD
+        flips = data.draw(st.lists(st.integers(0, len(good) * 8 - 1), min_size=1, max_size=6))
+        bad = bytearray(good)
+        for bit in flips:
+            bad[bit // 8] ^= 1 << bit % 8
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(bad)
+            file.flush()
+            try:
+                got, reader = everything(Path(file.name))
+            except RecordingError:
+                return
+        assert set(got) <= {(*STACK, Frame("f0")), (*STACK, Frame("f1"))}
+        if bytes(bad) != good:
+            assert reader.damage.message or not reader.complete
+
+    def test_a_damaged_block_costs_that_block(self, path: Path) -> None:
+        data = bytearray(GOOD)
+        blocks = blocks_of(GOOD)
+        first_events = next(b for b in blocks if b.kind == BlockType.EVENTS)
+        data[first_events.offset + 30] ^= 1
+        path.write_bytes(data)
+        got, reader = everything(path)
+        assert got == {(*STACK, Frame("f1")): 2}
+        assert (reader.damage.blocks, reader.complete) == (1, True)
+        assert reader.health().lost == {"damaged blocks": 1}
+
+    def test_a_damaged_length_costs_the_bytes_to_the_next_block(self, path: Path) -> None:
+        data = bytearray(GOOD)
+        first_events = next(b for b in blocks_of(GOOD) if b.kind == BlockType.EVENTS)
+        data[first_events.offset + 8] ^= 0xFF
+        path.write_bytes(data)
+        got, reader = everything(path)
+        assert got == {(*STACK, Frame("f1")): 2}
+        assert reader.damage.skipped_bytes > 0
+
+    def test_events_whose_symbols_are_gone_are_counted_not_guessed(self, path: Path) -> None:
+        symbols, writer = Symbols(), Writer(path)
+        for i in range(3):
+            writer.append(batch_of([Fact(T0, SH, stack=(*STACK, Frame(f"f{i}")))], symbols))
+            writer._flush()
+        writer.append(batch_of([Fact(T0, SH, stack=STACK)], symbols))
+        writer.close()
+        data = bytearray(path.read_bytes())
+        second = [b for b in blocks_of(bytes(data)) if b.kind == BlockType.SYMBOLS][1]
+        data[second.offset + 30] ^= 1
+        path.write_bytes(data)
+        got, reader = everything(path)
+        assert got == {(*STACK, Frame("f0")): 1, STACK: 1}
+        assert reader.damage.events == 2
+        assert "2 events without their symbols" in reader.damage.message
+
+    def test_the_marker_inside_of_data_is_no_block(self, path: Path) -> None:
+        path.write_bytes(file_header({}) + b"ApBk" * 1000 + pack(BlockType.HOSTS, b"[]") + b"ApBk" * 10)
+        with Reader(path) as reader:
+            assert len(list(reader.contents())) == 1
+        assert reader.damage.skipped_bytes == 4000
+        assert reader.damage.truncated_bytes == 40
+
+    def test_a_gap_longer_than_one_read_is_crossed(self) -> None:
+        junk = b"x" * ((1 << 20) - 10)
+        file = io.BytesIO(junk + pack(BlockType.HOSTS, b"[]"))
+        cut, block = scan(file)
+        assert cut == Cut(0, len(junk), False)
+        assert isinstance(block, Block)
+        assert block.payload == b"[]"
+
+
+class TestStrangers:
+    def test_other_files_are_told_apart(self, path: Path) -> None:
+        no_version = GOOD[:8] + bytes(4) + GOOD[12:]
+        for data in (b"", b"#!/bin/sh\n", b"\x89APE", b"\x7fELF" * 100, no_version):
+            path.write_bytes(data)
+            with pytest.raises(RecordingError, match="not a recording"):
+                Reader(path)
+
+    def test_a_newer_format_says_so(self, path: Path) -> None:
+        path.write_bytes(GOOD[:8] + struct.pack("<I", 3) + GOOD[12:])
+        with pytest.raises(RecordingError, match=r"made by a newer aperture \(format 3.*upgrade"):
+            Reader(path)
+
+    @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"[" * 100_000, b'{"a": NaN}'])
+    def test_a_header_that_is_none(self, path: Path, text: bytes) -> None:
+        path.write_bytes(GOOD[:12] + struct.pack("<II", len(text), zlib.crc32(text)) + text)
+        with pytest.raises(RecordingError, match="header"):
+            Reader(path)
+
+    def test_an_unknown_block_is_passed_over_and_said(self, path: Path) -> None:
+        block = bytearray(pack(BlockType.HOSTS, b"new things"))
+        block[4] = 99
+        block[20:24] = zlib.crc32(block[:20]).to_bytes(4, "little")
+        path.write_bytes(GOOD + block)
+        got, reader = everything(path)
+        assert sum(got.values()) == 4
+        assert reader.damage.unknown_blocks == 1
+
+    def test_a_bomb_is_not_unpacked(self, path: Path) -> None:
+        bomb = zstandard.ZstdCompressor().compress(bytes(MAX_BLOCK + 1))
+        for claimed in (100, MAX_BLOCK):
+            fields = struct.pack("<4sBBHIII", b"ApBk", 2, 1, 0, len(bomb), claimed, zlib.crc32(bomb))
+            path.write_bytes(file_header({}) + fields + zlib.crc32(fields).to_bytes(4, "little") + bomb)
+            assert everything(path)[1].damage.blocks == 1
+        fields = struct.pack("<4sBBHIII", b"ApBk", 2, 1, 0, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+        path.write_bytes(file_header({}) + fields + zlib.crc32(fields).to_bytes(4, "little"))
+        assert everything(path)[1].damage.truncated_bytes == 24
+        with pytest.raises(ValueError, match="too large"):
+            pack(BlockType.EVENTS, bytes(MAX_BLOCK + 1))
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.data())
+    def test_blocks_with_hostile_contents_are_counted_and_never_a_crash(self, data: st.DataObject) -> None:
+        """Whole blocks with good checksums, but with any bytes changed inside before they were packed."""
+        out = file_header({})
+        for block in blocks_of(GOOD):
+            payload = bytearray(block.payload or b"")
+            for _ in range(data.draw(st.integers(0, 2))):
+                at = data.draw(st.integers(0, max(len(payload) - 4, 0)))
+                value = data.draw(st.sampled_from([0, 1, 2, 7, 0x7FFFFFFF, 0xFFFFFFFF]) | st.integers(0, 1 << 32 - 1))
+                payload[at : at + 4] = value.to_bytes(8, "little")[:4]
+            out += pack(BlockType(block.kind), bytes(payload))
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(out)
+            file.flush()
+            store = load(file.name)
+        for frame in range(len(store.call_tree(Query()).symbols.frames)):
+            assert "\x1b" not in store.call_tree(Query()).symbols.frame_at(frame).function
+        store.processes(Query())
+        store.timeline(Query(), 5)
+        json.dumps([h.as_json() for h in store.health()])
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.sampled_from([BlockType.HOSTS, BlockType.GAUGES, BlockType.HEALTH]), st.data())
+    def test_words_that_are_none_are_counted(self, kind: BlockType, data: st.DataObject) -> None:
+        keys = st.sampled_from(
+            ["name", "state", "lost", "time_ns", "load", "cpu_user", "kernel", "cpus", "memory_bytes"]
+        )
+        values = (
+            st.none() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.integers(), max_size=4)
+        )
+        rows = data.draw(st.lists(st.dictionaries(keys, values | st.dictionaries(st.text(), values)) | values))
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(file_header({}) + pack(kind, json.dumps(rows).encode()))
+            file.flush()
+            with Reader(file.name) as reader:
+                contents = list(reader.contents())
+        assert len(contents) + reader.damage.blocks == 1
+        for content in contents:
+            assert not isinstance(content, Batch)
+            assert "\x1b" not in "".join([h.name for h in content.hosts] + [h.message for h in content.health])
+
+    def test_names_are_made_safe_again(self, path: Path) -> None:
+        writer, symbols = Writer(path), Symbols()
+        symbols._strings[symbols.string("harmless")] = "\x1b[31m"  # as a forger would write it
+        writer.append(batch_of([Fact(T0, SH, stack=(Frame("harmless"),))], symbols))
+        writer.close()
+        ((stack, _),) = everything(path)[0].items()
+        assert stack[0].function == r"\x1b[31m"
+
+    def test_stacks_too_deep_lose_their_leaves_and_cost_little(self, path: Path) -> None:
+        deep = tuple(Frame(f"f{i % 3}") for i in range(3 * tables.MAX_DEPTH))
+        writer = Writer(path)
+        writer.append(batch_of([Fact(T0, SH, stack=deep), Fact(T0, SH, stack=STACK)], Symbols()))
+        writer.close()
+        got, reader = everything(path)
+        assert got == {deep[: tables.MAX_DEPTH]: 1, STACK: 1}
+        assert reader.damage.message == ""
+
+    def test_too_many_symbols_are_refused(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables, "MAX_ROWS", 2)
+        small(path)
+        got, reader = everything(path)
+        assert got == {}
+        assert reader.damage.events == 4

@@ -1,0 +1,263 @@
+"""Recordings written, and read again as they were."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import resource
+import struct
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aperture_tui.profile.batch import Batch, empty
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.query import Query
+from aperture_tui.profile.symbols import Frame, Process, Symbols
+from aperture_tui.recording import tables
+from aperture_tui.recording.blocks import Block, BlockType, scan
+from aperture_tui.recording.reader import Reader, load
+from aperture_tui.recording.writer import INDEX, Writer
+from aperture_tui.store.base import Store
+from aperture_tui.store.memory import MemoryStore
+from tests.recording.sample import GAUGE, HEALTH, STACK, everything, small
+from tests.store.conformance import HOST, SH, StoreConformance
+from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "x.aperture"
+
+
+class _Replayed(MemoryStore):
+    """Without the file's own line of health, which a live store has not."""
+
+    def health(self) -> list[Health]:
+        return [h for h in super().health() if h.name != "recording"]
+
+
+class TestLoadedStore(StoreConformance):
+    """A store loaded from a recording answers as the live one did."""
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def no_waiting_for_the_disk(cls) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", lambda file: None)
+            yield
+
+    def make_store(
+        self,
+        batches: Sequence[Batch],
+        gauges: Sequence[HostSample] = (),
+        health: Sequence[Health] = (),
+        host: HostFacts = HOST,
+    ) -> Store:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "x")
+            writer = Writer(file)
+            writer.set_hosts([host])
+            writer.set_health(health)
+            for batch in batches:
+                writer.append(batch)
+            for sample in gauges:
+                writer.append_gauges(sample)
+            writer.close()
+            store = load(file)
+        assert store.health()[-1] == Health("recording", State.STOPPED)
+        store.__class__ = _Replayed
+        return store
+
+
+class TestWhole:
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(st.booleans(), st.lists(facts, max_size=8)), max_size=6))
+    def test_events_of_several_generations_come_back_in_words(self, parts: list[tuple[bool, list[Fact]]]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "x")
+            writer, symbols = Writer(file), Symbols()
+            for begin, part in parts:
+                symbols = Symbols() if begin else symbols
+                writer.append(batch_of(part, symbols))
+            writer.close()
+            got, reader = everything(file)
+        every = list(itertools.chain.from_iterable(part for _, part in parts))
+        assert got == Reference(every).tree(Query())
+        assert reader.complete
+        assert reader.damage.message == ""
+        assert (writer.events, writer.lost) == (len(every), 0)
+
+    def test_every_field_of_an_event_comes_back(self, path: Path) -> None:
+        symbols = Symbols()
+        events = empty(2)
+        for i, name in enumerate(events.dtype.names or ()):
+            events[name] = [i + 1, 60_000 + i]
+        for i in range(60_030):
+            symbols.string(f"s{i}")
+        for name, size in (("stack", 1), ("process", 1)):
+            events[name] = 0
+            assert size
+        writer = Writer(path)
+        writer.append(Batch(symbols, events))
+        writer.close()
+        with Reader(path) as reader:
+            (batch,) = reader.batches()
+        for name in events.dtype.names or ():
+            if name in ("thread", "name"):
+                assert [batch.symbols.strings[i] for i in batch.events[name]] == [
+                    symbols.strings[i] for i in events[name]
+                ]
+            else:
+                assert batch.events[name].tolist() == events[name].tolist()
+
+    def test_processes_and_words_come_back(self, path: Path) -> None:
+        small(path)
+        store = load(path)
+        assert store.hosts() == [HOST]
+        assert store.gauges(Query()) == [GAUGE]
+        assert store.health() == [HEALTH, Health("recording", State.STOPPED)]
+        (use,) = store.processes(Query())
+        assert (use.pid, use.start_ns, use.name, use.cgroup, use.count) == (1, SH.start_ns, "sh", "/a", 4)
+        with Reader(path) as reader:
+            assert reader.header["collectors"] == ["cpu"]
+
+    def test_one_set_of_symbols_grows_through_the_file(self, path: Path) -> None:
+        symbols, writer = Symbols(), Writer(path)
+        for i in range(3):
+            writer.append(batch_of([Fact(T0, SH, stack=(*STACK, Frame(f"f{i}")))], symbols))
+            writer._flush()
+        writer.close()
+        with Reader(path) as reader:
+            batches = list(reader.batches())
+        assert len(batches) == 3
+        assert len({id(batch.symbols) for batch in batches}) == 1
+        assert len(batches[0].symbols.trie) == 1 + len(STACK) + 3
+
+    def test_the_index_names_every_block_of_events(self, path: Path) -> None:
+        small(path)
+        data = path.read_bytes()
+        file = io.BytesIO(data)
+        with Reader(path) as reader:
+            file.seek(reader._first_block)
+        blocks = [block for block in scan(file) if isinstance(block, Block)]
+        assert [b.kind for b in blocks][-2:] == [BlockType.INDEX, BlockType.END]
+        assert struct.unpack("<Q", blocks[-1].payload or b"") == (blocks[-2].offset,)
+        index = np.frombuffer(blocks[-2].payload or b"", INDEX)
+        expected = [(b.offset, b.kind) for b in blocks if b.kind in (BlockType.SYMBOLS, BlockType.EVENTS)]
+        assert list(zip(index["offset"].tolist(), index["kind"].tolist(), strict=True)) == expected
+        events = index[index["kind"] == BlockType.EVENTS]
+        assert events[["start_ns", "end_ns", "events"]].tolist() == [(T0, T0 + 1, 2), (T0 + 1, T0 + 2, 2)]
+
+    def test_long_texts_are_cut_and_many_rows_are_split(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables, "_CHUNK_ROWS", 7)
+        long = "é" * tables.MAX_TEXT
+        made = [Fact(T0, Process(i + 1, name=f"p{i}"), stack=(Frame(f"f{i}"), Frame(long))) for i in range(30)]
+        writer = Writer(path)
+        writer.append(batch_of(made, Symbols()))
+        writer.close()
+        got, reader = everything(path)
+        assert reader.damage.message == ""
+        assert {stack[0].function for stack in got} == {f"f{i}" for i in range(30)}
+        assert {stack[1].function for stack in got} == {long[: tables.MAX_TEXT // 2]}
+
+    def test_nothing_recorded_is_a_recording_too(self, path: Path) -> None:
+        Writer(path).close()
+        assert load(path).span().events == 0
+
+
+class TestWriter:
+    def test_what_a_killed_program_left_can_be_read(self, path: Path) -> None:
+        writer = Writer(path)
+        writer.append(batch_of([Fact(T0, SH, stack=STACK)], Symbols()))
+        writer._flush()
+        got, reader = everything(path)
+        assert got == {STACK: 1}
+        assert not reader.complete
+        assert "without having been closed" in reader.health().message
+        writer.close()
+
+    def test_a_full_disk_is_said_once_counted_and_leaves_a_whole_file(self, path: Path) -> None:
+        """The limit on the size of a file stands in for the disk: the kernel writes a part and then refuses."""
+        writer, symbols = Writer(path), Symbols()
+        rng = np.random.default_rng(1)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        raised: list[OSError] = []
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # Python ignores SIGXFSZ
+        try:
+            for _ in range(20):
+                events = empty(1000)
+                events["value"] = rng.integers(0, 1 << 60, 1000)
+                events["weight"] = events["kind"] = 1
+                events["time_ns"] = T0
+                try:
+                    writer.append(Batch(symbols, events))
+                    writer._flush()
+                except OSError as error:
+                    raised.append(error)
+            writer.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert [(e.filename, (e.strerror or "").partition(":")[0]) for e in raised] == [
+            (str(path), "cannot write the recording")
+        ]
+        assert 0 < writer.events < 20_000
+        assert writer.events + writer.lost == 20_000
+        assert path.stat().st_size <= 100_000
+        got, reader = everything(path)
+        assert sum(got.values()) == writer.events
+        assert reader.damage.message == ""
+
+    def test_a_file_that_cannot_be_made_is_an_error_at_once(self, tmp_path: Path) -> None:
+        with pytest.raises(OSError, match="No such file"):
+            Writer(tmp_path / "absent" / "x")
+        with pytest.raises(OSError, match="cannot write the recording"):
+            Writer("/dev/full")
+
+    def test_a_pipe_can_be_written(self) -> None:
+        read, write = os.pipe()
+        writer = Writer(f"/dev/fd/{write}")
+        writer.append(batch_of([Fact(T0, SH)], Symbols()))
+        writer.close()
+        os.close(write)
+        with open(read, "rb") as file:
+            assert file.read()[:4] == b"\x89APE"
+
+    def test_closing_twice_and_writing_after_are_harmless_and_counted(self, path: Path) -> None:
+        writer = Writer(path)
+        writer.close()
+        writer.close()
+        writer.append(batch_of([Fact(T0, SH)], Symbols()))
+        writer.set_health([HEALTH])
+        writer.append_gauges(GAUGE)
+        writer.set_hosts([HOST])
+        assert writer.lost == 1
+
+    def test_health_is_written_when_it_changes_for_the_worse_not_every_time(self, path: Path) -> None:
+        writer = Writer(path)
+        for delivered in range(50):
+            writer.set_health([Health("cpu", State.RUNNING, delivered=delivered)])
+            writer._flush()
+        writer.set_health([Health("cpu", State.RUNNING, delivered=50, lost={"ring full": 1})])
+        writer._flush()
+        writer.set_health([Health("cpu", State.STOPPED, delivered=51, lost={"ring full": 1})])
+        writer.close()
+        with Reader(path) as reader:
+            told = [content.health[0] for content in reader.contents() if not isinstance(content, Batch)]
+        assert [h.delivered for h in told] == [0, 50, 51]
+
+
+def test_times_far_away_are_kept_as_they_are(path: Path) -> None:
+    """A recording may be of any day: the clock of the reader has no say."""
+    writer = Writer(path)
+    late = T0 + 50 * 365 * 86400 * SECOND
+    writer.append(batch_of([Fact(T0, SH), Fact(late, SH)], Symbols()))
+    writer.close()
+    assert (load(path).span().start_ns, load(path).span().end_ns) == (T0, late + 1)
