@@ -7,6 +7,7 @@ sink that fails is marked as failed, with its reason, and the others go on.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ _INTERVAL_S: Final = 0.25
 _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
 _TELL_S: Final = 1.0
+_TRIM_FIRST, _TRIM_EVERY = 4, 60
+"""Tellings after which memory is given back: soon after the symbol tables were read, then once a minute."""
 _MAX_SYMBOLS: Final = 1_000_000
 """Rows in Symbols past which a new generation begins: some 60 MB."""
 
@@ -82,6 +85,7 @@ class Session:
         self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver)
         self._gauges = host.HostGauges(self._clock, self._cpu.bpf_ns)
         self._told = 0.0
+        self._tellings = 0
         self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
         self._interval_s = interval_s
         self._cpu_failure: Health | None = None
@@ -149,6 +153,9 @@ class Session:
         health = [self._cpu_failure or self._cpu.health(), *(output.health for output in self._outputs)]
         self._each(lambda sink: sink.append_gauges(sample))
         self._each(lambda sink: sink.set_health(health))
+        self._tellings += 1
+        if self._tellings % _TRIM_EVERY == _TRIM_FIRST:
+            _give_memory_back()
 
     def _deliver(self, batch: Batch) -> None:
         for output in self._outputs:
@@ -177,3 +184,13 @@ class Session:
             except OSError as error:
                 words = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
                 output.health = replace(output.health, state=State.FAILED, message=words)
+
+
+def _give_memory_back() -> None:
+    """Have the C library return free pages to the kernel.
+
+    Reading symbol tables takes tens of megabytes for a moment, and glibc keeps them (30 of 100 MB measured).
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    if trim is not None:
+        trim(0)

@@ -266,7 +266,6 @@ class CpuCollector:
         if self._state is not State.RUNNING:
             return Health(self.name, self._state, self._message)
         lost_samples, lost_stacks, lost_pids = self._counters()
-        resolver = self._resolver.counts
         return Health(
             self.name,
             self._state,
@@ -281,8 +280,8 @@ class CpuCollector:
                 "stack not delivered": self._unmatched,
                 "stacks to send again: ring full": lost_stacks,
                 **self._degraded,
-                "addresses without a module": resolver.unknown_module,
-                "addresses without a symbol": resolver.unknown_symbol,
+                **_unresolved(self._resolver),
+                **self._processes.unreadable,
             },
             lag_ns=self._lag_ns,
             cpu_ns=self._cpu_ns,
@@ -296,6 +295,25 @@ class CpuCollector:
             bpf.lookup(self._loaded.maps["counters"], struct.pack("=I", i), 8 * self._cpus) for i in range(_COUNTERS)
         )
         return [int(np.frombuffer(value or bytes(8), np.uint64).sum()) for value in values]
+
+
+def _unresolved(resolver: Resolver) -> dict[str, int]:
+    """Cause -> addresses, files or lines that gave less than they should; most causes only once they occur."""
+    counts = resolver.counts
+    rare = {
+        "addresses of unnamed JIT code": counts.jit_unnamed,
+        "kernel addresses without kernel symbols": counts.kernel_unreadable,
+        "tables in ELF files that are unreadable": counts.elf_errors,
+        "mapped files that are unreadable": counts.files_unreadable,
+        "process maps that are unreadable": counts.maps_unreadable,
+        "perf maps that are refused": counts.perf_maps_refused,
+        "lines of maps that are malformed": counts.maps_malformed + counts.perf_map_malformed,
+    }
+    return {
+        "addresses without a module": counts.unknown_module,
+        "addresses without a symbol": counts.unknown_symbol,
+        **{words: n for words, n in rare.items() if n},
+    }
 
 
 def compiled(cache: Path | None = None) -> ObjectCode:

@@ -129,6 +129,8 @@ class Processes:
             case Named():
                 images = self._images.setdefault(pid, [])
                 if event.exec:
+                    for image in images:
+                        image.space.ended = True
                     space = AddressSpace(pid)
                 elif images:
                     space = images[-1].space
@@ -141,7 +143,8 @@ class Processes:
                 for image in self._images.get(pid, [])[-1:]:
                     image.space.add(event.start, event.length, event.file_offset, event.path, event.device, event.inode)
             case Exited():
-                if pid in self._images:
+                for image in self._images.get(pid, []):
+                    image.space.ended = True
                     self._dead[pid] = event.time_ns
 
     def _fork(self, event: Forked) -> None:

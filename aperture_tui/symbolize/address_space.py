@@ -1,0 +1,242 @@
+"""The executable mappings of one process."""
+
+from __future__ import annotations
+
+import bisect
+import errno
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.symbolize.opening import open_in_root, open_regular
+
+REFRESH_S: Final = 1.0
+"""A process's maps are read again, and a file that could not be opened is tried again, at most this often."""
+MAX_MAPPINGS: Final = 65_536
+_MAX_MAPS: Final = 64 << 20  # bytes of /proc/PID/maps; vm.max_map_count mappings with long paths
+_MAX_CHANGES: Final = 256
+_DELETED: Final = " (deleted)"
+_LINE: Final = re.compile(
+    rb"([0-9a-f]{1,16})-([0-9a-f]{1,16}) [r-][w-]([x-])[ps] ([0-9a-f]{1,16}) ([0-9a-f]{1,5}):([0-9a-f]{1,5}) (\d{1,20})"
+    rb"(?: +(.*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One executable range [start, end) of a process, and the file behind it.
+
+    offset: file offset of start. path: as the process's own root sees it, without " (deleted)"; "" for anonymous
+    memory, "[vdso]" and the like for what the kernel names. device: as os.makedev. inode: 0 if there is no file.
+    """
+
+    start: int
+    end: int
+    offset: int = 0
+    path: str = ""
+    device: int = 0
+    inode: int = 0
+
+    @property
+    def has_file(self) -> bool:
+        """Whether a file is behind it that can be opened."""
+        return (
+            self.path.startswith("/")
+            and "\0" not in self.path
+            and not self.path.startswith(("//anon", "/dev/zero", "/SYSV"))
+        )
+
+    @property
+    def module(self) -> str:
+        """What the mapping is called: the file's base name, or "[vdso]" and the like."""
+        return os.path.basename(self.path) if self.path.startswith("/") else self.path
+
+
+def parse_maps(text: bytes) -> tuple[list[Mapping], int]:
+    """The executable mappings of a /proc/PID/maps, by address, and how many lines were not understood.
+
+    A path's newlines are written as \\012 by the kernel. What overlaps an earlier line is not understood either.
+    """
+    mappings: list[Mapping] = []
+    skipped = 0
+    for line in text.splitlines():
+        found = _LINE.fullmatch(line)
+        if found is None:
+            skipped += 1
+        elif found[3] == b"x":
+            start, end = int(found[1], 16), int(found[2], 16)
+            if start >= end or (mappings and start < mappings[-1].end) or len(mappings) >= MAX_MAPPINGS:
+                skipped += 1
+                continue
+            path = os.fsdecode((found[8] or b"").replace(b"\\012", b"\n")).removesuffix(_DELETED)
+            device = os.makedev(int(found[5], 16), int(found[6], 16))
+            mappings.append(Mapping(start, end, int(found[4], 16), path, device, int(found[7])))
+    return mappings, skipped
+
+
+class AddressSpace:
+    """The executable mappings of one process as they were last seen; changed by one thread.
+
+    skipped: lines of its maps that were not understood.
+    """
+
+    def __init__(self, pid: int, mappings: Iterable[Mapping] = ()) -> None:
+        self.pid = pid
+        self.skipped = 0
+        self.read_at: float | None = None
+        """When its maps were last read, in the clock of whoever refreshes it; None if never."""
+        self.ended = False
+        self.patience_s = REFRESH_S / 2
+        """How long to wait after a reading before the next; doubled by one that was in vain."""
+        """Set it when the process has called exec or is gone: /proc shows another address space from then on."""
+        self._mappings = sorted(mappings, key=lambda m: m.start)
+        self._starts: NDArray[np.uint64] | None = None
+        self._ends = np.zeros(0, np.uint64)
+        self._started = start_time(pid)
+        self._changes: list[tuple[int, int]] = []
+        self._changed = 0
+
+    @classmethod
+    def read(cls, pid: int) -> AddressSpace:
+        """As /proc/PID/maps has it now. Raises OSError: ProcessLookupError or FileNotFoundError if it is gone."""
+        space = cls(pid)
+        space.refresh()
+        return space
+
+    def __len__(self) -> int:
+        return len(self._mappings)
+
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """The mappings by address."""
+        return tuple(self._mappings)
+
+    def mapping_at(self, index: int) -> Mapping:
+        """One of `mappings`."""
+        return self._mappings[index]
+
+    def copy(self, pid: int) -> AddressSpace:
+        """The same mappings for a forked child."""
+        return AddressSpace(pid, self._mappings)
+
+    def refresh(self) -> bool:
+        """Read the maps again; True if they differ.
+
+        Raises OSError; ProcessLookupError if this address space has ended or the pid belongs to another process now.
+        """
+        if self.ended:
+            raise ProcessLookupError(errno.ESRCH, "the address space has ended", str(self.pid))
+        with open(f"/proc/{self.pid}/maps", "rb", buffering=0) as file:
+            parts = []
+            left = _MAX_MAPS
+            while left > 0 and (part := file.read(min(left, 1 << 18))):
+                parts.append(part)
+                left -= len(part)
+        if self._started and start_time(self.pid) != self._started:
+            raise ProcessLookupError(errno.ESRCH, "the process is gone and its pid was given to another", str(self.pid))
+        mappings, self.skipped = parse_maps(b"".join(parts))
+        if mappings == self._mappings:
+            return False
+        self._mappings = mappings
+        self._starts = None
+        self._note(0, 1 << 64)
+        return True
+
+    def add(self, start: int, length: int, file_offset: int, path: str = "", device: int = 0, inode: int = 0) -> None:
+        """A new executable mapping, as a perf MMAP2 event tells it. It replaces what it overlaps.
+
+        Raises ValueError for a range that is empty or beyond 64 bits.
+        """
+        end = start + length
+        if not 0 <= start < end <= 1 << 64:
+            raise ValueError(f"no mapping of {length} bytes at {start:#x}")
+        new = Mapping(start, end, file_offset, path.removesuffix(_DELETED), device, inode)
+        first = bisect.bisect_right(self._mappings, start, key=lambda m: m.end)
+        last = bisect.bisect_left(self._mappings, end, key=lambda m: m.start)
+        kept = [new]
+        for old in self._mappings[first:last]:
+            if old.start < start:
+                kept.insert(0, replace(old, end=start))
+            if old.end > end:
+                kept.append(replace(old, start=end, offset=old.offset + end - old.start))
+        if len(self._mappings) + len(kept) > MAX_MAPPINGS:
+            self.skipped += 1
+            return
+        self._mappings[first:last] = kept
+        self._starts = None
+        self._note(start, end)
+
+    def find(self, addresses: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """The index in `mappings` of each address, -1 where nothing is mapped: (n,)."""
+        if self._starts is None:
+            self._starts = np.array([m.start for m in self._mappings], np.uint64)
+            # the last byte, not the end, so that a mapping may reach the top of the address space
+            self._ends = np.array([m.end - 1 for m in self._mappings], np.uint64)
+        if not len(self._starts):
+            return np.full(len(addresses), -1, np.intp)
+        row = np.searchsorted(self._starts, addresses, "right") - 1
+        return np.where((row >= 0) & (addresses <= self._ends[row]), row, -1)
+
+    def changes_since(self, seen: int) -> tuple[int, list[tuple[int, int]] | None]:
+        """How often it changed, and the ranges that changed since `seen` times; None: all of them."""
+        missed = self._changed - seen
+        if missed > len(self._changes):
+            return self._changed, None
+        return self._changed, self._changes[len(self._changes) - missed :]
+
+    def _note(self, start: int, end: int) -> None:
+        self._changed += 1
+        self._changes.append((start, end))
+        del self._changes[:-_MAX_CHANGES]
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read(4096).rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def open_mapping(pid: int, mapping: Mapping) -> int:
+    """A descriptor of the file behind a mapping. Raises OSError.
+
+    /proc/PID/map_files leads to the mapped file itself, deleted or hidden by another mount; its names are not zero
+    padded. It needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE and the exact range, so the path is tried next, in the
+    process's root and, when the process is gone, in ours. What is found by path must be the mapped file: the same
+    inode, and the same device where we look in our own root. In the process's root the device may differ: overlayfs
+    and btrfs show another one in maps than stat gives; there the file must at least be as large as what is mapped.
+    """
+    if not mapping.has_file:
+        raise FileNotFoundError(errno.ENOENT, "no file is behind the mapping", mapping.path)
+    try:
+        return open_regular(f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}")
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # not a regular file: no path to it would make it one
+            raise
+    try:
+        fd = open_in_root(f"/proc/{pid}/root", mapping.path)
+        if _same(fd, mapping, own_root=False):
+            return fd
+        os.close(fd)
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EINVAL):
+            raise
+    fd = open_regular(mapping.path)
+    if _same(fd, mapping, own_root=True):
+        return fd
+    os.close(fd)
+    raise FileNotFoundError(errno.ENOENT, "another file has taken its place", mapping.path)
+
+
+def _same(fd: int, mapping: Mapping, own_root: bool) -> bool:
+    status = os.fstat(fd)
+    if status.st_ino != mapping.inode:
+        return False
+    return status.st_dev == mapping.device or (not own_root and status.st_size > mapping.offset)

@@ -1,0 +1,96 @@
+"""Symbols that a stripped file keeps elsewhere: separate debug files and .gnu_debugdata.
+
+Where they are looked for is GDB's rule (manual, "Debugging Information in Separate Files"); MiniDebugInfo is an
+xz-compressed ELF file with the symbols that .dynsym lacks.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import posixpath
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from aperture_tui.symbolize.elf import BytesSource, Elf, ElfError, FileSource
+from aperture_tui.symbolize.opening import open_in_root
+
+_DEBUG: Final = "/usr/lib/debug"
+_MAX_CHECKED: Final = 1 << 30  # bytes of a debug file whose CRC is computed: about a second
+_MAX_MINI: Final = 64 << 20
+_LZMA_MEMORY: Final = 128 << 20
+_BLOCK: Final = 1 << 20
+
+
+def debug_file(elf: Elf, path: str, roots: Sequence[str]) -> Elf | None:
+    """The separate debug file of an ELF file, or None.
+
+    path: of the file inside its root. roots: directories to look in, the process's own first. A file found by
+    build-id must carry the same one; one found by name must carry it or have the CRC-32 of the link. A candidate that
+    cannot be opened, or is not the right one, is passed over.
+    """
+    build_id = elf.build_id
+    if len(build_id) > 1:
+        name = build_id.hex()
+        for found, _ in _candidates([f"{_DEBUG}/.build-id/{name[:2]}/{name[2:]}.debug"], roots):
+            if found.build_id == build_id:
+                return found
+    link = elf.debug_link
+    if link is None:
+        return None
+    directory = posixpath.dirname(path)
+    names = [f"{directory}/{link[0]}", f"{directory}/.debug/{link[0]}", f"{_DEBUG}{directory}/{link[0]}"]
+    for found, source in _candidates(names, roots):
+        if found.build_id == build_id if build_id and found.build_id else _crc(source) == link[1]:
+            return found
+    return None
+
+
+def _candidates(names: Sequence[str], roots: Sequence[str]) -> Iterator[tuple[Elf, FileSource]]:
+    for root in roots:
+        for name in names:
+            try:
+                source = FileSource(open_in_root(root, name))
+            except OSError:
+                continue
+            try:
+                yield Elf.read(source), source
+            except ElfError:
+                continue
+
+
+def _crc(source: FileSource) -> int:
+    """CRC-32 of a whole file; -1 if it is too large to read."""
+    if source.size > _MAX_CHECKED:
+        return -1
+    crc = 0
+    for offset in range(0, source.size, _BLOCK):
+        crc = zlib.crc32(source.read(offset, min(_BLOCK, source.size - offset)), crc)
+    return crc
+
+
+def mini_debug_info(elf: Elf) -> Elf | None:
+    """The ELF file inside .gnu_debugdata, or None. Raises ElfError if it is malformed or too large."""
+    section = elf.section(b".gnu_debugdata")
+    if section is None:
+        return None
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY)
+    try:
+        data = decompressor.decompress(elf.content(section, _MAX_MINI), _MAX_MINI)
+    except lzma.LZMAError as error:
+        raise ElfError(f".gnu_debugdata: {error}") from error
+    if not decompressor.eof:
+        raise ElfError(f".gnu_debugdata is cut short, or over {_MAX_MINI} bytes")
+    return Elf.read(BytesSource(data))
+
+
+def roots_of(pid: int) -> list[str]:
+    """Where to look for a process's files: in its own root, then in ours if that is another one."""
+    theirs = f"/proc/{pid}/root"
+    try:
+        if os.path.samestat(os.stat(theirs), os.stat("/")):
+            return ["/"]
+    except OSError:
+        return ["/"]
+    return [theirs, "/"]

@@ -1,0 +1,131 @@
+"""Symbol names as their authors wrote them: C++ and Rust.
+
+C++ (Itanium ABI) by __cxa_demangle of libstdc++ where that is installed, else the name stays as it is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from aperture_tui.symbolize.rust_v0 import demangle_v0
+
+MAX_MANGLED: Final = 2048
+"""A longer name stays as it is (bytes)."""
+MAX_NAME: Final = 2048
+"""A longer result is cut (characters)."""
+
+_REFERENCE: Final = re.compile(rb"[ST][0-9A-Z]*_|Dp|sp|f[lrLR]")
+_EXPRESSION: Final = re.compile(rb"D[Tt]|X|DO|DQ")
+_MAX_DOUBLINGS: Final = 24.0  # 16 MB; refuses two names in a thousand of those in LLVM, libstdc++ and node
+
+_HASH: Final = re.compile(r"17h[0-9a-f]{16}E")
+_ESCAPE: Final = re.compile(r"\$(SP|BP|RF|LT|GT|LP|RP|C|u[0-9a-f]{1,6})\$|\.\.")
+_ESCAPES: Final = {"SP": "@", "BP": "*", "RF": "&", "LT": "<", "GT": ">", "LP": "(", "RP": ")", "C": ","}
+
+
+@functools.lru_cache(maxsize=8_192)
+def demangle(raw: bytes) -> str:
+    """The name to show for a raw symbol name. Symbol versions (`@@GLIBC_2.14`) are dropped, `@plt` stays.
+
+    What cannot be demangled, or would become absurdly large, stays as it is. Not yet safe to show: see
+    profile.text.clean.
+    """
+    name, at, version = raw.partition(b"@")
+    suffix = "@plt" if at and version.endswith(b"plt") else ""
+    text = name.decode("utf-8", "surrogateescape")
+    if len(name) <= MAX_MANGLED:
+        if name.startswith(b"_Z"):
+            text = _legacy_rust(text) or _cpp(name) or text
+        elif name.startswith(b"_R"):
+            text = demangle_v0(text) or text
+    return _cut(text) + suffix
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
+
+
+def _cpp(name: bytes) -> str | None:
+    if may_explode(name):
+        return None
+    functions = _cxa_demangle()
+    if functions is None:
+        return None
+    call, free = functions
+    status = ctypes.c_int(0)
+    pointer = call(name, None, None, ctypes.byref(status))
+    if not pointer:
+        return None
+    try:
+        return ctypes.string_at(pointer).decode("utf-8", "surrogateescape")
+    finally:
+        free(pointer)
+
+
+def may_explode(name: bytes) -> bool:
+    """Whether a C++ name could demangle to something huge.
+
+    Substitutions (`S0_`) repeat what stands before them, so a chain of n of them can grow to 2**n characters out of
+    a short name, and __cxa_demangle knows no limit: a hostile file could hold up or exhaust a profiler with one
+    symbol. The bound: what `S0_` stands for is no longer than all that precedes its first use, so m uses of it grow
+    the text by at most 1 + m. A pack expansion grows it by at most the number of arguments.
+    """
+    uses = Counter(_REFERENCE.findall(name))
+    expressions = _EXPRESSION.search(name) is not None
+    doublings = math.log2(16 * len(name) + 1)
+    for reference, count in uses.items():
+        if reference[:1] in b"ST":
+            doublings += math.log2(1 + count)
+        elif reference == b"Dp" or expressions:
+            doublings += count * math.log2(len(name) / 8 + 2)
+    return doublings > _MAX_DOUBLINGS
+
+
+@functools.cache
+def _cxa_demangle() -> tuple[Callable[..., int | None], Callable[..., None]] | None:
+    try:
+        call = ctypes.CDLL("libstdc++.so.6").__cxa_demangle
+        free = ctypes.CDLL(None).free
+    except (OSError, AttributeError):
+        return None
+    call.restype = ctypes.c_void_p
+    free.argtypes = (ctypes.c_void_p,)
+    free.restype = None
+    return call, free
+
+
+def _legacy_rust(name: str) -> str | None:
+    found = _HASH.search(name) if name.startswith("_ZN") else None
+    if found is None:
+        return None
+    parts = []
+    rest = name[3 : found.start()]
+    while rest:
+        digits = re.match(r"\d{1,4}", rest, re.ASCII)
+        if digits is None or len(rest) < digits.end() + int(digits[0]):
+            return None
+        parts.append(_unescape(rest[digits.end() : digits.end() + int(digits[0])]))
+        rest = rest[digits.end() + int(digits[0]) :]
+    suffix = name[found.end() :]
+    return "::".join(parts) + ("" if suffix.startswith(".llvm.") else suffix)
+
+
+def _unescape(part: str) -> str:
+    part = part[1:] if part.startswith("_$") else part
+    return _ESCAPE.sub(_unescaped, part)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    code = escape[1]
+    if code is None:
+        return "::"
+    if code in _ESCAPES:
+        return _ESCAPES[code]
+    value = int(code[1:], 16)
+    return chr(value) if value < 0x110000 else escape[0]

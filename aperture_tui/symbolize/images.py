@@ -1,0 +1,170 @@
+"""What is known of each mapped file: its symbols and its segments, kept for as long as memory allows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.symbolize.debug_files import debug_file, mini_debug_info
+from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, FileSource, Loads, Source
+from aperture_tui.symbolize.plt import plt_rows
+from aperture_tui.symbolize.symbol_index import EMPTY, Rows, SymbolIndex, build, function_rows
+
+_NO_LOADS: Final = Loads(*(np.zeros(0, np.uint64) for _ in range(3)))
+_OVERHEAD: Final = 2_000  # bytes of Python objects around an image
+
+
+class ImageKey(NamedTuple):
+    """A version of a file: what stat says of it."""
+
+    device: int
+    inode: int
+    modified_ns: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Symbols and segments of one file.
+
+    elf: False for what cannot be used as an ELF file: there are no symbols then, and addresses are file offsets.
+    problems: what could not be read, one line each; the rest is still good.
+    """
+
+    index: SymbolIndex
+    loads: Loads
+    elf: bool
+    problems: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held."""
+        return self.index.nbytes + _OVERHEAD
+
+    def find(self, offsets: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+        """Rows of the index (-1 where there is none) and virtual addresses of file offsets: (n,) each."""
+        addresses = self.loads.virtual(offsets)
+        return self.index.find(addresses), addresses
+
+
+@dataclass
+class _Tables:
+    rows: list[Rows] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def functions(self) -> int:
+        """How many symbols were read."""
+        return sum(len(rows.start) for rows in self.rows)
+
+    def add(self, elf: Elf, kind: int) -> bool:
+        """Add the functions of the first table of this kind; False if there are none."""
+        section = next((s for s in elf.sections if s.type == kind and s.size), None)
+        if section is None:
+            return False
+        try:
+            rows = function_rows(elf, section)
+        except ElfError as error:
+            self.problems.append(str(error))
+            return False
+        # .dynsym is a part of a whole .symtab: only beside a partly stripped one has it something to add
+        if kind != SHT_DYNSYM or len(rows.start) > self.functions:
+            self.rows.append(rows)
+        return len(rows.start) > 0
+
+    def add_plt(self, elf: Elf) -> None:
+        """Add the named entries of the procedure linkage table."""
+        section = next((s for s in elf.sections if s.type == SHT_DYNSYM and s.size), None)
+        try:
+            self.rows.extend(plt_rows(elf, section) if section else ())
+        except ElfError as error:
+            self.problems.append(str(error))
+
+
+def read_image(source: Source, path: str = "", roots: Sequence[str] = ()) -> Image:
+    """Read the symbols of a file: .symtab, or its debug file's, or .gnu_debugdata's; .dynsym where it adds to them.
+
+    path, roots: see `debug_files.debug_file`. Never raises for what the file holds; `problems` says it.
+    """
+    try:
+        if source.read(0, min(4, source.size)) != b"\x7fELF":
+            return Image(EMPTY, _NO_LOADS, False)
+        elf = Elf.read(source)
+    except ElfError as error:
+        return Image(EMPTY, _NO_LOADS, False, (str(error),))
+    tables = _Tables()
+    if not tables.add(elf, SHT_SYMTAB):
+        _add_separate(tables, elf, path, roots)
+    tables.add(elf, SHT_DYNSYM)
+    tables.add_plt(elf)
+    try:
+        index = build(tables.rows)
+    except ElfError as error:
+        index = EMPTY
+        tables.problems.append(str(error))
+    return Image(index, elf.loads, True, tuple(tables.problems))
+
+
+def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) -> None:
+    try:
+        separate = debug_file(elf, path, roots)
+        if separate is not None and tables.add(separate, SHT_SYMTAB):
+            return
+    except ElfError as error:
+        tables.problems.append(f"debug file: {error}")
+    try:
+        mini = mini_debug_info(elf)
+        if mini is not None:
+            tables.add(mini, SHT_SYMTAB)
+    except ElfError as error:
+        tables.problems.append(str(error))
+
+
+class ImageCache:
+    """Images by file version, the longest unused let go first. Owned by one thread.
+
+    max_bytes: memory of all indexes together; max_files: how many are kept (a large one holds a descriptor).
+    """
+
+    def __init__(self, max_bytes: int = 64 << 20, max_files: int = 512) -> None:
+        self._images: OrderedDict[ImageKey, Image] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._max_files = max_files
+        self.nbytes = 0
+        """Memory held."""
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def get(self, key: ImageKey) -> Image | None:
+        """The image of a file version if it is held."""
+        image = self._images.get(key)
+        if image is not None:
+            self._images.move_to_end(key)
+        return image
+
+    def read(self, fd: int, path: str, roots: Sequence[str]) -> tuple[ImageKey, Image, bool]:
+        """The image of an open file, and whether it was read just now. Takes the descriptor over."""
+        source = FileSource(fd)
+        status = source.stat()
+        key = ImageKey(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+        image = self.get(key)
+        if image is not None:
+            source.close()
+            return key, image, False
+        image = read_image(source, path, roots)
+        self._images[key] = image
+        self.nbytes += image.nbytes
+        self._trim()
+        return key, image, True
+
+    def _trim(self) -> None:
+        """Always keeps the newest, however large: it is about to be used."""
+        while len(self._images) > 1 and (self.nbytes > self._max_bytes or len(self._images) > self._max_files):
+            _, image = self._images.popitem(last=False)
+            self.nbytes -= image.nbytes
