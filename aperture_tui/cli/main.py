@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 from aperture_tui import __version__
-from aperture_tui.cli.arguments import Parser
+from aperture_tui.cli.arguments import Parser, prepare
 
 _COMMANDS: Final = {
     "record": "sample this machine, or a command, into a file",
@@ -28,6 +28,7 @@ The live screens are `aperture-top`.
 
 def main(argv: list[str] | None = None) -> int:
     """The console script `aperture`. Exit status: 0 success, 1 failure with one line, 2 wrong usage."""
+    prepare()
     arguments = sys.argv[1:] if argv is None else argv
     parser = Parser(prog="aperture", description="A profiler for Linux machines.", epilog=_EXAMPLES)
     parser.add_argument("--version", action="version", version=f"aperture {__version__}")

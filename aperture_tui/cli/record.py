@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.cli.arguments import Parser, add_collecting, fail, seconds, settings
+from aperture_tui.cli.arguments import Parser, add_collecting, environment_of_others, fail, seconds, settings
 from aperture_tui.cli.waiting import wait
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ class _Launched:
     def __init__(self, command: list[str]) -> None:
         read, self._write = os.pipe()
         gate = f'read -r _ <&{read}; exec {read}<&-; exec "$@"'
-        self._process = subprocess.Popen(["/bin/sh", "-c", gate, "sh", *command], pass_fds=[read])
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", gate, "sh", *command], pass_fds=[read], env=environment_of_others()
+        )
         os.close(read)
         self.pid = self._process.pid
 

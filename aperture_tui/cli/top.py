@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
-from aperture_tui.cli.arguments import Parser, add_collecting, fail, filter_words, seconds, settings
+from aperture_tui.cli.arguments import Parser, add_collecting, fail, filter_words, prepare, seconds, settings
 
 if TYPE_CHECKING:
     import argparse
@@ -60,6 +60,7 @@ def _refresh(text: str) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """The console script `aperture-top`. Exit status: 0 success, 1 failure with one line, 2 wrong usage."""
+    prepare()
     parser = _parser()
     chosen = parser.parse_args(argv)
     if chosen.once or not (sys.stdout.isatty() and sys.stdin.isatty()):

@@ -188,6 +188,31 @@ def test_the_pid_filter_works_in_the_kernel_and_follows_children() -> None:
 
 
 @pytest.mark.bpf
+def test_the_cgroup_filter_works_in_the_kernel(tmp_path: Path) -> None:
+    from aperture_tui.collect.cgroups import directory
+
+    try:
+        root = directory("/")
+        group = root / f"aperture-test-{os.getpid()}"
+        group.mkdir()
+    except (ValueError, OSError) as error:
+        pytest.skip(f"no cgroup2 hierarchy that can be changed: {error}")
+    program = build("burn", *FRAME_POINTERS)
+    move = f"echo $$ > {group}/cgroup.procs && exec {program} 2 1 5"
+    try:
+        other = subprocess.Popen([program, "2", "1", "5"], stdout=subprocess.DEVNULL)
+        with collecting(cgroups=(str(group),)) as kept:
+            inside = subprocess.Popen(["/bin/sh", "-c", move], stdout=subprocess.DEVNULL)
+            inside.wait(timeout=30)
+        other.wait(timeout=30)
+    finally:
+        group.rmdir()
+    assert set(kept.events()["pid"].tolist()) == {inside.pid}
+    rows = kept.batches[0].symbols.process_at(int(kept.events()["process"][-1]))
+    assert rows.cgroup == f"/{group.name}"
+
+
+@pytest.mark.bpf
 def test_a_reused_pid_and_an_exec_are_told_apart() -> None:
     program = build("ratio", *FRAME_POINTERS)
     with collecting() as kept:
@@ -276,3 +301,37 @@ def programs() -> int:
         except OSError:
             continue
     return held
+
+
+@pytest.mark.bpf
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two CPUs")
+def test_cpus_that_come_and_go_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's list is played by the test: taking a real CPU offline would disturb everything else."""
+    from aperture_tui.collect import bpf
+
+    both = bpf.online_cpus()[:2]
+    online = [both[:1]]
+    monkeypatch.setattr(bpf, "online_cpus", lambda: online[0])
+    monkeypatch.setattr("aperture_tui.collect.cpu._HOTPLUG_S", 0.0)
+    children = [
+        subprocess.Popen(
+            [build("ratio", *FRAME_POINTERS), "30"],
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lambda cpu=cpu: os.sched_setaffinity(0, [cpu]),
+        )
+        for cpu in both
+    ]
+    try:
+        with collecting(hz=499) as kept:
+            for cpus in (both[:1], both, both[:1]):
+                online[0] = cpus
+                time.sleep(0.7)  # two drains
+                kept.batches.clear()
+                deadline = time.monotonic() + 10
+                while sum(map(len, kept.batches)) < 200 and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                assert set(np.unique(kept.events()["cpu"]).tolist()) == set(cpus)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
