@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect.cgroups import container, control_group
 from aperture_tui.collect.sideband import Exited, Forked, Mapped, Named, Sideband
 from aperture_tui.profile.symbols import Process, Symbols
-from aperture_tui.symbolize.address_space import AddressSpace
+from aperture_tui.symbolize.address_space import MAX_MAPPINGS, AddressSpace
 
 if TYPE_CHECKING:
     from aperture_tui.collect.clock import Clock
@@ -30,19 +29,52 @@ _SWEEP_NS: Final = 30_000_000_000
 _PROC: Final = Path("/proc")
 
 
-@dataclass(slots=True)
 class Image:
-    """A process between two execs, or two names. since_ns: CLOCK_MONOTONIC, 0 if it began before we looked."""
+    """A process between two execs, or two names.
 
-    pid: int
-    since_ns: int
-    name: bytes
-    space: AddressSpace
-    cgroup: str | None = None
-    """None until it has been asked for."""
-    container: str = ""
-    rows: dict[tuple[int, int], int] = field(default_factory=dict)
-    """(generation of the symbols, process start) -> row in Symbols.processes."""
+    Its address space is made when it is first asked for, which for most processes of a busy build is never: from the
+    parent's, from /proc, or from nothing, and then from the mappings that the kernel reported since.
+    since_ns: CLOCK_MONOTONIC, 0 if it began before we looked.
+    """
+
+    __slots__ = ("_mapped", "_space", "cgroup", "container", "ended", "name", "origin", "pid", "rows", "since_ns")
+
+    def __init__(self, pid: int, since_ns: int, name: bytes, origin: AddressSpace | Image | None) -> None:
+        self.pid = pid
+        self.since_ns = since_ns
+        self.name = name
+        self.origin = origin
+        self.ended = False
+        self.cgroup: str | None = origin.cgroup if isinstance(origin, Image) else None
+        """None until it has been asked for."""
+        self.container: str = origin.container if isinstance(origin, Image) else ""
+        self.rows: dict[tuple[int, int], int] = {}
+        """(generation of the symbols, process start) -> row in Symbols.processes."""
+        self._space: AddressSpace | None = None
+        self._mapped: list[Mapped] = []
+
+    @property
+    def space(self) -> AddressSpace:
+        """The address space."""
+        if self._space is None:
+            match self.origin:
+                case Image():
+                    self._space = self.origin.space.copy(self.pid)
+                case AddressSpace():
+                    self._space = self.origin
+                case None:
+                    self._space = AddressSpace(self.pid)
+            self.origin = None
+        for event in self._mapped:
+            self._space.add(*event.mapping())
+        self._mapped.clear()
+        self._space.ended = self.ended
+        return self._space
+
+    def map(self, event: Mapped) -> None:
+        """Take in a new mapping."""
+        if len(self._mapped) < MAX_MAPPINGS:
+            self._mapped.append(event)
 
 
 class Processes:
@@ -127,32 +159,35 @@ class Processes:
             case Forked():
                 self._fork(event)
             case Named():
-                images = self._images.setdefault(pid, [])
-                if event.exec:
-                    for image in images:
-                        image.space.ended = True
-                    space = AddressSpace(pid)
-                elif images:
-                    space = images[-1].space
-                else:
-                    space = self._space(pid)
-                cgroup = images[-1].cgroup if images else None
-                owner = images[-1].container if images else ""
-                images.append(Image(pid, event.time_ns if images else 0, event.name, space, cgroup, owner))
+                self._name(event)
             case Mapped():
                 for image in self._images.get(pid, [])[-1:]:
-                    image.space.add(event.start, event.length, event.file_offset, event.path, event.device, event.inode)
+                    image.map(event)
             case Exited():
                 for image in self._images.get(pid, []):
-                    image.space.ended = True
+                    image.ended = True
                     self._dead[pid] = event.time_ns
+
+    def _name(self, event: Named) -> None:
+        images = self._images.setdefault(event.pid, [])
+        before = images[-1] if images else None
+        if not event.exec:
+            origin = before.space if before else self._space(event.pid)
+        else:
+            origin = None
+            for image in images:
+                image.ended = True
+        image = Image(event.pid, event.time_ns if before else 0, event.name, origin)
+        if before:
+            image.cgroup, image.container = before.cgroup, before.container
+        images.append(image)
 
     def _fork(self, event: Forked) -> None:
         parent = self._images.get(event.parent)
         if not parent:
             return  # read from /proc when it is sampled
         like = parent[-1]
-        image = Image(event.pid, event.time_ns, like.name, like.space.copy(event.pid), like.cgroup, like.container)
+        image = Image(event.pid, event.time_ns, like.name, like)
         if event.pid in self._dead:
             self._images[event.pid].append(image)  # the pid is taken again, and old samples may still come
         else:

@@ -10,26 +10,26 @@ import mmap
 import os
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aperture_tui.collect import bpf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PAGES: Final = 32
-"""Data pages a ring, a power of two: 128 KB hold about 1,000 events."""
+_ALL_PAGES: Final = 2048
+"""Data pages of all rings together: 8 MB hold some 75,000 events."""
+_MOST_PAGES: Final = 128
+"""Of one ring. With its first page it is what perf_event_mlock_kb (516) allows without CAP_IPC_LOCK."""
 
 _SOFTWARE, _DUMMY = 1, 9
 _TID, _TIME = 1 << 1, 1 << 2  # in sample_type: every record ends with {pid, tid, time}
 _FLAGS: Final = sum(1 << bit for bit in (8, 9, 13, 18, 23, 24, 25))
-"""mmap, comm, task, sample_id_all, mmap2, comm_exec, use_clockid."""
+"""mmap (of executable memory), comm, task, sample_id_all, mmap2, comm_exec, use_clockid."""
 _MONOTONIC: Final = 1
 
 _LOST, _COMM, _EXIT, _FORK, _MMAP2 = 2, 3, 4, 7, 10
 _COMM_EXEC: Final = 1 << 13
-_EXECUTABLE: Final = 4  # PROT_EXEC
-
 _HEADER = struct.Struct("=IHH")
 _PAIR = struct.Struct("=II")
 _TASK = struct.Struct("=IIIIQ")
@@ -56,18 +56,31 @@ class Named:
     exec: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """A process has a new executable mapping."""
+class Mapping(NamedTuple):
+    """An executable mapping. device: as os.makedev; inode: 0 if there is no file."""
 
-    time_ns: int
-    pid: int
     start: int
     length: int
     file_offset: int
+    path: str
     device: int
     inode: int
-    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A process has a new executable mapping. Most are never looked at, so the record is kept as it came."""
+
+    time_ns: int
+    pid: int
+    record: bytes
+
+    def mapping(self) -> Mapping:
+        """What was mapped where."""
+        values = _MAPPING.unpack_from(self.record)
+        _pid, _tid, start, length, offset, major, minor, inode, _generation, _protection, _flags = values
+        path = self.record[_MAPPING.size : -_TRAILER.size].split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+        return Mapping(start, length, offset, path, os.makedev(major, minor), inode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +97,17 @@ Event = Forked | Named | Mapped | Exited
 class _PerfRing:
     """The mapped buffer of one perf event: a page of positions, then the data, which wraps."""
 
-    def __init__(self, fd: int) -> None:
-        self._size = _PAGES * mmap.PAGESIZE
-        self._map = mmap.mmap(fd, mmap.PAGESIZE + self._size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+    def __init__(self, fd: int, pages: int) -> None:
+        self.size = pages * mmap.PAGESIZE
+        self._map = mmap.mmap(fd, mmap.PAGESIZE + self.size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
 
     def take(self) -> bytes:
         """Everything that has been written since the last time."""
         head, tail = struct.unpack_from("=QQ", self._map, 1024)  # data_head, data_tail
-        at, n = tail % self._size, head - tail
-        data = self._map[mmap.PAGESIZE + at : mmap.PAGESIZE + min(at + n, self._size)]
-        if at + n > self._size:
-            data += self._map[mmap.PAGESIZE : mmap.PAGESIZE + at + n - self._size]
+        at, n = tail % self.size, head - tail
+        data = self._map[mmap.PAGESIZE + at : mmap.PAGESIZE + min(at + n, self.size)]
+        if at + n > self.size:
+            data += self._map[mmap.PAGESIZE : mmap.PAGESIZE + at + n - self.size]
         struct.pack_into("=Q", self._map, 1032, head)
         return data
 
@@ -113,11 +126,12 @@ class Sideband:
         """Open a ring on each of these CPUs, and close those of CPUs that are gone. Raises OSError."""
         for cpu in self._rings.keys() - set(cpus):
             self._close(cpu)
+        pages = min(_MOST_PAGES, 1 << (_ALL_PAGES // max(len(cpus), 1)).bit_length() - 1)
         for cpu in cpus:
             if cpu not in self._rings:
                 fd = bpf.open_perf_event(_attribute(), cpu)
                 try:
-                    self._rings[cpu] = (fd, _PerfRing(fd))
+                    self._rings[cpu] = (fd, _PerfRing(fd, pages))
                 except OSError:
                     os.close(fd)
                     raise
@@ -142,7 +156,7 @@ class Sideband:
     @property
     def memory_bytes(self) -> int:
         """What the rings hold."""
-        return len(self._rings) * (_PAGES + 1) * mmap.PAGESIZE
+        return sum(ring.size for _fd, ring in self._rings.values())
 
     def _close(self, cpu: int) -> None:
         fd, ring = self._rings.pop(cpu)
@@ -170,13 +184,7 @@ def _records(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 def _event(kind: int, misc: int, body: bytes) -> Event | None:
     time_ns = _TRAILER.unpack_from(body, len(body) - _TRAILER.size)[2]
     if kind == _MMAP2:
-        pid, _tid, start, length, offset, major, minor, inode, _generation, protection, _flags = _MAPPING.unpack_from(
-            body
-        )
-        if not protection & _EXECUTABLE:
-            return None
-        path = body[_MAPPING.size : -_TRAILER.size].split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
-        return Mapped(time_ns, pid, start, length, offset, os.makedev(major, minor), inode, path)
+        return Mapped(time_ns, _PAIR.unpack_from(body)[0], body)
     if kind == _COMM:
         pid, tid = _PAIR.unpack_from(body)
         name = body[_PAIR.size : -_TRAILER.size].split(b"\0", 1)[0]
