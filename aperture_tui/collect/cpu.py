@@ -209,9 +209,8 @@ class CpuCollector:
         rows = [self._processes.row(image, start, symbols) for image, start in images]
         comms, comm_of = np.unique(samples["comm"], return_inverse=True)
         threads = np.array([symbols.string(bytes(comm)) for comm in comms], np.uint32)
-        flags = samples["flags"].astype(np.uint16)
-        stacks, missing = self._stacks.nodes(samples["stack"], image_of, [image for image, _ in images], symbols)
-        flags[missing] |= np.uint16(Flag.NO_STACK)
+        stacks, flags = self._stacks.nodes(samples["stack"], image_of, [image for image, _ in images], symbols)
+        flags |= samples["flags"].astype(np.uint16)
         events["time_ns"] = samples["time_ns"] + np.uint64(self._clock.monotonic_ns)
         events["duration_ns"] = events["maximum_ns"] = 1_000_000_000 // self._settings.hz
         events["pid"], events["tid"], events["cpu"] = samples["pid"], samples["tid"], samples["cpu"]
@@ -249,6 +248,7 @@ class CpuCollector:
             return int(np.count_nonzero((flags & np.uint16(among)) == np.uint16(wanted)))
 
         self._unmatched += having(Flag.NO_STACK, Flag.NO_STACK)
+        self._degraded["unknown frame in the stack"] += having(Flag.UNKNOWN_FRAME, Flag.UNKNOWN_FRAME)
         self._degraded["stack truncated at 127 frames"] += having(Flag.TRUNCATED, Flag.TRUNCATED)
         # without the kernel's bit: a kernel thread has no user stack to read
         self._degraded["user stack unreadable"] += having(Flag.NO_USER_STACK, Flag.NO_USER_STACK | Flag.KERNEL_MODE)
@@ -298,10 +298,9 @@ class CpuCollector:
 
 
 def _unresolved(resolver: Resolver) -> dict[str, int]:
-    """Cause -> addresses, files or lines that gave less than they should; most causes only once they occur."""
+    """Cause -> files, lines or addresses that gave less than they should, once there are any."""
     counts = resolver.counts
-    rare = {
-        "addresses of unnamed JIT code": counts.jit_unnamed,
+    causes = {
         "kernel addresses without kernel symbols": counts.kernel_unreadable,
         "tables in ELF files that are unreadable": counts.elf_errors,
         "mapped files that are unreadable": counts.files_unreadable,
@@ -309,11 +308,7 @@ def _unresolved(resolver: Resolver) -> dict[str, int]:
         "perf maps that are refused": counts.perf_maps_refused,
         "lines of maps that are malformed": counts.maps_malformed + counts.perf_map_malformed,
     }
-    return {
-        "addresses without a module": counts.unknown_module,
-        "addresses without a symbol": counts.unknown_symbol,
-        **{words: n for words, n in rare.items() if n},
-    }
+    return {words: n for words, n in causes.items() if n}
 
 
 def compiled(cache: Path | None = None) -> ObjectCode:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Stacks:
     def rebind(self) -> None:
         """Forget the ids of the symbols' last generation; the addresses stay."""
         self._frames: dict[int, NDArray[np.uint32]] = {}
+        self._astray: set[int] = set()
         self._nodes: dict[tuple[int, bytes], int] = {}
 
     def rotate(self) -> bool:
@@ -62,8 +63,8 @@ class Stacks:
 
     def nodes(
         self, hashes: NDArray[np.uint64], image_of: NDArray[np.intp], images: list[Image], symbols: Symbols
-    ) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-        """The node of each sample's stack, and which of them have none but their process's name. Both (n,)."""
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        """The node of each sample's stack, and what is to be said of it (Flag). Both (n,)."""
         # one number for both: the hash is 64 random bits already, and a number of images is small
         mixed = hashes ^ (image_of.astype(np.uint64) * _ODD)
         _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
@@ -72,14 +73,17 @@ class Stacks:
         if fresh:
             self._intern(fresh, images, symbols)
         nodes = [self._nodes.get((key, images[i].name)) for key, i in pairs]
-        absent = [node is None for node in nodes]
-        if any(absent):
+        flags = [
+            Flag.NO_STACK if node is None else Flag.UNKNOWN_FRAME if key in self._astray else Flag.NONE
+            for node, (key, _i) in zip(nodes, pairs, strict=True)
+        ]
+        if None in nodes:
             bare = {i: self._bare(images[i], symbols) for _key, i in pairs}
             nodes = [bare[i] if node is None else node for node, (_key, i) in zip(nodes, pairs, strict=True)]
-        return np.array(nodes, np.uint32)[inverse], np.array(absent, bool)[inverse]
+        return np.array(nodes, np.uint32)[inverse], np.array(flags, np.uint16)[inverse]
 
     def _intern(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
-        self._resolve(fresh, images)
+        self._resolve(fresh, images, symbols)
         known = [(key, i) for key, i in fresh if key in self._frames]
         paths = [[self._process_frame(images[i], symbols), *self._frames[key].tolist()] for key, i in known]
         for (key, i), node in zip(known, symbols.stacks(paths).tolist(), strict=True):
@@ -93,7 +97,7 @@ class Stacks:
     def _process_frame(image: Image, symbols: Symbols) -> int:
         return symbols.frame(Frame(symbols.strings[symbols.string(image.name)], kind=FrameKind.PROCESS))
 
-    def _resolve(self, fresh: list[tuple[int, int]], images: list[Image]) -> None:
+    def _resolve(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
         """Name the addresses of the stacks that are new, one process at a time."""
         by_image: dict[int, list[tuple[int, NDArray[np.uint64], int]]] = {}
         for key, i in fresh:
@@ -111,7 +115,9 @@ class Stacks:
                 key,
                 *_,
             ), outer, inner in pieces:  # addresses come leaf first; paths go root first, the kernel innermost
-                self._frames[key] = np.concatenate([outer[::-1], inner[::-1]])
+                frames = self._frames[key] = np.concatenate([outer[::-1], inner[::-1]])
+                if (symbols.frames["kind"][frames] == FrameKind.UNKNOWN).any():
+                    self._astray.add(key)
 
 
 def _joined(stacks: list[NDArray[np.uint64]]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:

@@ -53,3 +53,5 @@ class Flag(enum.IntFlag):
     """The user stack could not be read."""
     NO_STACK = 8
     """The record arrived but its stack did not: only the process is known."""
+    UNKNOWN_FRAME = 16
+    """Some address of the stack is in no known module: most often a walk that went astray."""
