@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -271,36 +272,44 @@ def test_a_ring_that_overflows_is_counted(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.bpf
 def test_nothing_stays_attached_after_kill() -> None:
     """The descriptors are the attachment: a killed profiler leaves no program behind."""
-    before = programs()
     child = subprocess.Popen(
-        [
-            ".venv/bin/aperture-top" if Path(".venv/bin/aperture-top").exists() else "aperture-top",
-            "--once",
-            "--duration",
-            "60",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "aperture_tui.cli.top", "--once", "--duration", "60"], stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 20
-    while programs() <= before and time.monotonic() < deadline:
+    while not (held := programs_of(child.pid)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert programs() > before, "it was attached"
+    assert held, "it was attached"
     child.kill()
     child.wait()
-    time.sleep(0.5)
-    assert programs() == before
+    assert_gone(held)
 
 
-def programs() -> int:
-    """BPF programs held by any process."""
-    held = 0
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
+def programs_of(pid: int) -> list[int]:
+    """The kernel's numbers of the BPF programs that a process holds."""
+    found = []
+    for file in Path(f"/proc/{pid}/fdinfo").glob("*"):
         try:
-            held += os.readlink(link) == "anon_inode:bpf-prog"
+            found += [int(n) for n in re.findall(r"^prog_id:\s*(\d+)", file.read_text(), re.MULTILINE)]
         except OSError:
             continue
-    return held
+    return found
+
+
+def assert_gone(ids: list[int]) -> None:
+    """The kernel frees programs a moment after their last descriptor."""
+    from aperture_tui.collect import bpf
+
+    def exists(number: int) -> bool:
+        try:
+            os.close(bpf.call(13, bpf.attribute("=I", number)))  # BPF_PROG_GET_FD_BY_ID
+        except FileNotFoundError:
+            return False
+        return True
+
+    deadline = time.monotonic() + 10
+    while any(map(exists, ids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(exists, ids))
 
 
 @pytest.mark.bpf

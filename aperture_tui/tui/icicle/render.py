@@ -1,0 +1,87 @@
+"""Rows of boxes to rows of spans. Pure, free of numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from rich.cells import cell_len
+
+from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.tui.cells import fit
+from aperture_tui.tui.icicle.labels import fitting
+from aperture_tui.tui.model import Box, FrameLabel, Row
+from aperture_tui.tui.palette import Span, Spans, box_key
+
+Hits = Callable[[FrameLabel], bool]
+
+
+@lru_cache(16384)
+def _filled(label: FrameLabel, width: int) -> str:
+    return fit(fitting(label, width), width)
+
+
+def icicle_row(
+    row: Row, width: int, selected: int | None = None, hits: Hits | None = None, mono: bool = False
+) -> Spans:
+    """One row, exactly `width` cells. selected: index of a box. hits: whether a frame matches the search."""
+    if row.note:
+        return ((fit(f" {row.note}", width), "muted"),)
+    spans: list[Span] = []
+    at = 0
+    for i, box in enumerate(row.boxes):
+        if box.left > at:
+            spans.append(_gap(at, box.left, row.hatches))
+        at = box.right
+        hit = hits is not None and box.label.kind is not FrameKind.ROOT and hits(box.label)
+        key = _key(box, i == selected, hit, hits is not None, row.above)
+        spans.extend(_mono_box(box, key) if mono else _box(box, key))
+    if at < width:
+        spans.append(_gap(at, width, row.hatches))
+    return tuple(_within(spans, width) if at > width else spans)
+
+
+def _key(box: Box, selected: bool, hit: bool, searching: bool, above: bool) -> str:
+    if selected:
+        return "box:selected-match" if hit else "box:selected"
+    if hit:
+        return "box:match"
+    return box_key(box.label.kind, box.label.shade, "dim" if searching else "above" if above else "")
+
+
+def _box(box: Box, key: str) -> list[Span]:
+    """The separator in the first cell, then the label."""
+    text = _filled(box.label, box.right - box.left - 1)
+    if key.endswith((":dim", ":above")):
+        return [("▏", f"{key}:edge"), (text, key)] if text else [("▏", f"{key}:edge")]
+    return [("▏" + text, key)]
+
+
+def _mono_box(box: Box, key: str) -> list[Span]:
+    """Shape instead of colour: `|name___`."""
+    width = box.right - box.left - 1
+    name = _filled(box.label, width).rstrip()
+    return [("|" + name + "_" * (width - cell_len(name)), key)]
+
+
+def _gap(begin: int, end: int, hatches: tuple[tuple[int, int], ...]) -> Span:
+    """The cells between two boxes: self time of the frame above, or children too narrow to draw."""
+    cells = [" "] * (end - begin)
+    for low, high in hatches:
+        for x in range(max(low, begin), min(high, end)):
+            cells[x - begin] = "░"
+    return "".join(cells), "faint"
+
+
+def _within(spans: list[Span], width: int) -> list[Span]:
+    """Cut what was laid out for a wider screen: a resize arrives before its layout."""
+    out: list[Span] = []
+    left = width
+    for text, key in spans:
+        cells = cell_len(text)
+        if cells > left:
+            out.append((fit(text, left), key))
+            break
+        out.append((text, key))
+        left -= cells
+    return [span for span in out if span[0]]

@@ -1,0 +1,138 @@
+"""What the screens ask for and what they are given: immutable, free of numpy, passed between threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from aperture_tui.profile.health import Health
+from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.store.base import Span
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLabel:
+    """A frame in words, and what to write on its box.
+
+    forms: labels, longest first; shade: 0 to 2, a lightness that tells modules apart.
+    """
+
+    function: str
+    module: str
+    file: str
+    line: int
+    kind: FrameKind
+    forms: tuple[str, ...]
+    shade: int
+
+
+Path = tuple[FrameLabel, ...]
+"""Frames from the outermost one inwards; () is the whole. Stands for a selection or a zoom, as node ids come and go."""
+
+
+class Box(NamedTuple):
+    """One frame of the icicle. left, right: cells, half-open. parent: its index in the row above, -1 in the first.
+
+    total, own: the weight of the stacks through it, and of those that end in it.
+    """
+
+    left: int
+    right: int
+    parent: int
+    label: FrameLabel
+    total: int
+    own: int
+
+
+class Row(NamedTuple):
+    """One depth of the icicle: boxes from left to right.
+
+    hatches: cells, half-open, under which children lie that are too narrow to draw. above: the row is outside of
+    what is zoomed to. note: words instead of boxes.
+    """
+
+    boxes: tuple[Box, ...]
+    hatches: tuple[tuple[int, int], ...] = ()
+    above: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IcicleView:
+    """The visible boxes of a call tree.
+
+    total: weight of all; zoomed: weight under the zoom, which the width stands for. zoom: where it is zoomed to, as far
+    as that exists. collapsed: the frames above the first row that has boxes. first: index of that row.
+    matching: weight under the zoom whose stack matches the search, None without a search. deeper: there are more rows.
+    """
+
+    rows: tuple[Row, ...]
+    width: int
+    total: int
+    zoomed: int
+    zoom: Path = ()
+    collapsed: Path = ()
+    first: int = 0
+    matching: int | None = None
+    deeper: bool = False
+
+
+class ProcessKey(NamedTuple):
+    """One process: a pid is reused, a pid and its start are not. name is for the reader."""
+
+    pid: int
+    start_ns: int
+    name: str
+
+
+class ProcessLine(NamedTuple):
+    """One process in the view. cores: how many CPUs it kept busy, on average over the view. share: of the samples.
+
+    place: its container, or the last part of its cgroup. recent: cores over the last seconds, oldest first.
+    """
+
+    key: ProcessKey
+    place: str
+    threads: int
+    cores: float
+    share: float
+    recent: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRequest:
+    """What the screen shows now. window_s: the newest seconds, None is all that is held. width: of the icicle.
+
+    zoom: only what is under this path. search: a pattern that compiles. frozen: nothing newer than the last answer.
+    """
+
+    width: int
+    window_s: float | None = 30.0
+    process: ProcessKey | None = None
+    zoom: Path = ()
+    by_weight: bool = False
+    search: str = ""
+    frozen: bool = False
+    processes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSnapshot:
+    """One answer. error: one line, if the store could not answer; what else stands here is then the last that it said.
+
+    end_ns, range_ns: the end of the view and what it really spans. cost_ms: what the answer took.
+    """
+
+    request: ViewRequest
+    icicle: IcicleView | None = None
+    processes: tuple[ProcessLine, ...] = ()
+    gauges: tuple[HostSample, ...] = ()
+    hosts: tuple[HostFacts, ...] = ()
+    health: tuple[Health, ...] = ()
+    span: Span = field(default_factory=Span)
+    end_ns: int = 0
+    range_ns: int = 0
+    error: str = ""
+    fatal: bool = False
+    cost_ms: float = 0.0

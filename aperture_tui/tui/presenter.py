@@ -1,0 +1,125 @@
+"""The thread between the store and the screen.
+
+The screen posts the newest request into a slot and goes on; the presenter asks the store, at once for a new request
+and at the refresh rate otherwise, and leaves the newest answer in another slot. Both slots hold one thing: whoever is
+slow skips, and nothing queues up. numpy is imported here, after the first paint.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aperture_tui.profile.text import clean
+from aperture_tui.tui.model import ViewRequest, ViewSnapshot
+
+if TYPE_CHECKING:
+    from aperture_tui.store.base import Store
+
+
+class Presenter:
+    """Owns the store's questions. `ask`, `take`, `set_rate` and `stop` belong to the screen's thread.
+
+    connect: gives the store; may take its time, and may raise. notify: called in the presenter's thread when an answer
+    waits; it must only post a message.
+    """
+
+    def __init__(self, connect: Callable[[], Store], notify: Callable[[], None], refresh_hz: float) -> None:
+        self._connect = connect
+        self._notify = notify
+        self._period_s = 1 / refresh_hz
+        self._lock = threading.Condition()
+        self._request: ViewRequest | None = None
+        self._asked = False
+        self._answer: ViewSnapshot | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="presenter", daemon=True)
+
+    def start(self) -> None:
+        """Connect, then answer."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End, after what is being done."""
+        with self._lock:
+            self._stopping = True
+            self._lock.notify()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def ask(self, request: ViewRequest) -> None:
+        """Answer this from now on, first at once."""
+        with self._lock:
+            if request != self._request:
+                self._request = request
+                self._asked = True
+                self._lock.notify()
+
+    def set_rate(self, refresh_hz: float) -> None:
+        """Answer so often."""
+        with self._lock:
+            self._period_s = 1 / refresh_hz
+            self._lock.notify()
+
+    def take(self) -> ViewSnapshot | None:
+        """The newest answer, if it was not taken before."""
+        with self._lock:
+            answer, self._answer = self._answer, None
+            self._lock.notify()
+        return answer
+
+    def _run(self) -> None:
+        try:
+            store = self._connect()
+        except Exception as error:  # whatever keeps it from starting is shown in place, as one line
+            self._give(ViewSnapshot(ViewRequest(1), error=one_line(error), fatal=True))
+            return
+        from aperture_tui.tui.answer import Answers
+
+        answers = Answers(store)
+        last: ViewSnapshot | None = None
+        due = time.monotonic()
+        while (work := self._next(due)) is not None:
+            request, tick = work
+            started = time.perf_counter()
+            try:
+                snapshot = answers.answer(request, fresh=tick)
+            except Exception as error:  # shown as one line, with the last good answer; the next tick tries again
+                snapshot = replace(last or ViewSnapshot(request), request=request, error=one_line(error))
+            else:
+                last = snapshot
+            self._give(replace(snapshot, cost_ms=1e3 * (time.perf_counter() - started)))
+            if tick:
+                due = time.monotonic() + self._period()
+
+    def _period(self) -> float:
+        with self._lock:
+            return self._period_s
+
+    def _next(self, due: float) -> tuple[ViewRequest, bool] | None:
+        """Wait for something to do -> the request and whether fresh data is due; None at the end."""
+        with self._lock:
+            while not self._stopping:
+                late = time.monotonic() - due
+                tick = late >= 0 and self._answer is None  # a screen that has not taken the last one is too slow
+                if self._request is not None and (self._asked or tick):
+                    self._asked = False
+                    return self._request, tick
+                self._lock.wait(None if late >= 0 or self._request is None else -late)
+        return None
+
+    def _give(self, answer: ViewSnapshot) -> None:
+        with self._lock:
+            first = self._answer is None
+            self._answer = answer
+        if first:
+            self._notify()
+
+
+def one_line(error: BaseException) -> str:
+    """An error as a reader of the screen needs it."""
+    text = clean(" ".join(str(error).split())) or type(error).__name__
+    return text if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,133 @@
+"""Panels over a view: the keys, and the health of every part in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.screen import ModalScreen
+
+from aperture_tui.profile.health import Health
+from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.tui import figures
+from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.palette import Spans, box_key
+from aperture_tui.tui.widgets.keys import Key
+from aperture_tui.tui.widgets.rows import RowsView
+
+_KINDS = ("process", "kernel", "native", "jit", "python", "runtime", "gpu", "unknown")
+
+
+class PanelRows(RowsView, can_focus=True):
+    """The rows of a panel; they scroll."""
+
+    SCROLLS = True
+    DEFAULT_CSS = "PanelRows { height: auto; max-height: 100%; width: 100%; overflow-y: auto; background: $surface; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_up", "up", show=False),
+        Binding("down,j", "scroll_down", "down", show=False),
+    ]
+
+    def _make_room(self, rows: int) -> None:
+        """Exactly so many: they never change."""
+        self.virtual_size = Size(self.size.width, rows)
+
+
+class Panel(ModalScreen[None]):
+    """Rows over the view; escape, q or the key that opened it closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,exclamation_mark,enter,space", "dismiss", "close")
+    ]
+    AUTO_FOCUS = "PanelRows"
+    DEFAULT_CSS = """
+    Panel { align: center middle; background: $background 60%; }
+    Panel PanelRows { max-width: 80; border: round $primary; }
+    """
+
+    def __init__(self, rows: Sequence[Spans]) -> None:
+        super().__init__()
+        self._content = list(rows)
+
+    def compose(self) -> ComposeResult:
+        """The rows."""
+        yield PanelRows()
+
+    def on_mount(self) -> None:
+        """Show them."""
+        rows = self.query_one(PanelRows)
+        rows.styles.height = len(self._content) + 2
+        rows.show_rows(self._content)
+
+
+def help_rows(keys: Sequence[Key], width: int) -> list[Spans]:
+    """All keys that work now, by who listens to them, and what the colours mean."""
+    rows: list[Spans] = [((fit(" Keys", width), "*text@bar"),)]
+    places = sorted({key.place for key in keys}, key=lambda place: (place == "everywhere", place))
+    column = min(24, width // 3)
+    for place in places:
+        rows += [((" " * width, "text@bar"),), ((fit(f" {place[0].upper()}{place[1:]}", width), "*accent@bar"),)]
+        for key in keys:
+            if key.place == place:
+                names = fit("   " + "  ".join(key.keys), column)
+                rows.append(((names, "*text@bar"), (fit(f" {key.does}", width - column), "text@bar")))
+    rows += [((" " * width, "text@bar"),), ((fit(" Colours of frames", width), "*accent@bar"),)]
+    return rows + _legend(width)
+
+
+def _legend(width: int) -> list[Spans]:
+    rows: list[Spans] = []
+    line: list[tuple[str, str]] = [("   ", "text@bar")]
+    for name in _KINDS:
+        word = f" {'JIT' if name == 'jit' else 'GPU' if name == 'gpu' else name} "
+        if sum(width_of(text) for text, _ in line) + len(word) + 1 > width - 1:
+            rows.append(_filled(line, width))
+            line = [("   ", "text@bar")]
+        line += [(word, box_key(FrameKind[name.upper()], 1)), (" ", "text@bar")]
+    rows.append(_filled(line, width))
+    hatch = [("   ░░ ", "faint@bar"), ("callees too narrow to draw: zoom in; empty cells are self time", "text@bar")]
+    return [*rows, _filled(hatch, width)]
+
+
+def health_rows(health: Sequence[Health], width: int) -> list[Spans]:
+    """Every part with each of its losses."""
+    rows: list[Spans] = [((fit(" Health", width), "*text@bar"),)]
+    for one in health:
+        rows += [((" " * width, "text@bar"),), ((fit(f" {plain(one.name)}: {one.state.value}", width), "*accent@bar"),)]
+        if one.message:
+            rows.append(((fit(f"   {one.message}", width), "warning@bar"),))
+        rows.append(((fit(f"   {figures.count(one.delivered)} events delivered", width), "text@bar"),))
+        for word, causes, key in (("lost", one.lost, "*error@bar"), ("partial", one.degraded, "warning@bar")):
+            for cause, n in causes.items():
+                text = f"   {word} {figures.count(n)}: {cause}"
+                rows.append(((fit(text, width), key if n else "muted@bar"),))
+        rows.append(((fit(f"   {_costs(one)}", width), "muted@bar"),))
+    return rows if health else [*rows, ((fit("   nothing runs yet", width), "muted@bar"),)]
+
+
+def _costs(one: Health) -> str:
+    def known(word: str, value: int | None, unit: str) -> str:
+        return f"{word} {'?' if value is None else unit}"
+
+    return ", ".join(
+        (
+            known("lag", one.lag_ns, figures.duration(one.lag_ns or 0)),
+            known("CPU in user space", one.cpu_ns, figures.duration(one.cpu_ns or 0)),
+            known("in the kernel", one.bpf_ns, figures.duration(one.bpf_ns or 0)),
+            known("memory", one.memory_bytes, figures.size(one.memory_bytes or 0)),
+        )
+    )
+
+
+def _filled(spans: list[tuple[str, str]], width: int) -> Spans:
+    """One row of exactly `width` cells."""
+    out: list[tuple[str, str]] = []
+    left = width
+    for text, key in spans:
+        cells = width_of(text)
+        out.append((fit(text, min(cells, left)), key))
+        left -= min(cells, left)
+    return (*out, (" " * left, "text@bar"))

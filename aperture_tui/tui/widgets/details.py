@@ -1,0 +1,101 @@
+"""The line below the icicle: the selected frame in full."""
+
+from __future__ import annotations
+
+from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.tui import figures
+from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.model import Box, FrameLabel
+from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.widgets.rows import RowsView
+
+_WORDS = {
+    FrameKind.ROOT: "everything in view",
+    FrameKind.PROCESS: "process",
+    FrameKind.KERNEL: "kernel",
+    FrameKind.NATIVE: "native",
+    FrameKind.JIT: "compiled at run time",
+    FrameKind.PYTHON: "Python",
+    FrameKind.RUNTIME: "interpreted",
+    FrameKind.GPU: "GPU",
+    FrameKind.UNKNOWN: "unknown",
+}
+
+
+def detail_rows(
+    box: Box | None, parent: Box | None, view_total: int, width: int, height: int, below: int = 0
+) -> list[Spans]:
+    """What is known of a frame. parent: the box above, if it is shown; view_total: weight of the view.
+
+    below: rows of the icicle that are out of sight, said at the end of the first row.
+    """
+    if height < 1:
+        return []
+    words = f" ▾ {below} below " if below and width >= 30 else ""
+    room = width - len(words)
+    numbers = _numbers(box, parent, view_total) if box else []
+    if box is None:
+        rows = [_row([], room)]
+    elif height == 1:
+        rows = [_row(_in_one_row(box.label, numbers, room), room)]
+    else:
+        name = plain(box.label.function) or box.label.forms[0]
+        rows = [_row([(f" {name}", "*text")], room), _row([(" ", "text"), *numbers, *_origin(box.label)], width)]
+    rows[0] = (*rows[0], (words, "accent")) if words else rows[0]
+    return rows + [_row([], width)] * (height - len(rows))
+
+
+def _numbers(box: Box, parent: Box | None, view_total: int) -> list[Span]:
+    """Pairs of a number and its unit, the most wanted first."""
+    numbers: list[Span] = [
+        (figures.percent(box.total, view_total), "*text"),
+        (" of view", "muted"),
+        (f"  {figures.count(box.total)}", "text"),
+        (" samples", "muted"),
+        (f"  {figures.count(box.own)}", "text"),
+        (" self", "muted"),
+    ]
+    if parent is not None and parent.total:
+        numbers += [(f"  {figures.percent(box.total, parent.total)}", "text"), (" of parent", "muted")]
+    return numbers
+
+
+def _in_one_row(label: FrameLabel, numbers: list[Span], width: int) -> list[Span]:
+    """The name, and as many of the numbers as leave room for it."""
+    numbers = list(numbers)
+    room = width - 1 - sum(width_of(text) for text, _ in numbers)
+    while len(numbers) > 2 and room < min(24, width // 2):
+        room += sum(width_of(text) for text, _ in numbers[-2:])
+        del numbers[-2:]
+    return [(f" {fit(label.forms[0], max(0, room - 1))} ", "text"), *numbers]
+
+
+def _origin(label: FrameLabel) -> list[Span]:
+    spans: list[Span] = [("  │ ", "faint"), (_WORDS[label.kind], "accent")]
+    if label.module:
+        spans.append((f"  {plain(label.module)}", "text"))
+    if label.file:
+        spans.append((f"  {plain(label.file)}{f':{label.line}' if label.line else ''}", "muted"))
+    return spans
+
+
+def _row(spans: list[Span], width: int) -> Spans:
+    out: list[Span] = []
+    left = width
+    for text, key in spans:
+        cells = width_of(text)
+        out.append((text, key) if cells <= left else (fit(text, left), key))
+        left -= min(cells, left)
+        if not left:
+            break
+    return (*out, (" " * left, "text")) if left else tuple(out)
+
+
+class Details(RowsView):
+    """The selected frame."""
+
+    DEFAULT_CSS = "Details { height: 2; }"
+
+    def show(self, box: Box | None, parent: Box | None, view_total: int, below: int = 0) -> None:
+        """Describe this box."""
+        self.draw(lambda: detail_rows(box, parent, view_total, self.size.width, self.size.height, below))

@@ -1,0 +1,93 @@
+"""The health line: what each collector says of itself, what was lost, and what the profiler costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.host import HostSample
+from aperture_tui.store.base import Span as Held
+from aperture_tui.tui import figures
+from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.widgets.rows import RowsView
+
+_LAG_NS = 2_000_000_000
+"""Data that is older than this when it arrives is worth a colour."""
+
+
+def health_row(health: Sequence[Health], own: HostSample | None, held: Held, width: int, error: str = "") -> Spans:
+    """One row; trouble comes first and is cut last."""
+    parts = [[(f" ! {plain(error)} ", "*error")]] if error else []
+    for one in sorted(health, key=_is_well):
+        parts.append(_one(one))
+    if held.limit:
+        dropped = figures.count(held.dropped_events)
+        parts.append([(f" kept {plain(held.limit)}, older let go ({dropped})", "muted")])
+    parts.append(_own(own))
+    return _joined(parts, width)
+
+
+def _is_well(health: Health) -> bool:
+    return health.state is not State.FAILED and not health.lost_total
+
+
+def _one(health: Health) -> list[Span]:
+    name = plain(health.name)
+    if health.state is State.FAILED:
+        return [(f" ! {name} failed: {plain(health.message)} ", "*error")]
+    if health.state is State.STARTING:
+        return [(f" {name} ", "text"), (plain(health.message) or "starting", "accent")]
+    spans = [(f" {name} ", "text")]
+    if health.state is State.STOPPED:
+        spans.append(("stopped ", "warning"))
+    if health.lost_total:
+        spans = [(f" ! {name} lost {figures.count(health.lost_total)} ", "*error")]
+    else:
+        spans.append(_no_loss(health))
+    if health.degraded:
+        spans.append((f" partial {figures.count(sum(health.degraded.values()))}", "warning"))
+    if health.lag_ns is not None:
+        spans.append((f" lag {figures.duration(health.lag_ns)}", "muted" if health.lag_ns < _LAG_NS else "warning"))
+    if health.message:
+        spans.append((f" {plain(health.message)}", "warning"))
+    return spans
+
+
+def _no_loss(health: Health) -> Span:
+    """Known to be none, or not known; a sink that names no cause cannot lose."""
+    if health.lost:
+        return "lost 0", "good"
+    return ("ok", "good") if health.lag_ns is None else ("lost ?", "warning")
+
+
+def _own(own: HostSample | None) -> list[Span]:
+    """What the profiler itself takes: its CPU in the user's terms, its memory."""
+    cpu = "?" if own is None or own.own_cpu is None else figures.percent(own.own_cpu, 1)
+    memory = "?" if own is None or own.own_memory_bytes is None else figures.size(own.own_memory_bytes)
+    return [(" own CPU ", "muted"), (cpu, "text"), (" memory ", "muted"), (memory, "text")]
+
+
+def _joined(parts: list[list[Span]], width: int) -> Spans:
+    out: list[Span] = []
+    left = width
+    for i, part in enumerate(parts):
+        for text, key in ([(" │", "faint")] if i else []) + part:
+            if left <= 0:
+                return tuple(out)
+            cells = width_of(text)
+            if cells > left:
+                text, cells = fit(text, left), left
+            out.append((text, key))
+            left -= cells
+    return (*out, (" " * left, "text")) if left > 0 else tuple(out)
+
+
+class HealthLine(RowsView):
+    """The health line."""
+
+    DEFAULT_CSS = "HealthLine { height: 1; }"
+
+    def show(self, health: Sequence[Health], own: HostSample | None, held: Held, error: str = "") -> None:
+        """Say this."""
+        self.draw(lambda: [health_row(health, own, held, self.size.width, error)])

@@ -1,0 +1,97 @@
+"""The last line: the keys that work here. Made from the live bindings, so it cannot drift from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from textual.events import Click
+
+from aperture_tui.tui.cells import fit, width_of
+from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.widgets.rows import RowsView
+
+if TYPE_CHECKING:
+    from textual.dom import DOMNode
+    from textual.screen import Screen
+
+
+_FIRST: Final = ("help", "quit", "search", "freeze", "zoom", "only this process", "out")
+"""What a narrow line keeps."""
+
+
+class Key(NamedTuple):
+    """One thing that keys do. keys: as they are shown, all that do it; shown: in the keys line."""
+
+    keys: tuple[str, ...]
+    does: str
+    action: str
+    shown: bool
+    place: str
+    """Who listens: "the icicle", "the process table", "everywhere"."""
+    node: DOMNode
+    """Where the action is defined."""
+
+
+def live_keys(screen: Screen[object]) -> list[Key]:
+    """What the keys do on this screen, with what has the focus now."""
+    found: dict[tuple[str, str, str, DOMNode], list[str]] = {}
+    shown: dict[tuple[str, str, str, DOMNode], bool] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if not active.enabled or not binding.description or binding.system:
+            continue
+        place = getattr(active.node, "KEYS_TITLE", "everywhere")
+        one = (binding.description, binding.action, place, active.node)
+        keys = found.setdefault(one, [])
+        name = screen.app.get_key_display(binding)
+        if name not in keys:
+            keys.append(name)
+        shown[one] = shown.get(one, False) or binding.show
+    return [Key(tuple(sorted(keys, key=_is_chord)), *one[:2], shown[one], *one[2:]) for one, keys in found.items()]
+
+
+def _is_chord(name: str) -> bool:
+    """The plain key of two that do the same comes first."""
+    return len(name) > 1 and (name[0] == "^" or "+" in name)
+
+
+def keys_row(keys: Iterable[Key], width: int) -> tuple[Spans, list[tuple[int, int, Key]]]:
+    """One row, and where each key stands in it: (first cell, end, key). Those that do not fit are left out."""
+    spans: list[Span] = []
+    places: list[tuple[int, int, Key]] = []
+    at = 0
+    for key in sorted(keys, key=lambda key: _FIRST.index(key.does) if key.does in _FIRST else len(_FIRST)):
+        name, does = f" {key.keys[0]}", f" {key.does} "
+        cells = width_of(name) + width_of(does)
+        if at + cells > width:
+            break
+        spans += [(name, "*accent@bar"), (does, "muted@bar")]
+        places.append((at, at + cells, key))
+        at += cells
+    spans.append((fit("", width - at), "muted@bar"))
+    return tuple(spans), places
+
+
+class KeysLine(RowsView):
+    """The keys line; a click does what the key does."""
+
+    DEFAULT_CSS = "KeysLine { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="keys")
+        self._places: Sequence[tuple[int, int, Key]] = ()
+
+    def show(self) -> None:
+        """Read the bindings again."""
+        self.draw(self._row)
+
+    def _row(self) -> list[Spans]:
+        row, self._places = keys_row((key for key in live_keys(self.screen) if key.shown), self.size.width)
+        return [row]
+
+    async def on_click(self, event: Click) -> None:
+        """Do what stands there."""
+        for begin, end, key in self._places:
+            if begin <= event.x < end:
+                await self.app.run_action(key.action, default_namespace=key.node)

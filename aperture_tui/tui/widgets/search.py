@@ -1,0 +1,113 @@
+"""The search line: a pattern is typed, what matches is highlighted as it is typed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input
+
+from aperture_tui.tui import figures
+from aperture_tui.tui.cells import fit
+from aperture_tui.tui.palette import Spans
+from aperture_tui.tui.search import LONGEST, Search, compile_search
+from aperture_tui.tui.widgets.rows import RowsView
+
+
+def message_row(problem: str, search: Search | None, matching: int | None, zoomed: int, width: int) -> Spans:
+    """What is to be said about the pattern."""
+    if problem:
+        return ((fit(f" ! {problem}", width), "*error@bar"),)
+    if search is None:
+        return ((fit(" function, module or file; small letters match both cases", width), "muted@bar"),)
+    if matching is None:
+        return ((fit(" …", width), "muted@bar"),)
+    share = f" {figures.percent(matching, zoomed)} of samples match" if zoomed else " no samples"
+    return ((fit(f"{share}   n next  N previous  esc ends", width), "text@bar"),)
+
+
+class Said(RowsView):
+    """The words behind the pattern."""
+
+    DEFAULT_CSS = "Said { height: 1; width: 2fr; }"
+
+
+class Prompt(RowsView):
+    """The slash before the pattern."""
+
+    DEFAULT_CSS = "Prompt { height: 1; width: 2; }"
+
+    def on_mount(self) -> None:
+        """Draw it."""
+        self.show_rows([((" /", "*accent@bar"),)])
+
+
+class PatternInput(Input):
+    """Where the pattern is typed."""
+
+    KEYS_TITLE = "the search line"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "screen.end_search", "end the search")]
+
+
+class SearchLine(Horizontal):
+    """The search line. It stays, without the focus, as long as a search is on."""
+
+    DEFAULT_CSS = """
+    SearchLine { height: 1; background: $surface; }
+    SearchLine PatternInput, SearchLine PatternInput:focus {
+        border: none; height: 1; padding: 0; width: 1fr; max-width: 30; background: $surface; color: $foreground;
+    }
+    """
+
+    class Changed(Message):
+        """Another search; None while nothing is typed. A pattern that does not compile changes nothing."""
+
+        def __init__(self, search: Search | None) -> None:
+            super().__init__()
+            self.search = search
+
+    class Done(Message):
+        """The pattern is complete: back to the icicle."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(id="search")
+        self._text = text
+        self._problem = ""
+        self._search: Search | None = None
+
+    def compose(self) -> ComposeResult:
+        """Slash, pattern, words."""
+        yield Prompt()
+        yield PatternInput(self._text, compact=True, select_on_focus=False, max_length=LONGEST)
+        yield Said()
+
+    @property
+    def problem(self) -> str:
+        """Why the pattern is not one."""
+        return self._problem
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Try the pattern as far as it is typed."""
+        event.stop()
+        try:
+            self._search = compile_search(event.value) if event.value else None
+        except ValueError as error:
+            self._problem = str(error)
+        else:
+            self._problem = ""
+            self.post_message(self.Changed(self._search))
+        self.show(None, 0)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Back to the icicle, if there is something to look for."""
+        event.stop()
+        if not self._problem:
+            self.post_message(self.Done())
+
+    def show(self, matching: int | None, zoomed: int) -> None:
+        """Say how much matches."""
+        said = self.query_one(Said)
+        said.draw(lambda: [message_row(self._problem, self._search, matching, zoomed, said.size.width)])

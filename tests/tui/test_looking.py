@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.tui.icicle.labels import make_label
+from aperture_tui.tui.looking import RATES, Looking, neighbour
+from aperture_tui.tui.model import ProcessKey
+from aperture_tui.tui.search import compile_search
+
+A = make_label("a", "m", "", 0, FrameKind.NATIVE)
+B = make_label("b", "m", "", 0, FrameKind.NATIVE)
+
+
+def test_windows_stop_at_their_ends() -> None:
+    looking = Looking(window_s=10.0)
+    assert looking.longer(-1).window_s == 10.0
+    sizes = []
+    for _ in range(5):
+        looking = looking.longer(1)
+        sizes.append(looking.window_s)
+    assert sizes == [30.0, 60.0, 300.0, None, None]
+    assert looking.longer(-1).window_s == 300.0
+
+
+def test_a_window_between_the_choices_moves_to_the_next_one() -> None:
+    assert Looking(window_s=45.0).longer(1).window_s == 60.0
+    assert Looking(window_s=45.0).longer(-1).window_s == 30.0
+    assert neighbour(RATES, 3.0, -1) == 2.0
+
+
+def test_back_leaves_zoom_then_search_then_process() -> None:
+    looking = Looking(process=ProcessKey(7, 1, "x"), zoom=(A, B), search=compile_search("a"))
+    steps = []
+    for _ in range(5):
+        looking = looking.back()
+        steps.append((len(looking.zoom), looking.search is not None, looking.process is not None))
+    assert steps == [(1, True, True), (0, True, True), (0, False, True), (0, False, False), (0, False, False)]
+
+
+def test_another_process_ends_the_zoom_but_the_same_one_does_not() -> None:
+    process = ProcessKey(7, 1, "x")
+    looking = Looking(process=process, zoom=(A,))
+    assert looking.only(process).zoom == (A,)
+    assert looking.only(ProcessKey(8, 1, "y")).zoom == ()

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from aperture_tui.store.base import Store
+from aperture_tui.tui.model import ViewRequest, ViewSnapshot
+from aperture_tui.tui.presenter import Presenter, one_line
+from tests.tui.synthetic import SyntheticStore
+
+WAIT_S = 20
+
+
+class Desk:
+    """Takes answers as the screen does."""
+
+    def __init__(self, connect: Callable[[], Store], refresh_hz: float = 200) -> None:
+        self.told = threading.Semaphore(0)
+        self.presenter = Presenter(connect, self.told.release, refresh_hz)
+        self.presenter.start()
+
+    def next(self, good: Callable[[ViewSnapshot], bool] = lambda _: True) -> ViewSnapshot:
+        while True:
+            assert self.told.acquire(timeout=WAIT_S), "no answer came"
+            answer = self.presenter.take()
+            if answer is not None and good(answer):
+                return answer
+
+
+@pytest.fixture
+def store() -> SyntheticStore:
+    return SyntheticStore(rate=100)
+
+
+@pytest.fixture
+def desk(store: SyntheticStore) -> Iterator[Desk]:
+    desk = Desk(lambda: store)
+    yield desk
+    desk.presenter.stop()
+
+
+def test_the_newest_request_wins(desk: Desk) -> None:
+    for width in range(40, 60):
+        desk.presenter.ask(ViewRequest(width))
+    answer = desk.next(lambda answer: answer.request.width == 59)
+    assert answer.icicle is not None
+    assert answer.icicle.width == 59
+
+
+def test_it_goes_on_at_its_rate_without_being_asked_again(desk: Desk) -> None:
+    desk.presenter.ask(ViewRequest(40))
+    for _ in range(3):
+        assert desk.next().icicle is not None
+
+
+def test_nothing_queues_up_while_the_screen_is_slow(desk: Desk) -> None:
+    desk.presenter.ask(ViewRequest(40))
+    assert desk.told.acquire(timeout=WAIT_S)
+    for width in range(41, 60):
+        desk.presenter.ask(ViewRequest(width))
+    assert not desk.told.acquire(timeout=0.05), "the screen is told once until it has taken the answer"
+    desk.presenter.take()
+    assert desk.next(lambda answer: answer.request.width == 59)
+
+
+def test_a_store_that_fails_is_said_and_asked_again(desk: Desk, store: SyntheticStore) -> None:
+    desk.presenter.ask(ViewRequest(40))
+    desk.next(lambda answer: answer.icicle is not None)
+    store.failing = OSError("the aggregator went away")
+    failed = desk.next(lambda answer: answer.error != "")
+    assert failed.error == "the aggregator went away"
+    assert failed.icicle is not None, "the last good picture stays"
+    assert not failed.fatal
+    store.failing = None
+    assert desk.next(lambda answer: answer.error == "").icicle is not None
+
+
+def test_what_keeps_it_from_connecting_is_one_line() -> None:
+    def connect() -> Store:
+        raise RuntimeError("perf_event_open: not permitted:\n run with \x1b[1msudo")
+
+    desk = Desk(connect)
+    answer = desk.next()
+    assert answer.fatal
+    assert answer.error == "perf_event_open: not permitted: run with \\x1b[1msudo"
+    desk.presenter.stop()
+
+
+def test_an_error_that_is_nobodys_words_says_its_kind() -> None:
+    assert one_line(KeyError("stack")) == "KeyError: 'stack'"
+    assert one_line(ValueError()) == "ValueError"
