@@ -154,9 +154,16 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
         # Textual draws there: `2>errors.txt` must not swallow the screen
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # final for type checkers alone
     collecting = _Collecting(parser, chosen)
-    app = ApertureApp(
-        collecting.begin, refresh_hz=chosen.refresh, theme=chosen.theme, title_host=_host(), pinned=filter_words(chosen)
-    )
+    try:
+        app = ApertureApp(
+            collecting.begin,
+            refresh_hz=chosen.refresh,
+            theme=chosen.theme,
+            title_host=_host(),
+            pinned=filter_words(chosen),
+        )
+    except ValueError as error:
+        parser.error(str(error))
     _end_on_signals(lambda: app.exit())
     try:
         app.run()

@@ -168,9 +168,8 @@ class ApertureApp(App[None]):
     def _change_look(self, theme: Theme) -> None:
         known: dict[str, Look] = looks()
         self.palette = Palette(known[theme.name], self._colours)
-        for screen in self.screen_stack:
-            if isinstance(screen, ViewScreen):
-                screen.repaint_all()
+        if self._view is not None:  # the others repaint when they are shown again
+            self._view.repaint_all()
 
     # -- keys
 

@@ -182,6 +182,27 @@ def test_without_rights_the_reason_is_on_the_screen(tmp_path: Path) -> None:
         opened.close()
 
 
+def test_a_theme_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
+    opened = Terminal(tmp_path, [*APERTURE_TOP, "--theme", "mauve"])
+    try:
+        screen = opened.see(r"STATUS=2")
+        assert "mauve" in screen
+        assert "aperture-dark" in screen
+        assert "Traceback" not in screen
+    finally:
+        opened.close()
+
+
+def test_errors_can_be_sent_elsewhere_without_losing_the_screen(tmp_path: Path, load: object) -> None:
+    opened = Terminal(tmp_path, ["sh", "-c", f"exec {shlex.join(APERTURE_TOP)} 2>/dev/null"])
+    try:
+        opened.see(r"three_parts")
+        opened.press("q")
+        opened.see(r"STATUS=0")
+    finally:
+        opened.close()
+
+
 def test_a_terminal_that_cannot_draw_is_refused(tmp_path: Path) -> None:
     opened = Terminal(tmp_path, ["env", "TERM=dumb", *APERTURE_TOP])
     try:

@@ -250,16 +250,21 @@ async def test_q_quits(size: tuple[int, int]) -> None:
         assert pilot.app._exit
 
 
-async def test_another_theme_repaints_everything() -> None:
+def _grounds(app: ApertureApp) -> set[str]:
+    strips = app.screen._compositor.render_strips()
+    styles = [segment.style for strip in strips for segment in strip if segment.style]
+    return {style.bgcolor.get_truecolor().hex for style in styles if style.bgcolor}
+
+
+async def test_another_theme_repaints_every_view() -> None:
     async with running((80, 24)) as pilot:
-        before = _app(pilot).palette
+        await _press(pilot, "2", "1")
+        before = _app(pilot).palette.look.colours["background"]
         pilot.app.theme = "aperture-light"
-        await pilot.pause()
-        assert _app(pilot).palette is not before
-        strips = pilot.app.screen._compositor.render_strips()
-        grounds = {s.style.bgcolor.triplet.hex for strip in strips for s in strip if s.style and s.style.bgcolor}  # type: ignore[union-attr]
-        assert _app(pilot).palette.look.colours["background"] in grounds
-        assert before.look.colours["background"] not in grounds
+        for keys in ((), ("2",)):
+            await _press(pilot, *keys)
+            assert _app(pilot).palette.look.colours["background"] in _grounds(_app(pilot))
+            assert before not in _grounds(_app(pilot))
         assert next(iter(pilot.app.available_themes)) == "aperture-dark"
 
 

@@ -139,7 +139,8 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         self.aperture.ask()
 
     def on_screen_resume(self) -> None:
-        """Another view was shown before: what it changed holds here too."""
+        """Another view was shown before: what it changed, colours too, holds here as well."""
+        self.repaint_all()
         self.query_one(KeysLine).show()
         self.show(self.aperture.snapshot)
         self.aperture.ask()
