@@ -11,13 +11,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.text import clean
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 
 if TYPE_CHECKING:
     from aperture_tui.store.base import Store
+
+_FIRST_S: Final = 0.05
+"""How soon to look again while the store holds nothing: somebody waits for the first picture."""
 
 
 class Presenter:
@@ -93,7 +96,7 @@ class Presenter:
                 last = snapshot
             self._give(replace(snapshot, cost_ms=1e3 * (time.perf_counter() - started)))
             if tick:
-                due = time.monotonic() + self._period()
+                due = time.monotonic() + (self._period() if snapshot.span.events else _FIRST_S)
 
     def _period(self) -> float:
         with self._lock:
