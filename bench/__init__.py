@@ -1,0 +1,5 @@
+"""Measures the finished commands beside named peers, from outside: processes, pseudo terminals and /proc.
+
+`python -m bench` writes bench/results/latest.md and latest.json; docs/benchmarks.md says how to read them. Knows of
+the product only its command lines, its recordings and (for the synthetic screen) the Store of the screens' tests.
+"""

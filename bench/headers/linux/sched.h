@@ -1,0 +1,2 @@
+#define TASK_COMM_LEN 16
+#define PAGE_OFFSET 0xffff800000000000UL
