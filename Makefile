@@ -28,7 +28,6 @@ top: setup  ## set up, then run aperture-top on this machine; with no terminal i
 test: setup-dev  ## set up with the test tools, then run the tests; the BPF tests load into this kernel
 	@setup/system.sh try bcc tools
 	@setup/inferno.sh || echo 'setup: without inferno the SVG tests are skipped' >&2
-	@mkdir -p tests/programs/bin
 	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh --or-not $(BIN)/python -m pytest $(ARGS)
 
 check: setup-dev  ## format, lint, types, layers
@@ -43,7 +42,7 @@ format: setup-dev  ## let ruff format, and mend what it can
 
 bench: setup-dev  ## measure beside the named peers; results in bench/results/
 	@setup/system.sh need bcc
-	@setup/system.sh try tools
+	@setup/system.sh try tools peers
 	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh $(BIN)/python -m bench $(ARGS)
 
 inferno:  ## install inferno (SVG flame graphs) with cargo

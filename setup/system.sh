@@ -67,6 +67,12 @@ missing_tools() {
   done
 }
 
+# what the benchmarks run beside ours
+missing_peers() {
+  command -v htop >/dev/null || echo htop
+  command -v profile-bpfcc >/dev/null || echo bpfcc-tools
+}
+
 missing() { for what in "$@"; do "missing_$what"; done; }
 
 need() {
@@ -89,10 +95,10 @@ try() {
   if has_apt && can_be_root && ! install_packages $packages; then
     for package in $(missing "$@"); do apt_install "$package" || true; done
   fi
-  for package in $(missing "$@"); do say "no $package: the tests that need it are skipped"; done
+  for package in $(missing "$@"); do say "no $package: what needs it is skipped"; done
 }
 
 case "${1:-}" in
   need | try) "$@" ;;
-  *) fail "usage: setup/system.sh need|try python|bcc|tools..." ;;
+  *) fail "usage: setup/system.sh need|try python|bcc|tools|peers..." ;;
 esac

@@ -160,7 +160,7 @@ def test_tools_of_the_tests_are_tried_one_by_one_and_never_fail_the_set_up(place
     place.apt(installs='case " $* " in *" tmux "*) exit 100;; esac')
     done = place.run("system.sh", "try", "tools")
     assert done.returncode == 0
-    assert "setup: no tmux: the tests that need it are skipped" in done.stderr
+    assert "setup: no tmux: what needs it is skipped" in done.stderr
     assert any(call.endswith(" g++") for call in place.called("apt-get"))
 
 

@@ -7,7 +7,7 @@ import os
 import struct
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -97,6 +97,7 @@ class CpuCollector:
         self._lag_ns: int | None = None
         self._cpu_ns = 0
         self._salt = 0
+        self._last_word: Health | None = None
 
     # -- attaching
 
@@ -124,6 +125,7 @@ class CpuCollector:
             os.close(fd)
         self._events.clear()
         if self._state is State.RUNNING:
+            self._last_word = replace(self.health(), state=State.STOPPED)
             for fd in self._tracepoints:
                 os.close(fd)
             self._samples.close()
@@ -264,7 +266,7 @@ class CpuCollector:
     def health(self) -> Health:
         """Losses by cause, lag, cost."""
         if self._state is not State.RUNNING:
-            return Health(self.name, self._state, self._message)
+            return self._last_word or Health(self.name, self._state, self._message)
         lost_samples, lost_stacks, lost_pids = self._counters()
         return Health(
             self.name,

@@ -7,7 +7,7 @@ import platform
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aperture_tui.collect.clock import Clock
+
+_SWAP_S: Final = 10.0
 
 
 def facts() -> HostFacts:
@@ -42,6 +44,7 @@ class HostGauges:
         self._times = psutil.cpu_times()
         self._own = self._own_seconds()
         self._at = time.monotonic()
+        self._swap, self._swapped_at = (0, 0), -_SWAP_S
 
     def read(self) -> HostSample:
         """One reading, of now."""
@@ -53,7 +56,7 @@ class HostGauges:
         capacity = (at - self._at) * (os.cpu_count() or 1)
         own_cpu = (own - self._own) / capacity if capacity > 0 else None
         self._times, self._own, self._at = times, own, at
-        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+        memory, swap = psutil.virtual_memory(), self._swap_now(at)
         system = [share[name] for name in ("system", "irq", "softirq") if share.get(name) is not None]
         user = [share[name] for name in ("user", "nice") if share.get(name) is not None]
         return HostSample(
@@ -64,12 +67,19 @@ class HostGauges:
             cpu_steal=share.get("steal"),
             memory_used_bytes=memory.total - memory.available,
             memory_total_bytes=memory.total,
-            swap_used_bytes=swap.used,
-            swap_total_bytes=swap.total,
+            swap_used_bytes=swap[0],
+            swap_total_bytes=swap[1],
             load=os.getloadavg(),
             own_cpu=own_cpu,
             own_memory_bytes=self._process.memory_info().rss,
         )
+
+    def _swap_now(self, at: float) -> tuple[int, int]:
+        """Used and total bytes; it moves slowly, and is a third of the cost of a reading."""
+        if at - self._swapped_at >= _SWAP_S:
+            swap = psutil.swap_memory()
+            self._swap, self._swapped_at = (swap.used, swap.total), at
+        return self._swap
 
     def _own_seconds(self) -> float:
         t = self._process.cpu_times()
