@@ -143,15 +143,17 @@ class Session:
                 if len(events):
                     self._deliver(Batch(self._symbols, events))
         now = time.monotonic()
-        if now - self._told >= _TELL_S or self._stopping.is_set():
+        if now - self._told >= _TELL_S:
             self._told = now
+            sample = self._gauges.read()
+            self._each(lambda sink: sink.append_gauges(sample))
+            self._tell()
+        elif self._stopping.is_set():  # no gauges: shares of a moment as short as this say nothing
             self._tell()
 
     def _tell(self) -> None:
-        """The host's gauges and everybody's health."""
-        sample = self._gauges.read()
+        """Everybody's health."""
         health = [self._cpu_failure or self._cpu.health(), *(output.health for output in self._outputs)]
-        self._each(lambda sink: sink.append_gauges(sample))
         self._each(lambda sink: sink.set_health(health))
         self._tellings += 1
         if self._tellings % _TRIM_EVERY == _TRIM_FIRST:

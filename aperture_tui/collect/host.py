@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import socket
 import time
 from pathlib import Path
@@ -82,6 +83,6 @@ class HostGauges:
         return self._swap
 
     def _own_seconds(self) -> float:
-        t = self._process.cpu_times()
-        used: float = t.user + t.system + t.children_user + t.children_system
-        return used + (self._bpf_ns() or 0) / 1e9
+        """CPU of this process, of its children that have ended, and of its programs in the kernel."""
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + children.ru_utime + children.ru_stime + (self._bpf_ns() or 0) / 1e9
