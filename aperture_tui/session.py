@@ -80,6 +80,7 @@ class Session:
         self._clock = Clock.now()
         self._symbols = Symbols()
         self._limit = _MAX_SYMBOLS
+        self._carrying = False
         self._resolver = Resolver(self._symbols)
         self._processes = Processes(self._clock)
         self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver)
@@ -168,11 +169,15 @@ class Session:
                 lost = output.health.lost.get("events: sink failed", 0) + len(batch)
                 output.health = replace(output.health, lost={"events: sink failed": lost})
         self._each(lambda sink: sink.append(batch))
+        if self._carrying:  # what the sinks hold came along: if that alone is large, the next generation has to wait
+            self._carrying = False
+            self._limit = max(_MAX_SYMBOLS, 2 * self._symbols.size())
         if self._symbols.size() > self._limit:
             self._begin_generation()
 
     def _begin_generation(self) -> None:
         """Fresh Symbols: the tables are full. Sinks carry over what they still need with the next batch."""
+        self._carrying = True
         self._symbols = Symbols()
         self._resolver.rebind(self._symbols)
         self._cpu.rebind()
