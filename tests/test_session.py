@@ -54,7 +54,7 @@ def test_a_collector_that_breaks_is_said_and_the_session_still_stops(monkeypatch
 
 
 def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_MAX_SYMBOLS", 500)
+    monkeypatch.setattr(sessions, "_MAX_SYMBOLS", 60)
     kept, store = Kept(), MemoryStore()
     session = Session(Settings(hz=999), {"kept": kept, "memory": store})
     session.start()
