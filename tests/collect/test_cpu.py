@@ -214,7 +214,41 @@ def test_the_cgroup_filter_works_in_the_kernel(tmp_path: Path) -> None:
 
 
 @pytest.mark.bpf
-def test_a_reused_pid_and_an_exec_are_told_apart() -> None:
+def test_a_reused_pid_is_another_process() -> None:
+    last_pid = Path("/proc/sys/kernel/ns_last_pid")
+    if not os.access(last_pid, os.W_OK):
+        pytest.skip("needs to choose the next pid: /proc/sys/kernel/ns_last_pid is not writable")
+    first, second = build("ratio", *FRAME_POINTERS), build("burn", *FRAME_POINTERS)
+    with collecting() as kept:
+        pid, _ = run(first, "0.7")
+        for _ in range(50):  # somebody else may be quicker
+            last_pid.write_text(str(pid - 1))
+            child = subprocess.Popen([second, "0.7", "1", "5"], stdout=subprocess.DEVNULL)
+            if child.pid == pid:
+                break
+            child.kill()
+            child.wait()
+        else:
+            pytest.skip("the pid was never free")
+        child.wait(timeout=30)
+    symbols = kept.batches[-1].symbols
+    rows = {row: symbols.process_at(int(row)) for row in np.unique(kept.of(pid)["process"])}
+    by_name = {process.name: process for process in rows.values()}
+    one, other = by_name[first.name[:15]], by_name[second.name[:15]]
+    assert one.start_ns < other.start_ns
+    events = kept.of(pid)
+    for row, process in rows.items():
+        frames = {
+            symbols.frame_at(f).function
+            for node in np.unique(events["stack"][events["process"] == row])
+            for f in symbols.trie.path(int(node))
+        }
+        assert ("three_parts" in frames) == (process.name == one.name)
+        assert ("leaf" in frames) == (process.name == other.name)
+
+
+@pytest.mark.bpf
+def test_an_exec_makes_another_image_of_the_same_process() -> None:
     program = build("ratio", *FRAME_POINTERS)
     with collecting() as kept:
         script = f"i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; exec {program} 0.5"
