@@ -31,6 +31,7 @@ _INTERVAL_S: Final = 0.25
 _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
 _TELL_S: Final = 1.0
+_STOP_S: Final = 10.0
 _TRIM_FIRST, _TRIM_EVERY = 4, 60
 """Tellings after which memory is given back: soon after the symbol tables were read, then once a minute."""
 _MAX_SYMBOLS: Final = 1_000_000
@@ -107,14 +108,16 @@ class Session:
         self._thread.start()
 
     def stop(self) -> None:
-        """Drain a last time, detach, and wait for the thread."""
+        """Drain a last time, detach, and wait for the thread; not for ever, for it may hang on a dead file system."""
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_STOP_S)
 
     @property
     def failure(self) -> str:
         """The reason why a collector or a sink has failed, in one line; "" if none has."""
+        if self._stopping.is_set() and self._thread.is_alive():
+            return "collecting hangs, most likely on a file system that does not answer; what came last is lost"
         failed = [output.health for output in self._outputs if output.health.state is State.FAILED]
         if self._cpu_failure is not None:
             failed.insert(0, self._cpu_failure)

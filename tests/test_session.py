@@ -53,6 +53,20 @@ def test_a_collector_that_breaks_is_said_and_the_session_still_stops(monkeypatch
     assert threading.active_count() == 1 or "collect" not in {t.name for t in threading.enumerate()}
 
 
+def test_a_collector_that_hangs_does_not_keep_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(sessions, "_STOP_S", 0.5)
+    monkeypatch.setattr(CpuCollector, "drain", lambda self, symbols: released.wait(20) and [])
+    session = Session(Settings(hz=99), {"kept": Kept()})
+    session.start()
+    time.sleep(0.3)
+    session.stop()
+    assert "hangs" in session.failure
+    released.set()
+    session.stop()
+    assert session.failure == ""
+
+
 def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "_MAX_SYMBOLS", 60)
     kept, store = Kept(), MemoryStore()
