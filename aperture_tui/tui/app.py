@@ -24,9 +24,12 @@ from aperture_tui.tui.screens.overview import OverviewScreen
 from aperture_tui.tui.screens.panel import Panel, health_rows, help_rows
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.terminal import Colours, backlog, colours
+from aperture_tui.tui.thin import forget, thinned
 from aperture_tui.tui.widgets.keys import live_keys
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from aperture_tui.store.base import Store
 
 _WAITING_HZ: Final = 5.0
@@ -49,6 +52,7 @@ class ApertureApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+q", "quit", "quit"),
         Binding("ctrl+c", "quit", "quit", show=False, priority=True),  # the habit of every other tool
+        Binding("ctrl+l", "redraw", "redraw", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("1", "view('overview')", "overview", show=False),
         Binding("2", "view('cpu')", "CPU", show=False),
@@ -84,6 +88,10 @@ class ApertureApp(App[None]):
             self.register_theme(one.theme(self._ansi))
         self.theme = chosen.name
 
+    def get_driver_class(self) -> type[Driver]:
+        """The platform's driver, which writes only what differs."""
+        return thinned(super().get_driver_class())
+
     @property
     def available_themes(self) -> dict[str, Theme]:
         """Ours alone: Textual's own have no colours for frames and gauges."""
@@ -108,6 +116,10 @@ class ApertureApp(App[None]):
         self.switch_mode("overview")
         self._waiting = self.set_interval(1 / _WAITING_HZ, self._wait)
         self.call_after_refresh(self._presenter.start)
+
+    def on_resize(self) -> None:
+        """Terminals move what stands on them when their size changes."""
+        forget(self._driver)
 
     def on_unmount(self) -> None:
         """Leave no thread behind."""
@@ -179,6 +191,7 @@ class ApertureApp(App[None]):
         if isinstance(self.screen, Panel) or self.current_mode == name:
             return
         selection = view.icicle.selection if view is not None else ()
+        forget(self._driver)  # what another program wrote on the screen goes away
         self.switch_mode(name)
         self.call_after_refresh(self._select, selection)
 
@@ -186,6 +199,11 @@ class ApertureApp(App[None]):
         view = self._view
         if view is not None:
             view.icicle.select(selection)
+
+    def action_redraw(self) -> None:
+        """The whole screen anew, when something else has written on it."""
+        forget(self._driver)
+        self.screen.refresh()
 
     def action_help(self) -> None:
         """All keys."""

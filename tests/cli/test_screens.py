@@ -150,6 +150,19 @@ def test_a_signal_ends_it_and_leaves_the_terminal_clean(terminal: Terminal, sign
     assert " icanon" in left
 
 
+def test_ctrl_l_mends_what_others_wrote_on_the_screen(terminal: Terminal) -> None:
+    terminal.see(r"three_parts")
+    terminal.press("2")
+    terminal.press("Space")
+    terminal.see(r"FROZEN")
+    whole = terminal.text()
+    tty = os.readlink(f"/proc/{terminal.pid}/fd/1")
+    Path(tty).write_text("\x1b[5;1HBroadcast message from root\x1b[6;20H and more")
+    terminal.see("Broadcast message")
+    terminal.press("C-l")
+    terminal.until(lambda: terminal.text() == whole, "the screen as it was")
+
+
 def test_ctrl_c_ends_it(terminal: Terminal) -> None:
     terminal.see(r"three_parts")
     terminal.press("C-c")

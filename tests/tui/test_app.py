@@ -14,6 +14,7 @@ from aperture_tui.store.base import Store
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.screens.panel import Panel
+from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.processes import ProcessTable
 from tests.tui.screen import assert_golden, running, settled, text_of, until
 from tests.tui.synthetic import SECOND, START_NS, SyntheticStore
@@ -385,3 +386,13 @@ async def test_only_rows_that_changed_are_painted() -> None:
         before = icicle.repainted
         await pilot.press("down")
         assert icicle.repainted - before == 2, "the row that was left and the one that was reached"
+
+
+async def test_what_a_key_selects_is_described_at_once() -> None:
+    async with running((120, 40)) as pilot:
+        icicle = _icicle(pilot)
+        icicle.action_move(1, 0)
+        box = icicle.selected_box
+        details = pilot.app.screen.query_one(Details)
+        assert box is not None
+        assert box.label.function in "".join(text for text, _ in details.shown_rows[0]), "painted with the cursor"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,11 @@ STICKY_CELLS: Final = 0.75
 ANCESTORS: Final = 3
 """Rows above a zoom."""
 MAX_ROWS: Final = 400
+MANY: Final = 64
+"""Children of one frame above which numpy is the quicker one to drop those that are too narrow."""
+_NOWHERE: Final = (-1, -1)
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.floating]
 
 
 class Labels:
@@ -70,23 +72,26 @@ class Edges:
     hatch_end: dict[int, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Frontier:
-    """The boxes of one row. Each is (n,): node, start (weight left of it), left and right (cells)."""
+class Place(NamedTuple):
+    """A box of one row, for the row below it. start: the weight left of it; left, right: cells."""
 
-    nodes: Ints
-    starts: Ints
-    left: Ints
-    right: Ints
+    node: int
+    start: int
+    left: int
+    right: int
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What is looked at. scale: cells per weight. order: sort key of the children of one parent."""
+    """What is looked at. scale: cells per weight. order: sort key of the children of one parent.
+
+    total, own: the weight of a node, as Python's int; one by one, as a row has few boxes and numpy is slow on few.
+    """
 
     trie: Trie
-    total: Ints
-    own: Ints
+    totals: Ints
+    total: Callable[[int], int]
+    own: Callable[[int], int]
     scale: float
     order: Callable[[int, int], tuple[int | str, ...]]
     labels: Labels
@@ -100,22 +105,27 @@ def lay_out(
     width: cells, at least 1. zoom: drawn at full width, with what is above it; as far as it is there. last: the
     edges of the previous picture, if that had the same width, zoom and order.
     """
-    trie, total = tree.trie, tree.total
-    own = np.zeros(len(trie), np.int64)
-    own[: len(tree.self_weight)] = tree.self_weight
-    chain = [ROOT, *labels.nodes(trie, zoom, total)]
-    whole = int(total[chain[-1]])
+    trie, totals = tree.trie, tree.total
+    total: Callable[[int], int] = totals.item
+    self_weight: Callable[[int], int] = tree.self_weight.item
+    known = len(tree.self_weight)
+    chain = [ROOT, *labels.nodes(trie, zoom, totals)]
+    whole = total(chain[-1])
+
+    def own(node: int) -> int:
+        return self_weight(node) if node < known else 0
 
     def name_order(node: int, frame: int) -> tuple[int | str, ...]:
         label = labels[frame]
         return label.function, label.module, frame
 
     def weight_order(node: int, frame: int) -> tuple[int | str, ...]:
-        return -int(total[node]), frame
+        return -total(node), frame
 
-    sight = Sight(trie, total, own, width / max(whole, 1), weight_order if by_weight else name_order, labels)
+    order = weight_order if by_weight else name_order
+    sight = Sight(trie, totals, total, own, width / max(whole, 1), order, labels)
     rows, collapsed = _rows_above(sight, chain, width)
-    reached = tuple(labels[int(trie.frame[node])] for node in chain[1:])
+    reached = tuple(labels[trie.frame.item(node)] for node in chain[1:])
     edges = Edges()
     deeper = False
     if whole > 0:
@@ -123,7 +133,7 @@ def lay_out(
     view = IcicleView(
         rows=tuple(rows),
         width=width,
-        total=int(total[ROOT]),
+        total=total(ROOT),
         zoomed=whole,
         zoom=reached,
         collapsed=reached[:collapsed],
@@ -146,19 +156,19 @@ def _rows_above(sight: Sight, chain: list[int], width: int) -> tuple[list[Row], 
         rows.append(Row((), note=f"… {hidden} above"))
     for node in chain[hidden:]:
         parent = 0 if rows and rows[-1].boxes else -1
-        box = Box(0, width, parent, _label(sight, node), int(sight.total[node]), int(sight.own[node]))
+        box = Box(0, width, parent, _label(sight, node), sight.total(node), sight.own(node))
         rows.append(Row((box,), above=node != chain[-1]))
     return rows, max(0, hidden - 1)
 
 
 def _label(sight: Sight, node: int) -> FrameLabel:
-    return sight.labels[int(sight.trie.frame[node])]
+    return sight.labels[sight.trie.frame.item(node)]
 
 
 def _rows_below(sight: Sight, top: int, width: int, rows: list[Row], last: Edges, edges: Edges) -> bool:
     """Append the rows under a node -> whether there would have been more."""
-    at = Frontier(np.array([top], np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64), np.full(1, width, np.int64))
-    while len(at.nodes):
+    at = [Place(top, 0, 0, width)]
+    while at:
         if len(rows) >= MAX_ROWS:
             return True
         at, row = _next_row(sight, at, last, edges)
@@ -167,109 +177,94 @@ def _rows_below(sight: Sight, top: int, width: int, rows: list[Row], last: Edges
     return False
 
 
-def _children(trie: Trie, nodes: Ints) -> tuple[Ints, Ints]:
-    """All children of these nodes: index of the parent among `nodes`, and the child."""
-    begin = trie.first_child[nodes]
-    counts = trie.first_child[nodes + 1] - begin
-    owner = np.repeat(np.arange(len(nodes)), counts)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return owner, trie.kids[begin[owner] + within].astype(np.int64)
+def _next_row(sight: Sight, at: list[Place], last: Edges, edges: Edges) -> tuple[list[Place], Row]:
+    below: list[Place] = []
+    boxes: list[Box] = []
+    hatches: list[tuple[int, int]] = []
+    first_child = sight.trie.first_child.item
+    for i, parent in enumerate(at):
+        begin, end = first_child(parent.node), first_child(parent.node + 1)
+        if begin == end:
+            continue
+        nodes, hidden = _drawn_children(sight, begin, end, last)
+        places, end_of_drawn = _place(sight, parent, nodes, last)
+        if hidden:
+            hatch = _hatch(sight, parent, places, end_of_drawn + hidden, last, edges)
+            if hatch[0] < hatch[1]:
+                hatches.append(hatch)
+        for place in places:
+            node, _, left, right = place
+            if left < right:
+                below.append(place)
+                edges.drawn[node] = left, right
+                boxes.append(Box(left, right, i, _label(sight, node), sight.total(node), sight.own(node)))
+    return below, Row(tuple(boxes), tuple(hatches))
 
 
-def _next_row(sight: Sight, at: Frontier, last: Edges, edges: Edges) -> tuple[Frontier, Row]:
-    owner, nodes = _children(sight.trie, at.nodes)
-    alive = sight.total[nodes] > 0
-    owner, nodes = owner[alive], nodes[alive]
-    weight = sight.total[nodes]
-    cells = weight * sight.scale
-    drawn = cells >= KEPT_CELLS
-    for i in np.flatnonzero(drawn & (cells < DRAWN_CELLS)).tolist():
-        drawn[i] = int(nodes[i]) in last.drawn
-    hidden = np.bincount(owner[~drawn], weight[~drawn], len(at.nodes)).astype(np.int64)
-    owner, nodes, weight = owner[drawn], nodes[drawn], weight[drawn]
-
-    frames = sight.trie.frame[nodes].tolist()
-    keys = [(o, sight.order(n, f)) for o, n, f in zip(owner.tolist(), nodes.tolist(), frames, strict=True)]
-    order = np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
-    owner, nodes, weight = owner[order], nodes[order], weight[order]
-
-    sums = np.cumsum(weight)
-    drawn_sum = np.bincount(owner, weight, len(at.nodes)).astype(np.int64)
-    before = np.cumsum(drawn_sum) - drawn_sum
-    starts = at.starts[owner] + sums - weight - before[owner]
-    ends = at.starts + drawn_sum
-    left, right = _place(sight, at, owner, nodes, starts, ends, last)
-    hatches = _hatches(sight, at, owner, right, ends, hidden, last, edges)
-
-    seen = right > left
-    below = Frontier(nodes[seen], starts[seen], left[seen], right[seen])
-    owner = owner[seen]
-    for node, a, b in zip(below.nodes.tolist(), below.left.tolist(), below.right.tolist(), strict=True):
-        edges.drawn[node] = a, b
-    labels = [sight.labels[frame] for frame in sight.trie.frame[below.nodes].tolist()]
-    columns = (below.left, below.right, owner)
-    weights = (sight.total[below.nodes], sight.own[below.nodes])
-    boxes = tuple(
-        Box(a, b, parent, label, total, own)
-        for a, b, parent, label, total, own in zip(
-            *(column.tolist() for column in columns), labels, *(column.tolist() for column in weights), strict=True
-        )
-    )
-    return below, Row(boxes, hatches)
+def _drawn_children(sight: Sight, begin: int, end: int, last: Edges) -> tuple[list[int], int]:
+    """Of the children at these places of `trie.kids`: those to draw, in order; and the weight of the others."""
+    kids = sight.trie.kids[begin:end]
+    hidden = 0
+    if len(kids) > MANY:
+        kids, hidden = _wide(sight, kids)
+    drawn: list[int] = []
+    for node in kids.tolist():
+        weight = sight.total(node)
+        cells = weight * sight.scale
+        if cells >= DRAWN_CELLS or (cells >= KEPT_CELLS and node in last.drawn):
+            drawn.append(node)
+        elif weight > 0:
+            hidden += weight
+    if len(drawn) > 1:
+        frame = sight.trie.frame.item
+        drawn.sort(key=lambda node: sight.order(node, frame(node)))
+    return drawn, hidden
 
 
-def _round(x: Floats) -> Ints:
-    cells: Ints = np.floor(x + 0.5).astype(np.int64)
-    return cells
+def _wide(sight: Sight, kids: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """Those of many children that might be drawn, and the weight of the others."""
+    weights = sight.totals[kids]
+    wide = weights * sight.scale >= KEPT_CELLS
+    return kids[wide], int(weights[~wide & (weights > 0)].sum())
 
 
-def _stick(x: Floats, before: Ints) -> Ints:
-    """Whole cells: where an edge was before (-1: nowhere) unless it moved too far."""
-    near = (before >= 0) & (np.abs(x - before) < STICKY_CELLS)
-    edges: Ints = np.where(near, before, _round(x))
-    return edges
+def _stick(x: float, before: int) -> int:
+    """Whole cells: where an edge was before (-1: nowhere) unless it moved too far. x: not negative."""
+    return before if before >= 0 and abs(x - before) < STICKY_CELLS else int(x + 0.5)
 
 
-def _place(
-    sight: Sight, at: Frontier, owner: Ints, nodes: Ints, starts: Ints, ends: Ints, last: Edges
-) -> tuple[Ints, Ints]:
-    """Left and right of each child, (n,) cells: sticky, in order, inside of the parent, without gaps."""
-    n = len(nodes)
-    before = np.array([last.drawn.get(node, (-1, -1)) for node in nodes.tolist()], np.int64).reshape(n, 2)
-    inside_left, inside_right = at.left[owner], at.right[owner]
-    left = _stick(starts * sight.scale, before[:, 0])
-    first = np.ones(n, bool)
-    first[1:] = owner[1:] != owner[:-1]
-    left[first] = inside_left[first]
-    left = np.maximum.accumulate(np.clip(left, inside_left, inside_right))
-    right = np.empty(n, np.int64)
-    right[:-1] = left[1:]
-    final = np.ones(n, bool)
-    final[:-1] = first[1:]
-    end = _stick(ends[owner[final]] * sight.scale, before[final, 1])
-    whole = ends[owner[final]] == at.starts[owner[final]] + sight.total[at.nodes[owner[final]]]
-    end = np.where(whole, inside_right[final], end)
-    right[final] = np.clip(end, left[final], inside_right[final])
-    return left, right
+def _place(sight: Sight, parent: Place, nodes: list[int], last: Edges) -> tuple[list[Place], int]:
+    """The children of one box: sticky, in order, inside of it, without gaps; and where the last one ends (weight)."""
+    starts: list[int] = []
+    lefts: list[int] = []
+    start, left = parent.start, parent.left
+    for node in nodes:
+        if lefts:  # the first child begins where its parent does
+            edge = _stick(start * sight.scale, last.drawn.get(node, _NOWHERE)[0])
+            left = max(left, min(edge, parent.right))
+        starts.append(start)
+        lefts.append(left)
+        start += sight.total(node)
+    if not nodes:
+        return [], start
+    if start == parent.start + sight.total(parent.node):
+        right = parent.right
+    else:
+        edge = _stick(start * sight.scale, last.drawn.get(nodes[-1], _NOWHERE)[1])
+        right = max(left, min(edge, parent.right))
+    return [Place(*one) for one in zip(nodes, starts, lefts, [*lefts[1:], right], strict=True)], start
 
 
-def _hatches(
-    sight: Sight, at: Frontier, owner: Ints, right: Ints, ends: Ints, hidden: Ints, last: Edges, edges: Edges
-) -> tuple[tuple[int, int], ...]:
-    """Where children hide that are too narrow to draw: behind the drawn ones, as wide as they are together."""
-    begin = at.left.copy()
-    np.maximum.at(begin, owner, right)
-    out = []
-    for i in np.flatnonzero(hidden).tolist():
-        node = int(at.nodes[i])
-        x = float((ends[i] + hidden[i]) * sight.scale)
-        was = last.hatch_end.get(node, -1)
-        end = was if was >= 0 and abs(x - was) < STICKY_CELLS else int(x + 0.5)
-        end = min(end, int(at.right[i]))
-        edges.hatch_end[node] = end
-        if end > begin[i]:
-            out.append((int(begin[i]), end))
-    return tuple(out)
+def _hatch(
+    sight: Sight, parent: Place, places: list[Place], end_weight: int, last: Edges, edges: Edges
+) -> tuple[int, int]:
+    """Where children hide that are too narrow to draw: behind the drawn ones, as wide as they are together.
+
+    end_weight: the weight left of where they end.
+    """
+    edge = _stick(end_weight * sight.scale, last.hatch_end.get(parent.node, -1))
+    edges.hatch_end[parent.node] = end = min(edge, parent.right)
+    return places[-1].right if places else parent.left, end
 
 
 def matching_weight(tree: CallTree, frames: NDArray[np.bool_], zoom: Path, labels: Labels) -> int:

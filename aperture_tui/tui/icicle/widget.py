@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -49,14 +49,16 @@ class Icicle(RowsView, can_focus=True):
     class Out(Message):
         """One step back."""
 
-    class Selected(Message):
-        """Another frame is selected, or the selected one has new numbers."""
-
     class Resized(Message):
         """Boxes for another width are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, selected: Callable[[], None]) -> None:
+        """selected: called when another frame is selected, or the selected one has new numbers.
+
+        A call and not a message: what is said of the frame shall be painted together with it, not one frame later.
+        """
         super().__init__(id="icicle")
+        self._tell_selected = selected
         self._view: IcicleView | None = None
         self._search: Search | None = None
         self._selected: Path = ()
@@ -94,7 +96,7 @@ class Icicle(RowsView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Say anew what lies below."""
         super().watch_scroll_y(old_value, new_value)
-        self.post_message(self.Selected())
+        self._tell_selected()
 
     def show(self, view: IcicleView, search: Search | None) -> None:
         """Show a view; the selection stays on its path, or on the nearest frame above it."""
@@ -106,18 +108,18 @@ class Icicle(RowsView, can_focus=True):
             self.scroll_to(y=0, animate=False)
             if self._place is not None:
                 self._scroll_into_view(self._place.row)
-        self.post_message(self.Selected())
+        self._tell_selected()
 
     def on_resize(self, _event: Resize) -> None:
         """Other boxes, and another number of rows out of sight."""
         self.post_message(self.Resized())
-        self.post_message(self.Selected())
+        self._tell_selected()
 
     def say(self, lines: Sequence[tuple[str, str]]) -> None:
         """Words in place of a picture: (text, style key) of each line, wrapped."""
         self._view = self._place = None
         self.draw(lambda: [(), *_said(lines, max(1, self.size.width - 4))])
-        self.post_message(self.Selected())
+        self._tell_selected()
 
     def select(self, path: Path) -> None:
         """Select a frame, as another screen had it."""
@@ -151,7 +153,7 @@ class Icicle(RowsView, can_focus=True):
         for y in {place.row} | ({before.row} if before is not None else set()):
             self.show_row(y, self._row(y))
         self._scroll_into_view(place.row)
-        self.post_message(self.Selected())
+        self._tell_selected()
 
     def _scroll_into_view(self, y: int) -> None:
         top, height = self.scroll_offset.y, self.size.height

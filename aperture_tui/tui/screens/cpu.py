@@ -18,4 +18,4 @@ class CpuScreen(ViewScreen):
 
     def body(self) -> ComposeResult:
         """The icicle."""
-        yield Icicle()
+        yield Icicle(self.describe_selection)

@@ -26,7 +26,7 @@ class OverviewScreen(ViewScreen):
         yield Gauges(id="gauges")
         with Container(id="parts"):
             yield ProcessTable()
-            yield Icicle()
+            yield Icicle(self.describe_selection)
 
     def show(self, snapshot: ViewSnapshot | None) -> None:
         """Show a snapshot."""

@@ -128,8 +128,8 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         )
         self.query_one(Header).show(heading)
 
-    def on_icicle_selected(self) -> None:
-        """Describe what is selected."""
+    def describe_selection(self) -> None:
+        """Say what is selected."""
         icicle = self.icicle
         total = icicle.view.total if icicle.view else 0
         self.query_one(Details).show(icicle.selected_box, icicle.selected_parent, total, icicle.rows_below)

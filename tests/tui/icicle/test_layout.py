@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Symbols, carry
+from aperture_tui.tui.icicle import layout
 from aperture_tui.tui.icicle.layout import MAX_ROWS, Labels, lay_out, matching_weight
 from aperture_tui.tui.icicle.navigate import path_of
 from aperture_tui.tui.model import IcicleView
@@ -95,6 +98,23 @@ def test_frames_too_narrow_are_gathered_into_one_hatch_at_the_right_of_their_par
     row = view.rows[2]
     assert [box.label.function for box in row.boxes] == ["big"]
     assert row.hatches == ((25, 40),), "30 % of 50 cells, behind the half that is drawn; the rest is self time"
+
+
+@given(
+    st.dictionaries(st.sampled_from([f"p;{i}" for i in range(40)]), st.integers(1, 50), min_size=1),
+    st.lists(st.integers(0, 60), min_size=40, max_size=40),
+    st.integers(1, 90),
+)
+@settings(deadline=None)
+def test_a_frame_of_many_children_is_drawn_like_one_of_few(stacks: dict[str, int], news: list[int], width: int) -> None:
+    folded = Folded(_folded(stacks))
+    later = folded.weighted(_folded(dict(zip(stacks, news, strict=False))))
+    drawn_twice = []
+    for many in (0, 1000):
+        with mock.patch.object(layout, "MANY", many):
+            first, edges = lay_out(folded.tree, folded.labels, width)
+            drawn_twice.append((first, edges, *lay_out(later, folded.labels, width, last=edges)))
+    assert drawn_twice[0] == drawn_twice[1]
 
 
 def test_siblings_stand_by_name_while_weights_change_and_by_weight_when_asked() -> None:
