@@ -32,8 +32,8 @@ _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
 _TELL_S: Final = 1.0
 _STOP_S: Final = 10.0
-_TRIM_FIRST, _TRIM_EVERY = 4, 60
-"""Tellings after which memory is given back: soon after the symbol tables were read, then once a minute."""
+_TRIM_FIRST, _TRIM_EVERY = 4, 10
+"""Tellings after which memory is given back: soon after the symbol tables were read, then every ten seconds."""
 _MAX_SYMBOLS: Final = 1_000_000
 """Rows in Symbols past which a new generation begins: some 60 MB."""
 
