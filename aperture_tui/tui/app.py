@@ -155,8 +155,9 @@ class ApertureApp(App[None]):
 
     @property
     def _view(self) -> ViewScreen | None:
-        """The view on the screen, below any panel."""
-        return next((s for s in reversed(self.screen_stack) if isinstance(s, ViewScreen)), None)
+        """The view on the screen, below any panel; None while it is being made or taken down."""
+        views = (s for s in reversed(self.screen_stack) if isinstance(s, ViewScreen))
+        return next((view for view in views if view.is_whole), None)
 
     # -- looking
 

@@ -114,8 +114,10 @@ def test_two_functions_in_the_ratio_three_to_one() -> None:
     three = sum(n for stack, n in stacks.items() if "three_parts" in stack)
     assert in_work / stacks.total() > 0.98
     assert abs(three / in_work - 0.75) < 0.02
-    deep = [stack for stack in stacks if stack[-1] == "three_parts"]
-    assert all(stack[-3:] == ("main", "work", "three_parts") for stack in deep), "the callers are there, in order"
+    deep = {stack: n for stack, n in stacks.items() if stack[-1] == "three_parts"}
+    right = sum(n for stack, n in deep.items() if stack[-3:] == ("main", "work", "three_parts"))
+    # on its first and last instruction a function has no frame pointer of its own yet, or no more
+    assert right > 0.99 * sum(deep.values()), "the callers are there, in order"
 
 
 @pytest.mark.bpf

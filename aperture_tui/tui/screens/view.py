@@ -73,6 +73,12 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         return cast("ApertureApp", self.app)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all its parts are there: an answer may come before the first and after the last moment of that."""
+        parts = (Header, Icicle, Details, HealthLine, KeysLine)
+        return self.is_running and all(self.query(part) for part in parts)
+
+    @property
     def icicle(self) -> Icicle:
         """The icicle of this view."""
         return self.query_one(Icicle)
