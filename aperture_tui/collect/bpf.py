@@ -35,7 +35,6 @@ RAW_TRACEPOINT_OPEN, LOOKUP_AND_DELETE_BATCH, ENABLE_STATS = 17, 25, 32
 PROG_PERF_EVENT, PROG_RAW_TRACEPOINT = 7, 17
 """Program types."""
 
-MAP_RINGBUF = 27
 _ATTR_SIZE: Final = 128
 _LOG_SIZE: Final = 1 << 16
 _NOT_SUPPORTED: Final = 524  # ENOTSUPP, which the kernel lets out in places

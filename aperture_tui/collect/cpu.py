@@ -44,7 +44,6 @@ SAMPLE: Final = np.dtype(
 )
 """struct sample of bpf/cpu.bpf.c."""
 
-MAX_HZ: Final = 9999
 _SAMPLES_S: Final = 2
 """The sample ring holds what all CPUs can produce in this time."""
 _LARGEST_RING: Final = 32 << 20
