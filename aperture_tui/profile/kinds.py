@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class Kind(enum.IntEnum):
@@ -55,3 +56,55 @@ class Flag(enum.IntFlag):
     """The record arrived but its stack did not: only the process is known."""
     UNKNOWN_FRAME = 16
     """Some address of the stack is in no known module: most often a walk that went astray."""
+    WHOLE = 32
+    """The user stack reaches its outermost function, or the thread has none. Without it and without a Stop: unknown."""
+    GUESSED = 64
+    """Some caller was found by the frame pointer alone, where no table covers the code: most often code of a JIT."""
+    FRAME_POINTERS = 128
+    """The whole user stack was walked by frame pointers, because there were no tables for the process."""
+
+
+STOP_SHIFT: Final = 8
+"""Bits 8 to 11 of an event's `flags` are a Stop."""
+
+
+class Stop(enum.IntEnum):
+    """Why a user stack ends before its outermost function. `STOPS` has the words."""
+
+    NONE = 0
+    """It does not, or it is not known whether it does."""
+    NO_TABLES = 1
+    """The process had just begun, or its tables were still being made."""
+    NO_MAPPING = 2
+    """The address is in no executable mapping that is known."""
+    NO_ROW = 3
+    """No table covers the code, and its frame pointer leads nowhere."""
+    FAULT = 4
+    """The stack could not be read: it is paged out, or not where the table says."""
+    TOO_DEEP = 5
+    """Deeper than what is kept."""
+    STUCK = 6
+    """A caller's frame that is not above its callee's."""
+    FOREIGN = 7
+    """Code of another architecture: a 32-bit process."""
+    UNSUPPORTED = 8
+    """This kernel or architecture does not let stacks be unwound by tables."""
+
+
+STOPS: Final = {
+    Stop.NO_TABLES: "process too new, or its unwind tables not made yet",
+    Stop.NO_MAPPING: "address in no known mapping",
+    Stop.NO_ROW: "code without unwind table or frame pointer",
+    Stop.FAULT: "stack memory unreadable",
+    Stop.TOO_DEEP: "deeper than what is kept",
+    Stop.STUCK: "frames that do not ascend",
+    Stop.FOREIGN: "32-bit code",
+    Stop.UNSUPPORTED: "no unwinder for this kernel or architecture",
+}
+"""What to tell a person of each Stop."""
+
+
+def stop_of(flags: int) -> Stop:
+    """The Stop in an event's flags; NONE for a number of a newer version."""
+    number = flags >> STOP_SHIFT & 0xF
+    return Stop(number) if number <= max(Stop) else Stop.NONE
