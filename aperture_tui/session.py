@@ -17,6 +17,7 @@ from aperture_tui.collect import host, requirements
 from aperture_tui.collect.clock import Clock
 from aperture_tui.collect.cpu import CpuCollector, CpuError, Settings
 from aperture_tui.collect.processes import Processes
+from aperture_tui.collect.unwind.supply import Supply
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import Symbols
@@ -84,7 +85,8 @@ class Session:
         self._carrying = False
         self._resolver = Resolver(self._symbols)
         self._processes = Processes(self._clock)
-        self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver)
+        self._supply = Supply()
+        self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver, self._supply)
         self._gauges = host.HostGauges(self._clock, self._cpu.bpf_ns)
         self._told = 0.0
         self._tellings = 0
@@ -100,9 +102,11 @@ class Session:
             raise SessionError(problem)
         for output in self._outputs:
             output.sink.set_hosts([host.facts()])
+        self._supply.start()
         try:
             self._cpu.start()
         except CpuError as error:
+            self._supply.stop()
             self._processes.close()
             raise SessionError(str(error)) from error
         self._thread.start()
@@ -133,6 +137,7 @@ class Session:
             self._tick()
         finally:
             self._cpu.stop()
+            self._supply.stop()
             self._processes.close()
 
     def _tick(self) -> None:
@@ -157,7 +162,8 @@ class Session:
 
     def _tell(self) -> None:
         """Everybody's health."""
-        health = [self._cpu_failure or self._cpu.health(), *(output.health for output in self._outputs)]
+        collectors = (self._cpu_failure or self._cpu.health(), self._supply.health())
+        health = [*collectors, *(output.health for output in self._outputs)]
         self._each(lambda sink: sink.set_health(health))
         self._tellings += 1
         if self._tellings % _TRIM_EVERY == _TRIM_FIRST:

@@ -14,7 +14,7 @@ import os
 import platform
 import resource
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +30,7 @@ _SYSCALLS: Final = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280
 """machine -> numbers of bpf and perf_event_open (arch/*/tbl, asm-generic/unistd.h)."""
 
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD = 0, 1, 2, 3, 5
-RAW_TRACEPOINT_OPEN, LOOKUP_AND_DELETE_BATCH, ENABLE_STATS = 17, 25, 32
+RAW_TRACEPOINT_OPEN, LOOKUP_BATCH, LOOKUP_AND_DELETE_BATCH, ENABLE_STATS = 17, 24, 25, 32
 
 PROG_PERF_EVENT, PROG_RAW_TRACEPOINT = 7, 17
 """Program types."""
@@ -130,6 +130,15 @@ def drain_hash(fd: int, keys: NDArray[np.void], values: NDArray[np.void] | NDArr
     keys: (capacity,) of the key's dtype; values: (capacity,), or (capacity, possible CPUs) of a per-CPU map.
     At most `capacity` are taken; the rest stay. Kernel 5.6 or later.
     """
+    return _batch(LOOKUP_AND_DELETE_BATCH, fd, keys, values)
+
+
+def read_hash(fd: int, keys: NDArray[np.void], values: NDArray[np.void] | NDArray[np.uint64]) -> int:
+    """Like `drain_hash`, but the entries stay. What changes meanwhile may be missed."""
+    return _batch(LOOKUP_BATCH, fd, keys, values)
+
+
+def _batch(command: int, fd: int, keys: NDArray[np.void], values: NDArray[np.void] | NDArray[np.uint64]) -> int:
     place, n = ctypes.create_string_buffer(8), 0
     start = 0
     while n < len(keys):
@@ -145,7 +154,7 @@ def drain_hash(fd: int, keys: NDArray[np.void], values: NDArray[np.void] | NDArr
             0,
         )
         try:
-            call(LOOKUP_AND_DELETE_BATCH, attr)
+            call(command, attr)
         except FileNotFoundError:
             return n + int(struct.unpack_from("=I", attr, 32)[0])
         except OSError as error:
@@ -236,39 +245,45 @@ def raise_locked_memory_limit() -> None:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Maps and programs of one object in the kernel, by name. `close` lets go of all of them."""
+    """Maps and programs of one object in the kernel, by name. `close` lets go of all but those that were given."""
 
     maps: Mapping[str, int]
     programs: Mapping[str, int]
+    given: Mapping[str, int] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close every descriptor."""
-        for fd in (*self.maps.values(), *self.programs.values()):
-            os.close(fd)
+        for name, fd in (*self.maps.items(), *self.programs.items()):
+            if name not in self.given:
+                os.close(fd)
 
 
-def load(code: ObjectCode, sizes: Mapping[str, int] | None = None) -> Loaded:
+def load(code: ObjectCode, sizes: Mapping[str, int] | None = None, given: Mapping[str, int] | None = None) -> Loaded:
     """Make the object's maps, with other max_entries where `sizes` says so, and load its programs.
 
-    Raises OSError; nothing is left open then.
+    given: descriptors of maps that are there already, and are shared with other objects. Raises OSError; nothing is
+    left open then.
     """
     raise_locked_memory_limit()
-    sizes = sizes or {}
+    sizes, given = sizes or {}, given or {}
     opened: list[int] = []
+    maps: dict[str, int] = {}
     try:
         for spec in code.maps:
-            opened.append(create_map(spec, sizes.get(spec.name)))
-        maps = dict(zip((spec.name for spec in code.maps), opened, strict=True))
+            if spec.name in given:
+                maps[spec.name] = given[spec.name]
+            else:
+                maps[spec.name] = create_map(spec, sizes.get(spec.name))
+                opened.append(maps[spec.name])
         programs = {}
         for program in code.programs:
-            fd = load_program(program.name, program.type, program.linked(opened[: len(code.maps)]))
-            opened.append(fd)
-            programs[program.name] = fd
+            programs[program.name] = load_program(program.name, program.type, program.linked(list(maps.values())))
+            opened.append(programs[program.name])
     except OSError:
         for fd in opened:
             os.close(fd)
         raise
-    return Loaded(maps, programs)
+    return Loaded(maps, programs, given)
 
 
 def explain(error: OSError) -> str:

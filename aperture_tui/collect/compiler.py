@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _FORMAT: Final = 1
 _MAX_FILE: Final = 16 << 20
 _TIMEOUT_S: Final = 60
+_INCLUDE: Final = re.compile(r'^#include "([a-z_]+\.h)"$', re.MULTILINE)
 
 
 class CompileError(RuntimeError):
@@ -46,8 +47,10 @@ class Source:
     defines: Mapping[str, int] = field(default_factory=dict)
 
     def text(self) -> str:
-        """The C source."""
-        return (resources.folder("bpf") / f"{self.name}.bpf.c").read_text()
+        """The C source, with what it includes of bpf/ put in: the key of the cache has to see all of it."""
+        folder = resources.folder("bpf")
+        text = (folder / f"{self.name}.bpf.c").read_text()
+        return _INCLUDE.sub(lambda found: (folder / found[1]).read_text(), text)
 
 
 @dataclass(slots=True)

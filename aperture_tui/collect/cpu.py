@@ -15,18 +15,17 @@ import numpy as np
 from aperture_tui.collect import bpf, btf, compiler
 from aperture_tui.collect.ring import Ring
 from aperture_tui.collect.stacks import Stacks
+from aperture_tui.collect.unwind import walking
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Flag, Kind
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from aperture_tui.collect.clock import Clock
-    from aperture_tui.collect.object_code import ObjectCode
     from aperture_tui.collect.processes import Image, Processes
+    from aperture_tui.collect.unwind.supply import Supply
     from aperture_tui.profile.symbols import Symbols
     from aperture_tui.symbolize.resolver import Resolver
 
@@ -48,15 +47,19 @@ _SAMPLES_S: Final = 2
 """The sample ring holds what all CPUs can produce in this time."""
 _LARGEST_RING: Final = 32 << 20
 _STACK_RING: Final = 4 << 20
+_STACK_BYTES: Final = 1024
+"""Of a usual stack; the ring has room for a new one with each sample of half a second."""
 _HOTPLUG_S: Final = 1.0
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _MAX_CGROUPS: Final = 8
 _COUNTERS: Final = 3
-_PROGRAMS: Final = {
+PROGRAMS: Final = {
     "sample": bpf.PROG_PERF_EVENT,
     "on_fork": bpf.PROG_RAW_TRACEPOINT,
     "on_exit": bpf.PROG_RAW_TRACEPOINT,
 }
+"""Of bpf/cpu.bpf.c, with their types; those of the unwinder come with it."""
+_FLAGS: Final = np.uint32(0xFFFF)
 
 
 class CpuError(RuntimeError):
@@ -81,8 +84,11 @@ class CpuCollector:
 
     name = "cpu"
 
-    def __init__(self, settings: Settings, clock: Clock, processes: Processes, resolver: Resolver) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, processes: Processes, resolver: Resolver, supply: Supply
+    ) -> None:
         self._settings = settings
+        self._supply = supply
         self._clock = clock
         self._processes = processes
         self._resolver = resolver
@@ -105,7 +111,7 @@ class CpuCollector:
         try:
             self._cpus = bpf.possible_cpus()
             sizes = self._ring_sizes()
-            self._loaded = bpf.load(compiled(), sizes)
+            self._loaded = walking.load(PROGRAMS, "cpu", bpf.PROG_PERF_EVENT, self._supply.maps, sizes)
             self._samples = Ring(self._loaded.maps["samples"], sizes["samples"])
             self._stack_ring = Ring(self._loaded.maps["stacks"], sizes["stacks"])
             self._configure()
@@ -135,10 +141,11 @@ class CpuCollector:
             self._state = State.STOPPED
 
     def _ring_sizes(self) -> dict[str, int]:
-        record = SAMPLE.itemsize + 8
-        wanted = record * self._settings.hz * len(bpf.online_cpus()) * _SAMPLES_S
-        samples = min(max(1 << (wanted - 1).bit_length(), 1 << 18), _LARGEST_RING)
-        return {"samples": samples, "stacks": _STACK_RING}
+        rate = self._settings.hz * len(bpf.online_cpus())
+        return {
+            "samples": _ring_size((SAMPLE.itemsize + 8) * rate * _SAMPLES_S, 1 << 18),
+            "stacks": _ring_size(_STACK_BYTES * rate // 2, _STACK_RING),
+        }
 
     def _configure(self) -> None:
         maps, settings = self._loaded.maps, self._settings
@@ -186,7 +193,7 @@ class CpuCollector:
         samples = self._samples.records(SAMPLE)
         for payload in self._stack_ring.payloads():  # after the samples: each one's stack was written before it
             self._stacks.receive(payload)
-        self._processes.update()
+        self._supply.changed(self._processes.update())
         events = self._events_of(samples, symbols)
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._lag_ns = now - int(samples["time_ns"].min()) if len(samples) else 0
@@ -211,7 +218,7 @@ class CpuCollector:
         comms, comm_of = np.unique(samples["comm"], return_inverse=True)
         threads = np.array([symbols.string(bytes(comm)) for comm in comms], np.uint32)
         stacks, flags = self._stacks.nodes(samples["stack"], image_of, [image for image, _ in images], symbols)
-        flags |= samples["flags"].astype(np.uint16)
+        flags |= (samples["flags"] & _FLAGS).astype(np.uint16)
         events["time_ns"] = samples["time_ns"] + np.uint64(self._clock.monotonic_ns)
         events["duration_ns"] = events["maximum_ns"] = 1_000_000_000 // self._settings.hz
         events["pid"], events["tid"], events["cpu"] = samples["pid"], samples["tid"], samples["cpu"]
@@ -250,7 +257,7 @@ class CpuCollector:
 
         self._unmatched += having(Flag.NO_STACK, Flag.NO_STACK)
         self._degraded["unknown frame in the stack"] += having(Flag.UNKNOWN_FRAME, Flag.UNKNOWN_FRAME)
-        self._degraded["stack truncated at 127 frames"] += having(Flag.TRUNCATED, Flag.TRUNCATED)
+        self._degraded["stack deeper than what is kept"] += having(Flag.TRUNCATED, Flag.TRUNCATED)
         # without the kernel's bit: a kernel thread has no user stack to read
         self._degraded["user stack unreadable"] += having(Flag.NO_USER_STACK, Flag.NO_USER_STACK | Flag.KERNEL_MODE)
 
@@ -298,8 +305,13 @@ class CpuCollector:
         return [int(np.frombuffer(value or bytes(8), np.uint64).sum()) for value in values]
 
 
+def _ring_size(wanted: int, least: int) -> int:
+    """A power of two within the limits."""
+    return min(max(1 << (wanted - 1).bit_length(), least), _LARGEST_RING)
+
+
 def _unresolved(resolver: Resolver) -> dict[str, int]:
-    """Cause -> files, lines or addresses that gave less than they should, once there are any."""
+    """Cause -> files, lines, addresses or processes that gave less than they should, once there are any."""
     counts = resolver.counts
     causes = {
         "kernel addresses without kernel symbols": counts.kernel_unreadable,
@@ -308,12 +320,7 @@ def _unresolved(resolver: Resolver) -> dict[str, int]:
         "process maps that are unreadable": counts.maps_unreadable,
         "perf maps that are refused": counts.perf_maps_refused,
         "lines of maps that are malformed": counts.maps_malformed + counts.perf_map_malformed,
+        **resolver.unreadable,
+        **resolver.inlines.counts.degraded(),
     }
     return {words: n for words, n in causes.items() if n}
-
-
-def compiled(cache: Path | None = None) -> ObjectCode:
-    """The object code of bpf/cpu.bpf.c. Raises CompileError or BtfError."""
-    offsets = btf.member_offsets("task_struct", ("group_leader", "start_boottime", "self_exec_id", "tgid"))
-    defines = {f"TASK_{member.upper()}": offset for member, offset in offsets.items()}
-    return compiler.object_code(compiler.Source("cpu", _PROGRAMS, defines), cache)

@@ -107,10 +107,14 @@ class Processes:
         """Stop listening."""
         self._sideband.close()
 
-    def update(self) -> None:
-        """Take in what has happened since the last time."""
+    def update(self) -> set[int]:
+        """Take in what has happened since the last time -> pids that have new mappings, or another program."""
+        changed = set()
         for event in self._sideband.drain():
             self._apply(event)
+            if isinstance(event, Mapped) or (isinstance(event, Named) and event.exec):
+                changed.add(event.pid)
+        return changed
 
     @property
     def changing(self) -> list[int]:

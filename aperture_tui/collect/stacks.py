@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from aperture_tui.collect.processes import Image
     from aperture_tui.symbolize.resolver import Resolver
 
-STACK_HEADER: Final = struct.Struct("<QQIHH")
-"""The start of struct stack of bpf/*.bpf.c: hash, start_ns, pid, number of user and of kernel addresses."""
+STACK_HEADER: Final = struct.Struct("<QQIHHHHI")
+"""The start of struct stack of bpf/unwind.h: hash, start_ns, pid, words of the kernel's, of Python's, of the user's
+stack, unused, flags."""
+
+_TOP, _EXACT = np.uint64(62), np.uint64(2)
+"""The two highest bits of a user address that was interrupted, and is no return address (the vsyscall page has 3)."""
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
@@ -25,13 +29,26 @@ MAX_STACKS: Final = 1 << 15
 """Stacks remembered by hash; past it all are forgotten, and the kernel sends them again."""
 
 
+class Raw(NamedTuple):
+    """A stack as the kernel sent it, each part leaf first: (n,) uint64.
+
+    python: two words a frame; user: addresses, with bit 63 where they are no return addresses. whole: the user stack
+    reaches its outermost function.
+    """
+
+    kernel: NDArray[np.uint64]
+    python: NDArray[np.uint64]
+    user: NDArray[np.uint64]
+    whole: bool
+
+
 class Stacks:
     """What is known of the stacks of one collector, by the kernel's hash. Owned by the collecting thread."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._raw: dict[int, tuple[NDArray[np.uint64], int]] = {}
-        self._leaving: dict[int, tuple[NDArray[np.uint64], int]] = {}
+        self._raw: dict[int, Raw] = {}
+        self._leaving: dict[int, Raw] = {}
         self.rebind()
 
     def rebind(self) -> None:
@@ -57,9 +74,10 @@ class Stacks:
         """One record of the stack ring."""
         if len(payload) < STACK_HEADER.size:
             return
-        key, _start, _pid, user, kernel = STACK_HEADER.unpack_from(payload)
-        addresses = np.frombuffer(payload, np.uint64, offset=STACK_HEADER.size)[: user + kernel]
-        self._raw[key] = (addresses, min(user, len(addresses)))
+        key, _start, _pid, kernel, python, user, _unused, flags = STACK_HEADER.unpack_from(payload)
+        words = np.frombuffer(payload, np.uint64, offset=STACK_HEADER.size)[: kernel + python + user]
+        of_kernel, of_python, of_user = np.split(words, [kernel, kernel + python])
+        self._raw[key] = Raw(of_kernel, of_python, of_user, bool(flags & Flag.WHOLE))
 
     def nodes(
         self, hashes: NDArray[np.uint64], image_of: NDArray[np.intp], images: list[Image], symbols: Symbols
@@ -99,32 +117,34 @@ class Stacks:
 
     def _resolve(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
         """Name the addresses of the stacks that are new, one process at a time."""
-        by_image: dict[int, list[tuple[int, NDArray[np.uint64], int]]] = {}
+        by_image: dict[int, list[tuple[int, Raw]]] = {}
         for key, i in fresh:
             raw = self._raw.get(key) or self._leaving.get(key)
             if raw is not None and key not in self._frames:
-                by_image.setdefault(i, []).append((key, *raw))
+                by_image.setdefault(i, []).append((key, raw))
         for i, stacks in by_image.items():
             image = images[i]
-            user = [addresses[:split] for _key, addresses, split in stacks]
-            kernel = [addresses[split:] for _key, addresses, split in stacks]
-            user_frames = self._resolver.user_frames(image.pid, image.space, *_joined(user))
-            kernel_frames = self._resolver.kernel_frames(*_joined(kernel))
+            user = [raw.user for _key, raw in stacks]
+            kernel = [raw.kernel for _key, raw in stacks]
+            user_frames = self._resolver.user_frames(image.pid, image.space, *_joined(user, user=True))
+            kernel_frames = self._resolver.kernel_frames(*_joined(kernel, user=False))
             pieces = zip(stacks, _split(user_frames, user), _split(kernel_frames, kernel), strict=True)
-            for (
-                key,
-                *_,
-            ), outer, inner in pieces:  # addresses come leaf first; paths go root first, the kernel innermost
+            for (key, _raw), outer, inner in pieces:
+                # addresses come leaf first; paths go root first, the kernel innermost
                 frames = self._frames[key] = np.concatenate([outer[::-1], inner[::-1]])
                 if (symbols.frames["kind"][frames] == FrameKind.UNKNOWN).any():
                     self._astray.add(key)
 
 
-def _joined(stacks: list[NDArray[np.uint64]]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """All addresses, and which of them are return addresses: all but each stack's first."""
-    returns = np.ones(sum(map(len, stacks)), bool)
+def _joined(stacks: list[NDArray[np.uint64]], user: bool) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """All addresses, and which of them are return addresses: all but each stack's first and those that say so."""
+    words = np.concatenate(stacks)
+    returns = np.ones(len(words), bool)
+    if user:
+        returns = words >> _TOP != _EXACT
+        words = np.where(returns, words, words & ~(_EXACT << _TOP))
     returns[np.cumsum([0, *map(len, stacks)])[:-1][[len(s) > 0 for s in stacks]]] = False
-    return np.concatenate(stacks), returns
+    return words, returns
 
 
 def _split(frames: NDArray[np.uint32], stacks: list[NDArray[np.uint64]]) -> list[NDArray[np.uint32]]:

@@ -26,23 +26,27 @@ def vdso_image(pid: int, mapping: Mapping) -> Image | None:
     A kernel has one image for its 64-bit processes, so ours serves for all whose vdso has the size of ours; that of
     another size or of a 32-bit process is read from the process's memory.
     """
-    own = _own()
-    if own is not None and own[0] == mapping.end - mapping.start and mapping.start >= _COMPAT_END:
-        return own[1]
-    data = _read(pid, mapping)
+    data = vdso_memory(pid, mapping)
     return _parsed(data) if data else None
 
 
+def vdso_memory(pid: int, mapping: Mapping) -> bytes:
+    """The image of a process's vdso, an ELF file in memory; b"" if it cannot be read. See `vdso_image`."""
+    own = _own()
+    if len(own) == mapping.end - mapping.start and mapping.start >= _COMPAT_END:
+        return own
+    return _read(pid, mapping)
+
+
 @functools.cache
-def _own() -> tuple[int, Image] | None:
+def _own() -> bytes:
     try:
         with open("/proc/self/maps", "rb") as file:
             mappings, _ = parse_maps(file.read())
     except OSError:
-        return None
+        return b""
     mapping = next((m for m in mappings if m.path == "[vdso]"), None)
-    data = _read("self", mapping) if mapping else b""
-    return (len(data), _parsed(data)) if data else None
+    return _read("self", mapping) if mapping else b""
 
 
 def _read(pid: int | str, mapping: Mapping) -> bytes:

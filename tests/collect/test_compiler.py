@@ -98,12 +98,21 @@ def test_a_cache_that_cannot_be_written_is_counted_and_does_without(tmp_path: Pa
 
 
 @pytest.mark.bpf
-def test_the_child_compiles_every_program_against_the_stub_headers(tmp_path: Path) -> None:
-    from aperture_tui.collect.cpu import compiled
+@pytest.mark.parametrize("sizes", [{}, {"UNWIND_ROWS": 1 << 19, "UNWIND_MAPPINGS": 1 << 16}])
+def test_the_child_compiles_every_program_against_the_stub_headers(tmp_path: Path, sizes: dict[str, int]) -> None:
+    from aperture_tui.collect import cpu
+    from aperture_tui.collect.unwind import walking
 
-    code = compiled(tmp_path / "cache")
-    assert {p.name for p in code.programs} == {"sample", "on_fork", "on_exit"}
+    code = compiler.object_code(walking.source(cpu.PROGRAMS, "cpu", PROG_PERF_EVENT, sizes), tmp_path / "cache")
+    unwinder = {"unwind", "python"} if sizes else set()
+    assert {p.name for p in code.programs} == {"sample", "on_fork", "on_exit"} | unwinder
     assert {"samples", "stacks", "known", "counters"} <= {m.name for m in code.maps}
+
+
+def test_what_a_source_includes_is_part_of_it() -> None:
+    text = compiler.Source("cpu", {}).text()
+    assert "#include" not in text
+    assert "struct walk {" in text
 
 
 @pytest.mark.bpf

@@ -1,0 +1,207 @@
+"""The files whose tables are to be built, smallest first, and the child processes that build them."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import Final, NamedTuple
+
+from aperture_tui.collect.unwind.table import MAX_ANSWER, FileTable, unpacked, without_rows
+
+_TIMEOUT_S: Final = 60.0
+_MAX_WAITING: Final = 4096
+_LARGE_BYTES: Final = 16 << 20
+
+
+class FileKey(NamedTuple):
+    """A version of a file: what stat says of it. changed_ns is its ctime, which nobody can set."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+
+class _Job(NamedTuple):
+    size: int
+    order: int
+    key: FileKey
+    fd: int
+
+
+class Builder:
+    """Files in two lanes, the small and the large, each with a child of its own while it has work.
+
+    A 500 MB library holds up neither the small files nor any process: its other files have their rows.
+    """
+
+    def __init__(self) -> None:
+        self._small, self._large = Lane(), Lane()
+
+    @property
+    def _lanes(self) -> tuple[Lane, Lane]:
+        return self._small, self._large
+
+    def submit(self, key: FileKey, fd: int) -> bool:
+        """Have a file's table built; takes the descriptor over. False if too many are waiting."""
+        return (self._small if key.size < _LARGE_BYTES else self._large).submit(key, fd)
+
+    @property
+    def waiting(self) -> int:
+        """Files without an answer."""
+        return sum(lane.waiting for lane in self._lanes)
+
+    @property
+    def sockets(self) -> frozenset[socket.socket]:
+        """What to poll for answers; another set when a child starts or ends."""
+        return frozenset(lane.socket for lane in self._lanes if lane.socket is not None)
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of children that have ended."""
+        return sum(lane.cpu_s for lane in self._lanes)
+
+    @property
+    def died(self) -> int:
+        """Files whose child ended, or took too long."""
+        return sum(lane.died for lane in self._lanes)
+
+    def advance(self) -> list[tuple[FileKey, FileTable]]:
+        """Take what is answered, and give the children their next files. Does not wait."""
+        return [answer for lane in self._lanes for answer in lane.advance()]
+
+    def close(self) -> None:
+        """End the children and forget the queues."""
+        for lane in self._lanes:
+            lane.close()
+
+
+class Lane:
+    """A queue, smallest first, and the child that works on it, one file at a time. Owned by one thread."""
+
+    def __init__(self) -> None:
+        self.died = 0
+        self.cpu_s = 0.0
+        self.socket: socket.socket | None = None
+        self._waiting: list[_Job] = []
+        self._order = itertools.count()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._job: _Job | None = None
+        self._since = 0.0
+
+    def submit(self, key: FileKey, fd: int) -> bool:
+        """Have a file's table built; takes the descriptor over. False if too many are waiting."""
+        if len(self._waiting) >= _MAX_WAITING:
+            os.close(fd)
+            return False
+        heapq.heappush(self._waiting, _Job(key.size, next(self._order), key, fd))
+        return True
+
+    @property
+    def waiting(self) -> int:
+        """Files without an answer."""
+        return len(self._waiting) + (self._job is not None)
+
+    def advance(self) -> list[tuple[FileKey, FileTable]]:
+        """Take what is answered, and give the child its next file. Does not wait."""
+        done = []
+        if self.socket is not None:
+            try:
+                datagram, fds, _flags, _from = socket.recv_fds(self.socket, MAX_ANSWER, 1)
+            except BlockingIOError:
+                if self._job is None or time.monotonic() - self._since < _TIMEOUT_S:
+                    datagram, fds = None, []
+                else:
+                    datagram, fds = b"", []
+            except OSError:
+                datagram, fds = b"", []
+            if datagram is not None and (answer := self._answer(datagram, fds)) is not None:
+                done.append(answer)
+        if self._waiting and self._job is None:
+            self._next()
+        return done
+
+    def _answer(self, datagram: bytes, fds: list[int]) -> tuple[FileKey, FileTable] | None:
+        """What the child said, b"" if it has ended; None if the file is to be tried again, or there was none."""
+        job, self._job = self._job, None
+        try:
+            if datagram and fds and job is not None:
+                found = unpacked(datagram, fds[0])
+                os.close(job.fd)
+                return job.key, found
+        except (ValueError, OSError):
+            pass  # as bad as no answer at all: counted below
+        finally:
+            for fd in fds:
+                os.close(fd)
+        ended_well = self._end(kill=bool(datagram) or time.monotonic() - self._since >= _TIMEOUT_S)
+        if job is None:
+            return None
+        if ended_well:  # it was about to end for want of work when this came
+            heapq.heappush(self._waiting, job)
+            return None
+        os.close(job.fd)
+        self.died += 1
+        return job.key, without_rows("its table could not be built: the builder ended, or took too long")
+
+    def _next(self) -> None:
+        job = heapq.heappop(self._waiting)
+        try:
+            connection = self.socket or self._start()
+            socket.send_fds(connection, [b"table"], [job.fd])
+        except OSError:  # it has just ended for want of work: again, with a new one
+            self._end(kill=True)
+            heapq.heappush(self._waiting, job)
+            return
+        self._job, self._since = job, time.monotonic()
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-m", "aperture_tui.collect.unwind.build_child", str(theirs.fileno())]
+        # one thread of BLAS: its pool would take the address space that the child may have
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        with theirs:
+            try:
+                self._child = subprocess.Popen(
+                    command,
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=environment,
+                )
+            except OSError:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        self.socket = ours
+        return ours
+
+    def _end(self, kill: bool) -> bool:
+        """Let the child go -> whether it ended by itself and well."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+        child, self._child = self._child, None
+        if child is None:
+            return False
+        if kill:
+            child.kill()
+        _pid, status, usage = os.wait4(child.pid, 0)  # its socket is closed: it ends, if it has not
+        child.returncode = os.waitstatus_to_exitcode(status)
+        self.cpu_s += usage.ru_utime + usage.ru_stime
+        return child.returncode == 0
+
+    def close(self) -> None:
+        """End the child and forget the queue."""
+        self._end(kill=True)
+        for job in (*self._waiting, *([self._job] if self._job else [])):
+            os.close(job.fd)
+        self._waiting.clear()
+        self._job = None

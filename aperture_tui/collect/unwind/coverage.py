@@ -1,0 +1,160 @@
+"""Which process uses which mappings, and which mappings have which rows.
+
+A slice of the mappings' map is never changed but for the rows of files that were still being built, so that a program
+that reads it meets either all of the old or all of the new. It is freed once the kernel's own table of processes has
+not referred to it twice in a row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from aperture_tui.collect.unwind.files import Files, Placed
+from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, MAX_MAPPINGS, KernelMaps
+from aperture_tui.profile.kinds import Stop
+from aperture_tui.symbolize.address_space import AddressSpace, Mapping
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PATIENCE_S: Final = 0.05
+_LONGEST_S: Final = 16.0
+"""A process whose mappings held nothing new is asked for again after twice as long as before, up to this."""
+
+
+@dataclass(slots=True)
+class _Slice:
+    """Mappings of one process, and of those that were forked from it. missed: sweeps that found no process."""
+
+    first: int
+    mappings: tuple[Mapping, ...]
+    entries: list[tuple[Mapping, Placed | None]]
+    missed: int = 0
+
+
+class Coverage:
+    """Owned by the supply's thread; `covers` may be asked by any."""
+
+    def __init__(self, maps: KernelMaps, files: Files) -> None:
+        self.installed = 0
+        """How often a process was given its tables."""
+        self._maps = maps
+        self._files = files
+        self._counts: Counter[str] = Counter()
+        self._slices: dict[int, _Slice] = {}
+        self._processes: dict[int, _Slice] = {}
+        self._patience: dict[int, float] = {}
+
+    def covers(self, pid: int) -> bool:
+        """Whether a process was given tables; its forked children may use them as well, and are not counted here."""
+        return pid in self._processes
+
+    @property
+    def degraded(self) -> dict[str, int]:
+        """Cause -> processes or files that could not be covered, or not whole."""
+        return {**self._counts, **self._files.degraded}
+
+    def pass_over(self) -> None:
+        """Count a request that there was no time for; the kernel asks again."""
+        self._counts["requests for tables that there was no time for"] += 1
+
+    def cover(self, pid: int, stop: int) -> None:
+        """Give a process its tables, or look whether they are still right."""
+        try:
+            mappings = AddressSpace.read(pid).mappings
+        except OSError:
+            self._counts["processes that ended before their mappings were read"] += 1
+            return
+        if len(mappings) > MAX_MAPPINGS:
+            self._counts["processes with more mappings than are looked at"] += 1
+            mappings = mappings[:MAX_MAPPINGS]
+        current = self._processes.get(pid)
+        if current is not None and current.mappings == mappings and current.first in self._slices:
+            if stop == Stop.NO_TABLES:
+                self._point(pid, current)
+            elif stop == Stop.NO_MAPPING:
+                self._put_off(pid)
+            return
+        self._patience.pop(pid, None)
+        new = self._new_slice(pid, mappings)
+        if new is not None:
+            self._point(pid, new)
+
+    def _put_off(self, pid: int) -> None:
+        """Nothing new was found: the next look is further away each time."""
+        patience = self._patience[pid] = min(_LONGEST_S, 2 * self._patience.get(pid, _PATIENCE_S / 2))
+        self._maps.put_off(pid, time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(patience * 1e9))
+
+    def _point(self, pid: int, to: _Slice) -> None:
+        if not self._maps.point(pid, to.first, len(to.entries)):
+            self._counts["processes that found no room"] += 1
+            return
+        to.missed = 0
+        self._processes[pid] = to
+        self.installed += 1
+
+    def _new_slice(self, pid: int, mappings: Sequence[Mapping]) -> _Slice | None:
+        entries = [(m, self._files.of(pid, m)) for m in mappings if m.path != "[vsyscall]"]
+        if not entries:
+            return None  # it has ended: a zombie's maps are empty
+        first = self._maps.free_mappings.take(len(entries))
+        if first is None:
+            self._counts["processes whose mappings found no room"] += 1
+            return None
+        new = self._slices[first] = _Slice(first, tuple(mappings), entries)
+        self._maps.mappings[first : first + len(entries)] = _rows_of(entries)
+        for _mapping, placed in entries:
+            if placed is not None:
+                placed.slices.add(first)
+        return new
+
+    def advance(self) -> None:
+        """Take in the tables that were built since the last time."""
+        for placed in self._files.advance():
+            self._write_rows(placed)
+
+    def _write_rows(self, placed: Placed) -> None:
+        """A file has its rows now: complete the mappings that waited for them, the bias before the rows."""
+        for first in placed.slices:
+            for i, (mapping, file) in enumerate(self._slices[first].entries):
+                if file is placed:
+                    (row,) = _rows_of([(mapping, placed)])
+                    self._maps.mappings["bias"][first + i] = row["bias"]
+                    self._maps.mappings["table"][first + i] = row["table"]
+
+    def sweep(self) -> None:
+        """Free what no process refers to any more."""
+        alive = self._maps.slices()
+        used = set(alive.values())
+        for first, one in list(self._slices.items()):
+            one.missed = 0 if first in used else one.missed + 1
+            if one.missed >= 2:
+                del self._slices[first]
+                self._maps.free_mappings.give(first, len(one.entries))
+                for _mapping, placed in one.entries:
+                    if placed is not None:
+                        placed.slices.discard(first)
+        for pid in [pid for pid in self._processes if pid not in alive]:
+            del self._processes[pid]
+            self._patience.pop(pid, None)
+        self._files.trim()
+
+
+def _rows_of(entries: Sequence[tuple[Mapping, Placed | None]]) -> NDArray[np.void]:
+    """The mappings as the kernel has them: (n,) of MAPPING."""
+    rows = np.zeros(len(entries), MAPPING)
+    for row, (mapping, placed) in zip(rows, entries, strict=True):
+        row["start"], row["end"] = mapping.start, min(mapping.end, (1 << 63) - 1)
+        if placed is None:
+            row["table"] = 0 if mapping.has_file else ANONYMOUS
+        else:
+            row["table"] = placed.word
+            if placed.found is not None:
+                row["bias"] = placed.found.bias(mapping.start, mapping.offset)
+    return rows

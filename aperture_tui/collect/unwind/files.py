@@ -1,0 +1,183 @@
+"""The files whose rows are in the kernel's map, or are on their way there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from aperture_tui.collect.unwind.builder import Builder, FileKey
+from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMaps
+from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table, without_rows
+from aperture_tui.symbolize.address_space import Mapping, open_mapping
+from aperture_tui.symbolize.elf import BytesSource, FileSource
+from aperture_tui.symbolize.unwind_cache import UnwindCache
+from aperture_tui.symbolize.vdso import vdso_memory
+
+_MAX_FILES: Final = 4096
+_VDSO: Final = -1
+"""The device of what is no file."""
+
+
+@dataclass(slots=True)
+class Placed:
+    """A file. found: None while its table is being made. first: of its rows in the kernel's map.
+
+    slices: those that refer to it, by their first mapping. used: when it was last asked for, time.monotonic.
+    """
+
+    key: FileKey
+    found: FileTable | None = None
+    first: int = 0
+    rows: int = 0
+    slices: set[int] = field(default_factory=set)
+    used: float = 0.0
+
+    @property
+    def word(self) -> int:
+        """`table` of a mapping of this file."""
+        if self.found is None:
+            return PENDING
+        return self.first | self.rows << 32 if self.found.elf else ANONYMOUS
+
+
+class Files:
+    """Owned by the supply's thread. Raises nothing for what files do: see `degraded`."""
+
+    def __init__(self, maps: KernelMaps, cache: UnwindCache | None = None) -> None:
+        self.builder = Builder()
+        self._counts: Counter[str] = Counter()
+        self._maps = maps
+        self._cache = UnwindCache() if cache is None else cache
+        self._files: dict[FileKey, Placed] = {}
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def degraded(self) -> dict[str, int]:
+        """Cause -> files that have no rows, or not all of them."""
+        return {**self._counts, **({"files whose builder ended": self.builder.died} if self.builder.died else {})}
+
+    @property
+    def pending(self) -> int:
+        """Files whose tables are being made."""
+        return self.builder.waiting
+
+    def of(self, pid: int, mapping: Mapping) -> Placed | None:
+        """The file behind a mapping; None where there is none, or where it cannot be opened."""
+        if mapping.path == "[vdso]":
+            return self._vdso(pid, mapping)
+        if not mapping.has_file:
+            return None
+        fd = -1
+        try:
+            try:
+                facts = os.stat(f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}")
+            except OSError:
+                fd = open_mapping(pid, mapping)
+                facts = os.fstat(fd)
+            key = FileKey(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+            placed = self._known(key)
+            if placed is None:
+                if fd < 0:
+                    fd = open_mapping(pid, mapping)
+                placed = self._new(key, fd)
+                fd = -1
+            return placed
+        except OSError:
+            self._counts["files that cannot be opened"] += 1
+            return None
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _known(self, key: FileKey) -> Placed | None:
+        placed = self._files.get(key)
+        if placed is not None:
+            placed.used = time.monotonic()
+        return placed
+
+    def _new(self, key: FileKey, fd: int) -> Placed:
+        """A file that has not been met before: its rows out of the cache, or built later. Takes fd over."""
+        placed = self._files[key] = Placed(key, used=time.monotonic())
+        source = FileSource(os.dup(fd))
+        try:
+            self._place(placed, file_table(source, self._cache, build=False))
+        except NotCachedError:
+            if self.builder.submit(key, fd):
+                return placed
+            del self._files[key]  # asked for again with the next process
+            return placed
+        finally:
+            source.close()
+        os.close(fd)
+        return placed
+
+    def _vdso(self, pid: int, mapping: Mapping) -> Placed | None:
+        data = vdso_memory(pid, mapping)
+        key = FileKey(_VDSO, 0, len(data), 0, 0)
+        placed = self._known(key)
+        if placed is None and data:
+            placed = self._files[key] = Placed(key, used=time.monotonic())
+            self._place(placed, file_table(BytesSource(data), self._cache, build=True))
+        return placed
+
+    def advance(self) -> list[Placed]:
+        """Take in what was built since the last time: the files whose mappings are to be written anew."""
+        done = []
+        for key, found in self.builder.advance():
+            placed = self._files.get(key)
+            if placed is not None:
+                self._place(placed, found)
+                done.append(placed)
+        return done
+
+    def _place(self, placed: Placed, found: FileTable) -> None:
+        """Write a file's rows into the kernel's map."""
+        rows = found.table.rows
+        first = self._room(len(rows)) if len(rows) else 0
+        if first is None:
+            self._counts["files whose rows found no room"] += 1
+            found = without_rows("its rows found no room")
+            first, rows = 0, found.table.rows
+        self._maps.rows[first : first + len(rows)] = rows
+        # what is kept of the table is a view of the kernel's map no more: the rows are there
+        table = found.table
+        kept = type(table)(rows[:0], table.base, table.functions, table.malformed, table.unsupported, table.truncated)
+        placed.found = FileTable(kept, found.loads, found.elf, found.problem)
+        placed.first, placed.rows = first, len(rows)
+        if found.elf and found.problem:
+            self._counts["files without an unwind table"] += 1
+        if table.truncated:
+            self._counts["files whose unwind table is cut at its limit"] += 1
+        if table.malformed:
+            self._counts["functions with malformed call frame information"] += table.malformed
+
+    def _room(self, n: int) -> int | None:
+        first = self._maps.free_rows.take(n)
+        while first is None and self._let_go():
+            first = self._maps.free_rows.take(n)
+        return first
+
+    def _let_go(self) -> bool:
+        """Free the file that nobody has used for longest; False if all are in use."""
+        idle = [p for p in self._files.values() if p.found is not None and not p.slices]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda placed: placed.used)
+        if oldest.rows:
+            self._maps.free_rows.give(oldest.first, oldest.rows)
+        del self._files[oldest.key]
+        return True
+
+    def trim(self) -> None:
+        """Keep the number of files within its limit."""
+        while len(self._files) > _MAX_FILES and self._let_go():
+            pass
+
+    def close(self) -> None:
+        """End the builder."""
+        self.builder.close()

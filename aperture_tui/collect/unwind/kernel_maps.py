@@ -1,0 +1,137 @@
+"""The kernel's side: the maps that bpf/unwind.h declares, made here, once, for every program that unwinds.
+
+Rows and mappings are each one value of an array map, written through mmap: no system call a row.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import struct
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from aperture_tui.collect import bpf
+from aperture_tui.collect.object_code import MapSpec
+from aperture_tui.collect.ring import Ring
+from aperture_tui.collect.unwind.extents import Extents
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAPPING: Final = np.dtype([("start", "<u8"), ("end", "<u8"), ("bias", "<u8"), ("table", "<u8")])
+"""struct mapping of bpf/unwind.h; table is `first | rows << 32`, so that both change at once."""
+REQUEST: Final = np.dtype([("pid", "<u4"), ("stop", "<u4")])
+"""struct request of bpf/unwind.h."""
+
+PENDING: Final = 0xFFFFFFFF
+"""table of a mapping whose rows are still being made."""
+ANONYMOUS: Final = 0xFFFFFFFE
+"""table of a mapping with no file that has rows: code of a JIT."""
+
+MAX_MAPPINGS: Final = 4096
+"""Of one process: what the program's search covers."""
+
+_HASH, _ARRAY, _LRU_HASH, _RING = 1, 2, 9, 27
+_MMAPABLE: Final = 1 << 10
+_ROWS: Final = tuple(1 << bits for bits in (22, 21, 20, 19, 18))
+"""How many rows are tried for; older kernels hold no value of more than KMALLOC_MAX_SIZE."""
+_MAPPINGS: Final = 1 << 16
+_PROCESSES: Final = 16_384
+_RING_BYTES: Final = 1 << 16
+_SLICE: Final = np.dtype([("first", "<u4"), ("count", "<u4")])
+_PYTHON_BYTES: Final = 40
+
+
+class KernelMaps:
+    """Descriptors by the names of bpf/unwind.h, and views of what is in them. Owned by the supply's thread.
+
+    rows: (n,) uint64; mappings: (n,) of MAPPING: shared with the kernel. Raises OSError when they cannot be made.
+    """
+
+    def __init__(self) -> None:
+        self.fds: dict[str, int] = {}
+        try:
+            self._make()
+        except OSError:
+            self.close()
+            raise
+
+    def _make(self) -> None:
+        bpf.raise_locked_memory_limit()
+        for n in _ROWS:
+            try:
+                self._create("unwind_rows", _ARRAY, 4, 8 * n, 1, _MMAPABLE)
+                break
+            except OSError as error:
+                if error.errno not in (errno.E2BIG, errno.ENOMEM, errno.EINVAL) or n == _ROWS[-1]:
+                    raise
+        self._create("unwind_mappings", _ARRAY, 4, MAPPING.itemsize * _MAPPINGS, 1, _MMAPABLE)
+        self._create("unwind_processes", _HASH, 4, _SLICE.itemsize, _PROCESSES, 0)
+        self._create("unwind_python", _HASH, 4, _PYTHON_BYTES, 4096, 0)
+        self._create("unwind_asked", _LRU_HASH, 4, 8, 8192, 0)
+        self._create("unwind_requests", _RING, 0, 0, _RING_BYTES, 0)
+        self._row_memory = mmap.mmap(self.fds["unwind_rows"], 8 * n)
+        self.rows: NDArray[np.uint64] = np.frombuffer(self._row_memory, np.uint64)
+        self._mapping_memory = mmap.mmap(self.fds["unwind_mappings"], MAPPING.itemsize * _MAPPINGS)
+        self.mappings: NDArray[np.void] = np.frombuffer(self._mapping_memory, MAPPING)
+        self.free_rows, self.free_mappings = Extents(n), Extents(_MAPPINGS)
+        self._requests = Ring(self.fds["unwind_requests"], _RING_BYTES)
+
+    def _create(self, name: str, kind: int, key: int, value: int, entries: int, flags: int) -> None:
+        self.fds[name] = bpf.create_map(MapSpec(name, kind, key, value, entries, flags))
+
+    @property
+    def defines(self) -> dict[str, int]:
+        """What bpf/unwind.h is compiled with."""
+        return {"UNWIND_ROWS": len(self.rows), "UNWIND_MAPPINGS": len(self.mappings)}
+
+    @property
+    def nbytes(self) -> int:
+        """What the maps hold of the kernel's memory, all of it from the beginning."""
+        return self.rows.nbytes + self.mappings.nbytes + _RING_BYTES
+
+    def requests(self) -> NDArray[np.void]:
+        """What the kernel has asked for since the last time: (n,) of REQUEST."""
+        return self._requests.records(REQUEST)
+
+    def point(self, pid: int, first: int, count: int) -> bool:
+        """Have a process use this slice of the mappings; False if there is no room for another process."""
+        try:
+            bpf.update(self.fds["unwind_processes"], _key(pid), struct.pack("=II", first, count))
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            return False
+        return True
+
+    def slices(self) -> dict[int, int]:
+        """pid -> first mapping of its slice, of every process that the kernel knows, forked ones included."""
+        pids, slices = np.zeros(_PROCESSES, np.dtype([("pid", "<u4")])), np.zeros(_PROCESSES, _SLICE)
+        n = bpf.read_hash(self.fds["unwind_processes"], pids, slices)
+        return dict(zip(pids["pid"][:n].tolist(), slices["first"][:n].tolist(), strict=True))
+
+    def put_off(self, pid: int, until_ns: int) -> None:
+        """Have the kernel ask for a process no more before this time, CLOCK_MONOTONIC."""
+        bpf.update(self.fds["unwind_asked"], _key(pid), struct.pack("=Q", until_ns))
+
+    def read_python(self, pid: int, walk: bytes) -> None:
+        """Have the kernel read a process's Python frames. walk: struct python of bpf/unwind.h."""
+        bpf.update(self.fds["unwind_python"], _key(pid), walk)
+
+    def close(self) -> None:
+        """Let go of everything; programs that are still loaded keep the maps."""
+        if hasattr(self, "_requests"):
+            self._requests.close()
+            del self.rows, self.mappings
+            self._row_memory.close()
+            self._mapping_memory.close()
+        for fd in self.fds.values():
+            os.close(fd)
+        self.fds.clear()
+
+
+def _key(pid: int) -> bytes:
+    return struct.pack("=I", pid)

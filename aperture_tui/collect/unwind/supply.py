@@ -1,0 +1,174 @@
+"""The supply: processes that the kernel asks for get their mappings and rows.
+
+The kernel asks when a sample meets a process without tables, or an address in none of its mappings (bpf/unwind.h).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from aperture_tui.collect import bpf, btf, compiler
+from aperture_tui.collect.unwind.coverage import Coverage
+from aperture_tui.collect.unwind.files import Files
+from aperture_tui.collect.unwind.kernel_maps import KernelMaps
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.kinds import STOP_SHIFT, Stop
+
+if TYPE_CHECKING:
+    from aperture_tui.collect.object_code import ObjectCode
+
+_SWEEP_S: Final = 2.0
+_SHARE_OF_A_CPU: Final = 0.02
+"""Of each CPU, what the thread may take on average; a storm of short-lived processes is not followed at any price."""
+_BURST_S: Final = 0.5
+"""CPU seconds that it may take at once, when it starts."""
+_TRACEPOINTS: Final = {
+    "sched_process_fork": "on_fork",
+    "sched_process_exec": "on_exec",
+    "sched_process_exit": "on_exit",
+}
+
+
+class Supply:
+    """Started and stopped by the session; `changed` and `health` may be called by any thread."""
+
+    name = "unwind"
+
+    def __init__(self) -> None:
+        self.maps: KernelMaps | None = None
+        """What programs that unwind are loaded with; None until it is started, and where it could not be."""
+        self._state, self._message = State.STARTING, ""
+        self._last_word: Health | None = None
+        self._changed: set[int] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    # -- started and stopped
+
+    def start(self) -> None:
+        """Make the maps, attach, begin. Where that is refused, the health says why, and stacks go without."""
+        try:
+            maps = KernelMaps()
+        except OSError as error:
+            self._fail(bpf.explain(error))
+            return
+        try:
+            self._loaded = bpf.load(compiled(), given=maps.fds)
+            programs = self._loaded.programs
+            self._tracepoints = [bpf.open_raw_tracepoint(point, programs[name]) for point, name in _TRACEPOINTS.items()]
+        except (OSError, compiler.CompileError, btf.BtfError) as error:
+            maps.close()
+            self._fail(bpf.explain(error) if isinstance(error, OSError) else str(error))
+            return
+        self.maps, self._state = maps, State.RUNNING
+        self._files = Files(maps)
+        self._coverage = Coverage(maps, self._files)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self._run, name="unwind", daemon=True, args=(maps,))
+        self._cpu_ns = 0
+        self._thread.start()
+
+    def _fail(self, reason: str) -> None:
+        self._state, self._message = State.FAILED, f"stacks are walked by frame pointers: {reason}"
+
+    def stop(self) -> None:
+        """Detach, and end the thread and its child."""
+        if self._state is not State.RUNNING or self.maps is None:
+            return
+        self._stopping.set()
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        self._last_word = replace(self.health(), state=State.STOPPED)
+        self._state = State.STOPPED
+        for fd in (*self._tracepoints, self._wake):
+            os.close(fd)
+        self._files.close()
+        self._loaded.close()
+        self.maps.close()
+        self.maps = None
+
+    def changed(self, pids: Iterable[int]) -> None:
+        """These processes have new mappings, or another program: those that have tables are looked at again."""
+        if self._state is State.RUNNING and (stale := set(filter(self._coverage.covers, pids))):
+            with self._lock:
+                self._changed |= stale
+            os.eventfd_write(self._wake, 1)
+
+    # -- the thread
+
+    def _run(self, maps: KernelMaps) -> None:
+        swept, tokens_s = time.monotonic(), _BURST_S
+        with selectors.EpollSelector() as selector:
+            selector.register(maps.fds["unwind_requests"], selectors.EVENT_READ)
+            selector.register(self._wake, selectors.EVENT_READ)
+            answers: frozenset[socket.socket] = frozenset()
+            while not self._stopping.is_set():
+                if (sockets := self._files.builder.sockets) != answers:
+                    for ended in answers - sockets:
+                        selector.unregister(ended)
+                    for new in sockets - answers:
+                        selector.register(new, selectors.EVENT_READ)
+                    answers = sockets
+                waited = time.monotonic()
+                selector.select(max(0.0, swept + _SWEEP_S - waited))
+                began = time.thread_time_ns()
+                self._take_requests(maps, tokens_s)
+                self._coverage.advance()
+                if time.monotonic() - swept >= _SWEEP_S:
+                    swept = time.monotonic()
+                    self._coverage.sweep()
+                spent = time.thread_time_ns() - began
+                self._cpu_ns += spent
+                earned = (time.monotonic() - waited) * _SHARE_OF_A_CPU * (os.cpu_count() or 1)
+                tokens_s = min(_BURST_S, tokens_s + earned - spent / 1e9)
+                if tokens_s < 0:
+                    self._stopping.wait(0.1)
+
+    def _take_requests(self, maps: KernelMaps, tokens_s: float) -> None:
+        """Look at the processes that were asked for, and at those that have changed."""
+        with contextlib.suppress(BlockingIOError):  # nobody has called `changed`
+            os.eventfd_read(self._wake)
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        asked = {int(request["pid"]): int(request["stop"]) >> STOP_SHIFT for request in maps.requests()}
+        asked |= dict.fromkeys(changed - asked.keys(), int(Stop.NONE))
+        began = time.thread_time()
+        for pid, stop in asked.items():
+            if time.thread_time() - began > max(tokens_s, 0.0):
+                self._coverage.pass_over()
+            else:
+                self._coverage.cover(pid, stop)
+
+    # -- telling
+
+    def health(self) -> Health:
+        """What is covered, what could not be, what it costs."""
+        if self._state is not State.RUNNING or self.maps is None:
+            return self._last_word or Health(self.name, self._state, self._message)
+        pending = self._files.pending
+        return Health(
+            self.name,
+            self._state,
+            f"{pending} unwind tables are being made" if pending else "",
+            delivered=self._coverage.installed,
+            degraded=self._coverage.degraded,
+            cpu_ns=self._cpu_ns + int(self._files.builder.cpu_s * 1e9),
+            memory_bytes=self.maps.nbytes,
+        )
+
+
+def compiled() -> ObjectCode:
+    """The object code of bpf/unwind.bpf.c. Raises CompileError or BtfError."""
+    task = btf.member_offsets("task_struct", ("tgid", "signal"))
+    live = btf.member_offsets("signal_struct", ("live",))["live"]
+    defines = {"TASK_TGID": task["tgid"], "TASK_SIGNAL": task["signal"], "SIGNAL_LIVE": live}
+    programs = dict.fromkeys(_TRACEPOINTS.values(), bpf.PROG_RAW_TRACEPOINT)
+    return compiler.object_code(compiler.Source("unwind", programs, defines))

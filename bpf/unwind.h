@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * User stacks without frame pointers: the part that every program shares which wants a user stack.
+ *
+ * A stack is walked by the rows that collect/unwind made of .eh_frame (layout: symbolize/unwind_layout.py). Where no
+ * row covers the code, one step is guessed by rbp; where the process is not known, the kernel walks by frame pointers.
+ * Which of them it was, and why a walk ended early, is in the flags. The frames of CPython are read on the way: two
+ * words each, merged with the native ones in user space.
+ *
+ * A program that includes this declares `finish`, which gets the walk when it is done, lists `unwind` and `python`
+ * among its programs, and begins with `begin_walk` and `walk_user`. The walk is done in tail calls, so that each
+ * program is small for the verifier; its state is in the scratch map, so that the verifier sees unknown numbers only.
+ *
+ * Given as defines: UNWIND_ROWS, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_STACK,
+ * TASK_FSBASE, TASK_GROUP_LEADER, TASK_START_BOOTTIME, TASK_SELF_EXEC_ID (offsets in task_struct).
+ */
+
+#define MAX_KERNEL 127 /* kernel.perf_event_max_stack is 127 by default */
+#define MAX_USER 512
+#define MAX_PYTHON 256
+#define WORDS 2048 /* more than all of them together: a power of two, so that an index can be masked */
+#define NO_WAKEUP 1    /* BPF_RB_NO_WAKEUP */
+#define USER_STACK 256 /* BPF_F_USER_STACK */
+
+/* bits of the flags: profile.kinds.Flag */
+#define KERNEL_MODE 1
+#define TRUNCATED 2
+#define NO_USER_STACK 4
+#define WHOLE 32
+#define GUESSED 64
+#define FRAME_POINTERS 128
+/* profile.kinds.Stop, where the flags have it */
+#define STOP_BITS 0xf00
+#define NO_TABLES (1 << 8)
+#define NO_MAPPING (2 << 8)
+#define NO_ROW (3 << 8)
+#define FAULT (4 << 8)
+#define TOO_DEEP (5 << 8)
+#define STUCK (6 << 8)
+#define FOREIGN (7 << 8)
+#define UNSUPPORTED (8 << 8)
+
+#define EXACT (1ULL << 63)    /* of a user address: it was interrupted; the others are return addresses */
+#define PENDING 0xffffffffU   /* of a mapping's first row: its table is still being made */
+#define ANONYMOUS 0xfffffffeU /* of a mapping's first row: there is no file, it is code of a JIT */
+
+#define TASK_WITHOUT_USER 0x00204010 /* PF_KTHREAD, PF_USER_WORKER, PF_IO_WORKER (include/linux/sched.h) */
+#define USER32_CS 0x23               /* __USER32_CS (arch/x86/include/asm/segment.h) */
+
+/* one executable mapping of a process; pc - bias is what the rows are sorted by */
+struct mapping {
+    u64 start;
+    u64 end;
+    u64 bias;
+    u32 first; /* row; or PENDING, ANONYMOUS */
+    u32 rows;
+};
+
+/* a process's mappings: a slice of unwind_mappings, in order */
+struct slice {
+    u32 first;
+    u32 count;
+};
+
+/* how to walk the frames of an interpreter: symbolize.cpython.layout.Walk */
+struct python {
+    u32 frame_bytes;
+    u32 tsd_blocks;
+    u32 tsd_value;
+    u32 frame;
+    s32 cframe;
+    u32 code;
+    u32 previous;
+    u32 instruction;
+    u32 entry;
+    u32 entry_from;
+};
+
+struct request {
+    u32 pid;
+    u32 stop;
+};
+
+/* a stack as it is published: `kernel` addresses, then `python` words, then `user` addresses, each leaf first */
+struct stack {
+    u64 hash;
+    u64 start_ns;
+    u32 pid;
+    u16 kernel;
+    u16 python;
+    u16 user;
+    u16 unused;
+    u32 flags;
+    u64 word[WORDS];
+};
+
+struct walk {
+    u64 ip, sp, bp;
+    u32 n;    /* words so far */
+    u32 todo; /* of them, to be hashed */
+    u32 exact;
+    u32 unused;
+    struct slice slice;
+    struct mapping at;
+    struct python python;
+    u64 thread_pointer;
+    u64 frame[32];
+    struct stack s;
+};
+
+/* All of these are made and filled by collect/unwind, and are the same in every program. */
+/* rows of all files: one value, its size set when it is made */
+BPF_F_TABLE("array", u32, u64, unwind_rows, 1, 1024);
+/* mappings of all processes, likewise */
+BPF_F_TABLE("array", u32, struct mapping, unwind_mappings, 1, 1024);
+/* pid -> its slice; copied by fork, deleted by exec and exit in unwind.bpf.c */
+BPF_HASH(unwind_processes, u32, struct slice, 16384);
+/* pid -> how to read its Python frames; likewise */
+BPF_HASH(unwind_python, u32, struct python, 4096);
+/* pid -> when it may be asked for again, CLOCK_MONOTONIC; filled here, and by collect/unwind to put it off */
+BPF_TABLE("lru_hash", u32, u64, unwind_asked, 8192);
+/* "this process has no tables", "its mappings have changed"; filled here, drained by collect/unwind */
+BPF_RINGBUF_OUTPUT(unwind_requests, 16);
+/* this program's own: room for one walk per CPU, and the tail calls */
+BPF_PERCPU_ARRAY(scratch, struct walk, 1);
+BPF_PROG_ARRAY(tails, 2);
+#define TAIL_UNWIND 0
+#define TAIL_PYTHON 1
+
+/* by number: BCC loads all of kallsyms when it sees them by name */
+static long (*read_user)(void *to, u32 size, const void *from) = (void *)112;
+static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
+static void *(*current_task)(void) = (void *)158;     /* bpf_get_current_task_btf */
+static void *(*task_registers)(void *) = (void *)175; /* bpf_task_pt_regs */
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE int finish(void *ctx, struct walk *w);
+
+INLINE u64 mix(u64 h, u64 word)
+{
+    h = (h ^ word) * 0x9E3779B97F4A7C15ULL;
+    return h ^ h >> 29;
+}
+
+/* The process's start, and a number that tells its execs apart. */
+INLINE u64 identity(u64 *start_ns)
+{
+    char *task = (char *)bpf_get_current_task();
+    char *leader = 0;
+    u64 exec = 0;
+    read_kernel(&leader, sizeof(leader), task + TASK_GROUP_LEADER);
+    read_kernel(start_ns, sizeof(*start_ns), leader + TASK_START_BOOTTIME);
+    read_kernel(&exec, sizeof(exec), task + TASK_SELF_EXEC_ID);
+    return *start_ns * 31 + exec;
+}
+
+/* Hash the n newest words, of at most MAX_KERNEL. n is read anew each time: the verifier then learns nothing of it, and
+ * takes all ways out of the loop for one. */
+INLINE void hash_words(struct walk *w, u32 n)
+{
+    u64 h = w->s.hash;
+    w->todo = n;
+#pragma clang loop unroll(disable)
+    for (u32 i = 0; i < MAX_KERNEL; i++) {
+        if (i >= *(volatile u32 *)&w->todo)
+            break;
+        h = mix(h, w->s.word[(w->n + i) & (WORDS - 1)]);
+    }
+    w->s.hash = h;
+    w->n += n;
+}
+
+/* Clear the walk and take the kernel stack. seed: of the hash; what makes equal addresses different stacks. */
+INLINE void begin_walk(void *ctx, struct walk *w, u32 pid, u64 seed, u64 start_ns)
+{
+    w->s.hash = seed ^ (u64)pid << 32;
+    w->s.start_ns = start_ns;
+    w->s.pid = pid;
+    w->s.python = w->s.user = w->s.unused = 0;
+    w->s.flags = 0;
+    w->n = 0;
+    long bytes = bpf_get_stack(ctx, w->s.word, MAX_KERNEL * 8, 0);
+    u32 n = bytes > 0 ? bytes >> 3 : 0;
+    if (n)
+        w->s.flags |= KERNEL_MODE;
+    if (n >= MAX_KERNEL)
+        w->s.flags |= TRUNCATED;
+    w->s.kernel = n;
+    hash_words(w, n);
+}
+
+/* The user stack as the kernel walks it: by frame pointers. */
+INLINE void walk_frame_pointers(void *ctx, struct walk *w, u32 stop)
+{
+    long bytes = bpf_get_stack(ctx, &w->s.word[w->n & (WORDS / 2 - 1)], MAX_KERNEL * 8, USER_STACK);
+    u32 n = bytes > 0 ? bytes >> 3 : 0;
+    w->s.flags |= FRAME_POINTERS | stop;
+    if (!n)
+        w->s.flags |= NO_USER_STACK;
+    if (n >= MAX_KERNEL)
+        w->s.flags |= TRUNCATED;
+    w->s.user = n;
+    hash_words(w, n);
+}
+
+/* Have collect/unwind look at a process, every 5 ms at most, or as late as it has said. */
+INLINE void ask(u32 pid, u32 stop)
+{
+    u64 now = bpf_ktime_get_ns(), *after = unwind_asked.lookup(&pid);
+    if (after && now < *after)
+        return;
+    u64 next = now + 5000000;
+    struct request request = {pid, stop};
+    unwind_asked.update(&pid, &next);
+    unwind_requests.ringbuf_output(&request, sizeof(request), 0);
+}
+
+#if UNWIND_ROWS
+
+/* x86-64, under the names of user space (arch/x86/include/uapi/asm/ptrace.h); the context of a perf event begins so */
+struct pt_regs {
+    unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags,
+        rsp, ss;
+};
+
+/* All ones when a <= b, both below 2^63, without a branch that the verifier would have to follow. */
+INLINE u64 not_above(u64 a, u64 b)
+{
+    return (u64)((s64)(a - b - 1) >> 63);
+}
+
+INLINE bool find_mapping(struct walk *w, struct mapping *mappings, u64 pc)
+{
+    u32 at = w->slice.first, n = w->slice.count;
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < 12; i++) { /* 4096 mappings; always as often: a break costs verified instructions */
+        u32 half = n >> 1;
+        at += half & (u32)not_above(mappings[(at + half) & (UNWIND_MAPPINGS - 1)].start, pc);
+        n -= half;
+    }
+    struct mapping *found = &mappings[at & (UNWIND_MAPPINGS - 1)];
+    if (!w->slice.count || pc < found->start || pc >= found->end)
+        return false;
+    w->at = *found;
+    return true;
+}
+
+/* The row that holds for pc, 0 where there is none. */
+INLINE u64 find_row(u64 *rows, struct mapping *m, u32 pc)
+{
+    u32 at = m->first, n = m->rows;
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < 20; i++) { /* 1M rows */
+        u32 half = n >> 1;
+        at += half & (u32)not_above(rows[(at + half) & (UNWIND_ROWS - 1)] >> 32, pc);
+        n -= half;
+    }
+    u64 row = rows[at & (UNWIND_ROWS - 1)];
+    return m->rows && row >> 32 <= pc ? row : 0;
+}
+
+INLINE bool read_word(u64 *to, u64 from)
+{
+    return !read_user(to, 8, (void *)from);
+}
+
+INLINE int stop(struct walk *w, u32 how)
+{
+    w->s.flags |= how;
+    return 1;
+}
+
+/* No row covers the code: take it for a function that keeps its frame pointer. */
+INLINE int guess(struct walk *w, u64 sp, u64 bp)
+{
+    if (w->at.first == PENDING)
+        return stop(w, NO_TABLES);
+    w->s.flags |= GUESSED;
+    if (!bp && w->at.first != ANONYMOUS)
+        return stop(w, WHOLE); /* the outermost frame has an rbp of 0: System V ABI, AMD64, 3.4.1 */
+    if (bp < sp || bp & 7)
+        return stop(w, NO_ROW);
+    if (!read_word(&w->ip, bp + 8) || !read_word(&w->bp, bp))
+        return stop(w, NO_ROW);
+    w->sp = bp + 16;
+    return 0;
+}
+
+INLINE int signal_frame(struct walk *w, u64 sp)
+{
+    if (!read_word(&w->ip, sp + 168) || !read_word(&w->sp, sp + 160) || !read_word(&w->bp, sp + 120))
+        return stop(w, FAULT);
+    w->exact = 1;
+    return 0;
+}
+
+/* One frame -> whether the walk is over. */
+INLINE int step(struct walk *w, struct mapping *mappings, u64 *rows)
+{
+    u64 pc = w->ip, sp = w->sp, bp = w->bp, cfa = 0;
+    if (!pc)
+        return stop(w, w->s.user ? NO_ROW : NO_USER_STACK | NO_ROW);
+    if (w->s.user >= MAX_USER)
+        return stop(w, TOO_DEEP | TRUNCATED);
+    u64 word = w->exact ? pc | EXACT : pc;
+    w->s.word[w->n & (WORDS - 1)] = word;
+    w->s.hash = mix(w->s.hash, word);
+    w->n++;
+    w->s.user++;
+    if (!w->exact)
+        pc--; /* the call, not what follows it */
+    w->exact = 0;
+    if ((pc < w->at.start || pc >= w->at.end) && !find_mapping(w, mappings, pc))
+        return stop(w, NO_MAPPING);
+    u64 row = find_row(rows, &w->at, (u32)(pc - w->at.bias));
+    u32 cfa_rule = row >> 8 & 15, bp_rule = row >> 12 & 15;
+    s64 offset = (s16)(row >> 16), saved = (s64)(s8)row * 8;
+    if (cfa_rule == 1)
+        cfa = sp + offset;
+    else if (cfa_rule == 2)
+        cfa = bp + offset;
+    else if (cfa_rule == 3) /* procedure linkage table */
+        cfa = sp + 8 + ((w->ip & 15) >= (u64)offset ? 8 : 0);
+    else if (cfa_rule == 4 || cfa_rule == 7) {
+        if (!read_word(&cfa, (cfa_rule == 4 ? bp : sp) + offset))
+            return stop(w, FAULT);
+        cfa += cfa_rule == 7 ? 8 : 0;
+    } else if (cfa_rule == 5)
+        return signal_frame(w, sp);
+    else if (cfa_rule == 6)
+        return stop(w, WHOLE);
+    else
+        return guess(w, sp, bp);
+    if (!read_word(&w->ip, cfa - 8))
+        return stop(w, FAULT);
+    if (bp_rule == 2)
+        w->bp = 1; /* unknown: no guess can come of it */
+    else if (bp_rule && !read_word(&w->bp, (bp_rule == 1 ? cfa : bp) + saved))
+        return stop(w, FAULT);
+    if (cfa <= sp)
+        return stop(w, STUCK);
+    w->sp = cfa;
+    return 0;
+}
+
+/* Tail: some frames, then itself again. 33 tail calls are the kernel's limit. */
+#define FRAMES_AT_ONCE 16
+int unwind(void *ctx)
+{
+    u32 zero = 0;
+    struct walk *w = scratch.lookup(&zero);
+    u64 *rows = unwind_rows.lookup(&zero);
+    struct mapping *mappings = unwind_mappings.lookup(&zero);
+    if (!w || !rows || !mappings)
+        return 0;
+#pragma clang loop unroll(disable)
+    for (u32 i = 0; i < FRAMES_AT_ONCE; i++)
+        if (step(w, mappings, rows))
+            return finish(ctx, w);
+    tails.call(ctx, TAIL_UNWIND);
+    w->s.flags |= TOO_DEEP | TRUNCATED;
+    return finish(ctx, w);
+}
+
+INLINE u64 member(struct walk *w, u32 offset)
+{
+    return w->frame[offset >> 3 & 15];
+}
+
+/* Tail: the frames of CPython, leaf first, then on to the native ones. */
+int python(void *ctx)
+{
+    u32 zero = 0;
+    struct walk *w = scratch.lookup(&zero);
+    if (!w)
+        return 0;
+    struct python *how = &w->python;
+    u64 at = 0;
+    if (read_word(&at, w->thread_pointer + how->tsd_blocks) && read_word(&at, at + how->tsd_value) && at &&
+        read_word(&at, at + how->frame) && how->cframe >= 0)
+        read_word(&at, at + how->cframe);
+    u32 size = how->frame_bytes;
+#pragma clang loop unroll(disable)
+    for (u32 i = 0; i < MAX_PYTHON; i++) {
+        if (!at || read_user(w->frame, size & 127, (void *)at))
+            break;
+        u32 entry = member(w, how->entry) >> ((how->entry & 7) * 8) & 0xff;
+        u64 code = member(w, how->code), instruction = member(w, how->instruction);
+        code = entry >= how->entry_from ? code | EXACT : code & ~EXACT;
+        w->s.word[w->n & (WORDS - 1)] = code;
+        w->s.word[(w->n + 1) & (WORDS - 1)] = instruction;
+        w->s.hash = mix(mix(w->s.hash, code), instruction);
+        w->n += 2;
+        w->s.python += 2;
+        at = member(w, how->previous);
+    }
+    tails.call(ctx, TAIL_UNWIND);
+    return finish(ctx, w);
+}
+
+/* The user's registers: those that were interrupted, or those that were saved on the way into the kernel. */
+INLINE u64 take_registers(struct walk *w, struct pt_regs *interrupted)
+{
+    char *task = current_task();
+    u64 cs = 0;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 15, 0) && !defined(REGISTERS_BY_STACK)
+    struct pt_regs *saved = task_registers(task);
+#else
+    char *stack = 0;
+    read_kernel(&stack, sizeof(stack), task + TASK_STACK);
+    struct pt_regs *saved = (struct pt_regs *)(stack + 16384) - 1; /* THREAD_SIZE of x86_64 without KASAN */
+#endif
+    if (interrupted && (interrupted->cs & 3)) {
+        w->ip = interrupted->rip;
+        w->sp = interrupted->rsp;
+        w->bp = interrupted->rbp;
+        cs = interrupted->cs;
+    } else {
+        read_kernel(&w->ip, 8, &saved->rip);
+        read_kernel(&w->sp, 8, &saved->rsp);
+        read_kernel(&w->bp, 8, &saved->rbp);
+        read_kernel(&cs, 8, &saved->cs);
+    }
+    read_kernel(&w->thread_pointer, 8, task + TASK_FSBASE);
+    return cs;
+}
+
+/* Walk by tables, in tail calls: then it does not come back -> why it did, a Stop. */
+INLINE u32 walk_tables(void *ctx, struct walk *w, struct pt_regs *interrupted)
+{
+    u32 pid = w->s.pid;
+    struct slice *slice = unwind_processes.lookup(&pid);
+    if (!slice) {
+        ask(pid, NO_TABLES);
+        return NO_TABLES;
+    }
+    if (take_registers(w, interrupted) == USER32_CS)
+        return FOREIGN;
+    w->slice = *slice;
+    w->exact = 1;
+    w->at.start = 1;
+    w->at.end = 0;
+    struct python *how = unwind_python.lookup(&pid);
+    if (how) {
+        w->python = *how;
+        tails.call(ctx, TAIL_PYTHON);
+    }
+    tails.call(ctx, TAIL_UNWIND);
+    return UNSUPPORTED;
+}
+
+#else
+
+INLINE u32 walk_tables(void *ctx, struct walk *w, void *interrupted)
+{
+    return UNSUPPORTED;
+}
+
+#endif
+
+/* Walk the user stack: by tables, and then it does not come back; or else by frame pointers. interrupted: the
+ * registers of a perf event, or 0. */
+INLINE void walk_user(void *ctx, struct walk *w, void *interrupted)
+{
+    u32 flags = 0;
+    read_kernel(&flags, sizeof(flags), (char *)bpf_get_current_task() + TASK_FLAGS);
+    if (flags & TASK_WITHOUT_USER)
+        w->s.flags |= WHOLE;
+    else
+        walk_frame_pointers(ctx, w, walk_tables(ctx, w, interrupted));
+}

@@ -1,0 +1,118 @@
+"""The child that builds: in order of size, and whatever becomes of it."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from pathlib import Path
+
+import pytest
+
+from aperture_tui.collect.unwind import builder as module
+from aperture_tui.collect.unwind.builder import Builder, FileKey, Lane
+from aperture_tui.collect.unwind.table import FileTable
+from tests.collect.unwind.test_table import libc
+from tests.programs import build
+
+
+def key_of(path: Path, size: int | None = None) -> FileKey:
+    facts = path.stat()
+    return FileKey(facts.st_dev, facts.st_ino, facts.st_size if size is None else size, 0, 0)
+
+
+def submit(to: Builder | Lane, path: Path, size: int | None = None) -> FileKey:
+    key = key_of(path, size)
+    assert to.submit(key, os.open(path, os.O_RDONLY))
+    return key
+
+
+def answers(of: Builder | Lane, n: int) -> list[tuple[FileKey, FileTable]]:
+    found: list[tuple[FileKey, FileTable]] = []
+    deadline = time.monotonic() + 30
+    while len(found) < n and time.monotonic() < deadline:
+        found += of.advance()
+        time.sleep(0.01)
+    assert len(found) == n
+    return found
+
+
+def test_the_smallest_come_first_and_all_are_right() -> None:
+    lane = Lane()
+    order = [submit(lane, libc(), size) for size in (1, 900, 30, 500)]  # the first is begun before the others are there
+    found = [key for key, _table in answers(lane, 4)]
+    assert found == [order[0], order[2], order[3], order[1]]
+    lane.close()
+
+
+def test_a_large_file_does_not_hold_up_the_small_ones() -> None:
+    builder = Builder()
+    large = submit(builder, libc(), 600 << 20)
+    builder.advance()
+    os.kill(builder._large._child.pid, 19)  # type: ignore[union-attr]  # SIGSTOP: as slow as can be
+    small = submit(builder, build("ratio", "-O2"))
+    ((key, table),) = answers(builder, 1)
+    assert key == small
+    assert len(table.table.rows) > 5
+    assert builder.waiting == 1
+    os.kill(builder._large._child.pid, 18)  # type: ignore[union-attr]
+    ((key, table),) = answers(builder, 1)
+    assert key == large
+    assert len(table.table.rows) > 10_000
+    builder.close()
+    assert builder.cpu_s > 0
+
+
+def test_a_child_that_dies_is_counted_and_the_next_file_has_another() -> None:
+    lane = Lane()
+    first = submit(lane, libc())
+    lane.advance()
+    child = lane._child
+    assert child is not None
+    os.kill(child.pid, 9)
+    second = submit(lane, build("ratio", "-O2"))
+    found = dict(answers(lane, 2))
+    assert "could not be built" in found[first].problem
+    assert len(found[second].table.rows) > 5
+    assert lane.died == 1
+    lane.close()
+
+
+def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = Lane()
+    monkeypatch.setattr(module, "_TIMEOUT_S", 0.2)
+    submit(lane, libc())
+    lane.advance()
+    os.kill(lane._child.pid, 19)  # type: ignore[union-attr]  # SIGSTOP
+    ((_key, table),) = answers(lane, 1)
+    assert "took too long" in table.problem
+    assert lane._child is None
+    lane.close()
+
+
+def test_it_ends_when_there_is_nothing_to_do_and_starts_again() -> None:
+    lane = Lane()
+    submit(lane, build("ratio", "-O2"))
+    answers(lane, 1)
+    child, connection = lane._child, lane.socket
+    assert child is not None
+    assert connection is not None
+    select.select([connection], [], [], 20)
+    assert lane.advance() == []
+    assert lane._child is None
+    assert lane.died == 0
+    submit(lane, build("ratio", "-O2"))
+    answers(lane, 1)
+    lane.close()
+
+
+def test_no_descriptor_is_left_open() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    builder = Builder()
+    for size in (1, 2, 3):
+        submit(builder, libc(), size)
+    answers(builder, 1)
+    submit(builder, libc(), 100 << 20)
+    builder.advance()
+    builder.close()
+    assert len(os.listdir("/proc/self/fd")) == before
