@@ -9,6 +9,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure
 
 if TYPE_CHECKING:
+    from aperture_tui.profile.completeness import Completeness
     from aperture_tui.profile.query import Query
     from aperture_tui.profile.symbols import Frame
 
@@ -38,6 +39,14 @@ def frame_name(frame: Frame) -> str:
 def unit(query: Query) -> str:
     """What the weights of the query's answers count: "samples", "waits" …, or "ns"."""
     return "ns" if query.measure is Measure.TIME else COUNTED[query.kind]
+
+
+def whole_share(completeness: Completeness) -> str:
+    """How many stacks are whole: "98.7 %", "?" if nothing is known; rounded down, so that 100 % is all of them."""
+    share = completeness.share
+    if share is None:
+        return "?"
+    return f"{1000 * completeness.whole // completeness.known / 10:.1f} %"
 
 
 def amount_bytes(value: int) -> str:

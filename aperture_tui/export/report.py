@@ -10,7 +10,7 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from aperture_tui import __version__
-from aperture_tui.export.names import COUNTED, NO_STACK, amount_bytes, amount_ns, frame_name, time_utc
+from aperture_tui.export.names import COUNTED, NO_STACK, amount_bytes, amount_ns, frame_name, time_utc, whole_share
 from aperture_tui.profile.health import State
 from aperture_tui.profile.query import Measure
 from aperture_tui.profile.trie import ROOT
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aperture_tui.profile.calltree import CallTree
+    from aperture_tui.profile.completeness import Completeness
     from aperture_tui.profile.health import Health
     from aperture_tui.profile.host import HostSample
     from aperture_tui.profile.query import Query
@@ -29,6 +30,7 @@ FUNCTIONS: Final = 20
 TREE_LINES: Final = 80
 SMALLEST: Final = 0.01  # the share of the whole under which a branch is left out
 _LABEL: Final = 11  # width of the labels of the header
+_WIDE: Final = 90  # from this width on the processes have a column for their stacks
 
 
 def text(store: Store, query: Query, width: int = 80) -> str:
@@ -36,7 +38,7 @@ def text(store: Store, query: Query, width: int = 80) -> str:
     tree = store.call_tree(query)
     lines = [part for line in _header(store, query, tree) for part in _wrapped(line, width)]
     if tree.weight:
-        lines += ["", *_processes(store.processes(query), query, tree.weight)]
+        lines += ["", *_processes(store.processes(query), query, tree.weight, width)]
         lines += ["", *_functions(tree), "", *_tree(tree)]
     else:
         lines += ["", f"No {COUNTED[query.kind]} in this range."]
@@ -68,11 +70,27 @@ def _header(store: Store, query: Query, tree: CallTree) -> Iterator[str]:
     yield _labelled("range", held)
     weight = amount_ns(tree.weight) if query.measure is Measure.TIME else f"{tree.weight:,} {COUNTED[query.kind]}"
     yield _labelled(query.kind.name.lower(), weight)
+    if completeness := _completeness(store.completeness(query), COUNTED[query.kind]):
+        yield _labelled("stacks", completeness)
     if gauges := store.gauges(query):
         yield _labelled("own cost", _own_cost(gauges))
     if span.dropped_events:
         yield _labelled("let go", f"{span.dropped_events:,} older events (limit: {span.limit or 'age'})")
     yield from _losses(store.health())
+
+
+def _completeness(told: Completeness, counted: str) -> str:
+    """How many stacks are whole, why the others are not, and what is not known; "" where there are no events."""
+    if not told.known:
+        return f"whole or not: unknown of {told.unknown:,} {counted}" if told.unknown else ""
+    parts = [f"{whole_share(told)} whole of {told.known:,} {counted}"]
+    if told.stops:
+        parts.append("not whole: " + ", ".join(f"{_share(n, told.known)} {why}" for why, n in told.reasons))
+    if told.guessed:
+        parts.append(f"{_share(told.guessed, told.known)} with callers found by the frame pointer alone")
+    if told.unknown:
+        parts.append(f"unknown of {told.unknown:,} more")
+    return "; ".join(parts)
 
 
 def _own_cost(gauges: list[HostSample]) -> str:
@@ -100,15 +118,16 @@ def _labelled(label: str, value: str) -> str:
     return f"{label:<{_LABEL}}{value}"
 
 
-def _processes(uses: list[ProcessUse], query: Query, weight: int) -> Iterator[str]:
-    yield f"{'%':>6} {'amount':>10} {'pid':>9} {'threads':>8}  process  cgroup"
+def _processes(uses: list[ProcessUse], query: Query, weight: int, width: int) -> Iterator[str]:
+    wide = width >= _WIDE
+    yield f"{'%':>6} {'amount':>10} {'pid':>9} {'threads':>8}{' stacks %' if wide else ''}  process  cgroup"
     for use in uses[:PROCESSES]:
         share = use.time_ns if query.measure is Measure.TIME else use.count
         amount = amount_ns(share) if query.measure is Measure.TIME else f"{share:,}"
         where = use.container or use.cgroup or "(cgroup unknown)"
-        yield (
-            f"{_percent(share, weight)} {amount:>10} {use.pid:>9} {use.threads:>8}  {use.name or '[unknown]'}  {where}"
-        )
+        whole = f" {whole_share(use.completeness).removesuffix(' %'):>8}" if wide else ""
+        name = use.name or "[unknown]"
+        yield f"{_percent(share, weight)} {amount:>10} {use.pid:>9} {use.threads:>8}{whole}  {name}  {where}"
     if len(uses) > PROCESSES:
         yield f"{'':>6} and {len(uses) - PROCESSES:,} more processes"
 
@@ -164,6 +183,11 @@ def _branches(tree: CallTree, node: int) -> list[int]:
     weights = tree.total[kids]
     order = np.argsort(weights, kind="stable")
     return [int(kids[i]) for i in order if weights[i] >= max(1, SMALLEST * tree.weight)]
+
+
+def _share(part: int, whole: int) -> str:
+    percent = 100 * part / whole
+    return f"{percent:.2f} %" if percent < 0.1 else f"{percent:.1f} %"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -14,7 +14,7 @@ from aperture_tui.profile.trie import ROOT
 if TYPE_CHECKING:
     from aperture_tui.profile.calltree import CallTree
     from aperture_tui.profile.query import Query
-    from aperture_tui.store.base import Store
+    from aperture_tui.store.base import ProcessUse, Store
 
 SCHEMA: Final = 1
 """The version of the document. Readers must accept keys that they do not know."""
@@ -30,9 +30,15 @@ def document(store: Store, query: Query) -> dict[str, Any]:
         "hosts": [asdict(host) for host in store.hosts()],
         "health": [health.as_json() for health in store.health()],
         "gauges": [asdict(sample) for sample in store.gauges(query)],
-        "processes": [asdict(use) for use in store.processes(query)],
+        "completeness": store.completeness(query).as_json(),
+        "processes": [process_document(use) for use in store.processes(query)],
         "tree": tree_document(store.call_tree(query), unit(query)),
     }
+
+
+def process_document(use: ProcessUse) -> dict[str, Any]:
+    """A process as JSON types."""
+    return {**asdict(use), "completeness": use.completeness.as_json()}
 
 
 def query_document(query: Query) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.host import HostFacts, HostSample
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ProcessUse:
-    """One process in the range of a query. count: events. time_ns: their durations, of CPU samples the time on CPU."""
+    """One process in the range of a query. count: events. time_ns: their durations, of CPU samples the time on CPU.
+
+    completeness: how many of the counted events have a whole user stack.
+    """
 
     pid: int
     start_ns: int
@@ -45,6 +49,7 @@ class ProcessUse:
     threads: int
     count: int
     time_ns: int
+    completeness: Completeness
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,13 @@ class Store(Protocol):
         """The stacks of the query with their weights."""
         ...
 
+    def completeness(self, query: Query) -> Completeness:
+        """How many of the query's events have a whole user stack; counted by their weights, whatever the measure."""
+        ...
+
     def diff(self, base: Query, after: Query) -> CallTree:
         """Weights of `after` less those of `base`."""
         ...
 
 
-__all__ = ["HostFacts", "HostSample", "ProcessUse", "Span", "Store", "Timeline"]
+__all__ = ["Completeness", "HostFacts", "HostSample", "ProcessUse", "Span", "Store", "Timeline"]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.profile.calltree import CallTree
+from aperture_tui.profile.completeness import Completeness, completeness
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import FRAME, PROCESS, Remap, Symbols, carry
 from aperture_tui.store.base import Span, Timeline
@@ -193,6 +194,16 @@ class MemoryStore:
         (selected,) = self._select(query)
         return _tree(selected, query)
 
+    def completeness(self, query: Query) -> Completeness:
+        """How many of the query's events have a whole user stack."""
+        ((symbols, views),) = self._held(query)
+        if not views:
+            return Completeness()
+        chosen = self._chooser(symbols, query)
+        kept = [(view, chosen(view)) for view in views]  # two columns are copied, not whole records
+        flags, weight = (np.concatenate([view[column][keep] for view, keep in kept]) for column in ("flags", "weight"))
+        return completeness(flags, weight)
+
     def diff(self, base: Query, after: Query) -> CallTree:
         """Weights of `after` less those of `base`."""
         before, now = self._select(base, after)
@@ -200,18 +211,26 @@ class MemoryStore:
 
     def _select(self, *queries: Query) -> list[_Selected]:
         """The events of each query, all as of one moment. Raises re.error."""
+        held = zip(self._held(*queries), queries, strict=True)
+        return [_Selected(symbols, self._matching(symbols, joined(views), query)) for (symbols, views), query in held]
+
+    def _held(self, *queries: Query) -> list[tuple[Symbols, list[NDArray[np.void]]]]:
+        """All events of the seconds that each query touches, as of one moment. Raises re.error."""
         for query in queries:
             re.compile(query.frame or "")
         with self._lock:
             symbols = self._symbols
             views = [self._slices.views(q.kind, q.start_ns, q.end_ns) if self._is_here(q) else [] for q in queries]
-        return [_Selected(symbols, self._matching(symbols, joined(v), q)) for v, q in zip(views, queries, strict=True)]
+        return [(symbols, v) for v in views]
 
     def _matching(self, symbols: Symbols, events: NDArray[np.void], query: Query) -> NDArray[np.void]:
-        if not len(events):
-            return events
+        return taken(events, self._chooser(symbols, query)(events)) if len(events) else events
+
+    def _chooser(self, symbols: Symbols, query: Query) -> Callable[[NDArray[np.void]], NDArray[np.bool_]]:
+        """Gives for events, (n,) of EVENT, which of them the query selects: (n,) bool."""
         nodes = None if query.frame is None else self._search.nodes(symbols, query.frame)
-        return taken(events, event_mask(events, query, process_rows(symbols, query), nodes))
+        rows = process_rows(symbols, query)
+        return lambda events: event_mask(events, query, rows, nodes)
 
     def _is_here(self, query: Query) -> bool:
         return query.host is None or any(host.name == query.host for host in self._hosts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from aperture_tui.profile.completeness import completeness_by_group
 from aperture_tui.profile.query import Measure
 from aperture_tui.store.base import ProcessUse
 from aperture_tui.store.selection import measured
@@ -28,16 +29,19 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
     pid, start = events["pid"][order], starts[order]
     first = np.concatenate([[True], (pid[1:] != pid[:-1]) | (start[1:] != start[:-1])])
     edges = np.flatnonzero(first)
+    group = np.cumsum(first) - 1
+    counts = measured(events, Measure.COUNT)[order]
     newest = rows[order][np.append(edges[1:], len(events)) - 1]
     uses = [
-        ProcessUse(p, s, *symbols.process_at(row)[2:], threads=t, count=c, time_ns=n)
-        for p, s, row, t, c, n in zip(
+        ProcessUse(p, s, *symbols.process_at(row)[2:], threads=t, count=c, time_ns=n, completeness=whole)
+        for p, s, row, t, c, n, whole in zip(
             pid[edges].tolist(),
             start[edges].tolist(),
             newest.tolist(),
-            _distinct(np.cumsum(first) - 1, events["tid"][order]).tolist(),
-            np.add.reduceat(measured(events, Measure.COUNT)[order], edges).tolist(),
+            _distinct(group, events["tid"][order]).tolist(),
+            np.add.reduceat(counts, edges).tolist(),
             np.add.reduceat(measured(events, Measure.TIME)[order], edges).tolist(),
+            completeness_by_group(group, len(edges), events["flags"][order], counts),
             strict=True,
         )
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from aperture_tui.profile.calltree import CallTree
+from aperture_tui.profile.completeness import Completeness, together
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.query import Query
@@ -32,6 +33,7 @@ class _Data:
     tree: CallTree
     processes: tuple[ProcessLine, ...]
     gauges: tuple[HostSample, ...]
+    stacks: Completeness
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Answers:
             hosts=tuple(hosts),
             health=tuple(health),
             span=self._store.span(),
+            stacks=data.stacks,
             end_ns=data.end_ns,
             range_ns=data.range_ns,
         )
@@ -97,7 +100,11 @@ class Answers:
             uses = self._store.processes(query)
             count = sum(use.count for use in uses)
             lines = tuple(self._line(use, range_ns, count) for use in uses[:_SHOWN_PROCESSES])
-        return _Data(choice, end, range_ns, self._store.call_tree(of_process), lines, tuple(self._store.gauges(query)))
+            stacks = together(u.completeness for u in uses if process is None or (u.pid, u.start_ns) == process[:2])
+        else:
+            stacks = self._store.completeness(of_process)
+        tree, gauges = self._store.call_tree(of_process), tuple(self._store.gauges(query))
+        return _Data(choice, end, range_ns, tree, lines, gauges, stacks)
 
     def _now(self, span: Span) -> int:
         """The newest moment that anything is known of: readings of the host go on while nothing runs."""
@@ -127,6 +134,7 @@ class Answers:
             cores=use.time_ns / range_ns if range_ns else 0.0,
             share=use.count / count if count else 0.0,
             recent=tuple(self._recent.get((use.pid, use.start_ns), ())),
+            stacks=use.completeness,
         )
 
     # -- laying out

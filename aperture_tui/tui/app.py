@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
 
+from aperture_tui.profile.completeness import Completeness
 from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ViewSnapshot
@@ -213,8 +214,8 @@ class ApertureApp(App[None]):
 
     def action_health(self) -> None:
         """Every loss with its cause."""
-        health = self.snapshot.health if self.snapshot else ()
-        self.push_screen(Panel(health_rows(health, min(78, self.size.width - 2))))
+        health, stacks = (self.snapshot.health, self.snapshot.stacks) if self.snapshot else ((), Completeness())
+        self.push_screen(Panel(health_rows(health, stacks, min(78, self.size.width - 2))))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action that has a key, then Textual's own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind
@@ -90,6 +91,7 @@ class ProcessLine(NamedTuple):
     """One process in the view. cores: how many CPUs it kept busy, on average over the view. share: of the samples.
 
     place: its container, or the last part of its cgroup. recent: cores over the last seconds, oldest first.
+    stacks: how many of its samples' stacks are whole.
     """
 
     key: ProcessKey
@@ -98,6 +100,7 @@ class ProcessLine(NamedTuple):
     cores: float
     share: float
     recent: tuple[float, ...]
+    stacks: Completeness
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ class ViewRequest:
 class ViewSnapshot:
     """One answer. error: one line, if the store could not answer; what else stands here is then the last that it said.
 
-    end_ns, range_ns: the end of the view and what it really spans. cost_ms: what the answer took.
+    end_ns, range_ns: the end of the view and what it really spans. stacks: how many of its stacks are whole, zoomed or
+    not. cost_ms: what the answer took.
     """
 
     request: ViewRequest
@@ -131,6 +135,7 @@ class ViewSnapshot:
     hosts: tuple[HostFacts, ...] = ()
     health: tuple[Health, ...] = ()
     span: Span = field(default_factory=Span)
+    stacks: Completeness = field(default_factory=Completeness)
     end_ns: int = 0
     range_ns: int = 0
     error: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
-from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, FrameKind, Stop
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.memory import MemoryStore
 from tests.store.facts import SECOND, T0, Fact, batch_of
@@ -24,13 +24,46 @@ def store() -> MemoryStore:
     read = Frame("vfs_read", "[kernel]", kind=FrameKind.KERNEL)
     jit = Frame("py::run", "perf-4242.map", kind=FrameKind.JIT)
     facts = [
-        Fact(T0 + 1 * SECOND, web, 1, _stack("web server", "main", "serve", "parse<int; char>"), weight=30),
-        Fact(T0 + 2 * SECOND, web, 2, _stack("web server", "main", "serve", "serve", "écrire 文字"), weight=20),
         Fact(
-            T0 + 3 * SECOND, web, 2, _stack("web server", "main", "serve", Frame("read", "libc.so.6"), read), weight=30
+            T0 + 1 * SECOND,
+            web,
+            1,
+            _stack("web server", "main", "serve", "parse<int; char>"),
+            weight=30,
+            flags=Flag.WHOLE,
         ),
-        Fact(T0 + 4 * SECOND, web, 1, _stack("web server", "main", jit, Frame("", "/usr/lib/libz.so.1")), weight=15),
-        Fact(T0 + 5 * SECOND, bad, 7, _stack("evil\x1b[31m;name", Frame("", kind=FrameKind.UNKNOWN)), weight=4),
+        Fact(
+            T0 + 2 * SECOND,
+            web,
+            2,
+            _stack("web server", "main", "serve", "serve", "écrire 文字"),
+            weight=20,
+            flags=Flag.WHOLE,
+        ),
+        Fact(
+            T0 + 3 * SECOND,
+            web,
+            2,
+            _stack("web server", "main", "serve", Frame("read", "libc.so.6"), read),
+            weight=30,
+            flags=Flag.WHOLE | Flag.KERNEL_MODE,
+        ),
+        Fact(
+            T0 + 4 * SECOND,
+            web,
+            1,
+            _stack("web server", "main", jit, Frame("", "/usr/lib/libz.so.1")),
+            weight=15,
+            flags=Stop.NO_ROW << STOP_SHIFT | Flag.GUESSED,
+        ),
+        Fact(
+            T0 + 5 * SECOND,
+            bad,
+            7,
+            _stack("evil\x1b[31m;name", Frame("", kind=FrameKind.UNKNOWN)),
+            weight=4,
+            flags=Stop.NO_MAPPING << STOP_SHIFT,
+        ),
         Fact(T0 + 6 * SECOND, Process(99), 99, weight=1),
     ]
     out = MemoryStore(recorded=True)

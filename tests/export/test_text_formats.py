@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from aperture_tui.export import folded, names, report, structured
+from aperture_tui.profile.completeness import Completeness
+from aperture_tui.profile.kinds import STOP_SHIFT, STOPS, Flag, Stop
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.memory import MemoryStore
@@ -111,6 +113,13 @@ class TestStructured:
         assert document["schema"] == 1
         assert [p["pid"] for p in document["processes"]] == [4242]
 
+    def test_unknown_completeness_is_null_in_all_and_of_a_process(self) -> None:
+        facts = [Fact(words.T0, Process(1), flags=0), Fact(words.T0, Process(2), flags=Flag.WHOLE)]
+        document = json.loads(json.dumps(structured.document(filled(facts), Query())))
+        assert [p["completeness"]["share"] for p in document["processes"]] == [None, 1.0]
+        assert document["completeness"]["share"] == 1.0
+        assert structured.document(filled(facts[:1]), Query())["completeness"]["share"] is None
+
     def test_an_empty_store(self) -> None:
         document = structured.document(MemoryStore(), Query())
         assert document["tree"]["weight"] == 0
@@ -129,6 +138,24 @@ class TestReport:
         assert "No samples in this range." in text
         assert "lost       unknown" in text
         assert "host       unknown" in text
+
+    @pytest.mark.parametrize(
+        ("flags", "line"),
+        [
+            ([Flag.WHOLE, Flag.WHOLE], "100.0 % whole of 2 samples"),
+            ([Flag.NONE, Flag.KERNEL_MODE], "whole or not: unknown of 2 samples"),
+            (
+                [Stop.NO_TABLES << STOP_SHIFT] * 2,
+                f"0.0 % whole of 2 samples; not whole: 100.0 % {STOPS[Stop.NO_TABLES]}",
+            ),
+        ],
+    )
+    def test_how_many_stacks_are_whole(self, flags: list[int], line: str) -> None:
+        text = report.text(filled([Fact(words.T0, Process(1), flags=word) for word in flags]), Query(), 200)
+        assert f"stacks     {line}\n" in text
+
+    def test_without_samples_there_are_no_stacks_to_be_whole(self) -> None:
+        assert "stacks" not in report.text(MemoryStore(), Query())
 
     def test_a_failed_collector_is_named_with_its_reason(self) -> None:
         assert "failed     gpu: no device: run aperture doctor" in report.text(sample.store(), Query())
@@ -160,6 +187,20 @@ class TestReport:
 )
 def test_a_frame_without_a_function_has_its_modules_name(frame: Frame, name: str) -> None:
     assert names.frame_name(frame) == name
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (Completeness(3, 3), "100.0 %"),
+        (Completeness(10**12, 10**12 - 1), "99.9 %"),
+        (Completeness(1000, 987), "98.7 %"),
+        (Completeness(10_000, 1), "0.0 %"),
+        (Completeness(unknown=9), "?"),
+    ],
+)
+def test_100_percent_whole_is_all_of_them(told: Completeness, text: str) -> None:
+    assert names.whole_share(told) == text
 
 
 @pytest.mark.parametrize(

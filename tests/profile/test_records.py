@@ -132,6 +132,6 @@ def test_queries_and_health_cost_no_numpy() -> None:
     """The screens import these before the first paint."""
     code = (
         "import sys, aperture_tui.profile.query, aperture_tui.profile.health, aperture_tui.profile.host, "
-        "aperture_tui.profile.kinds; sys.exit('numpy' in sys.modules)"
+        "aperture_tui.profile.kinds, aperture_tui.profile.completeness; sys.exit('numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aperture_tui.profile.batch import Batch
+from aperture_tui.profile.completeness import Completeness, together
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
-from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Kind, Stop
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Process, Symbols
 from aperture_tui.store.base import Store
@@ -64,11 +66,35 @@ class StoreConformance:
         assert {(use.pid, use.start_ns) for use in got} == set(expected)
         assert len(got) == len(expected)
         for use in got:
-            names, threads, count, time_ns = expected[use.pid, use.start_ns]
+            names, threads, count, time_ns, whole = expected[use.pid, use.start_ns]
             assert Process(use.pid, use.start_ns, use.name, use.cgroup, use.container) in names
-            assert (use.threads, use.count, use.time_ns) == (threads, count, time_ns)
+            assert (use.threads, use.count, use.time_ns, use.completeness) == (threads, count, time_ns, whole)
         weights = [use.count if query.measure is Measure.COUNT else use.time_ns for use in got]
         assert weights == sorted(weights, reverse=True)
+
+    @many
+    @given(st.lists(st.lists(facts, max_size=12), max_size=3), queries)
+    def test_completeness_is_that_of_the_selected_events(self, parts: list[list[Fact]], query: Query) -> None:
+        store = self.filled(*parts)
+        got = store.completeness(query)
+        assert got == Reference(itertools.chain.from_iterable(parts)).completeness(query)
+        assert got == together(use.completeness for use in store.processes(query))
+        assert got.weight == store.call_tree(replace(query, measure=Measure.COUNT)).weight
+
+    def test_what_does_not_say_whether_its_stack_is_whole_is_unknown_and_not_zero(self) -> None:
+        """As in recordings of older versions."""
+        whole, cut = Flag.WHOLE | Flag.GUESSED, Stop.TOO_DEEP << STOP_SHIFT
+        facts = [
+            Fact(T0, SH, flags=Flag.KERNEL_MODE | Flag.TRUNCATED, weight=5),
+            Fact(T0, PYTHON, flags=whole, weight=3),
+            Fact(T0, PYTHON, flags=cut, weight=1),
+        ]
+        store = self.filled(facts)
+        python, sh = sorted(store.processes(Query()), key=lambda use: use.name)
+        assert (sh.completeness.share, sh.completeness.unknown) == (None, 5)
+        assert (python.completeness.share, python.completeness.stops) == (0.75, {Stop.TOO_DEEP: 1})
+        assert store.completeness(Query()) == Completeness(4, 3, 3, 5, {Stop.TOO_DEEP: 1})
+        assert store.completeness(Query(pids=(SH.pid,))).share is None
 
     @many
     @given(st.lists(facts, max_size=20), queries, st.integers(1, 50))
@@ -115,12 +141,13 @@ class StoreConformance:
         assert store.timeline(Query(), 4).weights.tolist() == [0, 0, 0, 0]
         assert store.call_tree(Query()).weight == 0
         assert store.diff(Query(), Query(kind=Kind.LOCK)).weight == 0
+        assert store.completeness(Query()) == Completeness()
         assert store.gauges(Query()) == []
 
     def test_a_pattern_that_is_none_is_an_error_wherever_it_is_used(self) -> None:
         query = Query(frame="(")
         for store in (self.make_store([]), self.filled([Fact(T0, SH)])):
-            for ask in (store.call_tree, store.processes, lambda q, s=store: s.timeline(q, 3)):
+            for ask in (store.call_tree, store.processes, store.completeness, lambda q, s=store: s.timeline(q, 3)):
                 with pytest.raises(re.error):
                     ask(query)
             with pytest.raises(re.error):
@@ -131,6 +158,7 @@ class StoreConformance:
         assert store.call_tree(Query(host="box")).weight == 1
         assert store.call_tree(Query(host="elsewhere")).weight == 0
         assert store.processes(Query(host="elsewhere")) == []
+        assert store.completeness(Query(host="elsewhere")) == Completeness()
         assert store.hosts() == [HOST]
 
     def test_health_comes_back_as_it_was_told(self) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from aperture_tui.profile.batch import Batch, empty
 from aperture_tui.profile.calltree import CallTree
-from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.completeness import Completeness
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, FrameKind, Kind, Stop
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 
@@ -35,6 +36,7 @@ class Fact:
     weight: int = 1
     thread: str = "main"
     name: str = ""
+    flags: int = 0
 
 
 def batch_of(facts: Sequence[Fact], symbols: Symbols) -> Batch:
@@ -52,6 +54,7 @@ def batch_of(facts: Sequence[Fact], symbols: Symbols) -> Batch:
         event["stack"] = stack
         event["weight"] = fact.weight
         event["kind"] = fact.kind
+        event["flags"] = fact.flags
     return Batch(symbols, events)
 
 
@@ -59,6 +62,24 @@ def words(tree: CallTree) -> dict[Path, int]:
     """The stacks of a call tree with their own weights, none of them 0."""
     nodes = [(node, int(w)) for node, w in enumerate(tree.self_weight.tolist()) if w]
     return {tuple(tree.symbols.frame_at(f) for f in tree.trie.path(node)): w for node, w in nodes}
+
+
+def completeness_of(facts: Sequence[Fact]) -> Completeness:
+    """By the words of profile.kinds, a fact at a time."""
+    known = whole = guessed = unknown = 0
+    stops: Counter[Stop] = Counter()
+    for fact in facts:
+        reason = fact.flags >> 8 & 0xF
+        if fact.flags & 32:
+            whole += fact.weight
+        elif 1 <= reason <= 8:
+            stops[Stop(reason)] += fact.weight
+        else:
+            unknown += fact.weight
+            continue
+        known += fact.weight
+        guessed += fact.weight if fact.flags & (64 | 128) else 0
+    return Completeness(known, whole, guessed, unknown, {stop: n for stop, n in stops.items() if n})
 
 
 class Reference:
@@ -105,8 +126,11 @@ class Reference:
         out.subtract(self.tree(base))
         return {path: weight for path, weight in out.items() if weight}
 
-    def processes(self, q: Query) -> dict[tuple[int, int], tuple[set[Process], int, int, int]]:
-        """(pid, start) -> what its newest event may call it, threads, count, time."""
+    def completeness(self, q: Query) -> Completeness:
+        return completeness_of(self.select(q))
+
+    def processes(self, q: Query) -> dict[tuple[int, int], tuple[set[Process], int, int, int, Completeness]]:
+        """(pid, start) -> what its newest event may call it, threads, count, time, completeness."""
         groups: dict[tuple[int, int], list[Fact]] = defaultdict(list)
         for fact in self.select(q):
             groups[fact.process.pid, fact.process.start_ns].append(fact)
@@ -119,6 +143,7 @@ class Reference:
                 len({fact.tid for fact in facts}),
                 sum(fact.weight for fact in facts),
                 sum(fact.duration_ns for fact in facts),
+                completeness_of(facts),
             )
         return out
 
@@ -160,6 +185,15 @@ def _with_root(process: Process, path: list[Frame]) -> Path:
     return (Frame(process.name, kind=FrameKind.PROCESS), *path) if path else ()
 
 
+flag_words = st.one_of(
+    st.just(0),
+    st.sampled_from([Flag.WHOLE, Flag.WHOLE | Flag.KERNEL_MODE, Flag.WHOLE | Flag.GUESSED, Flag.FRAME_POINTERS]),
+    st.sampled_from(list(Stop)).map(lambda stop: stop << STOP_SHIFT | Flag.GUESSED),
+    st.sampled_from(list(Stop)).map(lambda stop: stop << STOP_SHIFT | Flag.UNKNOWN_FRAME),
+    st.integers(0, (1 << 16) - 1),
+)
+"""Any flags, those that collectors give more often."""
+
 facts = processes.flatmap(
     lambda process: st.builds(
         Fact,
@@ -172,6 +206,7 @@ facts = processes.flatmap(
         weight=st.integers(0, 1 << 20),
         thread=st.sampled_from(["main", "worker"]),
         name=st.sampled_from(["", "futex"]),
+        flags=flag_words,
     )
 )
 """Any event."""

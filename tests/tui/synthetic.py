@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.profile.calltree import CallTree
+from aperture_tui.profile.completeness import Completeness, completeness, completeness_by_group
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
-from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, FrameKind, Stop
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store.base import ProcessUse, Span, Timeline
@@ -174,19 +175,30 @@ PROGRAMS: list[tuple[str, str, int, list[tuple[list[Frame], int]]]] = [
 ]
 
 
+FLAGS: dict[str, int] = {
+    "node": Flag.WHOLE | Flag.GUESSED,
+    "java": Flag.WHOLE | Flag.GUESSED,
+    "视频转码服务器": Flag.NONE,
+    "perl": Stop.NO_ROW << STOP_SHIFT | Flag.GUESSED,
+    "mystery": Stop.NO_MAPPING << STOP_SHIFT | Flag.UNKNOWN_FRAME,
+}
+"""Flags of the samples of a program; of all others WHOLE."""
+
+
 @dataclass(frozen=True)
 class Slice:
-    """One second of samples: (n,) stack nodes and the index of the process of each."""
+    """One second of samples: (n,) stack nodes, the index of the process of each, and its flags."""
 
     stacks: NDArray[np.int32]
     programs: NDArray[np.int64]
+    flags: NDArray[np.uint16]
 
 
 class SyntheticStore:
     """Implements the Store protocol over samples drawn from a fixed random sequence.
 
     nodes: about how many nodes the trie has. rate: samples a second. now: the clock, Unix nanoseconds; data exists
-    from START_NS to it. cpus: of the machine.
+    from START_NS to it. cpus: of the machine. flags: of the samples of a program, by its name; WHOLE if it has none.
     """
 
     def __init__(
@@ -196,6 +208,7 @@ class SyntheticStore:
         now: Callable[[], int] = lambda: START_NS + 60 * SECOND,
         seed: int = 1,
         cpus: int = 8,
+        flags: Mapping[str, int] = FLAGS,
     ) -> None:
         self.now = now
         self.rate = rate
@@ -219,6 +232,7 @@ class SyntheticStore:
         self.symbols = Symbols()
         self._slices: dict[int, Slice] = {}
         self._seed = seed
+        self._flags = np.array([flags.get(name, Flag.WHOLE) for name, *_ in PROGRAMS], np.uint16)
         self._build(nodes, random.Random(seed))
 
     def _build(self, nodes: int, rnd: random.Random) -> None:
@@ -266,8 +280,15 @@ class SyntheticStore:
         if known is None:
             rng = np.random.default_rng((self._seed, second))
             drawn = np.searchsorted(self._share, rng.random(self.rate))
-            known = self._slices[second] = Slice(self._nodes[drawn], self._program_of[drawn])
+            programs = self._program_of[drawn]
+            known = self._slices[second] = Slice(self._nodes[drawn], programs, self._flagged(programs))
         return known
+
+    def _flagged(self, programs: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """(n,): every 200th sample came before the tables of its process."""
+        flags = self._flags[programs]
+        late = (np.arange(len(flags)) % 200 == 7) & (flags == Flag.WHOLE)
+        return np.where(late, np.uint16(Stop.NO_TABLES << STOP_SHIFT), flags)
 
     def _selected(self, query: Query) -> Slice:
         if self.failing is not None:
@@ -276,12 +297,13 @@ class SyntheticStore:
         end = min(self.now(), query.end_ns if query.end_ns is not None else self.now())
         slices = [self._slice(second) for second in range(first, end // SECOND)]
         if not slices:
-            return Slice(np.zeros(0, np.int32), np.zeros(0, np.int64))
-        whole = Slice(np.concatenate([s.stacks for s in slices]), np.concatenate([s.programs for s in slices]))
+            return Slice(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.uint16))
+        columns = [[s.stacks, s.programs, s.flags] for s in slices]
+        whole = Slice(*(np.concatenate(column) for column in zip(*columns, strict=True)))
         if not query.pids:
             return whole
         mine = np.isin(whole.programs, np.array(query.pids) - 1000)
-        return Slice(whole.stacks[mine], whole.programs[mine])
+        return Slice(whole.stacks[mine], whole.programs[mine], whole.flags[mine])
 
     def span(self) -> Span:
         events = max(0, self.now() - START_NS) // SECOND * self.rate
@@ -317,12 +339,12 @@ class SyntheticStore:
         )
 
     def processes(self, query: Query) -> list[ProcessUse]:
-        counts = np.bincount(self._selected(query).programs, minlength=len(PROGRAMS))
+        chosen, n = self._selected(query), len(PROGRAMS)
+        counts = np.bincount(chosen.programs, minlength=n).tolist()
+        stacks = completeness_by_group(chosen.programs, n, chosen.flags, np.ones(len(chosen.flags)))
         uses = [
-            ProcessUse(
-                1000 + i, START_NS - i * SECOND, _clean(name), "", container, 1 + i % 5, int(n), int(n) * PERIOD_NS
-            )
-            for i, ((name, container, _, _), n) in enumerate(zip(PROGRAMS, counts, strict=True))
+            ProcessUse(1000 + i, START_NS - i * SECOND, _clean(name), "", container, 1 + i % 5, n, n * PERIOD_NS, whole)
+            for i, ((name, container, _, _), n, whole) in enumerate(zip(PROGRAMS, counts, stacks, strict=True))
             if n
         ]
         return sorted(uses, key=lambda use: -use.count)
@@ -334,6 +356,10 @@ class SyntheticStore:
         stacks = self._selected(query).stacks
         weight = PERIOD_NS if query.measure is Measure.TIME else 1
         return CallTree.of_stacks(self.symbols, stacks, np.full(len(stacks), weight))
+
+    def completeness(self, query: Query) -> Completeness:
+        flags = self._selected(query).flags
+        return completeness(flags, np.ones(len(flags)))
 
     def diff(self, base: Query, after: Query) -> CallTree:
         return self.call_tree(after).subtract(self.call_tree(base))

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from aperture_tui.profile.query import Query
 from aperture_tui.tui.answer import Answers
 from aperture_tui.tui.icicle.navigate import Place, path_of
 from aperture_tui.tui.model import ProcessKey, ViewRequest
-from tests.tui.synthetic import SECOND, START_NS, SyntheticStore
+from tests.tui.synthetic import PROGRAMS, SECOND, START_NS, SyntheticStore
 
 
 class Clock:
@@ -41,6 +42,7 @@ def test_frozen_time_stands_still_but_everything_else_answers() -> None:
     assert frozen.end_ns == live.end_ns
     assert frozen.icicle == live.icicle
     assert frozen.processes == live.processes
+    assert frozen.stacks == live.stacks
 
     assert frozen.icicle is not None
     path = path_of(frozen.icicle, Place(2, 0))
@@ -77,6 +79,28 @@ def test_cpu_of_a_process_is_in_cores_and_shares_make_a_whole() -> None:
         "990 samples a second, 99 a core"
     )
     assert snapshot.processes[0].place == "shop-web-7f9c"
+
+
+def test_completeness_is_that_of_what_is_looked_at_with_the_table_and_without() -> None:
+    store = SyntheticStore(now=Clock())
+    for table in (True, False):
+        answers = Answers(store)
+        every = answers.answer(ViewRequest(80, processes=table), fresh=True)
+        assert every.icicle is not None
+        assert every.stacks.weight == every.icicle.total
+        assert every.stacks == store.completeness(Query(start_ns=every.end_ns - every.range_ns, end_ns=every.end_ns))
+        perl = next(line for line in Answers(store).answer(ViewRequest(80), True).processes if line.key.name == "perl")
+        alone = answers.answer(ViewRequest(80, processes=table, process=perl.key), fresh=False)
+        assert alone.icicle is not None
+        assert alone.stacks == perl.stacks
+        assert (alone.stacks.share, alone.stacks.weight) == (0.0, alone.icicle.total)
+
+
+def test_completeness_is_unknown_where_the_samples_do_not_say() -> None:
+    store = SyntheticStore(flags=dict.fromkeys((name for name, *_ in PROGRAMS), 0))
+    snapshot = Answers(store).answer(ViewRequest(80), fresh=True)
+    assert snapshot.stacks.share is None
+    assert {line.stacks.share for line in snapshot.processes} == {None}
 
 
 def test_the_last_seconds_of_each_process_are_remembered_once_a_second() -> None:

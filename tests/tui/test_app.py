@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
 from aperture_tui.store.base import Store
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.icicle.widget import Icicle
@@ -17,7 +19,7 @@ from aperture_tui.tui.screens.panel import Panel
 from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.processes import ProcessTable
 from tests.tui.screen import assert_golden, running, settled, text_of, until
-from tests.tui.synthetic import SECOND, START_NS, SyntheticStore
+from tests.tui.synthetic import PROGRAMS, SECOND, START_NS, SyntheticStore
 
 SIZES = [(120, 40), (80, 24), (40, 10)]
 
@@ -348,6 +350,36 @@ async def test_losses_are_on_the_screen_and_in_full_behind_a_key() -> None:
         assert "! cpu lost 37" in _screen(pilot)
         await pilot.press("exclamation_mark")
         assert "lost 37: ring full" in _screen(pilot)
+
+
+STACKS = {
+    "bad": [Flag.WHOLE, Stop.NO_ROW << STOP_SHIFT | Flag.GUESSED],
+    "unknown": [Flag.NONE, Flag.TRUNCATED],
+}
+"""Flags that the programs have in turn."""
+
+
+@pytest.mark.parametrize("flags", STACKS)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_pictures_of_stacks_that_are_not_whole(flags: str, size: tuple[int, int]) -> None:
+    words = {name: STACKS[flags][i % 2] for i, (name, *_) in enumerate(PROGRAMS)}
+    async with running(size, SyntheticStore(flags=words)) as pilot:
+        assert_golden(f"stacks-{flags}-{size[0]}x{size[1]}", text_of(_app(pilot)))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_why_stacks_are_not_whole_is_behind_a_key(size: tuple[int, int]) -> None:
+    async with running(size) as pilot:
+        await _press(pilot, "exclamation_mark", *["down"] * 12)
+        assert_golden(f"health-{size[0]}x{size[1]}", text_of(_app(pilot)))
+
+
+async def test_whole_stacks_are_that_of_the_chosen_process() -> None:
+    async with running((120, 40), SyntheticStore(flags={"postgres": Stop.FAULT << STOP_SHIFT})) as pilot:
+        await _press(pilot, "tab", "down", "enter")
+        assert "stacks 0.0 %" in text_of(_app(pilot))[-2]
+        total = _icicle(pilot).view.total  # type: ignore[union-attr]
+        assert _app(pilot).snapshot.stacks == Completeness(total, stops={Stop.FAULT: total})  # type: ignore[union-attr]
 
 
 async def test_what_starts_is_said_until_it_runs() -> None:

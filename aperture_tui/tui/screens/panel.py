@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.screen import ModalScreen
 
+from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
@@ -17,6 +18,7 @@ from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.palette import Spans, box_key
 from aperture_tui.tui.widgets.keys import Key
 from aperture_tui.tui.widgets.rows import RowsView
+from aperture_tui.tui.widgets.stacks import stacks_rows
 
 _KINDS = ("process", "kernel", "native", "jit", "python", "runtime", "gpu", "unknown")
 
@@ -92,8 +94,8 @@ def _legend(width: int) -> list[Spans]:
     return [*rows, _filled(hatch, width)]
 
 
-def health_rows(health: Sequence[Health], width: int) -> list[Spans]:
-    """Every part with each of its losses."""
+def health_rows(health: Sequence[Health], stacks: Completeness, width: int) -> list[Spans]:
+    """Every part with each of its losses, and why stacks of the view are not whole."""
     rows: list[Spans] = [((fit(" Health", width), "*text@bar"),)]
     for one in health:
         rows += [((" " * width, "text@bar"),), ((fit(f" {plain(one.name)}: {one.state.value}", width), "*accent@bar"),)]
@@ -105,7 +107,9 @@ def health_rows(health: Sequence[Health], width: int) -> list[Spans]:
                 text = f"   {word} {figures.count(n)}: {cause}"
                 rows.append(((fit(text, width), key if n else "muted@bar"),))
         rows.append(((fit(f"   {_costs(one)}", width), "muted@bar"),))
-    return rows if health else [*rows, ((fit("   nothing runs yet", width), "muted@bar"),)]
+    if not health:
+        rows.append(((fit("   nothing runs yet", width), "muted@bar"),))
+    return rows + stacks_rows(stacks, width)
 
 
 def _costs(one: Health) -> str:

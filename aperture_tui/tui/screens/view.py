@@ -93,9 +93,8 @@ class ViewScreen(Screen[None], inherit_bindings=False):
             return
         self._show_icicle(snapshot, looking)
         newest = snapshot.gauges[-1] if snapshot.gauges else None
-        self.query_one(HealthLine).show(
-            snapshot.health, newest, snapshot.span, "" if snapshot.fatal else snapshot.error
-        )
+        error = "" if snapshot.fatal else snapshot.error
+        self.query_one(HealthLine).show(snapshot.health, newest, snapshot.span, snapshot.stacks, error)
 
     def _show_icicle(self, snapshot: ViewSnapshot, looking: Looking) -> None:
         view = snapshot.icicle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostSample
 from aperture_tui.store.base import Span as Held
@@ -11,20 +12,28 @@ from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.rows import RowsView
+from aperture_tui.tui.widgets.stacks import is_enough, part_of_line
 
 _LAG_NS = 2_000_000_000
 """Data that is older than this when it arrives is worth a colour."""
 
 
-def health_row(health: Sequence[Health], own: HostSample | None, held: Held, width: int, error: str = "") -> Spans:
+def health_row(
+    health: Sequence[Health], own: HostSample | None, held: Held, stacks: Completeness, width: int, error: str = ""
+) -> Spans:
     """One row; trouble comes first and is cut last."""
     parts = [[(f" ! {plain(error)} ", "*error")]] if error else []
     for one in sorted(health, key=_is_well):
         parts.append(_one(one))
+    whole = part_of_line(stacks)
+    if whole and not is_enough(stacks):
+        parts.append(whole)
     if held.limit:
         dropped = figures.count(held.dropped_events)
         parts.append([(f" kept {plain(held.limit)}, older let go ({dropped})", "muted")])
     parts.append(_own(own))
+    if whole and is_enough(stacks) and _cells(parts) + _cells([whole]) + 2 <= width:
+        parts.append(whole)
     return _joined(parts, width)
 
 
@@ -68,6 +77,11 @@ def _own(own: HostSample | None) -> list[Span]:
     return [(" own CPU ", "muted"), (cpu, "text"), (" memory ", "muted"), (memory, "text")]
 
 
+def _cells(parts: list[list[Span]]) -> int:
+    """What the parts take when joined."""
+    return sum(width_of(text) for part in parts for text, _ in part) + 2 * (len(parts) - 1)
+
+
 def _joined(parts: list[list[Span]], width: int) -> Spans:
     out: list[Span] = []
     left = width
@@ -88,6 +102,8 @@ class HealthLine(RowsView):
 
     DEFAULT_CSS = "HealthLine { height: 1; }"
 
-    def show(self, health: Sequence[Health], own: HostSample | None, held: Held, error: str = "") -> None:
+    def show(
+        self, health: Sequence[Health], own: HostSample | None, held: Held, stacks: Completeness, error: str = ""
+    ) -> None:
         """Say this."""
-        self.draw(lambda: [health_row(health, own, held, self.size.width, error)])
+        self.draw(lambda: [health_row(health, own, held, stacks, self.size.width, error)])

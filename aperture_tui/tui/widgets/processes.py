@@ -15,12 +15,14 @@ from aperture_tui.tui.model import ProcessKey, ProcessLine
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.gauges import bar
 from aperture_tui.tui.widgets.rows import RowsView
+from aperture_tui.tui.widgets.stacks import figure, is_enough
 
 _PID: Final = 8
 _CPU: Final = 8
 _THREADS: Final = 5
 _SHARE: Final = 12
 _RECENT: Final = 10
+_STACKS: Final = 8
 
 
 class Columns:
@@ -32,6 +34,8 @@ class Columns:
         self.share = _SHARE if room >= 34 else 0
         self.recent = _RECENT if room >= 58 else 0
         self.threads = _THREADS if room >= 48 else 0
+        self.stacks = _STACKS if room >= 70 else 0
+        room -= self.stacks
         room -= sum(n + 2 for n in (self.share, self.recent, self.threads) if n)
         self.place = min(24, room * 2 // 5) if room >= 24 else 0
         room -= self.place + 1 if self.place else 0
@@ -46,6 +50,7 @@ def heading_row(columns: Columns, filtered: ProcessKey | None) -> Spans:
     text += f" {fit('CONTAINER', c.place)}" if c.place else ""
     text += f" {'THR':>{c.threads}}" if c.threads else ""
     text += f"{'CPU %':>{_CPU}}"
+    text += f"{'STACK %':>{c.stacks}}" if c.stacks else ""
     text += f"  {fit('SHARE', c.share)}" if c.share else ""
     text += f"  {fit('RECENT', c.recent)}" if c.recent else ""
     return ((fit(text, c.width), "muted" if filtered is None else "accent"),)
@@ -64,6 +69,9 @@ def process_row(line: ProcessLine, columns: Columns, selected: bool, focused: bo
     if c.threads:
         spans.append((f" {line.threads:>{c.threads}}", f"muted{ground}"))
     spans.append((f"{100 * line.cores:>{_CPU}.1f}", f"{strong}{ground}"))
+    if c.stacks:
+        text = figure(line.stacks).replace(" %", "") if line.stacks.weight else ""
+        spans.append((f"{text:>{c.stacks}}", f"{'muted' if is_enough(line.stacks) else 'warning'}{ground}"))
     on = f"text{ground}"
     if c.share:
         filled = [(line.share / scale if scale else 0.0, "user")]
