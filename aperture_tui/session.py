@@ -87,7 +87,7 @@ class Session:
         self._processes = Processes(self._clock)
         self._supply = Supply()
         self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver, self._supply)
-        self._gauges = host.HostGauges(self._clock, self._cpu.bpf_ns)
+        self._gauges = host.HostGauges(self._clock, self._bpf_ns)
         self._told = 0.0
         self._tellings = 0
         self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
@@ -95,6 +95,11 @@ class Session:
         self._cpu_failure: Health | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
+
+    def _bpf_ns(self) -> int | None:
+        """Run time of all our programs in the kernel; None where the kernel does not tell."""
+        of_samples = self._cpu.bpf_ns()
+        return None if of_samples is None else of_samples + self._supply.bpf_ns()
 
     def start(self) -> None:
         """Attach, then collect in a thread. Raises SessionError."""

@@ -18,7 +18,7 @@ from aperture_tui.collect.stacks import Stacks
 from aperture_tui.collect.unwind import walking
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.kinds import Flag, Kind
+from aperture_tui.profile.kinds import STOP_SHIFT, STOPS, Flag, Kind, Stop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -258,6 +258,9 @@ class CpuCollector:
         self._unmatched += having(Flag.NO_STACK, Flag.NO_STACK)
         self._degraded["unknown frame in the stack"] += having(Flag.UNKNOWN_FRAME, Flag.UNKNOWN_FRAME)
         self._degraded["stack deeper than what is kept"] += having(Flag.TRUNCATED, Flag.TRUNCATED)
+        ends = np.bincount(flags[(flags & np.uint16(Flag.WHOLE)) == 0] >> np.uint16(STOP_SHIFT) & np.uint16(0xF))
+        for stop in np.flatnonzero(ends[1:]) + 1:
+            self._degraded[f"stack ends early: {STOPS[Stop(int(stop))]}"] += int(ends[stop])
         # without the kernel's bit: a kernel thread has no user stack to read
         self._degraded["user stack unreadable"] += having(Flag.NO_USER_STACK, Flag.NO_USER_STACK | Flag.KERNEL_MODE)
 
@@ -267,7 +270,7 @@ class CpuCollector:
         """Run time of the program in the kernel so far; None when the kernel does not tell."""
         if self._state is not State.RUNNING or self._statistics is None:
             return None
-        return bpf.run_time_ns(self._loaded.programs["sample"])[0]
+        return bpf.run_time_ns(self._loaded.programs["sample"])[0]  # its tail calls' time is in it
 
     def health(self) -> Health:
         """Losses by cause, lag, cost."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+import numpy as np
 
 from aperture_tui.collect.unwind.builder import Builder, FileKey
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMaps
-from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table, without_rows
+from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table
 from aperture_tui.symbolize.address_space import Mapping, open_mapping
 from aperture_tui.symbolize.elf import BytesSource, FileSource
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 from aperture_tui.symbolize.vdso import vdso_memory
 
 _MAX_FILES: Final = 4096
+_NO_ROWS: Final = np.zeros(0, np.uint64)
 _VDSO: Final = -1
 """The device of what is no file."""
 
@@ -141,16 +144,13 @@ class Files:
         first = self._room(len(rows)) if len(rows) else 0
         if first is None:
             self._counts["files whose rows found no room"] += 1
-            found = without_rows("its rows found no room")
-            first, rows = 0, found.table.rows
-        self._maps.rows[first : first + len(rows)] = rows
-        # what is kept of the table is a view of the kernel's map no more: the rows are there
-        table = found.table
-        kept = type(table)(rows[:0], table.base, table.functions, table.malformed, table.unsupported, table.truncated)
-        placed.found = FileTable(kept, found.loads, found.elf, found.problem)
-        placed.first, placed.rows = first, len(rows)
-        if found.elf and found.problem:
+            first, rows = 0, rows[:0]
+        elif found.elf and found.problem:
             self._counts["files without an unwind table"] += 1
+        self._maps.rows[first : first + len(rows)] = rows
+        table = found.table
+        placed.found = replace(found, table=replace(table, rows=_NO_ROWS))  # they are in the kernel's map now
+        placed.first, placed.rows = first, len(rows)
         if table.truncated:
             self._counts["files whose unwind table is cut at its limit"] += 1
         if table.malformed:

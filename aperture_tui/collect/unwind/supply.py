@@ -149,6 +149,12 @@ class Supply:
 
     # -- telling
 
+    def bpf_ns(self) -> int:
+        """Run time in the kernel of the programs that follow processes; 0 while there are none."""
+        if self._state is not State.RUNNING:
+            return 0
+        return sum(bpf.run_time_ns(fd)[0] for fd in self._loaded.programs.values())
+
     def health(self) -> Health:
         """What is covered, what could not be, what it costs."""
         if self._state is not State.RUNNING or self.maps is None:
@@ -160,6 +166,7 @@ class Supply:
             f"{pending} unwind tables are being made" if pending else "",
             delivered=self._coverage.installed,
             degraded=self._coverage.degraded,
+            bpf_ns=self.bpf_ns(),
             cpu_ns=self._cpu_ns + int(self._files.builder.cpu_s * 1e9),
             memory_bytes=self.maps.nbytes,
         )

@@ -101,4 +101,5 @@ def unpacked(datagram: bytes, fd: int) -> FileTable:
     low, high, bias, rows = np.split(data, [segments, 2 * segments, 3 * segments])
     table = UnwindTable(rows, base, functions, malformed, unsupported, truncated)
     problem = datagram[_HEADER.size :].decode("utf-8", "replace")
-    return FileTable(table, Loads(low, high, bias), elf, problem)
+    # copies: a view of the whole answer would keep all of its rows in memory
+    return FileTable(table, Loads(low.copy(), high.copy(), bias.copy()), elf, problem)

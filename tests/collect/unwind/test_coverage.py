@@ -1,0 +1,287 @@
+"""Processes and their mappings in the kernel's maps, with real processes; no sampling."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aperture_tui.collect import bpf
+from aperture_tui.collect.unwind import kernel_maps, supply
+from aperture_tui.collect.unwind.builder import FileKey
+from aperture_tui.collect.unwind.coverage import Coverage
+from aperture_tui.collect.unwind.files import Files
+from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMaps
+from aperture_tui.profile.kinds import Stop
+from aperture_tui.symbolize.address_space import AddressSpace
+from aperture_tui.symbolize.unwind_cache import UnwindCache
+from tests.programs import build
+
+pytestmark = pytest.mark.bpf
+
+
+class Kernel:
+    """The maps, the programs that follow processes, and what fills them."""
+
+    def __init__(self, cache: Path) -> None:
+        self.maps = KernelMaps()
+        self.loaded = bpf.load(supply.compiled(), given=self.maps.fds)
+        self.points = [
+            bpf.open_raw_tracepoint(f"sched_process_{what}", self.loaded.programs[f"on_{what}"])
+            for what in ("fork", "exec", "exit")
+        ]
+        self.files = Files(self.maps, UnwindCache(cache))
+        self.coverage = Coverage(self.maps, self.files)
+
+    def cover(self, pid: int) -> None:
+        self.coverage.cover(pid, Stop.NO_TABLES)
+        self.wait()
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 30
+        while self.files.pending and time.monotonic() < deadline:
+            self.coverage.advance()
+            time.sleep(0.01)
+        assert not self.files.pending
+
+    def mappings(self, pid: int) -> np.ndarray:
+        first = self.maps.slices()[pid]
+        (one,) = [s for s in self.coverage._slices.values() if s.first == first]
+        return self.maps.mappings[first : first + len(one.entries)]
+
+    def close(self) -> None:
+        for fd in self.points:
+            os.close(fd)
+        self.files.close()
+        self.loaded.close()
+        self.maps.close()
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    kernel = Kernel(tmp_path / "cache")
+    yield kernel
+    kernel.close()
+
+
+@contextmanager
+def shell(script: str) -> Iterator[subprocess.Popen[str]]:
+    """A shell that says a line when it has come so far, and waits for one to go on."""
+    child = subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def say(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+
+
+def hear(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def until(true: object) -> None:
+    deadline = time.monotonic() + 10
+    while not true() and time.monotonic() < deadline:  # type: ignore[operator]  # a lambda
+        time.sleep(0.01)
+    assert true()  # type: ignore[operator]
+
+
+def test_a_process_has_its_mappings_in_order_and_each_file_its_rows(kernel: Kernel) -> None:
+    with shell("echo here; read _") as child:
+        hear(child)
+        kernel.cover(child.pid)
+        rows = kernel.mappings(child.pid)
+        expected = [m for m in AddressSpace.read(child.pid).mappings if m.path != "[vsyscall]"]
+        assert rows["start"].tolist() == [m.start for m in expected]
+        assert rows["end"].tolist() == [m.end for m in expected]
+        for row, mapping in zip(rows, expected, strict=True):
+            first, count = int(row["table"]) & 0xFFFFFFFF, int(row["table"]) >> 32
+            assert count > 3, f"{mapping.path} has rows"
+            table = kernel.maps.rows[first : first + count]
+            assert (np.diff((table >> np.uint64(32)).astype(np.int64)) > 0).all()
+            low, high = ((a - int(row["bias"])) % 2**64 for a in (mapping.start, mapping.end))
+            inside = ((table >> np.uint64(32)) >= low) & ((table >> np.uint64(32)) < high)
+            assert inside.any(), f"rows of {mapping.path} lie where it is mapped"
+
+
+def test_a_forked_child_has_its_parents_and_keeps_them_when_the_parent_is_gone(kernel: Kernel) -> None:
+    script = "echo here; read _; (echo; while :; do sleep 0.01; done) & echo $!; read _"
+    with shell(script) as child:
+        hear(child)
+        kernel.cover(child.pid)
+        before = kernel.maps.slices()[child.pid]
+        say(child)
+        forked = int(hear(child) or hear(child))
+        try:
+            until(lambda: forked in kernel.maps.slices())
+            assert kernel.maps.slices()[forked] == before
+            child.kill()
+            child.wait()
+            until(lambda: child.pid not in kernel.maps.slices())
+            for _ in range(3):
+                kernel.coverage.sweep()
+            assert before in kernel.coverage._slices, "somebody still uses it"
+        finally:
+            os.kill(forked, 9)
+    until(lambda: forked not in kernel.maps.slices())
+    for _ in range(2):
+        kernel.coverage.sweep()
+    assert before not in kernel.coverage._slices
+
+
+def test_an_exec_ends_what_was_known(kernel: Kernel) -> None:
+    with shell("echo here; read _; exec sleep 10") as child:
+        hear(child)
+        kernel.cover(child.pid)
+        say(child)
+        until(lambda: child.pid not in kernel.maps.slices())
+        until(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "sleep\n")
+        kernel.cover(child.pid)
+        assert b"sleep" in b" ".join(m.path.encode() for m in kernel.coverage._processes[child.pid].mappings)
+
+
+def test_threads_outlive_the_first_one(kernel: Kernel) -> None:
+    """The process is there until its last thread ends, though the first thread's end is an exit as well."""
+    source = (
+        "import ctypes, threading, time; threading.Thread(target=lambda: time.sleep(60)).start(); "
+        "print('here', flush=True); input(); ctypes.CDLL(None).pthread_exit(None)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert hear(child) == "here"
+        kernel.cover(child.pid)
+        say(child)
+        until(lambda: "Z" in Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1])
+        time.sleep(0.1)
+        assert child.pid in kernel.maps.slices()
+    finally:
+        child.kill()
+        child.communicate()
+    until(lambda: child.pid not in kernel.maps.slices())
+
+
+def test_slices_and_rows_are_given_back_and_used_again(kernel: Kernel, tmp_path: Path) -> None:
+    free = kernel.maps.free_mappings.free
+    rows = []
+    for _ in range(3):
+        with shell("echo here; read _") as child:
+            hear(child)
+            kernel.cover(child.pid)
+            assert kernel.maps.free_mappings.free < free
+        until(lambda pid=child.pid: pid not in kernel.maps.slices())
+        kernel.coverage.sweep()
+        assert kernel.maps.free_mappings.free < free, "a process that was forked just now may still use it"
+        kernel.coverage.sweep()
+        assert kernel.maps.free_mappings.free == free
+        rows.append(len(kernel.maps.rows) - kernel.maps.free_rows.free)
+    assert rows[0] == rows[1] == rows[2] > 0, "files stay, for the next process"
+
+
+def test_files_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_maps, "_ROWS", (1 << 15,))
+    kernel = Kernel(tmp_path / "cache")
+    try:
+        with shell("echo here; read _") as child:
+            hear(child)
+            kernel.cover(child.pid)
+            assert kernel.coverage.degraded == {}
+            used = len(kernel.maps.rows) - kernel.maps.free_rows.free
+            assert used > len(kernel.maps.rows) // 2, "the C library's take most of it"
+            # a second one of the same size does not fit while the first is in use
+            libc = next(m.path for m in AddressSpace.read(os.getpid()).mappings if "libc.so" in m.path)
+            other = shutil.copy(libc, tmp_path / "other.so")
+            key = kernel_key(other)
+            kernel.files._new(key, os.open(other, os.O_RDONLY))
+            kernel.wait()
+            assert kernel.coverage.degraded == {"files whose rows found no room": 1}
+        until(lambda: child.pid not in kernel.maps.slices())
+        kernel.coverage.sweep()
+        kernel.coverage.sweep()
+        del kernel.files._files[key]
+        kernel.files._new(key, os.open(other, os.O_RDONLY))
+        kernel.wait()
+        assert kernel.files._files[key].rows > 10_000, "those that nobody uses have made room"
+    finally:
+        kernel.close()
+
+
+def kernel_key(path: Path) -> FileKey:
+    facts = path.stat()
+    return FileKey(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def test_a_file_in_the_place_of_another_has_its_own_rows(kernel: Kernel, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    tables = []
+    for name, arguments in (("ratio", ["60"]), ("burn", ["60", "1", "5"])):
+        shutil.copy(build(name, "-O2"), program)
+        child = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
+        try:
+            until(lambda pid=child.pid: str(program).encode() in Path(f"/proc/{pid}/maps").read_bytes())
+            kernel.cover(child.pid)
+            (at,) = [i for i, m in enumerate(kernel.coverage._processes[child.pid].mappings) if m.path == str(program)]
+            word = int(kernel.mappings(child.pid)["table"][at])
+            tables.append(kernel.maps.rows[word & 0xFFFFFFFF :][: word >> 32].tolist())
+        finally:
+            child.kill()
+            child.wait()
+        program.unlink()
+    assert tables[0] != tables[1]
+
+
+def test_code_without_a_file_is_marked_and_a_table_that_is_not_there_yet_too(kernel: Kernel) -> None:
+    source = "import mmap; m = mmap.mmap(-1, 65536, prot=7, flags=34); m[0] = 195; print('here', flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert hear(child) == "here"
+        kernel.coverage.cover(child.pid, Stop.NO_TABLES)
+        words = [int(w) for w in kernel.mappings(child.pid)["table"]]
+        assert ANONYMOUS in words
+        assert PENDING in words
+        kernel.cover(child.pid)
+        words = [int(w) for w in kernel.mappings(child.pid)["table"]]
+        assert ANONYMOUS in words
+        assert PENDING not in words
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_process_that_is_gone_is_counted(kernel: Kernel) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    kernel.coverage.cover(child.pid, Stop.NO_TABLES)
+    assert kernel.coverage.degraded == {"processes that ended before their mappings were read": 1}
+    assert child.pid not in kernel.maps.slices()
+
+
+def test_what_asks_in_vain_is_answered_less_and_less_often(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(
+        kernel.maps,
+        "put_off",
+        lambda pid, until_ns: waits.append(until_ns / 1e9 - time.clock_gettime(time.CLOCK_MONOTONIC)),
+    )
+    with shell("echo here; read _") as child:
+        hear(child)
+        kernel.cover(child.pid)
+        for _ in range(12):
+            kernel.coverage.cover(child.pid, Stop.NO_MAPPING)
+    assert waits[0] == pytest.approx(0.05, abs=0.02)
+    assert waits[1] == pytest.approx(0.1, abs=0.02)
+    assert waits[-1] == pytest.approx(16, abs=0.1)

@@ -1,0 +1,110 @@
+"""The C side of the unwinder: its layouts, and its two ways to the registers of a thread in the kernel."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+
+from aperture_tui import resources
+from aperture_tui.collect.stacks import STACK_HEADER
+from aperture_tui.collect.unwind import walking
+from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, PENDING, REQUEST
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
+from tests.collect.collecting import collecting
+from tests.programs import build
+
+SIZES = {"u64": 8, "u32": 4, "s32": 4, "u16": 2, "u8": 1}
+
+
+def header() -> str:
+    return (resources.folder("bpf") / "unwind.h").read_text()
+
+
+def fields(structure: str) -> list[tuple[str, str]]:
+    """(type, name) of a structure's members up to the first array."""
+    (body,) = re.findall(rf"struct {structure} \{{(.*?)\}};", header(), re.DOTALL)
+    return re.findall(r"^\s+(\w+) (\w+);", body, re.MULTILINE)
+
+
+def offsets(structure: str) -> dict[str, int]:
+    out, at = {}, 0
+    for kind, name in fields(structure):
+        at = -(-at // SIZES[kind]) * SIZES[kind]
+        out[name] = at
+        at += SIZES[kind]
+    return out
+
+
+def test_the_layouts_are_those_of_the_c_structures() -> None:
+    mirrored = {name: place[1] for name, place in MAPPING.fields.items()}  # type: ignore[union-attr]
+    of_c = offsets("mapping")
+    first, rows = of_c.pop("first"), of_c.pop("rows")
+    assert mirrored == {**of_c, "table": first}
+    assert rows == first + 4
+    assert MAPPING.itemsize == 32
+    assert {n: p[1] for n, p in REQUEST.fields.items()} == offsets("request")  # type: ignore[union-attr]
+    assert [n for _t, n in fields("stack")] == [
+        "hash",
+        "start_ns",
+        "pid",
+        "kernel",
+        "python",
+        "user",
+        "unused",
+        "flags",
+    ]
+    assert STACK_HEADER.size == offsets("stack")["flags"] + 4 == 32
+
+
+def test_the_flags_are_those_of_the_c_header() -> None:
+    numbers = {name: int(value, 0) for name, value in re.findall(r"#define (\w+) (\d+|0x[0-9a-f]+)U?\b", header())}
+    for flag in (Flag.KERNEL_MODE, Flag.TRUNCATED, Flag.NO_USER_STACK, Flag.WHOLE, Flag.GUESSED, Flag.FRAME_POINTERS):
+        assert numbers[str(flag.name)] == flag
+    stops = dict(re.findall(rf"#define (\w+) \((\d+) << {STOP_SHIFT}\)", header()))
+    assert {name: int(n) for name, n in stops.items()} == {s.name: int(s) for s in Stop if s is not Stop.NONE}
+    assert (numbers["PENDING"], numbers["ANONYMOUS"]) == (PENDING, ANONYMOUS)
+
+
+@pytest.mark.bpf
+@pytest.mark.parametrize("way", ["helper", "stack"])
+def test_threads_in_the_kernel_are_unwound_from_their_saved_registers(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "stack":  # as on kernels before 5.15
+        defines = walking._task_defines()
+        monkeypatch.setattr(walking, "_task_defines", lambda: {**defines, "REGISTERS_BY_STACK": 1})
+    with collecting() as kept:
+        child = subprocess.Popen(
+            ["dd", "if=/dev/zero", "of=/dev/null", "bs=1M", "count=40000", "status=none"], stdout=subprocess.DEVNULL
+        )
+        child.wait(timeout=60)
+    events = kept.of(child.pid)
+    late = events[events["time_ns"] > events["time_ns"].min() + 500_000_000]
+    in_kernel = late[(late["flags"] & Flag.KERNEL_MODE) > 0]
+    assert len(in_kernel) > 200
+    assert np.mean((in_kernel["flags"] & Flag.WHOLE) > 0) > 0.99
+    stacks = kept.stacks(child.pid)
+    main = sum(n for stack, n in stacks.items() if "__libc_start_main" in " ".join(stack))
+    assert main > 0.9 * sum(n for n in stacks.values())
+
+
+@pytest.mark.bpf
+def test_without_the_unwinder_stacks_are_walked_by_frame_pointers_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("aperture_tui.collect.unwind.supply.KernelMaps", refused)
+    program = build("ratio", "-O2", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer")
+    with collecting() as kept:
+        child = subprocess.Popen([program, "1.5"], stdout=subprocess.DEVNULL)
+        child.wait(timeout=30)
+    events = kept.of(child.pid)
+    assert len(events) > 500
+    assert ((events["flags"] & Flag.FRAME_POINTERS) > 0).all()
+    assert ((events["flags"] >> STOP_SHIFT & 0xF) == Stop.UNSUPPORTED).all()
+    health = next(h for h in kept.health if h.name == "unwind")
+    assert "frame pointers" in health.message
+    assert "CAP_BPF" in health.message
