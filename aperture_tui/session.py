@@ -143,6 +143,7 @@ class Session:
         finally:
             self._cpu.stop()
             self._supply.stop()
+            self._resolver.close()
             self._processes.close()
 
     def _tick(self) -> None:

@@ -365,7 +365,7 @@ int unwind(void *ctx)
 
 INLINE u64 member(struct walk *w, u32 offset)
 {
-    return w->frame[offset >> 3 & 15];
+    return w->frame[offset >> 3 & 31];
 }
 
 /* Tail: the frames of CPython, leaf first, then on to the native ones. */
@@ -383,7 +383,7 @@ int python(void *ctx)
     u32 size = how->frame_bytes;
 #pragma clang loop unroll(disable)
     for (u32 i = 0; i < MAX_PYTHON; i++) {
-        if (!at || read_user(w->frame, size & 127, (void *)at))
+        if (!at || read_user(w->frame, size & 255, (void *)at))
             break;
         u32 entry = member(w, how->entry) >> ((how->entry & 7) * 8) & 0xff;
         u64 code = member(w, how->code), instruction = member(w, how->instruction);

@@ -193,6 +193,7 @@ class CpuCollector:
         samples = self._samples.records(SAMPLE)
         for payload in self._stack_ring.payloads():  # after the samples: each one's stack was written before it
             self._stacks.receive(payload)
+        self._stacks.tend()
         self._supply.changed(self._processes.update())
         events = self._events_of(samples, symbols)
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -291,6 +292,7 @@ class CpuCollector:
                 "stack not delivered": self._unmatched,
                 "stacks to send again: ring full": lost_stacks,
                 **self._degraded,
+                **{cause: n for cause, n in self._stacks.python.counts.items() if n},
                 **_unresolved(self._resolver),
                 **self._processes.unreadable,
             },

@@ -37,7 +37,19 @@ class Image:
     since_ns: CLOCK_MONOTONIC, 0 if it began before we looked.
     """
 
-    __slots__ = ("_mapped", "_space", "cgroup", "container", "ended", "name", "origin", "pid", "rows", "since_ns")
+    __slots__ = (
+        "__weakref__",
+        "_mapped",
+        "_space",
+        "cgroup",
+        "container",
+        "ended",
+        "name",
+        "origin",
+        "pid",
+        "rows",
+        "since_ns",
+    )
 
     def __init__(self, pid: int, since_ns: int, name: bytes, origin: AddressSpace | Image | None) -> None:
         self.pid = pid

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from aperture_tui.collect.python_frames import PythonFrames
 from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
 
@@ -20,6 +21,7 @@ STACK_HEADER: Final = struct.Struct("<QQIHHHHI")
 """The start of struct stack of bpf/unwind.h: hash, start_ns, pid, words of the kernel's, of Python's, of the user's
 stack, unused, flags."""
 
+_MARK: Final = np.uint32(1 << 31)
 _TOP, _EXACT = np.uint64(62), np.uint64(2)
 """The two highest bits of a user address that was interrupted, and is no return address (the vsyscall page has 3)."""
 
@@ -41,6 +43,11 @@ class Raw(NamedTuple):
     user: NDArray[np.uint64]
     whole: bool
 
+    @property
+    def addresses(self) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+        """The user's addresses, and which of them are return addresses: (n,) each."""
+        return _joined([self.user], user=True)
+
 
 class Stacks:
     """What is known of the stacks of one collector, by the kernel's hash. Owned by the collecting thread."""
@@ -49,13 +56,23 @@ class Stacks:
         self._resolver = resolver
         self._raw: dict[int, Raw] = {}
         self._leaving: dict[int, Raw] = {}
+        self._version = 0
+        self.python = PythonFrames()
         self.rebind()
 
     def rebind(self) -> None:
         """Forget the ids of the symbols' last generation; the addresses stay."""
+        self.python.rebind()
         self._frames: dict[int, NDArray[np.uint32]] = {}
         self._astray: set[int] = set()
         self._nodes: dict[tuple[int, bytes], int] = {}
+
+    def tend(self) -> None:
+        """Before stacks are named: where the resolver knows better now, all of them are named anew."""
+        version = self._resolver.tend()
+        if version != self._version:
+            self._version = version
+            self.rebind()
 
     def rotate(self) -> bool:
         """After a drain: when too many stacks are remembered, begin to forget them, and say so.
@@ -126,14 +143,53 @@ class Stacks:
             image = images[i]
             user = [raw.user for _key, raw in stacks]
             kernel = [raw.kernel for _key, raw in stacks]
-            user_frames = self._resolver.user_frames(image.pid, image.space, *_joined(user, user=True))
+            native, counts = self._resolver.expanded_frames(image.pid, image.space, *_joined(user, user=True))
+            chains = Chains(native, counts)
             kernel_frames = self._resolver.kernel_frames(*_joined(kernel, user=False))
-            pieces = zip(stacks, _split(user_frames, user), _split(kernel_frames, kernel), strict=True)
-            for (key, _raw), outer, inner in pieces:
+            marks = _split(chains.marks, user)
+            paths = self.python.merged(image, [raw for _key, raw in stacks], marks, chains, symbols)
+            for (key, _raw), path, inner in zip(stacks, paths, _split(kernel_frames, kernel), strict=True):
                 # addresses come leaf first; paths go root first, the kernel innermost
-                frames = self._frames[key] = np.concatenate([outer[::-1], inner[::-1]])
+                frames = self._frames[key] = np.concatenate([chains.expanded(path), inner[::-1]])
                 if (symbols.frames["kind"][frames] == FrameKind.UNKNOWN).any():
                     self._astray.add(key)
+
+
+class Chains:
+    """The native frames of addresses, some with functions that are inlined there, until Python's are among them.
+
+    frames: (m,) ids, of each address the innermost first; counts: (n,), how many each address has.
+    """
+
+    def __init__(self, frames: NDArray[np.uint32], counts: NDArray[np.intp]) -> None:
+        self._frames = frames
+        self._ends = np.cumsum(counts)
+        self._single = len(frames) == len(counts)
+        self.marks = np.arange(len(counts), dtype=np.uint32) | _MARK
+        """What stands for each address in a path, no id of a frame: (n,)."""
+
+    def functions(self, marks: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """The function that each address lies in: (k,) ids."""
+        functions: NDArray[np.uint32] = self._frames[self._ends[marks & ~_MARK] - 1]
+        return functions
+
+    def expanded(self, path: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """A path, root first, of marks and of ids; with all frames of the addresses in place of the marks."""
+        marked = (path & _MARK) != 0
+        if self._single:
+            out = path.copy()
+            out[marked] = self.functions(path[marked])
+            return out
+        parts = [
+            self._of(int(word & ~_MARK)) if mark else path[i : i + 1]
+            for i, (word, mark) in enumerate(zip(path, marked, strict=True))
+        ]
+        return np.concatenate([np.zeros(0, np.uint32), *parts])
+
+    def _of(self, address: int) -> NDArray[np.uint32]:
+        end = int(self._ends[address])
+        start = int(self._ends[address - 1]) if address else 0
+        return self._frames[start:end][::-1]
 
 
 def _joined(stacks: list[NDArray[np.uint64]], user: bool) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:

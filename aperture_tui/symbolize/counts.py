@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 
@@ -31,3 +32,35 @@ class ResolverCounts:
     def as_dict(self) -> dict[str, int]:
         """Cause -> count, for Health."""
         return asdict(self)
+
+
+@dataclass(slots=True)
+class InlineCounts:
+    """What became of the files whose inlined functions were wanted; for Health.
+
+    made: tables made. failed: files that the child could not read, or not within its limits. too_large: with more debug
+    information than is read. not_installed: while the library that reads it is missing. put_off: met while too many
+    others waited, or while memory was short. cache_refused: files of the cache that could not be believed.
+    cache_unwritable: tables that could not be stored.
+    """
+
+    made: int = 0
+    failed: int = 0
+    too_large: int = 0
+    not_installed: int = 0
+    put_off: int = 0
+    cache_refused: int = 0
+    cache_unwritable: int = 0
+
+    def degraded(self) -> Counter[str]:
+        """In words, what has to do with frames that are missing."""
+        return Counter(
+            {
+                "files without inlined functions: pip install 'aperture-tui[inlines]'": self.not_installed,
+                "files without inlined functions: debug information unreadable": self.failed,
+                "files without inlined functions: debug information too large": self.too_large,
+                "files without inlined functions: no room to read debug information": self.put_off,
+                "tables of inlined functions that are not believed": self.cache_refused,
+                "tables of inlined functions that could not be stored": self.cache_unwritable,
+            }
+        )

@@ -11,9 +11,10 @@ import os
 import posixpath
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from aperture_tui.symbolize.elf import BytesSource, Elf, ElfError, FileSource
+from aperture_tui.symbolize.elf import SHT_NOBITS, BytesSource, Elf, ElfError, FileSource
 from aperture_tui.symbolize.opening import open_in_root
 
 _DEBUG: Final = "/usr/lib/debug"
@@ -21,6 +22,25 @@ _MAX_CHECKED: Final = 1 << 30  # bytes of a debug file whose CRC is computed: ab
 _MAX_MINI: Final = 64 << 20
 _LZMA_MEMORY: Final = 128 << 20
 _BLOCK: Final = 1 << 20
+_PT_LOAD: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DebugInfo:
+    """DWARF in an open file. nbytes: of its debug sections as they lie there. base: the lowest loaded address."""
+
+    source: FileSource
+    nbytes: int
+    base: int
+
+
+def debug_info(elf: Elf) -> DebugInfo | None:
+    """Where the DWARF of a file is, if it holds any."""
+    present = [s for s in elf.sections if s.type != SHT_NOBITS and s.name.startswith((b".debug_", b".zdebug_"))]
+    if not isinstance(elf.source, FileSource) or not any(s.name in (b".debug_info", b".zdebug_info") for s in present):
+        return None
+    loads = elf.segments[elf.segments["type"] == _PT_LOAD]
+    return DebugInfo(elf.source, sum(s.size for s in present), int(loads["address"][0]) if len(loads) else 0)
 
 
 def debug_file(elf: Elf, path: str, roots: Sequence[str]) -> Elf | None:

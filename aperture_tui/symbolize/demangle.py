@@ -20,9 +20,12 @@ MAX_MANGLED: Final = 2048
 MAX_NAME: Final = 2048
 """A longer result is cut (characters)."""
 
-_REFERENCE: Final = re.compile(rb"[ST][0-9A-Z]*_|Dp|sp|f[lrLR]")
+_REFERENCE: Final = re.compile(rb"[ST][0-9A-Z]*_")
+_TOKEN: Final = re.compile(rb"[ST][0-9A-Z]*_|\d+")
+_DIGITS: Final = re.compile(rb"\d+")
+_PACK: Final = re.compile(rb"Dp|sp|f[lrLR]")
 _EXPRESSION: Final = re.compile(rb"D[Tt]|X|DO|DQ")
-_MAX_DOUBLINGS: Final = 24.0  # 16 MB; refuses two names in a thousand of those in LLVM, libstdc++ and node
+_MAX_DOUBLINGS: Final = 24.0  # 16 MB; refuses a name in a thousand of those in LLVM and node
 
 _HASH: Final = re.compile(r"17h[0-9a-f]{16}E")
 _ESCAPE: Final = re.compile(r"\$(SP|BP|RF|LT|GT|LP|RP|C|u[0-9a-f]{1,6})\$|\.\.")
@@ -73,18 +76,55 @@ def may_explode(name: bytes) -> bool:
 
     Substitutions (`S0_`) repeat what stands before them, so a chain of n of them can grow to 2**n characters out of
     a short name, and __cxa_demangle knows no limit: a hostile file could hold up or exhaust a profiler with one
-    symbol. The bound: what `S0_` stands for is no longer than all that precedes its first use, so m uses of it grow
-    the text by at most 1 + m. A pack expansion grows it by at most the number of arguments.
+    symbol. It is refused if neither of two bounds of the length tells that it stays small.
     """
-    uses = Counter(_REFERENCE.findall(name))
+    room = _MAX_DOUBLINGS - _packs(name)
+    return _by_number_of_uses(name) > room and _by_order_of_uses(name) > room
+
+
+def doublings(name: bytes) -> float:
+    """The lower of the bounds for the length of a C++ name once it is demangled: its logarithm to base 2."""
+    return min(_by_number_of_uses(name), _by_order_of_uses(name)) + _packs(name)
+
+
+def _packs(name: bytes) -> float:
+    """What pack expansions add: each repeats what it holds at most as often as there are arguments."""
     expressions = _EXPRESSION.search(name) is not None
-    doublings = math.log2(16 * len(name) + 1)
-    for reference, count in uses.items():
-        if reference[:1] in b"ST":
-            doublings += math.log2(1 + count)
-        elif reference == b"Dp" or expressions:
-            doublings += count * math.log2(len(name) / 8 + 2)
-    return doublings > _MAX_DOUBLINGS
+    packs: list[bytes] = _PACK.findall(name)
+    return math.log2(len(name) / 8 + 2) * (len(packs) if expressions else packs.count(b"Dp"))
+
+
+def _by_number_of_uses(name: bytes) -> float:
+    """What `S0_` stands for is no longer than all before its first use: m uses grow the text by 1 + m at most."""
+    return math.log2(16 * len(name) + 1) + sum(math.log2(1 + n) for n in Counter(_REFERENCE.findall(name)).values())
+
+
+def _by_order_of_uses(name: bytes) -> float:
+    """From left to right: what `S0_` stands for was complete before its first use, so it is no longer than all there
+    was up to there, nor than that was for an `S1_` which was used earlier. What `T_` stands for may differ from use to
+    use; in a conversion operator it comes only later. What looks like a reference may be a part of an identifier (a
+    number, then so many characters): then it counts as one, but nothing is concluded from it.
+    """
+    length, at, identifier = 1.0, 0, 0
+    longest: list[float] = []  # by number of substitution
+    for found in _TOKEN.finditer(name):
+        token = found[0]
+        length += 16 * (found.start() - at)
+        at = found.end()
+        if token.isdigit():
+            length += 16 * len(token)
+            identifier = max(identifier, at + int(token[:9]))
+        elif token.startswith(b"T"):
+            length *= 4 if b"cv" in name else 2
+        elif found.start() < identifier:
+            length *= 2
+            for digits in _DIGITS.finditer(token):
+                identifier = max(identifier, found.start() + digits.end() + int(digits[0][:9]))
+        else:
+            number = min(int(token[1:-1], 36) + 1 if len(token) > 2 else 0, len(name))
+            longest += [length] * (number + 1 - len(longest))
+            length += longest[number]
+    return math.log2(length + 16 * (len(name) - at))
 
 
 @functools.cache

@@ -98,6 +98,10 @@ class FileSource:
         self.close = weakref.finalize(self, os.close, fd)
         self.size = os.fstat(fd).st_size
 
+    def fileno(self) -> int:
+        """The descriptor, still owned by this object."""
+        return self._fd
+
     def stat(self) -> os.stat_result:
         """What fstat says now."""
         return os.fstat(self._fd)

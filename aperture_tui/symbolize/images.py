@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.symbolize.debug_files import debug_file, mini_debug_info
+from aperture_tui.symbolize.debug_files import DebugInfo, debug_file, debug_info, mini_debug_info
 from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, FileSource, Loads, Source
 from aperture_tui.symbolize.plt import plt_rows
 from aperture_tui.symbolize.symbol_index import EMPTY, Rows, SymbolIndex, build, function_rows
@@ -87,19 +87,26 @@ class _Tables:
 
 
 def read_image(source: Source, path: str = "", roots: Sequence[str] = ()) -> Image:
+    """The symbols of a file, without its debug information: see `read_file`."""
+    return read_file(source, path, roots)[0]
+
+
+def read_file(source: Source, path: str = "", roots: Sequence[str] = ()) -> tuple[Image, DebugInfo | None]:
     """Read the symbols of a file: .symtab, or its debug file's, or .gnu_debugdata's; .dynsym where it adds to them.
 
-    path, roots: see `debug_files.debug_file`. Never raises for what the file holds; `problems` says it.
+    -> and where its DWARF is, itself unread. path, roots: see `debug_files.debug_file`. Never raises for what the file
+    holds; `problems` says it.
     """
     try:
         if source.read(0, min(4, source.size)) != b"\x7fELF":
-            return Image(EMPTY, _NO_LOADS, False)
+            return Image(EMPTY, _NO_LOADS, False), None
         elf = Elf.read(source)
     except ElfError as error:
-        return Image(EMPTY, _NO_LOADS, False, (str(error),))
+        return Image(EMPTY, _NO_LOADS, False, (str(error),)), None
     tables = _Tables()
+    debug = debug_info(elf)
     if not tables.add(elf, SHT_SYMTAB):
-        _add_separate(tables, elf, path, roots)
+        debug = _add_separate(tables, elf, path, roots) or debug
     tables.add(elf, SHT_DYNSYM)
     tables.add_plt(elf)
     try:
@@ -107,14 +114,18 @@ def read_image(source: Source, path: str = "", roots: Sequence[str] = ()) -> Ima
     except ElfError as error:
         index = EMPTY
         tables.problems.append(str(error))
-    return Image(index, elf.loads, True, tuple(tables.problems))
+    return Image(index, elf.loads, True, tuple(tables.problems)), debug
 
 
-def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) -> None:
+def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) -> DebugInfo | None:
+    """Add the symbols that a stripped file keeps elsewhere; -> where its DWARF is."""
+    debug = None
     try:
         separate = debug_file(elf, path, roots)
-        if separate is not None and tables.add(separate, SHT_SYMTAB):
-            return
+        if separate is not None:
+            debug = debug_info(separate)
+            if tables.add(separate, SHT_SYMTAB):
+                return debug
     except ElfError as error:
         tables.problems.append(f"debug file: {error}")
     try:
@@ -123,6 +134,16 @@ def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) ->
             tables.add(mini, SHT_SYMTAB)
     except ElfError as error:
         tables.problems.append(str(error))
+    return debug
+
+
+class Opened(NamedTuple):
+    """What became of a file. fresh: it was read just now. debug: its DWARF if it is fresh and has any."""
+
+    key: ImageKey
+    image: Image
+    fresh: bool
+    debug: DebugInfo | None
 
 
 class ImageCache:
@@ -148,20 +169,20 @@ class ImageCache:
             self._images.move_to_end(key)
         return image
 
-    def read(self, fd: int, path: str, roots: Sequence[str]) -> tuple[ImageKey, Image, bool]:
-        """The image of an open file, and whether it was read just now. Takes the descriptor over."""
+    def read(self, fd: int, path: str, roots: Sequence[str]) -> Opened:
+        """The image of an open file. Takes the descriptor over."""
         source = FileSource(fd)
         status = source.stat()
         key = ImageKey(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
         image = self.get(key)
         if image is not None:
             source.close()
-            return key, image, False
-        image = read_image(source, path, roots)
+            return Opened(key, image, False, None)
+        image, debug = read_file(source, path, roots)
         self._images[key] = image
         self.nbytes += image.nbytes
         self._trim()
-        return key, image, True
+        return Opened(key, image, True, debug)
 
     def _trim(self) -> None:
         """Always keeps the newest, however large: it is about to be used."""

@@ -5,11 +5,14 @@ Format: linux/tools/perf/Documentation/jit-interface.txt; lines of "START SIZE n
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.symbols import Frame
 from aperture_tui.symbolize.elf import ElfError, FileSource
 from aperture_tui.symbolize.hex_columns import parse_hex
 from aperture_tui.symbolize.opening import open_in_root
@@ -19,6 +22,13 @@ RETRY_S: Final = 1.0
 _PLACE: Final = "/tmp/perf-{}.map"  # noqa: S108 the place that the format names
 _LOOK_BACK: Final = 32  # entries by address that may overlap the nearest one
 _MAX_NAME: Final = 4096
+
+# V8 (src/logging/log.cc): what it is, how it was compiled, name, where it begins. Where that is not a path or a URL
+# the name stays as it is written: it could not be told from the name of the function.
+_V8: Final = re.compile(
+    r"(?:JS|LazyCompile|Function|Script|Eval):[~*^+]?(?P<name>.*?) ?"
+    r"(?<![^ :~*^+])(?P<file>(?:/|[a-z][a-z0-9+.-]*:)[^ ].*):(?P<line>\d{1,9}):\d{1,9}"
+)
 
 
 class Entries(NamedTuple):
@@ -141,6 +151,16 @@ class PerfMap:
     def _name(self, entry: int) -> bytes:
         at = int(self._entries.name_at[entry])
         return self._text[at : at + int(self._entries.name_size[entry])]
+
+
+def jit_frame(name: bytes, module: str) -> Frame:
+    """The frame of an entry. JavaScript functions get name, file and line, whichever compiler made the code."""
+    text = name.decode("utf-8", "backslashreplace")
+    found = _V8.fullmatch(text)
+    if found is None:
+        return Frame(text, module, kind=FrameKind.JIT)
+    function = found["name"] or "(anonymous)"
+    return Frame(function, module, found["file"].removeprefix("file://"), int(found["line"]), FrameKind.JIT)
 
 
 def _identity(pid: int) -> tuple[int, frozenset[int]]:

@@ -7,87 +7,19 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aperture_tui.collect.cpu import SAMPLE, Settings
-from aperture_tui.profile.batch import Batch
-from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.health import State
 from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.session import Session
+from tests.collect.collecting import HZ, Kept, collecting, run, share
 from tests.programs import build
 
-HZ = 999
 FRAME_POINTERS = ("-O2", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer")
-
-
-@dataclass
-class Kept:
-    """A sink that keeps everything."""
-
-    batches: list[Batch] = field(default_factory=list)
-    gauges: list[HostSample] = field(default_factory=list)
-    health: list[Health] = field(default_factory=list)
-
-    def append(self, batch: Batch) -> None:
-        self.batches.append(batch)
-
-    def append_gauges(self, sample: HostSample) -> None:
-        self.gauges.append(sample)
-
-    def set_health(self, health: list[Health]) -> None:
-        self.health = health
-
-    def set_hosts(self, hosts: list[HostFacts]) -> None:
-        pass
-
-    def events(self) -> np.ndarray:
-        return np.concatenate([batch.events for batch in self.batches])
-
-    def of(self, pid: int) -> np.ndarray:
-        events = self.events()
-        return events[events["pid"] == pid]
-
-    def stacks(self, pid: int) -> Counter[tuple[str, ...]]:
-        """The stacks of a process in words, root first, with their samples."""
-        found: Counter[tuple[str, ...]] = Counter()
-        for batch in self.batches:
-            events = batch.events[batch.events["pid"] == pid]
-            for node, n in zip(*np.unique(events["stack"], return_counts=True), strict=True):
-                words = (batch.symbols.frame_at(f).function for f in batch.symbols.trie.path(int(node)))
-                found[tuple(words)] += int(n)
-        return found
-
-
-@contextmanager
-def collecting(**settings: object) -> Iterator[Kept]:
-    kept = Kept()
-    session = Session(Settings(**{"hz": HZ, **settings}), {"kept": kept})  # type: ignore[arg-type]  # test's own words
-    session.start()
-    try:
-        yield kept
-    finally:
-        session.stop()
-    assert session.failure == ""
-
-
-def run(*command: str | Path) -> tuple[int, str]:
-    """A program to its end -> pid, what it printed."""
-    child = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
-    out, _ = child.communicate(timeout=60)
-    assert child.returncode == 0
-    return child.pid, out
-
-
-def share(stacks: Counter[tuple[str, ...]], name: str) -> float:
-    return sum(n for stack, n in stacks.items() if name in stack) / stacks.total()
 
 
 def test_the_layout_is_that_of_the_c_structure() -> None:

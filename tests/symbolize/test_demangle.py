@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.symbolize import demangle as module
-from aperture_tui.symbolize.demangle import MAX_NAME, demangle, may_explode
+from aperture_tui.symbolize.demangle import MAX_NAME, demangle, doublings, may_explode
 from aperture_tui.symbolize.rust_v0 import demangle_v0
 
 from .conftest import need, run, rust_program
@@ -113,6 +113,23 @@ def test_a_name_that_would_demangle_to_gigabytes_stays_as_it_is() -> None:
     for levels in range(1, 35):
         demangle(bomb(levels))
     assert time.process_time() - began < 5, "each would take seconds to years"
+
+
+def test_no_name_becomes_longer_than_foreseen(shapes: Path) -> None:
+    need("nm")
+    library = Path(run("g++", "-print-file-name=libstdc++.so.6").strip())
+    names = [name.encode() for name in symbol_names(shapes, "_Z") + symbol_names(library, "_Z", "-D")]
+    names += [bomb(levels) for levels in range(1, 12)]
+    for name in names:
+        assert len(demangle(name)) <= 2 ** doublings(name)
+    assert doublings(bomb(34)) > 30
+    for disguise in (b"3SZ_", b"1S10SZ_0000000", b"1S3S9_", b"12fooSZ_S9_S8_x"):
+        assert doublings(b"_Z1f" + disguise + bomb(34)[4:]) > 30, "an identifier that looks like references"
+    hot = (
+        b"_ZNSt8_Rb_treeIPN4llvm17MachineBasicBlockESt4pairIKS2_NS0_11SmallVectorIS2_Lj4EEEESt10_Select1stIS7_ESt4less"
+        b"IS2_ESaIS7_EE17_M_emplace_uniqueIJS3_IS2_S5_EEEES3_ISt17_Rb_tree_iteratorIS7_EbEDpOT_"
+    )
+    assert "_M_emplace_unique<" in demangle(hot)
 
 
 def rust_bomb(levels: int) -> str:

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_tui.symbolize.perf_map import PerfMap, parse_perf_map
+from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.symbols import Frame
+from aperture_tui.symbolize.perf_map import PerfMap, jit_frame, parse_perf_map
 
 
 @pytest.fixture
@@ -62,6 +64,32 @@ def test_malformed_lines_are_skipped_and_counted() -> None:
     )
     assert parsed.start.tolist() == [0x10, 0x30]
     assert skipped == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [
+        ("JS:*innermost /srv/app.js:3:19", Frame("innermost", "", "/srv/app.js", 3)),
+        ("JS:^get size node:internal/util:12:7", Frame("get size", "", "node:internal/util", 12)),
+        ("LazyCompile:~run file:///srv/my app/x.mjs:1:2", Frame("run", "", "/srv/my app/x.mjs", 1)),
+        ("JS:~ /srv/app.js:5:93", Frame("(anonymous)", "", "/srv/app.js", 5)),
+        ("JS:+ https://host:8080/a.js:5:93", Frame("(anonymous)", "", "https://host:8080/a.js", 5)),
+        ("Eval:~ /srv/app.js:1:1", Frame("(anonymous)", "", "/srv/app.js", 1)),
+        ("JS:*at [eval]:1:2", Frame("JS:*at [eval]:1:2")),
+        ("LazyCompile:~add script.js:1", Frame("LazyCompile:~add script.js:1")),
+        ("JS:*f /srv/app.js:99999999999999:1", Frame("JS:*f /srv/app.js:99999999999999:1")),
+        ("Builtin:ArrayMap", Frame("Builtin:ArrayMap")),
+        ("long Spin.innermost(int)", Frame("long Spin.innermost(int)")),
+        ("void [System.Private.CoreLib] A::B(class C:1:2)", Frame("void [System.Private.CoreLib] A::B(class C:1:2)")),
+    ],
+)
+def test_functions_of_javascript_have_name_file_and_line(name: str, frame: Frame) -> None:
+    assert jit_frame(name.encode(), "") == frame._replace(kind=FrameKind.JIT)
+
+
+@given(st.text(max_size=60), st.sampled_from(["JS:*", "Eval:~", "LazyCompile:~", ""]))
+def test_any_name_gives_a_frame(text: str, prefix: str) -> None:
+    assert jit_frame((prefix + text).encode("utf-8", "surrogatepass"), "[jit]").line < 2**32
 
 
 def test_lines_written_later_are_read_when_it_is_time(child: tuple[int, Path]) -> None:

@@ -21,6 +21,7 @@ from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.symbolize.address_space import AddressSpace
 from aperture_tui.symbolize.images import ImageCache
+from aperture_tui.symbolize.inlines import Inlines
 from aperture_tui.symbolize.kernel import KernelSymbols
 from aperture_tui.symbolize.resolver import REFRESH_S, Resolver
 
@@ -42,10 +43,16 @@ class Clock:
 class Asking:
     """A resolver with a symbols of its own, asked for one process."""
 
-    def __init__(self, pid: int, images: ImageCache | None = None, kernel: KernelSymbols | None = None) -> None:
+    def __init__(
+        self,
+        pid: int,
+        images: ImageCache | None = None,
+        kernel: KernelSymbols | None = None,
+        inlines: Inlines | None = None,
+    ) -> None:
         self.clock = Clock()
         self.symbols = Symbols()
-        self.resolver = Resolver(self.symbols, images=images, kernel=kernel, clock=self.clock)
+        self.resolver = Resolver(self.symbols, images=images, kernel=kernel, inlines=inlines, clock=self.clock)
         self.pid, self.space = pid, AddressSpace.read(pid)
 
     def frames(self, *addresses: int, called: bool = False) -> list[Frame]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from aperture_tui.collect.unwind.files import Files, Placed
+from aperture_tui.collect.unwind.interpreters import Interpreters
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, MAX_MAPPINGS, KernelMaps
 from aperture_tui.profile.kinds import Stop
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping
@@ -46,6 +47,7 @@ class Coverage:
         """How often a process was given its tables."""
         self._maps = maps
         self._files = files
+        self.interpreters = Interpreters(maps)
         self._counts: Counter[str] = Counter()
         self._slices: dict[int, _Slice] = {}
         self._processes: dict[int, _Slice] = {}
@@ -58,7 +60,7 @@ class Coverage:
     @property
     def degraded(self) -> dict[str, int]:
         """Cause -> processes or files that could not be covered, or not whole."""
-        return {**self._counts, **self._files.degraded}
+        return {**self._counts, **self._files.degraded, **self.interpreters.counts}
 
     def pass_over(self) -> None:
         """Count a request that there was no time for; the kernel asks again."""
@@ -78,6 +80,7 @@ class Coverage:
         if current is not None and current.mappings == mappings and current.first in self._slices:
             if stop == Stop.NO_TABLES:
                 self._point(pid, current)
+                self.interpreters.look(pid, mappings)
             elif stop == Stop.NO_MAPPING:
                 self._put_off(pid)
             return
@@ -85,6 +88,7 @@ class Coverage:
         new = self._new_slice(pid, mappings)
         if new is not None:
             self._point(pid, new)
+            self.interpreters.look(pid, mappings)
 
     def _put_off(self, pid: int) -> None:
         """Nothing new was found: the next look is further away each time."""
@@ -115,7 +119,8 @@ class Coverage:
         return new
 
     def advance(self) -> None:
-        """Take in the tables that were built since the last time."""
+        """Take in the tables that were built since the last time, and interpreters that have started."""
+        self.interpreters.again()
         for placed in self._files.advance():
             self._write_rows(placed)
 
@@ -143,6 +148,7 @@ class Coverage:
         for pid in [pid for pid in self._processes if pid not in alive]:
             del self._processes[pid]
             self._patience.pop(pid, None)
+            self.interpreters.forget(pid)
         self._files.trim()
 
 

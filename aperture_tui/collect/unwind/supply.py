@@ -118,7 +118,8 @@ class Supply:
                         selector.register(new, selectors.EVENT_READ)
                     answers = sockets
                 waited = time.monotonic()
-                selector.select(max(0.0, swept + _SWEEP_S - waited))
+                until = min(swept + _SWEEP_S, self._coverage.interpreters.due)
+                selector.select(max(0.0, until - waited))
                 began = time.thread_time_ns()
                 self._take_requests(maps, tokens_s)
                 self._coverage.advance()

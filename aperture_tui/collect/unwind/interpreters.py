@@ -1,0 +1,106 @@
+"""Which processes are CPython, and how the kernel is to read their frames."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from aperture_tui.collect.processes import alive
+from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter
+
+if TYPE_CHECKING:
+    from aperture_tui.collect.unwind.kernel_maps import KernelMaps
+    from aperture_tui.symbolize.address_space import Mapping
+    from aperture_tui.symbolize.cpython import Walk
+
+_FIRST_S, _LONGEST_S = 0.02, 2.0
+_FAILURES: Final = 4
+"""After so many tries a failure is believed."""
+_MAX_WAITING: Final = 1024
+_MAX_REASONS: Final = 16
+_WALK: Final = struct.Struct("=4Ii5I")
+"""struct python of bpf/unwind.h."""
+
+
+def packed(walk: Walk) -> bytes:
+    """A walk as bpf/unwind.h has it."""
+    return _WALK.pack(
+        walk.frame_bytes,
+        walk.tsd_blocks,
+        walk.tsd_value,
+        walk.frame,
+        walk.cframe,
+        walk.code,
+        walk.previous,
+        walk.instruction,
+        walk.entry,
+        walk.entry_from,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """due: on the clock. pause_s: before the next try. failures: so far."""
+
+    mappings: Sequence[Mapping]
+    due: float = 0.0
+    pause_s: float = _FIRST_S
+    failures: int = 0
+
+
+class Interpreters:
+    """Owned by the supply's thread."""
+
+    def __init__(self, maps: KernelMaps, clock: Callable[[], float] = time.monotonic) -> None:
+        self.counts: Counter[str] = Counter()
+        """Reason -> processes whose Python frames are not read."""
+        self._maps = maps
+        self._clock = clock
+        self._binaries = Binaries()
+        self._waiting: dict[int, _Try] = {}
+
+    def look(self, pid: int, mappings: Sequence[Mapping]) -> None:
+        """A process has these mappings: if it is CPython, have its frames read, now or once it has started."""
+        self._waiting.pop(pid, None)
+        self._open(pid, _Try(mappings))
+
+    def again(self) -> None:
+        """Try those that had only begun to start."""
+        now = self._clock()
+        for pid in [pid for pid, one in self._waiting.items() if one.due <= now]:
+            self._open(pid, self._waiting.pop(pid))
+
+    def forget(self, pid: int) -> None:
+        """The process is gone."""
+        self._waiting.pop(pid, None)
+
+    @property
+    def due(self) -> float:
+        """When `again` has something to do, on the clock; infinity if never."""
+        return min((one.due for one in self._waiting.values()), default=float("inf"))
+
+    def _open(self, pid: int, one: _Try) -> None:
+        try:
+            found = Interpreter.open(pid, one.mappings, self._binaries)
+        except CPythonNotReady:
+            self._wait(pid, one)
+        except CPythonError as error:
+            if not alive(pid):
+                return
+            if one.failures < _FAILURES:  # a process that has just begun has not mapped all of its libraries yet
+                self._wait(pid, replace(one, failures=one.failures + 1))
+                return
+            reason = str(error) if len(self.counts) < _MAX_REASONS else "for other reasons"
+            self.counts[f"Python frames not read: {reason}"] += 1
+        else:
+            if found is not None:
+                self._maps.read_python(pid, packed(found.walk))
+
+    def _wait(self, pid: int, one: _Try) -> None:
+        if len(self._waiting) < _MAX_WAITING:
+            pause = min(2 * one.pause_s, _LONGEST_S)
+            self._waiting[pid] = replace(one, due=self._clock() + one.pause_s, pause_s=pause)

@@ -1,0 +1,220 @@
+"""The inlined functions of files with debug information, made ready aside and kept on disk.
+
+A file's DWARF is read once, by a child process that is niced, limited and without rights (`inlines_child`), one file
+at a time, the smallest first. Until its table is there, and where there is none, a function stands alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import importlib.util
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aperture_tui.symbolize.counts import InlineCounts
+from aperture_tui.symbolize.debug_files import DebugInfo
+from aperture_tui.symbolize.images import ImageKey
+from aperture_tui.symbolize.inlines_table import MAX_BYTES, InlineTable, TableError, empty
+from aperture_tui.symbolize.private_folder import PrivateFolder, cache_folder
+
+MAX_DEBUG_BYTES: Final = 256 << 20
+"""A file with more debug information than this is left alone."""
+TIMEOUT_S: Final = 120.0
+"""A child gets this long by the wall clock; its CPU time and memory are bounded as well."""
+_CACHE_BYTES: Final = 256 << 20
+_HELD_BYTES: Final = 32 << 20
+_SPARE_BYTES, _BYTES_EACH = 256 << 20, 4  # what has to be available: a child takes 65 MB and 2 for each of its file
+_MAX_WAITING: Final = 64  # files; each holds a descriptor
+_FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_CHILD: Final = "aperture_tui.symbolize.inlines_child"
+
+
+@dataclass(slots=True)
+class _Job:
+    """A file that a child is reading. answer: descriptor of what it writes."""
+
+    key: ImageKey
+    name: bytes
+    child: subprocess.Popen[bytes]
+    answer: int
+    until: float
+
+
+class Inlines:
+    """Tables of inlined functions by file. Owned by one thread.
+
+    folder: of the disk cache, by default this user's. clock: seconds, for the children's time.
+    """
+
+    def __init__(self, folder: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.counts = InlineCounts()
+        self._folder = PrivateFolder(folder or cache_folder("inlines"), _CACHE_BYTES)
+        self._clock = clock
+        self._names: dict[ImageKey, bytes] = {}
+        self._tables: OrderedDict[ImageKey, InlineTable] = OrderedDict()
+        self._waiting: list[tuple[int, int, ImageKey, DebugInfo]] = []
+        self._number = itertools.count()
+        self._asked: set[ImageKey] = set()
+        self._job: _Job | None = None
+        self._installed: bool | None = None
+        self.nbytes = 0
+        """Memory held."""
+
+    def want(self, key: ImageKey, debug: DebugInfo) -> None:
+        """Have this file's table: now, if it is on disk, else some time after the next `tend`s."""
+        if key in self._asked:
+            return
+        name = _name(debug)
+        table = self._read(name)
+        if table is not None:
+            self._hold(key, name, table)
+        elif not self._can_make():
+            self.counts.not_installed += 1
+        elif debug.nbytes > MAX_DEBUG_BYTES:
+            self.counts.too_large += 1
+        elif len(self._waiting) >= _MAX_WAITING:
+            self.counts.put_off += 1
+            return
+        else:
+            heapq.heappush(self._waiting, (debug.nbytes, next(self._number), key, debug))
+        self._asked.add(key)
+
+    def table(self, key: ImageKey) -> InlineTable | None:
+        """A file's table if it is there; read again from disk if it had to be let go."""
+        table = self._tables.get(key)
+        if table is not None:
+            self._tables.move_to_end(key)
+            return table
+        name = self._names.pop(key, None)
+        table = self._read(name) if name else None
+        if name and table is not None:
+            self._hold(key, name, table)
+        return table
+
+    def tend(self) -> ImageKey | None:
+        """Take in what the child has made, and start the next one; -> the file whose table has come."""
+        job, ready = self._job, None
+        if job is not None:
+            if job.child.poll() is None and self._clock() < job.until:
+                return None
+            self._job = None
+            ready = self._finish(job)
+        if self._waiting:
+            _, _, key, debug = heapq.heappop(self._waiting)
+            if _available_bytes() < _SPARE_BYTES + _BYTES_EACH * debug.nbytes:
+                self.counts.put_off += 1
+            else:
+                self._start(key, debug)
+        return ready
+
+    def close(self) -> None:
+        """Let the child go, and what waits."""
+        self._waiting.clear()
+        if self._job is not None:
+            self._end(self._job)
+            self._job = None
+
+    def _can_make(self) -> bool:
+        if self._installed is None:
+            self._installed = importlib.util.find_spec("symbolic") is not None
+        return self._installed
+
+    def _start(self, key: ImageKey, debug: DebugInfo) -> None:
+        name, source = _name(debug), debug.source.fileno()
+        answer = os.memfd_create("aperture-inlines", os.MFD_CLOEXEC)
+        # -P: the working directory is no place to import from
+        command = [sys.executable, "-P", "-m", _CHILD, str(source), str(answer), str(debug.base), name.hex()]
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(source, answer),
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                start_new_session=True,  # what is typed at our terminal is not meant for it
+            )
+        except OSError:
+            os.close(answer)
+            self.counts.failed += 1
+            return
+        self._job = _Job(key, name, child, answer, self._clock() + TIMEOUT_S)
+
+    def _finish(self, job: _Job) -> ImageKey | None:
+        table, status = None, job.child.poll()
+        if status == 0:
+            size = os.fstat(job.answer).st_size
+            data = os.pread(job.answer, min(size, MAX_BYTES + 1), 0)
+            try:
+                table = InlineTable.unpacked(job.name, data) if size <= MAX_BYTES else None
+            except TableError:
+                table = None
+        self._end(job)
+        if table is None:
+            self.counts.failed += 1
+            if status is not None and -status not in _FROM_OUTSIDE:  # it would fail again
+                self._write(job.name, empty())
+            return None
+        self.counts.made += 1
+        self._write(job.name, table)
+        self._hold(job.key, job.name, table)
+        return job.key
+
+    @staticmethod
+    def _end(job: _Job) -> None:
+        if job.child.poll() is None:
+            job.child.kill()
+        job.child.wait()
+        os.close(job.answer)
+
+    def _read(self, name: bytes) -> InlineTable | None:
+        try:
+            data = self._folder.read(f"{name.hex()}.inlines")
+            return None if data is None else InlineTable.unpacked(name, data)
+        except (OSError, TableError):
+            self.counts.cache_refused += 1
+            return None
+
+    def _write(self, name: bytes, table: InlineTable) -> None:
+        try:
+            self._folder.write(f"{name.hex()}.inlines", table.packed(name))
+        except OSError:
+            self.counts.cache_unwritable += 1
+
+    def _hold(self, key: ImageKey, name: bytes, table: InlineTable) -> None:
+        self._tables[key] = table
+        self._names[key] = name
+        self.nbytes += table.nbytes
+        while len(self._tables) > 1 and self.nbytes > _HELD_BYTES:
+            _, old = self._tables.popitem(last=False)
+            self.nbytes -= old.nbytes
+
+
+def _available_bytes() -> int:
+    """Memory that may be taken without harm; 0 if the kernel does not tell."""
+    try:
+        with open("/proc/meminfo", "rb") as file:
+            fields = dict(line.split(b":", 1) for line in file.read(1 << 16).splitlines() if b":" in line)
+        return int(fields[b"MemAvailable"].split()[0]) << 10
+    except (OSError, KeyError, ValueError):
+        return 0
+
+
+def _name(debug: DebugInfo) -> bytes:
+    """What the table of a version of a file is known by: where it lies, and what stat says of its content.
+
+    A program can set the time of a file's content, but not of its last change (ctime).
+    """
+    facts = debug.source.stat()
+    version = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, debug.base)
+    return hashlib.sha256(repr(version).encode()).digest()

@@ -1,0 +1,282 @@
+"""Memory and files that lie: one line of error or frames, never a hang, never another exception."""
+
+from __future__ import annotations
+
+import random
+import struct
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aperture_tui.symbolize.cpython import CPythonError, CPythonNotReady
+from aperture_tui.symbolize.cpython.binary import read_binary
+from aperture_tui.symbolize.cpython.codes import RECHECK_S, Codes, Types
+from aperture_tui.symbolize.cpython.debug_offsets import SIZE, parse_debug_offsets
+from aperture_tui.symbolize.cpython.interpreter import open_in
+from aperture_tui.symbolize.cpython.layout import TABLES
+from aperture_tui.symbolize.cpython.objects import MAX_TEXT, read_objects
+from aperture_tui.symbolize.elf import SHT_SYMTAB, BytesSource, Elf, ElfError
+from aperture_tui.symbolize.symbol_index import function_rows
+
+from .conftest import need
+
+LAYOUT = TABLES[12]
+CODE, TEXT, BYTES = 0x1000, 0x1100, 0x1200
+TYPES = Types(CODE, TEXT, BYTES)
+
+
+def one_line(error: Exception) -> None:
+    assert str(error)
+    assert "\n" not in str(error)
+
+
+class Pieces:
+    """A memory made of a few ranges. reads: how often it was asked."""
+
+    def __init__(self, ranges: dict[int, bytes]) -> None:
+        self.ranges = ranges
+        self.reads = 0
+
+    def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+        self.reads += 1
+        return [self._read(address, size) for address, size in zip(addresses, sizes, strict=True)]
+
+    def _read(self, address: int, size: int) -> bytes | None:
+        for start, data in self.ranges.items():
+            if start <= address and address + size <= start + len(data):
+                return data[address - start : address - start + size]
+        return None
+
+
+class Noise:
+    """Every address holds something: small numbers, pointers into the noise, pointers to types."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.reads = 0
+
+    def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+        self.reads += 1
+        assert self.reads < 20_000, "it does not end"
+        assert sum(sizes) < 1 << 28
+        return [self._read(size) for size in sizes]
+
+    def _read(self, size: int) -> bytes | None:
+        choose = self.random
+        if choose.random() < 0.05:
+            return None
+        words = [
+            choose.choice((0, 1, 8, 0x65, 300, CODE, TEXT, BYTES, choose.randrange(1 << 47), choose.randrange(1 << 64)))
+            for _ in range(min(size, 4096) // 8 + 1)
+        ]
+        return struct.pack(f"<{len(words)}Q", *words)[:size].ljust(size, b"\xff")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(), st.sampled_from([None, (3, 9), (3, 10), (3, 11), (3, 12), (3, 13), (3, 14)]))
+def test_any_memory_opens_or_says_why_not(seed: int, version: tuple[int, int] | None) -> None:
+    noise = Noise(seed)
+    try:
+        interpreter = open_in(noise, 0x4000, TYPES, version, 0x310)
+    except CPythonError as error:
+        one_line(error)
+        return
+    words = np.array([noise.random.randrange(1 << 64) for _ in range(50)], np.uint64)
+    assert len(interpreter.frames(words, words[::-1].copy())) == 50
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(), st.sampled_from([9, 10, 11, 12]))
+def test_any_memory_gives_frames_or_none(seed: int, minor: int) -> None:
+    noise = Noise(seed)
+    codes = Codes(noise, TABLES[minor], TYPES, lambda: 0.0)
+    pairs = [(noise.random.randrange(1 << 63), noise.random.randrange(1 << 64)) for _ in range(50)]
+    for frame in codes.frames(pairs):
+        assert frame is None or 0 <= frame.line < 1 << 31
+    assert noise.reads <= 4
+
+
+@given(st.binary(min_size=SIZE, max_size=SIZE), st.sampled_from([13, 14]))
+def test_any_table_of_offsets_is_refused_or_bounded(data: bytes, minor: int) -> None:
+    words = [3 << 24 | minor << 16 | 0xF0, 0, *(word % 400 for word in struct.unpack(f"<{SIZE // 8 - 3}Q", data[24:]))]
+    for table in (data, struct.pack(f"<8s{len(words)}Q", b"xdebugpy", *words)):
+        try:
+            layout = parse_debug_offsets(table, minor)
+        except CPythonError:
+            continue
+        walk = layout.walk(0, 0)
+        assert max(walk.code, walk.previous, walk.instruction, walk.entry) + 8 <= walk.frame_bytes <= 128
+
+
+def test_a_free_threaded_build_is_named() -> None:
+    data = struct.pack("<8sQQ", b"xdebugpy", 0x030D00F0, 1).ljust(SIZE, b"\0")
+    with pytest.raises(CPythonError, match="free-threaded"):
+        parse_debug_offsets(data, 13)
+
+
+def test_lists_that_run_in_circles_end() -> None:
+    interpreter, state = 0x8000, 0x9000
+    thread = struct.pack("<QQQ", 0, state, interpreter).ljust(LAYOUT.thread_id, b"\0") + struct.pack("<Q", 0x7000)
+    ring = {
+        0x4000: struct.pack("<Q", interpreter).rjust(LAYOUT.interpreters_head + 8, b"\0"),
+        interpreter: struct.pack("<Q", interpreter).ljust(LAYOUT.threads_head, b"\0") + struct.pack("<Q", state),
+        state: thread,
+    }
+    with pytest.raises(CPythonNotReady):
+        open_in(Pieces(ring), 0x4000, TYPES, (3, 12), 0x310)
+
+
+def test_no_thread_state_is_not_ready() -> None:
+    with pytest.raises(CPythonNotReady):
+        open_in(Pieces({0x4000: bytes(100)}), 0x4000, TYPES, (3, 12), 0x310)
+
+
+def text(value: str, *, length: int | None = None) -> bytes:
+    """A str object of 3.12."""
+    widest = max(map(ord, value), default=0)
+    width, codec = (1, "latin-1") if widest < 256 else (2, "utf-16-le") if widest < 1 << 16 else (4, "utf-32-le")
+    is_ascii = widest < 128
+    state = 1 << 5 | is_ascii << 6 | width << 2
+    count = len(value) if length is None else length
+    head = struct.pack("<QQqqI4x", 1, TEXT, count, -1, state)
+    return head + (b"" if is_ascii else bytes(16)) + value.encode(codec) + b"\0" * width
+
+
+@pytest.mark.parametrize("value", ["", "plain", "naïve", "фун", "函数", "𝒻", "a" * 5000, "𝒻" * 5000])
+def test_text_of_every_width_is_read_up_to_its_bound(value: str) -> None:
+    memory = Pieces({0x5000: text(value)})
+    assert read_objects(memory, LAYOUT, TEXT, BYTES, [0x5000]) == {0x5000: value[:MAX_TEXT]}
+
+
+def test_text_with_a_false_length_is_missing() -> None:
+    for length in (-1, 1 << 40):
+        memory = Pieces({0x5000: text("plain", length=length)})
+        assert read_objects(memory, LAYOUT, TEXT, BYTES, [0x5000]) == {}
+
+
+def code(name: int, first_line: int = 1) -> bytes:
+    """A code object of 3.12, with its file at 0x5000 and its line table at 0x6000."""
+    data = bytearray(200)
+    struct.pack_into("<QQ", data, 0, 1, CODE)
+    for at, value in ((LAYOUT.code_file, 0x5000), (LAYOUT.code_name, name), (LAYOUT.code_lines, 0x6000)):
+        struct.pack_into("<Q", data, at, value)
+    struct.pack_into("<i", data, LAYOUT.code_first_line, first_line)
+    return bytes(data)
+
+
+@pytest.fixture
+def program() -> dict[int, bytes]:
+    """One code object at 0x8000; its first two instructions are line 1, the next two line 3."""
+    table = bytes([0x80 | 13 << 3 | 1, 0, 0x80 | 13 << 3 | 1, 4])
+    return {
+        0x5000: text("file.py"),
+        0x5800: text("first"),
+        0x5C00: text("second"),
+        0x6000: struct.pack("<QQqq", 1, BYTES, len(table), 0) + table + bytes(12),
+        0x8000: code(0x5800),
+    }
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_known_pair_reads_nothing(program: dict[int, bytes], clock: Clock) -> None:
+    memory = Pieces(program)
+    codes = Codes(memory, LAYOUT, TYPES, clock)
+    at = 0x8000 + LAYOUT.code_start
+    frames = codes.frames([(0x8000, at + 2), (0x8000, at + 4), (0x8000, at - 2), (0x8000, at + 8)])
+    assert [(f.function, f.file, f.line) for f in frames if f] == [("first", "file.py", n) for n in (1, 3, 1, 0)]
+    reads = memory.reads
+    codes.frames([(0x8000, at + 2), (0x8000, at + 6)])
+    assert memory.reads == reads
+
+
+def test_an_address_that_was_given_to_another_function_is_found_out(program: dict[int, bytes], clock: Clock) -> None:
+    codes = Codes(Pieces(program), LAYOUT, TYPES, clock)
+    pair = (0x8000, 0x8000 + LAYOUT.code_start)
+    assert [f.function for f in codes.frames([pair]) if f] == ["first"]
+    program[0x8000] = code(0x5C00)
+    clock.now = RECHECK_S + 1
+    assert [f.function for f in codes.frames([pair]) if f] == ["second"]
+    program[0x8000] = bytes(200)
+    clock.now *= 3
+    assert codes.frames([pair]) == [None]
+    program[0x8000] = code(0x5800)
+    clock.now *= 2
+    assert [f.function for f in codes.frames([pair]) if f] == ["first"]
+
+
+def test_looking_again_at_many_forgets_none(clock: Clock) -> None:
+    memory = Pieces({})
+    codes = Codes(memory, LAYOUT, TYPES, clock)
+    pairs = [(0x10_0000 + i, 0) for i in range(6000)]
+    codes.frames(pairs)
+    clock.now = RECHECK_S + 1
+    codes.frames(pairs[:5000])
+    assert len(codes) == 6000
+
+
+def test_what_is_known_is_bounded(program: dict[int, bytes], clock: Clock) -> None:
+    codes = Codes(Pieces(program), LAYOUT, TYPES, clock)
+    for start in range(0, 40_000, 1000):
+        codes.frames([(0x10_0000 + i, 0) for i in range(start, start + 1000)])
+        codes.frames([(0x8000, i) for i in range(start * 8, start * 8 + 8000)])
+    assert len(codes) <= 9000
+
+
+def small_interpreter() -> bytes:
+    """An ELF file with a CPython's symbols, some of them in .rodata, and a loop of two parts."""
+    need("cc")
+    source = Path(__file__).parent / "programs" / "loop.c"
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", f"{folder}/libpython.so", str(source)], check=True)
+        return Path(folder, "libpython.so").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def library() -> bytes:
+    return small_interpreter()
+
+
+def test_a_part_of_the_loop_that_was_moved_away_is_found(library: bytes) -> None:
+    binary = read_binary(BytesSource(library))
+    assert binary.version == 0x030C01F0
+    assert binary.specific == 0x310
+    elf = Elf.read(BytesSource(library))
+    table = next(section for section in elf.sections if section.type == SHT_SYMTAB)
+    rows = function_rows(elf, table)
+    parts = {rows.strings.at(int(name)): int(start) for name, start in zip(rows.name, rows.start, strict=True)}
+    assert [start for start, _ in binary.loop] == [
+        parts[b"_PyEval_EvalFrameDefault"],
+        parts[b"_PyEval_EvalFrameDefault.cold"],
+    ]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_a_damaged_file_is_read_or_refused(library: bytes, seed: int) -> None:
+    choose = random.Random(seed)
+    data = bytearray(library)
+    for _ in range(choose.randrange(1, 30)):
+        data[choose.choice((choose.randrange(len(data)), choose.randrange(4096)))] = choose.randrange(256)
+    try:
+        binary = read_binary(BytesSource(bytes(data)))
+    except ElfError as error:
+        one_line(error)
+    else:
+        assert all(start < end for start, end in binary.loop)

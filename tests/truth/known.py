@@ -1,0 +1,154 @@
+"""The programs, and what is known of their stacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.truth.programs import Recipe
+from tests.truth.stacks import ANY, Stack
+
+
+@dataclass(frozen=True)
+class Known:
+    """One program."""
+
+    name: str
+    recipe: Recipe
+    chains: tuple[Stack, ...]
+    """Calls from the outermost function to another one, plain names: wherever that one is, they lead to it."""
+    roots: frozenset[str] = frozenset({"main"})
+    """The outermost functions that are compared: each stack has one of them."""
+    arguments: tuple[str, ...] = ()
+    seconds: float = 4
+    libraries: dict[str, Recipe] = field(default_factory=dict, hash=False)
+    """Built beside it."""
+    twin: Recipe | None = None
+    """The same with symbols, where it has none."""
+    graph: str = "dwarf,16384"
+    """How perf is to walk the stack."""
+    no_perf: str = ""
+    """Why perf is no reference."""
+    own_only: bool = False
+    """Compare with perf by the program's own functions: the libraries' would make too many stacks for the samples."""
+    guessed: frozenset[str] = frozenset()
+    """Functions that no table covers: samples with one of them must say that a caller was guessed, others must not."""
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Names of the files whose functions are all compared."""
+        return frozenset({self.file, *self.libraries})
+
+    @property
+    def file(self) -> str:
+        """The name of its file, and so of its processes (at most 15 bytes): nobody else's is called like that."""
+        return f"truth-{self.name}"
+
+
+_DEEP: Final = ("main", *(f"f{n}" for n in range(1, 21)))
+_CHAIN: Final = tuple((*_DEEP, f"leaf_{what}") for what in ("registers", "array", "variable", "large"))
+_LEVELS: Final = tuple(f"unsigned long level<{n}>(unsigned long)" for n in range(10, -1, -1))
+_DESCEND: Final = ("main.descend",) * 12
+_GO_ROOTS: Final = frozenset({"main.main", "main.main.func1"})
+_GO: Final = _GO_ROOTS | {"main.descend", "main.beside", "main.leaf", "runtime.goexit.abi0"}
+_GO_CHAINS: Final = (("main.main", *_DESCEND, "main.leaf"), ("main.main.func1", "main.beside", "main.leaf"))
+
+
+def _chain(name: str, *flags: str, arguments: tuple[str, ...] = (), no_perf: str = "", twin: bool = False) -> Known:
+    recipe = Recipe(("chain.c",), flags=flags)
+    unstripped = Recipe(("chain.c",), flags=tuple(flag for flag in flags if flag != "-s"))
+    return Known(name, recipe, _CHAIN, arguments=arguments, no_perf=no_perf, twin=unstripped if twin else None)
+
+
+def _library(name: str, pad: int) -> Recipe:
+    return Recipe(("library.c",), flags=("-shared", "-fPIC", f"-DENTRY={name}", f"-DLEAF={name}_leaf", f"-DPAD={pad}"))
+
+
+def _c(name: str, *chains: Stack, flags: tuple[str, ...] = (), **more: object) -> Known:
+    return Known(name, Recipe((f"{name}.c",), flags=flags), chains, **more)  # type: ignore[arg-type]  # Known's own words
+
+
+KNOWN: Final = (
+    _chain("chain"),
+    _chain("stripped", "-s", twin=True),
+    _chain("static", "-static", no_perf="perf finds tables by .eh_frame_hdr alone, which a static program has not"),
+    _chain("pie", "-static-pie"),
+    _chain("deleted", arguments=("delete",), no_perf="perf opens the file when the program is over"),
+    _c("large", ("main", "large", "under_large"), no_perf="perf copies at most 64 KB of a stack"),
+    _c("recursion", ("main", *("descend",) * 200, "bottom")),
+    _c("sorting", ("main", "sorted", ANY, "compare", "weigh")),
+    _c(
+        "plt",
+        ("main", "bound", "labs"),
+        ("main", "bound", "labs@plt"),
+        ("main", "binding", "labs@plt"),
+        ("main", "binding", ANY, "labs"),
+        ("main", "binding"),
+        flags=("-fno-builtin", "-fno-pie", "-no-pie", "-Wl,-z,lazy"),
+    ),
+    _c("syscalls", ("main", "reading", "read")),
+    _c("clock", ("main", "asking", ANY, "clock_gettime")),
+    _c("handlers", ("main", "working", "plain"), ("main", ANY, "on_tick", "handling")),
+    Known(
+        "elsewhere",
+        Recipe(("handlers.c",)),
+        (("main", "working", "plain"), ("main", ANY, "on_tick", "handling")),
+        arguments=("elsewhere",),
+        no_perf="perf copies the handler's stack, not the one that it interrupted",
+    ),
+    _c("threads", ("first", "first_work"), ("second", "second_work"), roots=frozenset({"main", "first", "second"})),
+    _c(
+        "late",
+        ("main", "work", "alone"),
+        ("main", "work_in", "work", "earlier", "earlier_leaf"),
+        ("main", "work_in", "work", "later", "later_leaf"),
+        flags=("-Wl,-rpath,$ORIGIN",),
+        seconds=5.5,
+        libraries={"libearlier.so": _library("earlier", 3), "liblater.so": _library("later", 40)},
+    ),
+    _c("forks", ("main", "parent_work", "parent_leaf"), ("main", "child_work", "child_leaf")),
+    _c(
+        "execs",
+        ("main", "before", "before_leaf"),
+        ("main", "after", "after_leaf"),
+        no_perf="perf takes the mappings from before the exec for those after it, if it is the same file",
+    ),
+    Known(
+        "throws",
+        Recipe(("throws.cpp",), "g++"),
+        (
+            ("main", "catching()", *_LEVELS),
+            ("main", "catching()", *_LEVELS, "cxa_throw", "Unwind_RaiseException"),
+            ("main", "catching()", ANY, "Unwind_Find_FDE"),
+        ),
+        own_only=True,
+    ),
+    _c(
+        "realigned",
+        ("main", "realigned_on_entry", "realigned", "under_realigned"),
+        ("main", "realigned_on_entry", "realigned_variable", "under_realigned"),
+    ),
+    Known(
+        "bare",
+        Recipe(("bare.c", "bare_asm.s")),
+        (("main", "above_bare", "bare_leaf"), ("main", "above_bare", "bare_caller", "under_bare")),
+        guessed=frozenset({"bare_leaf", "bare_caller"}),
+        no_perf="perf guesses no caller",
+    ),
+    Known(
+        "deep",
+        Recipe(("deep.rs",), "rustc"),
+        (("deep::main", *("deep::descend",) * 12, "deep::called", "<deep::Multiplies as deep::Work>::work"),),
+        roots=frozenset({"deep::main"}),
+    ),
+    Known("gopher", Recipe(("gopher.go",), "go"), _GO_CHAINS, _GO_ROOTS, graph="fp", guessed=_GO),
+    Known(
+        "go_strip",
+        Recipe(("gopher.go",), "go", ("-ldflags=-s -w",)),
+        _GO_CHAINS,
+        _GO_ROOTS,
+        twin=Recipe(("gopher.go",), "go"),
+        graph="fp",
+        guessed=_GO,
+    ),
+)

@@ -1,0 +1,41 @@
+/*
+ * Calls through the procedure linkage table, bound lazily, and bound anew every few calls, so that samples fall on
+ * each instruction of an entry and on the binding. Built with -no-pie, where a function's address is its entry.
+ */
+#include "known.h"
+#include <string.h>
+
+/* jmp *slot(%rip); push index; jmp first entry */
+static void **slot_of(unsigned char *entry)
+{
+    int32_t distance;
+    if (entry[0] != 0xff || entry[1] != 0x25)
+        abort();
+    memcpy(&distance, entry + 2, 4);
+    return (void **)(entry + 6 + distance);
+}
+
+KNOWN static void bound(void)
+{
+    for (int i = 0; i < 3000; i++)
+        sink += labs(i);
+}
+
+KNOWN static void binding(void **slot, unsigned char *entry)
+{
+    for (int i = 0; i < 20; i++) {
+        *(void *volatile *)slot = entry + 6;
+        sink += labs(i);
+    }
+}
+
+int main(int count, char **arguments)
+{
+    unsigned char *volatile labs_entry = (unsigned char *)labs;
+    begin(count, arguments);
+    while (now() < ends) {
+        bound();
+        binding(slot_of(labs_entry), labs_entry);
+    }
+    return 0;
+}

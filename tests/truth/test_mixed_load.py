@@ -1,0 +1,112 @@
+"""The whole machine under a load of many kinds: interpreter, hand-written assembler, small C program, JIT."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from typing import Final
+
+import numpy as np
+import pytest
+
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag
+from aperture_tui.profile.symbols import Process
+from tests.collect.collecting import Kept, collecting
+from tests.truth.test_whole_stacks import why
+
+pytestmark = pytest.mark.bpf
+
+_SECONDS: Final = 10
+_AGE_NS: Final = 1_000_000_000
+_WHOLE: Final = 0.98
+_FOREIGN: Final = 0.02
+"""A process that nobody here started counts up to this share of all samples: somebody's JVM without frame pointers
+says nothing about us, and what a machine runs besides is not for a test to choose."""
+
+_PYTHON: Final = """
+import time
+def leaf(n):
+    return sum(i * i % 7 for i in range(n))
+def deep(n):
+    return deep(n - 1) + 1 if n else leaf(2000)
+end = time.monotonic() + SECONDS
+while time.monotonic() < end:
+    deep(20)
+"""
+_NODE: Final = """
+function leaf(n) { let s = 0; for (let i = 0; i < n; i++) s += i * i % 7; return s; }
+function deep(n) { return n ? deep(n - 1) + 1 : leaf(2000); }
+const end = Date.now() + SECONDS * 1000;
+let sum = 0;
+while (Date.now() < end) sum += deep(20);
+if (sum === 0) console.log(sum);
+"""
+
+
+def loads(seconds: int) -> list[list[str]]:
+    """Commands that each keep a CPU busy, those that this machine has. All but gzip end by themselves."""
+    python = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
+    wanted = [
+        [python, "-c", _PYTHON.replace("SECONDS", str(seconds))],
+        ["openssl", "speed", "-seconds", str(seconds), "-bytes", "4096", "sha256"],
+        ["node", "-e", _NODE.replace("SECONDS", str(seconds))],
+        ["gzip", "-6", "-c", "/dev/zero"],
+    ]
+    return [command for command in wanted if shutil.which(command[0])]
+
+
+def busy(seconds: int) -> set[int]:
+    """Runs the loads together for so long -> their pids."""
+    children = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for c in loads(seconds)]
+    time.sleep(seconds)
+    for child in children:
+        if child.args[0] == "gzip":  # type: ignore[index]  # a list, above
+            child.kill()
+        child.wait(timeout=30)
+    return {child.pid for child in children}
+
+
+def test_stacks_of_the_whole_machine_are_whole() -> None:
+    """All samples count: the loads, ourselves, the kernel's threads, and what else runs; but see _FOREIGN."""
+    with collecting() as kept:
+        time.sleep(2)
+        ours = busy(_SECONDS) | {os.getpid()}
+    reasons = reasons_by_process(kept)
+    everything = sum(counter.total() for counter in reasons.values())
+    counted = {who: c for who, c in reasons.items() if who.pid in ours or c.total() <= _FOREIGN * everything}
+    by_name: dict[str, Counter[str]] = defaultdict(Counter)
+    for who, counter in counted.items():
+        by_name[who.name] += counter
+    total = sum(counter.total() for counter in by_name.values())
+    whole = sum(counter["whole"] for counter in by_name.values())
+    words = [f"  {name}: {dict(c.most_common())}" for name, c in sorted(by_name.items(), key=lambda r: -r[1].total())]
+    left_out = {who.name for who in reasons.keys() - counted.keys()}
+    assert len([pid for pid in ours if any(who.pid == pid for who in counted)]) == len(ours), "a load has no samples"
+    assert whole / total >= _WHOLE, f"{whole / total:.2%} of {total}; without {left_out}:\n" + "\n".join(words)
+
+
+def reasons_by_process(kept: Kept) -> dict[Process, Counter[str]]:
+    """Of processes older than a second: how many stacks are whole, and why the others are not."""
+    out: dict[Process, Counter[str]] = defaultdict(Counter)
+    for batch in kept.batches:
+        for row in np.unique(batch.events["process"]).tolist():
+            process = batch.symbols.process_at(row)
+            events = batch.events[batch.events["process"] == row]
+            grown = events[events["time_ns"] >= np.uint64(process.start_ns + _AGE_NS)]
+            for flags, n in zip(*np.unique(grown["flags"], return_counts=True), strict=True):
+                out[process][why(int(flags))] += int(n)
+    return out
+
+
+def test_a_whole_stack_has_no_reason_why_not() -> None:
+    """Flags that contradict each other would make the screen's completeness a lie."""
+    with collecting() as kept:
+        busy(2)
+    flags = kept.events()["flags"]
+    whole = flags & Flag.WHOLE != 0
+    assert not np.any(whole & (flags & (Flag.NO_STACK | Flag.NO_USER_STACK | Flag.TRUNCATED) != 0))
+    assert not np.any(whole & (flags >> STOP_SHIFT & 0xF != 0))

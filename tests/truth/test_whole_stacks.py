@@ -1,0 +1,120 @@
+"""User stacks of programs without frame pointers are whole, in order, and distributed as perf sees them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from aperture_tui.profile.kinds import STOPS, Flag, Stop, stop_of
+from tests.truth import perf
+from tests.truth.known import KNOWN, Known
+from tests.truth.stacks import Stack, collapsed, differences, follows, inwards, named, noise_floor, overlap, plain
+from tests.truth.watching import Calls, Watched
+
+pytestmark = pytest.mark.bpf
+
+_WHOLE: Final = 0.99
+_IN_ORDER: Final = 0.99
+_OVERLAP: Final = 0.95
+_PERF_KNOWS: Final = 0.97
+"""Samples that perf itself unwinds to the outermost function: with fewer it is no reference."""
+_ROOTLESS: Final = ("(no outermost function)",)
+
+programs = pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+
+
+def why(flags: int) -> str:
+    """In words, whether a stack is whole."""
+    if flags & Flag.WHOLE:
+        return "whole"
+    stop = stop_of(flags)
+    return STOPS[stop] if stop is not Stop.NONE else "not whole, and no reason given"
+
+
+@programs
+def test_stacks_are_whole(known: Known, watched: Watched) -> None:
+    reasons: Counter[str] = Counter()
+    broken: Counter[Stack] = Counter()
+    for (calls, flags), n in watched.ours.items():
+        reasons[why(flags)] += n
+        if not flags & Flag.WHOLE:
+            broken[tuple(call.function for call in calls)] += n
+    examples = "\n".join(f"  {n} {' '.join(stack)}" for stack, n in broken.most_common(5))
+    assert reasons["whole"] / reasons.total() >= _WHOLE, f"{dict(reasons.most_common())}\n{examples}"
+
+
+@programs
+def test_callers_are_in_order(known: Known, watched: Watched) -> None:
+    stacks = stacks_of(known, our_calls(watched))
+    for leaf in dict.fromkeys(chain[-1] for chain in known.chains):
+        chains = [chain for chain in known.chains if chain[-1] == leaf]
+        with_leaf = Counter({stack: n for stack, n in stacks.items() if leaf in stack})
+        wrong = Counter({s: n for s, n in with_leaf.items() if not any(follows(s, chain) for chain in chains)})
+        examples = "\n".join(f"  {n} {' '.join(stack)}" for stack, n in wrong.most_common(5))
+        assert with_leaf.total() > 0.003 * stacks.total(), f"hardly a sample of {leaf}"
+        allowed = (1 - _IN_ORDER) * with_leaf.total()
+        assert wrong.total() <= allowed, f"{wrong.total()} of {with_leaf.total()} to {leaf} are wrong:\n{examples}"
+
+
+@programs
+def test_stacks_are_distributed_as_perf_sees_them(known: Known, watched: Watched) -> None:
+    if reason := known.no_perf or perf.missing():
+        pytest.skip(reason)
+    ours, theirs, perf_knows = comparable(known, our_calls(watched), watched.theirs)
+    assert perf_knows >= _PERF_KNOWS, f"perf unwinds {perf_knows:.1%} only: no reference"
+    least = min(_OVERLAP, noise_floor(ours, theirs))  # the latter where a busy machine left few samples
+    found = overlap(ours, theirs)
+    assert found >= least, f"{found:.3f}, not {least:.3f}:\n{differences(ours, theirs)}"
+
+
+@programs
+def test_what_was_guessed_is_marked(known: Known, watched: Watched) -> None:
+    """A caller found by its frame pointer alone says so, and none else does."""
+    wrong = Counter[Stack]()
+    for (calls, flags), n in watched.ours.items():
+        stack = named(calls, known.own)
+        if (not known.guessed.isdisjoint(stack)) != bool(flags & (Flag.GUESSED | Flag.FRAME_POINTERS)):
+            wrong[stack] += n
+    examples = "\n".join(f"  {n} {' '.join(stack)}" for stack, n in wrong.most_common(5))
+    assert wrong.total() <= 0.01 * sum(watched.ours.values()), examples
+
+
+def our_calls(watched: Watched) -> Counter[Calls]:
+    """Our stacks, whatever their flags."""
+    out: Counter[Calls] = Counter()
+    for (calls, _), n in watched.ours.items():
+        out[calls] += n
+    return out
+
+
+def stacks_of(known: Known, calls: Counter[Calls], both: frozenset[str] | None = None) -> Counter[Stack]:
+    """Stacks by name."""
+    out: Counter[Stack] = Counter()
+    for stack, n in calls.items():
+        out[named(stack, known.own, both)] += n
+    return out
+
+
+def comparable(
+    known: Known, ours: Counter[Calls], theirs: Counter[Calls]
+) -> tuple[Counter[Stack], Counter[Stack], float]:
+    """Our distribution, perf's, and the share of samples in which perf reached an outermost function.
+
+    Those in which it did not are left out of its distribution; of ours they stay, and count against us.
+    """
+    both = frozenset() if known.own_only else names(ours) & names(theirs)
+    mine: Counter[Stack] = Counter()
+    for stack, n in stacks_of(known, ours, both).items():
+        mine[collapsed(inwards(stack, known.roots) or _ROOTLESS)] += n
+    reference: Counter[Stack] = Counter()
+    for stack, n in stacks_of(known, theirs, both).items():
+        if (cut := inwards(stack, known.roots)) is not None:
+            reference[collapsed(cut)] += n
+    return mine, reference, reference.total() / max(theirs.total(), 1)
+
+
+def names(stacks: Counter[Calls]) -> frozenset[str]:
+    """The functions that a profiler names somewhere."""
+    return frozenset(plain(call.function) for calls in stacks for call in calls if call.function)
