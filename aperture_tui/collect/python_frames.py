@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MAX_WORDS: Final = 512
 """Of one stack, two a frame: MAX_PYTHON of bpf/unwind.h. As many mean that there may be more."""
-_RETRY_S: Final = 1.0
+_RETRY_S: Final = 0.5
 
 
 class PythonFrames:
@@ -39,6 +39,8 @@ class PythonFrames:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[str] = Counter()
         """Cause -> frames or processes that are not shown as they should be."""
+        self.opened_late = False
+        """Set when a process was opened whose stacks have been named without its Python frames until now."""
         self._clock = clock
         self._binaries = Binaries()
         self._interpreters: WeakKeyDictionary[Image, Interpreter] = WeakKeyDictionary()
@@ -107,10 +109,12 @@ class PythonFrames:
         except CPythonNotReady:
             found = None
         except CPythonError:
-            self.counts["processes whose Python could not be opened any more"] += 1
+            self.counts["attempts to read the Python of a process that failed"] += 1
             found = None
         if found is None:
             self._refused[image] = now + _RETRY_S
             return None
+        if self._refused.pop(image, None) is not None:
+            self.opened_late = True
         self._interpreters[image] = found
         return found

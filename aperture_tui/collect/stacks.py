@@ -70,8 +70,9 @@ class Stacks:
     def tend(self) -> None:
         """Before stacks are named: where the resolver knows better now, all of them are named anew."""
         version = self._resolver.tend()
-        if version != self._version:
+        if version != self._version or self.python.opened_late:
             self._version = version
+            self.python.opened_late = False
             self.rebind()
 
     def rotate(self) -> bool:

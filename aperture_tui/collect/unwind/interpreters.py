@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from aperture_tui.symbolize.address_space import Mapping
     from aperture_tui.symbolize.cpython import Walk
 
-_FIRST_S, _LONGEST_S = 0.02, 2.0
+_PAUSE_S, _LONG_PAUSE_S = 0.05, 2.0
+_QUICK_TRIES: Final = 100
+"""With the short pause between them: an interpreter starts in 20 ms, or in a second on a machine that is overrun."""
 _FAILURES: Final = 4
 """After so many tries a failure is believed."""
 _MAX_WAITING: Final = 1024
@@ -44,11 +46,11 @@ def packed(walk: Walk) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """due: on the clock. pause_s: before the next try. failures: so far."""
+    """due: on the clock. tries, failures: so far; not to be ready is no failure."""
 
     mappings: Sequence[Mapping]
     due: float = 0.0
-    pause_s: float = _FIRST_S
+    tries: int = 0
     failures: int = 0
 
 
@@ -102,5 +104,5 @@ class Interpreters:
 
     def _wait(self, pid: int, one: _Try) -> None:
         if len(self._waiting) < _MAX_WAITING:
-            pause = min(2 * one.pause_s, _LONGEST_S)
-            self._waiting[pid] = replace(one, due=self._clock() + one.pause_s, pause_s=pause)
+            pause_s = _PAUSE_S if one.tries < _QUICK_TRIES else _LONG_PAUSE_S
+            self._waiting[pid] = replace(one, due=self._clock() + pause_s, tries=one.tries + 1)
