@@ -24,9 +24,10 @@ from aperture_tui.symbolize.elf import ElfError
 from aperture_tui.symbolize.images import Image, ImageCache, ImageKey, Opened
 from aperture_tui.symbolize.inline_frames import InlineFrames
 from aperture_tui.symbolize.inlines import Inlines
+from aperture_tui.symbolize.jit_code import JitCode, jit_frames
 from aperture_tui.symbolize.kernel import KernelSymbols
 from aperture_tui.symbolize.kernel_frames import KernelFrames
-from aperture_tui.symbolize.perf_map import PerfMap, jit_frame
+from aperture_tui.symbolize.perf_map import PerfMap
 from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
 from aperture_tui.symbolize.vdso import vdso_image, vsyscall_name
 
@@ -55,14 +56,14 @@ class _Part:
 
 @dataclass(slots=True)
 class _Known:
-    """What is remembered of one address space. told: its runtime's frames were said to be missing."""
+    """What is remembered of one address space. told: why frames of its runtime are missing, once that was said."""
 
     answers: Answers = field(default_factory=Answers)
     changes: int = 0
     images: dict[Mapping, ImageKey] = field(default_factory=dict)
     closed: dict[Mapping, float] = field(default_factory=dict)
-    perf_map: PerfMap | None = None
-    told: bool = False
+    jit: JitCode | None = None
+    told: str = ""
 
     def forget(self, ranges: Sequence[tuple[int, int]] | None) -> None:
         """Forget the addresses in these ranges, or all of them. What is known of a mapping's file stays true."""
@@ -128,12 +129,12 @@ class Resolver:
         -> a version of the answers: another one than before means that some addresses have other frames now.
         """
         key = self._inlines.tables.tend()
-        if key is not None:
-            self._version += 1
-            for known in self._spaces.values():
-                ranges = [(m.start, m.end) for m, image in known.images.items() if image == key]
-                if ranges:
-                    known.answers.forget(ranges)
+        for known in self._spaces.values():
+            if key is not None:
+                known.answers.forget([(m.start, m.end) for m, image in known.images.items() if image == key])
+            if known.jit is not None and known.jit.nameless:
+                self._refresh_perf_map(known.jit, known)
+        self._version += key is not None
         return self._version
 
     def close(self) -> None:
@@ -301,8 +302,13 @@ class Resolver:
     def _tell(self, cause: str, known: _Known) -> None:
         """Say once of a process why frames are missing."""
         if not known.told:
-            known.told = True
+            known.told = cause
             self.unreadable[cause] += 1
+
+    def _take_back(self, known: _Known) -> None:
+        if known.told:
+            self.unreadable[known.told] -= 1
+            known.told = ""
 
     # -- frames
 
@@ -338,37 +344,33 @@ class Resolver:
 
     def _jit(self, part: _Part, space: AddressSpace, known: _Known) -> Found:
         """Frames of anonymous memory, or of a file that is no ELF file: a perf map may name them."""
-        if known.perf_map is None:
-            known.perf_map = PerfMap(part.pid)
-        perf_map = known.perf_map
+        if known.jit is None:
+            known.jit = JitCode(PerfMap(part.pid))
+        jit = known.jit
         lookup = part.addresses - part.is_return
-        names = perf_map.find(lookup)
+        names = jit.names(lookup)
         if None in names:
-            self._refresh_perf_map(perf_map, known)
-            names = perf_map.find(lookup)
-        mapping = part.mapping
-        label = mapping.module if mapping.has_file else mapping.path.strip("[]")
-        label = "jit" if not label or label.startswith(("anon", "//anon", "/")) else label
-        module = mapping.module if mapping.has_file else f"[{label}]"
-        base = part.offsets if mapping.has_file else part.addresses - np.uint64(mapping.start)
-        frames = [
-            self._offset(label, module, offset, FrameKind.JIT)
-            if name is None
-            else self._symbols.frame(jit_frame(name, module))
-            for name, offset in zip(names, base.tolist(), strict=True)
-        ]
+            self._refresh_perf_map(jit, known)
+            names = jit.names(lookup)
         unnamed = np.array([name is None for name in names])
+        nowhere = not len(jit.perf_map)
+        jit.miss(lookup[unnamed])
         self.counts.jit_unnamed += int(unnamed.sum())
-        if unnamed.any() and not len(perf_map) and not mapping.has_file:
+        if unnamed.any() and nowhere and not part.mapping.has_file:
             runtime = runtime_of(space.mappings)
             self._tell(NAMELESS if runtime is None else runtime.cause, known)
         # where a perf map is being written, a name may come with its next lines
-        return frames, ~unnamed | (len(perf_map) == 0)
+        frames = jit_frames(part.mapping, part.addresses, names)
+        return [self._symbols.frame(frame) for frame in frames], ~unnamed | nowhere
 
-    def _refresh_perf_map(self, perf_map: PerfMap, known: _Known) -> None:
+    def _refresh_perf_map(self, jit: JitCode, known: _Known) -> None:
+        """Read what was added to a perf map, if it is time."""
+        perf_map = jit.perf_map
         malformed, refused = perf_map.malformed, perf_map.refused
         if perf_map.refresh(self._clock()):
             known.answers.clear()  # code may have been made anew where other code was
+            self._version += jit.newly_named()
+            self._take_back(known)
         self.counts.perf_map_malformed += perf_map.malformed - malformed
         if perf_map.refused and not refused:
             self.counts.perf_maps_refused += 1

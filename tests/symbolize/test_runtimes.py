@@ -146,3 +146,24 @@ def test_java_is_told_until_it_is_asked_for_a_perf_map(started: Callable[..., in
     asking.clock.now += 10
     asking.space.refresh()
     assert asking.names(*(address + 16 for address in at.values())) == list(at)
+    assert not +asking.resolver.unreadable
+
+
+def test_code_that_gets_a_name_later_is_resolved_anew(executable_page: int) -> None:
+    path = Path(f"/tmp/perf-{os.getpid()}.map")  # noqa: S108 the place that the format names
+    asking = Asking(os.getpid())
+    try:
+        assert asking.names(executable_page + 0x20)[0].startswith("[jit+")
+        first = asking.resolver.tend()
+        assert +asking.resolver.unreadable == {NAMELESS: 1}
+        path.write_text(f"{executable_page + 0x800:x} 40 elsewhere\n")
+        asking.clock.now += 10
+        assert asking.resolver.tend() == first
+        with path.open("a") as file:
+            file.write(f"{executable_page:x} 40 named\n")
+        asking.clock.now += 10
+        assert asking.resolver.tend() == first + 1
+        assert asking.names(executable_page + 0x20) == ["named"]
+        assert not +asking.resolver.unreadable
+    finally:
+        path.unlink(missing_ok=True)
