@@ -251,7 +251,7 @@ INLINE u64 find_row(u64 *rows, struct mapping *m, u32 pc)
 {
     u32 at = m->first, n = m->rows;
 #pragma clang loop unroll(disable)
-    for (int i = 0; i < 20; i++) { /* 1M rows */
+    for (int i = 0; i < 21; i++) { /* 2M rows */
         u32 half = n >> 1;
         at += half & (u32)not_above(rows[(at + half) & (UNWIND_ROWS - 1)] >> 32, pc);
         n -= half;

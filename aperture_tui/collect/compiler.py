@@ -151,7 +151,8 @@ def _compile(source: Source, text: str, release: str) -> ObjectCode:
     tree = str(resources.folder("bpf") / "include")
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "aperture_tui.collect.bcc_child"],
+            # -P: nothing is imported from the current folder
+            [sys.executable, "-P", "-m", "aperture_tui.collect.bcc_child"],
             input=json.dumps(request).encode(),
             capture_output=True,
             timeout=_TIMEOUT_S,

@@ -21,7 +21,7 @@ from aperture_tui.symbolize.unwind_layout import CFA_END, CFA_RULE_SHIFT, CFA_SI
 from aperture_tui.symbolize.unwind_program import Rulebook, run
 from aperture_tui.symbolize.unwind_section import CallFrames, CutError, Entry, call_frames, extent, rulebook
 
-MAX_ROWS: Final = 1_000_000
+MAX_ROWS: Final = 2_000_000
 MAX_BYTES: Final = 16 << 20
 _MOST_MERGED: Final = 2  # rows made for each one kept, at most
 _MAX_PROGRAM: Final = 1 << 20  # bytes of one entry: each may make a row

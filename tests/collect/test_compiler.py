@@ -121,3 +121,13 @@ def test_a_source_that_does_not_compile_is_one_line(tmp_path: Path, monkeypatch:
     with pytest.raises(compiler.CompileError, match=r"error: .*nonsense") as caught:
         compiler.object_code(SOURCE, tmp_path / "cache")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.bpf
+def test_the_child_imports_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We are root, and the folder may be anybody's."""
+    for module in ("json", "ctypes", "bcc"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(compiler.Source, "text", lambda self: "int sample(void *ctx) { return 0; }")
+    assert [p.name for p in compiler.object_code(SOURCE, tmp_path / "cache").programs] == ["sample"]

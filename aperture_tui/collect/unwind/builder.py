@@ -163,7 +163,8 @@ class Lane:
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "aperture_tui.collect.unwind.build_child", str(theirs.fileno())]
+        # -P: nothing is imported from the current folder
+        command = [sys.executable, "-P", "-m", "aperture_tui.collect.unwind.build_child", str(theirs.fileno())]
         # one thread of BLAS: its pool would take the address space that the child may have
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         with theirs:

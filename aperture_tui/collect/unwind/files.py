@@ -145,9 +145,10 @@ class Files:
         if first is None:
             self._counts["files whose rows found no room"] += 1
             first, rows = 0, rows[:0]
+            del self._files[placed.key]  # the next process that maps it tries again
         elif found.elf and found.problem:
             self._counts["files without an unwind table"] += 1
-        self._maps.rows[first : first + len(rows)] = rows
+        self._maps.write_rows(first, rows)
         table = found.table
         placed.found = replace(found, table=replace(table, rows=_NO_ROWS))  # they are in the kernel's map now
         placed.first, placed.rows = first, len(rows)

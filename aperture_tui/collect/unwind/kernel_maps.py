@@ -1,14 +1,17 @@
 """The kernel's side: the maps that bpf/unwind.h declares, made here, once, for every program that unwinds.
 
-Rows and mappings are each one value of an array map, written through mmap: no system call a row.
+Rows and mappings are each one value of an array map, written through mmap: no system call a row. Of the rows only the
+part that is being written is mapped: the whole would count as our resident memory for ever.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,6 +22,8 @@ from aperture_tui.collect.ring import Ring
 from aperture_tui.collect.unwind.extents import Extents
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 MAPPING: Final = np.dtype([("start", "<u8"), ("end", "<u8"), ("bias", "<u8"), ("table", "<u8")])
@@ -38,6 +43,8 @@ _HASH, _ARRAY, _LRU_HASH, _RING = 1, 2, 9, 27
 _MMAPABLE: Final = 1 << 10
 _ROWS: Final = tuple(1 << bits for bits in (22, 21, 20, 19, 18))
 """How many rows are tried for; older kernels hold no value of more than KMALLOC_MAX_SIZE."""
+_SHARE_OF_MEMORY: Final = 256
+"""Of the machine's memory, what the rows take: one part in so many, or less."""
 _MAPPINGS: Final = 1 << 16
 _PROCESSES: Final = 16_384
 _RING_BYTES: Final = 1 << 16
@@ -46,9 +53,10 @@ _PYTHON_BYTES: Final = 40
 
 
 class KernelMaps:
-    """Descriptors by the names of bpf/unwind.h, and views of what is in them. Owned by the supply's thread.
+    """Descriptors by the names of bpf/unwind.h, and what is in them. Owned by the supply's thread.
 
-    rows: (n,) uint64; mappings: (n,) of MAPPING: shared with the kernel. Raises OSError when they cannot be made.
+    rows: how many there is room for. mappings: (n,) of MAPPING, shared with the kernel. Raises OSError when they cannot
+    be made.
     """
 
     def __init__(self) -> None:
@@ -61,23 +69,22 @@ class KernelMaps:
 
     def _make(self) -> None:
         bpf.raise_locked_memory_limit()
-        for n in _ROWS:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        for self.rows in [n for n in _ROWS if 8 * n <= memory // _SHARE_OF_MEMORY or n == _ROWS[-1]]:
             try:
-                self._create("unwind_rows", _ARRAY, 4, 8 * n, 1, _MMAPABLE)
+                self._create("unwind_rows", _ARRAY, 4, 8 * self.rows, 1, _MMAPABLE)
                 break
             except OSError as error:
-                if error.errno not in (errno.E2BIG, errno.ENOMEM, errno.EINVAL) or n == _ROWS[-1]:
+                if error.errno not in (errno.E2BIG, errno.ENOMEM, errno.EINVAL) or self.rows == _ROWS[-1]:
                     raise
         self._create("unwind_mappings", _ARRAY, 4, MAPPING.itemsize * _MAPPINGS, 1, _MMAPABLE)
         self._create("unwind_processes", _HASH, 4, _SLICE.itemsize, _PROCESSES, 0)
         self._create("unwind_python", _HASH, 4, _PYTHON_BYTES, 4096, 0)
         self._create("unwind_asked", _LRU_HASH, 4, 8, 8192, 0)
         self._create("unwind_requests", _RING, 0, 0, _RING_BYTES, 0)
-        self._row_memory = mmap.mmap(self.fds["unwind_rows"], 8 * n)
-        self.rows: NDArray[np.uint64] = np.frombuffer(self._row_memory, np.uint64)
         self._mapping_memory = mmap.mmap(self.fds["unwind_mappings"], MAPPING.itemsize * _MAPPINGS)
         self.mappings: NDArray[np.void] = np.frombuffer(self._mapping_memory, MAPPING)
-        self.free_rows, self.free_mappings = Extents(n), Extents(_MAPPINGS)
+        self.free_rows, self.free_mappings = Extents(self.rows), Extents(_MAPPINGS)
         self._requests = Ring(self.fds["unwind_requests"], _RING_BYTES)
 
     def _create(self, name: str, kind: int, key: int, value: int, entries: int, flags: int) -> None:
@@ -86,12 +93,38 @@ class KernelMaps:
     @property
     def defines(self) -> dict[str, int]:
         """What bpf/unwind.h is compiled with."""
-        return {"UNWIND_ROWS": len(self.rows), "UNWIND_MAPPINGS": len(self.mappings)}
+        return {"UNWIND_ROWS": self.rows, "UNWIND_MAPPINGS": len(self.mappings)}
 
     @property
     def nbytes(self) -> int:
         """What the maps hold of the kernel's memory, all of it from the beginning."""
-        return self.rows.nbytes + self.mappings.nbytes + _RING_BYTES
+        return 8 * self.rows + self.mappings.nbytes + _RING_BYTES
+
+    def write_rows(self, first: int, rows: NDArray[np.uint64]) -> None:
+        """Put rows where there is room for them: (n,), from this place on."""
+        with self._window(first, len(rows)) as window:
+            window[:] = rows
+
+    def read_rows(self, first: int, n: int) -> NDArray[np.uint64]:
+        """What stands there: (n,), a copy."""
+        with self._window(first, n) as window:
+            return window.copy()
+
+    @contextmanager
+    def _window(self, first: int, n: int) -> Iterator[NDArray[np.uint64]]:
+        if not n:
+            yield np.zeros(0, np.uint64)
+            return
+        start = 8 * first // mmap.PAGESIZE * mmap.PAGESIZE
+        end = -(-8 * (first + n) // mmap.PAGESIZE) * mmap.PAGESIZE
+        memory = mmap.mmap(self.fds["unwind_rows"], end - start, offset=start)
+        rows = np.frombuffer(memory, np.uint64, n, 8 * first - start)
+        try:
+            yield rows
+        finally:
+            del rows
+            with contextlib.suppress(BufferError):  # a view lives on in a traceback: unmapped with it
+                memory.close()
 
     def requests(self) -> NDArray[np.void]:
         """What the kernel has asked for since the last time: (n,) of REQUEST."""
@@ -125,8 +158,7 @@ class KernelMaps:
         """Let go of everything; programs that are still loaded keep the maps."""
         if hasattr(self, "_requests"):
             self._requests.close()
-            del self.rows, self.mappings
-            self._row_memory.close()
+            del self.mappings
             self._mapping_memory.close()
         for fd in self.fds.values():
             os.close(fd)

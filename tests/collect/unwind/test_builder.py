@@ -116,3 +116,15 @@ def test_no_descriptor_is_left_open() -> None:
     builder.advance()
     builder.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_nothing_is_imported_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We are root, and the folder may be anybody's."""
+    for module_name in ("numpy", "json", "socket", "struct"):
+        (tmp_path / f"{module_name}.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    lane = Lane()
+    submit(lane, build("ratio", "-O2"))
+    ((_key, table),) = answers(lane, 1)
+    assert len(table.table.rows) > 5
+    lane.close()
