@@ -26,5 +26,5 @@ def watched(known: Known, seen: dict[str, Watched | NotBuilt]) -> Watched:
     found = seen[known.name]
     if isinstance(found, NotBuilt):
         pytest.skip(str(found))
-    assert sum(found.ours.values()) > 500, f"too few samples to say anything; lost: {found.lost}"
+    assert sum(found.ours.values()) > 300, f"too few samples to say anything; lost: {found.lost}"
     return found

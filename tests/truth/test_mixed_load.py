@@ -23,9 +23,10 @@ pytestmark = pytest.mark.bpf
 _SECONDS: Final = 10
 _AGE_NS: Final = 1_000_000_000
 _WHOLE: Final = 0.98
-_FOREIGN: Final = 0.02
-"""A process that nobody here started counts up to this share of all samples: somebody's JVM without frame pointers
-says nothing about us, and what a machine runs besides is not for a test to choose."""
+_FOREIGN: Final = 0.1
+"""Processes that nobody here started count as well, as long as they have no more than this share of the samples:
+somebody's JVM without frame pointers says nothing about us, and what a busy machine runs is not for a test to choose.
+"""
 
 _PYTHON: Final = """
 import time
@@ -76,17 +77,18 @@ def test_stacks_of_the_whole_machine_are_whole() -> None:
         time.sleep(2)
         ours = busy(_SECONDS) | {os.getpid()}
     reasons = reasons_by_process(kept)
-    everything = sum(counter.total() for counter in reasons.values())
-    counted = {who: c for who, c in reasons.items() if who.pid in ours or c.total() <= _FOREIGN * everything}
+    counted = {who: counter for who, counter in reasons.items() if who.pid in ours}
+    assert {who.pid for who in counted} == ours, "a load has no samples"
+    foreign = sum(counter.total() for who, counter in reasons.items() if who.pid not in ours)
+    if foreign <= _FOREIGN * sum(counter.total() for counter in reasons.values()):
+        counted = reasons
     by_name: dict[str, Counter[str]] = defaultdict(Counter)
     for who, counter in counted.items():
         by_name[who.name] += counter
     total = sum(counter.total() for counter in by_name.values())
     whole = sum(counter["whole"] for counter in by_name.values())
     words = [f"  {name}: {dict(c.most_common())}" for name, c in sorted(by_name.items(), key=lambda r: -r[1].total())]
-    left_out = {who.name for who in reasons.keys() - counted.keys()}
-    assert len([pid for pid in ours if any(who.pid == pid for who in counted)]) == len(ours), "a load has no samples"
-    assert whole / total >= _WHOLE, f"{whole / total:.2%} of {total}; without {left_out}:\n" + "\n".join(words)
+    assert whole / total >= _WHOLE, f"{whole / total:.2%} of {total} are whole:\n" + "\n".join(words)
 
 
 def reasons_by_process(kept: Kept) -> dict[Process, Counter[str]]:

@@ -10,19 +10,27 @@ import pytest
 from aperture_tui.profile.kinds import STOPS, Flag, Stop, stop_of
 from tests.truth import perf
 from tests.truth.known import KNOWN, Known
-from tests.truth.stacks import Stack, collapsed, differences, follows, inwards, named, noise_floor, overlap, plain
+from tests.truth.stacks import ANY, Stack, collapsed, differences, follows, inwards, named, noise_floor, overlap, plain
 from tests.truth.watching import Calls, Watched
 
 pytestmark = pytest.mark.bpf
 
 _WHOLE: Final = 0.99
 _IN_ORDER: Final = 0.99
+_A_CHANGE: Final = 10
+"""Samples, so milliseconds, that a dlopen or an exec may cost beyond the hundredth: it counts on a busy machine."""
 _OVERLAP: Final = 0.95
 _PERF_KNOWS: Final = 0.97
 """Samples that perf itself unwinds to the outermost function: with fewer it is no reference."""
 _ROOTLESS: Final = ("(no outermost function)",)
 
-programs = pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+
+def _parameter(known: Known) -> pytest.ParameterSet:
+    marks = [pytest.mark.xfail(reason=known.limit, strict=False)] if known.limit else []
+    return pytest.param(known, id=known.name, marks=marks)
+
+
+programs = pytest.mark.parametrize("known", [_parameter(known) for known in KNOWN])
 
 
 def why(flags: int) -> str:
@@ -42,20 +50,25 @@ def test_stacks_are_whole(known: Known, watched: Watched) -> None:
         if not flags & Flag.WHOLE:
             broken[tuple(call.function for call in calls)] += n
     examples = "\n".join(f"  {n} {' '.join(stack)}" for stack, n in broken.most_common(5))
-    assert reasons["whole"] / reasons.total() >= _WHOLE, f"{dict(reasons.most_common())}\n{examples}"
+    missing = reasons.total() - reasons["whole"]
+    allowed = max((1 - _WHOLE) * reasons.total(), _A_CHANGE * known.changes)
+    assert missing <= allowed, f"{dict(reasons.most_common())}\n{examples}"
 
 
 @programs
 def test_callers_are_in_order(known: Known, watched: Watched) -> None:
     stacks = stacks_of(known, our_calls(watched))
+    problems = []
     for leaf in dict.fromkeys(chain[-1] for chain in known.chains):
         chains = [chain for chain in known.chains if chain[-1] == leaf]
         with_leaf = Counter({stack: n for stack, n in stacks.items() if leaf in stack})
         wrong = Counter({s: n for s, n in with_leaf.items() if not any(follows(s, chain) for chain in chains)})
-        examples = "\n".join(f"  {n} {' '.join(stack)}" for stack, n in wrong.most_common(5))
-        assert with_leaf.total() > 0.003 * stacks.total(), f"hardly a sample of {leaf}"
-        allowed = (1 - _IN_ORDER) * with_leaf.total()
-        assert wrong.total() <= allowed, f"{wrong.total()} of {with_leaf.total()} to {leaf} are wrong:\n{examples}"
+        if with_leaf.total() <= 0.003 * stacks.total():
+            problems.append(f"hardly a sample of {leaf}; lost {watched.lost}")
+        if wrong.total() > max((1 - _IN_ORDER) * with_leaf.total(), _A_CHANGE * known.changes):
+            problems.append(f"{wrong.total()} of {with_leaf.total()} to {leaf} are wrong:")
+            problems += [f"  {n} {' '.join(stack)}" for stack, n in wrong.most_common(5)]
+    assert not problems, "\n".join(problems)
 
 
 @programs
@@ -66,7 +79,7 @@ def test_stacks_are_distributed_as_perf_sees_them(known: Known, watched: Watched
     assert perf_knows >= _PERF_KNOWS, f"perf unwinds {perf_knows:.1%} only: no reference"
     least = min(_OVERLAP, noise_floor(ours, theirs))  # the latter where a busy machine left few samples
     found = overlap(ours, theirs)
-    assert found >= least, f"{found:.3f}, not {least:.3f}:\n{differences(ours, theirs)}"
+    assert found >= least, f"{found:.3f}, not {least:.3f}; lost {watched.lost}:\n{differences(ours, theirs)}"
 
 
 @programs
@@ -75,10 +88,19 @@ def test_what_was_guessed_is_marked(known: Known, watched: Watched) -> None:
     wrong = Counter[Stack]()
     for (calls, flags), n in watched.ours.items():
         stack = named(calls, known.own)
-        if (not known.guessed.isdisjoint(stack)) != bool(flags & (Flag.GUESSED | Flag.FRAME_POINTERS)):
+        uncovered = ANY in known.guessed or not known.guessed.isdisjoint(stack)
+        if uncovered != bool(flags & (Flag.GUESSED | Flag.FRAME_POINTERS)):
             wrong[stack] += n
     examples = "\n".join(f"  {n} {' '.join(stack)}" for stack, n in wrong.most_common(5))
-    assert wrong.total() <= 0.01 * sum(watched.ours.values()), examples
+    assert wrong.total() <= max(0.01 * sum(watched.ours.values()), _A_CHANGE * known.changes), examples
+
+
+@pytest.mark.parametrize("known", [known for known in KNOWN if known.libraries], ids=lambda known: known.name)
+def test_a_library_came_to_lie_where_another_one_was(known: Known, watched: Watched) -> None:
+    """Else the tests of that program would say less than they seem to."""
+    first, second = (int(address, 16) >> 12 for address in watched.printed.split())
+    if first != second:
+        pytest.skip("the kernel gave the second library another place")
 
 
 def our_calls(watched: Watched) -> Counter[Calls]:

@@ -1,10 +1,12 @@
 """Runs programs under a Session and under perf, at the same time and in pairs: one for each CPU of a small machine.
 
 Both sample the same run, so that what a program does differently from run to run cannot pass for an error of either.
+The Session follows what this process starts, and nothing else: a busy machine costs samples enough as it is.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import time
@@ -71,7 +73,7 @@ def watch(programs: Sequence[Known]) -> dict[str, Watched | NotBuilt]:
     offset_s = (time.time_ns() - time.monotonic_ns()) * 1e-9
     runs: list[_Run] = []
     with tempfile.TemporaryDirectory(prefix="aperture-perf-") as scratch, ExitStack() as session:
-        kept = session.enter_context(collecting())
+        kept = session.enter_context(collecting(pids=(os.getpid(),)))
         time.sleep(_WARM_S)
         for i in range(0, len(ready), _AT_ONCE):
             pair = [_start(known, Path(scratch)) for known in ready[i : i + _AT_ONCE]]

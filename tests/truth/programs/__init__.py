@@ -21,7 +21,6 @@ _COMMANDS: Final = {
     "rustc": ("rustc", "-O"),
     "go": ("go", "build"),
 }
-_GO: Final = {"GO111MODULE": "off", "GOFLAGS": "", "CGO_ENABLED": "0"}
 
 
 class NotBuilt(RuntimeError):  # noqa: N818  # no error: a toolchain that this machine need not have
@@ -40,14 +39,33 @@ class Recipe:
 @lru_cache
 def build(name: str, recipe: Recipe) -> Path:
     """The file of this name. Raises NotBuilt without the tool, CalledProcessError if a source does not compile."""
-    if shutil.which(recipe.tool) is None:
-        raise NotBuilt(f"no {recipe.tool}: apt-get install {_PACKAGES[recipe.tool]}")
+    _need(recipe.tool)
     out = folder() / name
     sources = [str(_SOURCES / source) for source in recipe.sources]
     command = [*_COMMANDS[recipe.tool], *recipe.flags, "-o", str(out), *sources]
-    cache = {"GOCACHE": str(folder() / "go-cache")} if recipe.tool == "go" and "HOME" not in os.environ else {}
-    subprocess.run(command, check=True, env={**os.environ, **_GO, **cache})
+    try:
+        subprocess.run(command, check=True, env=_environment())
+    except subprocess.CalledProcessError:
+        if any(flag.startswith("-static") for flag in recipe.flags):
+            raise NotBuilt("no static C library: apt-get install libc6-dev") from None
+        raise
     return out
+
+
+@lru_cache
+def _need(tool: str) -> None:
+    """Raises NotBuilt if a tool is missing, or is a launcher without the thing itself, as rustup's can be."""
+    if shutil.which(tool) is None:
+        raise NotBuilt(f"no {tool}: apt-get install {_PACKAGES[tool]}")
+    probe = [tool, "version" if tool == "go" else "--version"]
+    if subprocess.run(probe, capture_output=True, env=_environment(), check=False).returncode:
+        raise NotBuilt(f"{tool} does not work: `{' '.join(probe)}`")
+
+
+def _environment() -> dict[str, str]:
+    """Go wants no module, no network, and a cache even where there is no home."""
+    cache = {} if "HOME" in os.environ else {"GOCACHE": str(folder() / "go-cache")}
+    return {**cache, **os.environ, "GO111MODULE": "off", "GOFLAGS": "", "CGO_ENABLED": "0"}
 
 
 def folder() -> Path:
