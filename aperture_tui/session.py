@@ -7,6 +7,7 @@ sink that fails is marked as failed, with its reason, and the others go on.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 import time
@@ -140,11 +141,19 @@ class Session:
                 self._stopping.wait(min(_FIRST_DRAINS_S, self._interval_s) if early else self._interval_s)
                 self._tick()
             self._tick()
+        except Exception as error:  # a fault of ours: nothing is collected any more, which must not look like rest
+            self._crash(error)
         finally:
             self._cpu.stop()
             self._supply.stop()
             self._resolver.close()
             self._processes.close()
+
+    def _crash(self, error: Exception) -> None:
+        """The thread ends: say so wherever somebody still listens."""
+        self._cpu_failure = replace(self._cpu.health(), state=State.FAILED, message=f"{type(error).__name__}: {error}")
+        with contextlib.suppress(Exception):  # it may be a sink that is at fault
+            self._tell()
 
     def _tick(self) -> None:
         if self._cpu_failure is None:

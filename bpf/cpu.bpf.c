@@ -82,8 +82,8 @@ INLINE int finish(void *ctx, struct walk *w)
         w->s.hash = 0;
     }
     u32 stop = w->s.flags & STOP_BITS;
-    if (stop == NO_MAPPING)
-        ask(w->s.pid, stop);
+    if (stop >= NO_MAPPING && stop <= STUCK && stop != TOO_DEEP)
+        ask(w->s.pid, NO_MAPPING); /* what went astray may be a mapping that another one has taken the place of */
     struct sample *r = samples.ringbuf_reserve(sizeof(*r));
     if (!r) {
         count(LOST_SAMPLE);

@@ -320,6 +320,8 @@ INLINE int step(struct walk *w, struct mapping *mappings, u64 *rows)
         cfa = sp + offset;
     else if (cfa_rule == 2)
         cfa = bp + offset;
+    else if (cfa_rule == 8) /* a frame of 32 KB and more */
+        cfa = sp + offset * 8;
     else if (cfa_rule == 3) /* procedure linkage table */
         cfa = sp + 8 + ((w->ip & 15) >= (u64)offset ? 8 : 0);
     else if (cfa_rule == 4 || cfa_rule == 7) {

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from itertools import pairwise
 
 import pytest
@@ -9,8 +11,13 @@ from hypothesis import strategies as st
 
 from bench import report
 from bench.figures import Figure, Verdict, quantile, throughput_loss
+from bench.launch import FailedError
 from bench.procfs import tree
 from bench.terminal import Output, VisibleText, visible
+from bench.unwind.cover import first_ms
+from bench.unwind.depth import Window, frame_ns, sample_us
+from bench.unwind.dwarf import whole_share
+from bench.unwind.held import Held, cpu_s, held, peak_bytes
 
 _FRAME = b"\x1b[?2026h\x1b[2;1H\x1b[1;38;2;1;2;3mmain\x1b[0m\r\n\x1b[3;1Hread\x1b[?2026l"
 
@@ -104,3 +111,45 @@ def test_numbers_have_three_figures(value: float, words: str) -> None:
 
 def test_a_process_that_is_gone_has_no_descendants() -> None:
     assert tree(2**22 + 1) == [2**22 + 1]
+
+
+def test_the_cost_of_a_sample_is_without_the_runs_that_were_for_others() -> None:
+    # 100 samples of 5 us each, and 50 runs of 0.2 us that found nothing to do
+    window = Window(time_ns=510_000, runs=150, samples=100, frames=25)
+    assert sample_us(window, empty_ns=200) == pytest.approx(5)
+    with pytest.raises(FailedError, match="no samples"):
+        sample_us(Window(1000, 5, 0, 0), 200)
+
+
+def test_what_a_frame_costs_is_the_slope() -> None:
+    assert frame_ns((3, 5), (13, 105)) == pytest.approx(100)
+    with pytest.raises(FailedError, match="no deeper"):
+        frame_ns((3, 5), (13, 5))
+
+
+def test_the_first_whole_stack_of_a_process_is_looked_for_after_its_exec() -> None:
+    told = {
+        "first": {"7": {"python3": [900, 900], "burn": [2_000_900, 5_000_900]}, "8": {"burn": [1_000_900, 1 << 62]}}
+    }
+    assert first_ms(told, 7, "burn", 900) == (2, 5)  # not the whole stack of what it was before
+    assert first_ms(told, 8, "burn", 900) == (1, None)
+    assert first_ms(told, 9, "burn", 900) == (None, None)
+
+
+def test_a_stack_of_perf_is_whole_when_it_begins_where_threads_begin() -> None:
+    stacks = [
+        "\t 130d leaf\n\t 891f4 start_thread\n\t 1098eb clone3",
+        "\t 130d leaf\n\t 891f4 start_thread",
+        "\t 130d main\n\t 23d0a __libc_start_main\n\t 10ad _start+0x2a",
+        "\t 7f00 [unknown]",
+    ]
+    assert whole_share("\n\n".join(stacks) + "\n\n") == 50
+    assert whole_share("") == 0
+
+
+def test_a_process_has_used_what_it_says_and_nothing_once_it_is_gone() -> None:
+    used_s = time.process_time()
+    assert cpu_s(os.getpid()) >= used_s > 0
+    assert peak_bytes(os.getpid()) > 1 << 20
+    gone = 2**22 + 1
+    assert (held(gone), cpu_s(gone), peak_bytes(gone)) == (Held(), 0, 0)

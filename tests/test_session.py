@@ -8,6 +8,7 @@ import pytest
 
 from aperture_tui import session as sessions
 from aperture_tui.collect.cpu import CpuCollector, Settings
+from aperture_tui.collect.unwind.coverage import Coverage
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import State
 from aperture_tui.session import Session
@@ -51,6 +52,39 @@ def test_a_collector_that_breaks_is_said_and_the_session_still_stops(monkeypatch
     assert session.failure == "cpu: RuntimeError: the ring is gone"
     assert kept.health[0].state is State.FAILED
     assert threading.active_count() == 1 or "collect" not in {t.name for t in threading.enumerate()}
+
+
+class Faulty(Kept):
+    """A sink with a fault of its own."""
+
+    def append(self, batch: Batch) -> None:
+        raise KeyError("no such thing")
+
+
+def test_a_fault_anywhere_in_the_collecting_thread_is_said() -> None:
+    kept = Kept()
+    session = Session(Settings(hz=99), {"kept": kept, "faulty": Faulty()})
+    session.start()
+    run(build("ratio", *FRAME_POINTERS), "0.5")
+    session.stop()
+    assert session.failure == "cpu: KeyError: 'no such thing'"
+    assert kept.health[0].state is State.FAILED
+
+
+def test_a_supply_of_tables_that_breaks_is_said_and_samples_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Coverage, pid: int, stop: int) -> None:
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(Coverage, "cover", broken)
+    kept = Kept()
+    session = Session(Settings(hz=99), {"kept": kept})
+    session.start()
+    pid, _ = run(build("ratio", *FRAME_POINTERS), "1.5")
+    session.stop()
+    assert len(kept.of(pid)) > 30
+    told = next(health for health in kept.health if health.name == "unwind")
+    assert told.state is State.FAILED
+    assert told.message == "no process is given tables any more: RuntimeError: no more"
 
 
 def test_a_collector_that_hangs_does_not_keep_the_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ SAMPLE: Final = np.dtype(
 )
 """struct sample of bpf/cpu.bpf.c."""
 
-_SAMPLES_S: Final = 2
+_SAMPLES_S: Final = 5
 """The sample ring holds what all CPUs can produce in this time."""
 _LARGEST_RING: Final = 32 << 20
 _STACK_RING: Final = 4 << 20

@@ -23,7 +23,7 @@ from aperture_tui.symbolize.private_folder import PrivateFolder, cache_folder
 from aperture_tui.symbolize.unwind_layout import PC_SHIFT, UnwindTable
 
 _MAGIC: Final = b"aptunwnd"
-_VERSION: Final = 1  # of this format, of the layout of rows and of what makes them
+_VERSION: Final = 2  # of this format, of the layout of rows and of what makes them
 _HEADER: Final = struct.Struct("<8sII5Q")
 _DIGEST: Final = 32
 _START: Final = _HEADER.size + _DIGEST

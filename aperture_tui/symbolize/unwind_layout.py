@@ -14,6 +14,7 @@ next row's pc. CFA (the canonical frame address of DWARF) by its rule, with `off
     SIGNAL      a signal frame (rt_sigframe): rip = *(rsp + 168), rsp = *(rsp + 160), rbp = *(rsp + 120)
     END         the outermost frame: there is no caller
     DEREF_RSP   *(rsp + offset) + 8: hand-written cryptography that saves its caller's rsp
+    RSP_WIDE    rsp + 8 * offset: a frame of 32 KB and more, up to 256 KB
 
 But for SIGNAL, the caller's rip is *(CFA - 8), its rsp is the CFA, and its rbp is by the rbp rule:
 
@@ -42,6 +43,7 @@ CFA_DEREF_RBP: Final = 4
 CFA_SIGNAL: Final = 5
 CFA_END: Final = 6
 CFA_DEREF_RSP: Final = 7
+CFA_RSP_WIDE: Final = 8
 
 RBP_SAME: Final = 0
 RBP_SAVED: Final = 1
@@ -73,10 +75,10 @@ class Rules:
 
 def rules_of(row: int) -> Rules:
     """The rules of a row."""
-    offset, saved = row >> CFA_OFFSET_SHIFT & 0xFFFF, row & 0xFF
+    rule, offset, saved = row >> CFA_RULE_SHIFT & 0xF, row >> CFA_OFFSET_SHIFT & 0xFFFF, row & 0xFF
     return Rules(
-        row >> CFA_RULE_SHIFT & 0xF,
-        offset - (offset >> 15 << 16),
+        rule,
+        (offset - (offset >> 15 << 16)) * (8 if rule == CFA_RSP_WIDE else 1),
         row >> RBP_RULE_SHIFT & 0xF,
         (saved - (saved >> 7 << 8)) * 8,
     )

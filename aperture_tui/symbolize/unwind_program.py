@@ -20,6 +20,7 @@ from aperture_tui.symbolize.unwind_layout import (
     CFA_PLT,
     CFA_RBP,
     CFA_RSP,
+    CFA_RSP_WIDE,
     CFA_RULE_SHIFT,
     CFA_SIGNAL,
     PC_SHIFT,
@@ -130,7 +131,7 @@ def run(data: bytes, at: int, end: int, book: Rulebook, pc: int, append: Callabl
             if offset & 0x80:
                 offset, at = uleb(data, at - 1)
             if base:
-                cfa = offset << CFA_OFFSET_SHIFT | base if offset < _MAX_OFFSET else 0
+                cfa = offset << CFA_OFFSET_SHIFT | base if offset < _MAX_OFFSET else _cfa(base, offset)
         elif _OFFSET <= op < _RESTORE and op != _OFFSET_RA:
             value = data[at]
             at += 1
@@ -217,7 +218,11 @@ def _defined(state: State, base: int, offset: int) -> State:
 
 def _cfa(base: int, offset: int) -> int:
     """The bits of a CFA; 0, which is NONE, for one that a row has no room for."""
-    return (offset & 0xFFFF) << CFA_OFFSET_SHIFT | base if base and -_MAX_OFFSET <= offset < _MAX_OFFSET else 0
+    if base and -_MAX_OFFSET <= offset < _MAX_OFFSET:
+        return (offset & 0xFFFF) << CFA_OFFSET_SHIFT | base
+    if base == _RULE_OF[RSP] and 0 < offset < 8 * _MAX_OFFSET and not offset & 7:
+        return offset >> 3 << CFA_OFFSET_SHIFT | CFA_RSP_WIDE << CFA_RULE_SHIFT
+    return 0
 
 
 def _saved_rbp(rule: int, offset: int) -> int:

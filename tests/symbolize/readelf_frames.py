@@ -90,9 +90,14 @@ def _rules(cells: Cells, signal: bool) -> int:
     if "exp" in (cfa, rbp):
         return ANY
     found = _OFFSET.fullmatch(cfa)
-    if found is None or not -32768 <= int(found[2]) < 32768:
+    if found is None:
         return 0
-    return (int(found[2]) & 0xFFFF) << 16 | {"rsp": 1, "rbp": 2}[found[1]] << 8 | _rbp(rbp)
+    offset = int(found[2])
+    if found[1] == "rsp" and 32768 <= offset < 8 * 32768 and not offset % 8:
+        return offset // 8 << 16 | 8 << 8 | _rbp(rbp)
+    if not -32768 <= offset < 32768:
+        return 0
+    return (offset & 0xFFFF) << 16 | {"rsp": 1, "rbp": 2}[found[1]] << 8 | _rbp(rbp)
 
 
 def _rbp(cell: str) -> int:

@@ -20,6 +20,7 @@ from aperture_tui.symbolize.unwind_layout import (
     CFA_PLT,
     CFA_RBP,
     CFA_RSP,
+    CFA_RSP_WIDE,
     CFA_SIGNAL,
     RBP_SAVED,
     RBP_SAVED_RBP,
@@ -121,7 +122,8 @@ WRITTEN = {
     "elsewhere": [NONE, Rules(CFA_RSP, 16), NONE, NONE],
     "other_register": [NONE, NONE, Rules(CFA_RSP, 24)],
     "too_far": [
-        Rules(CFA_RSP, 32767), NONE, NONE, Rules(CFA_RBP, 16), Rules(CFA_RBP, 16, RBP_SAVED, -1024),
+        Rules(CFA_RSP, 32767), Rules(CFA_RSP_WIDE, 32768), Rules(CFA_RSP_WIDE, 262136), NONE, NONE, NONE,
+        Rules(CFA_RBP, 16), Rules(CFA_RBP, 16, RBP_SAVED, -1024),
         Rules(CFA_RBP, 16, RBP_UNDEFINED), Rules(CFA_RBP, 16, RBP_UNDEFINED),
     ],
     "frame_pointer": [

@@ -73,18 +73,20 @@ def _c(name: str, *chains: Stack, flags: tuple[str, ...] = (), **more: object) -
     return Known(name, Recipe((f"{name}.c",), flags=flags), chains, **more)  # type: ignore[arg-type]  # Known's own words
 
 
+def _large(name: str, cells: int, limit: str = "") -> Known:
+    chain = ("main", "large", "under_large")
+    no_perf = "perf copies at most 64 KB of a stack"
+    return Known(name, Recipe(("large.c",), flags=(f"-DCELLS={cells}",)), (chain,), no_perf=no_perf, limit=limit)
+
+
 KNOWN: Final = (
     _chain("chain"),
     _chain("stripped", "-s", twin=True),
     _chain("static", "-static", no_perf="perf finds tables by .eh_frame_hdr alone, and a static program has none"),
     _chain("pie", "-static-pie"),
     _chain("deleted", arguments=("delete",), no_perf="perf opens the file when the program is over"),
-    _c(
-        "large",
-        ("main", "large", "under_large"),
-        no_perf="perf copies at most 64 KB of a stack",
-        limit="a row of a table has no room for a frame over 32 KB",
-    ),
+    _large("large", 1 << 17),
+    _large("huge", 1 << 20, limit="a row of a table has no room for a frame over 256 KB"),
     _c("recursion", ("main", *("descend",) * 200, "bottom")),
     _c("sorting", ("main", "sorted", ANY, "compare", "weigh")),
     Known("plt", _PLT, (("main", "bound", "labs"), ("main", "bound", "labs@plt"))),

@@ -46,6 +46,7 @@ class Supply:
         self.maps: KernelMaps | None = None
         """What programs that unwind are loaded with; None until it is started, and where it could not be."""
         self._state, self._message = State.STARTING, ""
+        self._fault = ""
         self._last_word: Health | None = None
         self._changed: set[int] = set()
         self._lock = threading.Lock()
@@ -72,7 +73,7 @@ class Supply:
         self._files = Files(maps)
         self._coverage = Coverage(maps, self._files)
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._thread = threading.Thread(target=self._run, name="unwind", daemon=True, args=(maps,))
+        self._thread = threading.Thread(target=self._guarded, name="unwind", daemon=True, args=(maps,))
         self._cpu_ns = 0
         self._thread.start()
 
@@ -86,7 +87,7 @@ class Supply:
         self._stopping.set()
         os.eventfd_write(self._wake, 1)
         self._thread.join()
-        self._last_word = replace(self.health(), state=State.STOPPED)
+        self._last_word = self.health() if self._fault else replace(self.health(), state=State.STOPPED)
         self._state = State.STOPPED
         for fd in (*self._tracepoints, self._wake):
             os.close(fd)
@@ -103,6 +104,12 @@ class Supply:
             os.eventfd_write(self._wake, 1)
 
     # -- the thread
+
+    def _guarded(self, maps: KernelMaps) -> None:
+        try:
+            self._run(maps)
+        except Exception as error:  # a fault of ours: what is covered stays, and the collectors go on
+            self._fault = f"no process is given tables any more: {type(error).__name__}: {error}"
 
     def _run(self, maps: KernelMaps) -> None:
         swept, tokens_s = time.monotonic(), _BURST_S
@@ -163,8 +170,8 @@ class Supply:
         pending = self._files.pending
         return Health(
             self.name,
-            self._state,
-            f"{pending} unwind tables are being made" if pending else "",
+            State.FAILED if self._fault else self._state,
+            self._fault or (f"{pending} unwind tables are being made" if pending else ""),
             delivered=self._coverage.installed,
             degraded=self._coverage.degraded,
             bpf_ns=self.bpf_ns(),

@@ -70,17 +70,24 @@ function too_far
     .cfi_def_cfa_offset 32767
     step                        # 0: rsp+32767
     .cfi_def_cfa_offset 32768
-    step                        # 1: none
+    step                        # 1: rsp+32768
+    .cfi_def_cfa_offset 262136
+    step                        # 2: rsp+262136
+    .cfi_def_cfa_offset 262132
+    step                        # 3: none
+    .cfi_def_cfa_offset 262144
+    step                        # 4: none
+    .cfi_def_cfa_offset 32768
     .cfi_def_cfa_register rbp
-    step                        # 2: none
+    step                        # 5: none
     .cfi_def_cfa_offset 16
-    step                        # 3: rbp+16
+    step                        # 6: rbp+16
     .cfi_offset rbp, -1024
-    step                        # 4: rbp at cfa-1024
+    step                        # 7: rbp at cfa-1024
     .cfi_offset rbp, -1032
-    step                        # 5: rbp undefined
+    step                        # 8: rbp undefined
     .cfi_escape 0x10, 6, 2, 0x76, 12            # expression rbp: breg6 12
-finish                          # 6: rbp undefined
+finish                          # 9: rbp undefined
 
 function frame_pointer
     .cfi_offset rbp, -16
