@@ -404,12 +404,12 @@ int python(void *ctx)
 /* The user's registers: those that were interrupted, or those that were saved on the way into the kernel. */
 INLINE u64 take_registers(struct walk *w, struct pt_regs *interrupted)
 {
-    char *task = current_task();
     u64 cs = 0;
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 15, 0) && !defined(REGISTERS_BY_STACK)
+    char *task = current_task();
     struct pt_regs *saved = task_registers(task);
 #else
-    char *stack = 0;
+    char *task = (char *)bpf_get_current_task(), *stack = 0;
     read_kernel(&stack, sizeof(stack), task + TASK_STACK);
     struct pt_regs *saved = (struct pt_regs *)(stack + 16384) - 1; /* THREAD_SIZE of x86_64 without KASAN */
 #endif

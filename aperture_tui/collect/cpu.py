@@ -18,7 +18,7 @@ from aperture_tui.collect.stacks import Stacks
 from aperture_tui.collect.unwind import walking
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.kinds import STOP_SHIFT, STOPS, Flag, Kind, Stop
+from aperture_tui.profile.kinds import Flag, Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,7 +111,7 @@ class CpuCollector:
         try:
             self._cpus = bpf.possible_cpus()
             sizes = self._ring_sizes()
-            self._loaded = walking.load(PROGRAMS, "cpu", bpf.PROG_PERF_EVENT, self._supply.maps, sizes)
+            self._loaded, message = walking.load(PROGRAMS, "cpu", bpf.PROG_PERF_EVENT, self._supply.maps, sizes)
             self._samples = Ring(self._loaded.maps["samples"], sizes["samples"])
             self._stack_ring = Ring(self._loaded.maps["stacks"], sizes["stacks"])
             self._configure()
@@ -122,7 +122,7 @@ class CpuCollector:
             text = bpf.explain(error) if isinstance(error, OSError) else str(error)
             self._state, self._message = State.FAILED, text
             raise CpuError(text) from error
-        self._state, self._message = State.RUNNING, ""
+        self._state, self._message = State.RUNNING, message
 
     def stop(self) -> None:
         """Detach. Everything also goes by itself when the process dies."""
@@ -259,9 +259,6 @@ class CpuCollector:
         self._unmatched += having(Flag.NO_STACK, Flag.NO_STACK)
         self._degraded["unknown frame in the stack"] += having(Flag.UNKNOWN_FRAME, Flag.UNKNOWN_FRAME)
         self._degraded["stack deeper than what is kept"] += having(Flag.TRUNCATED, Flag.TRUNCATED)
-        ends = np.bincount(flags[(flags & np.uint16(Flag.WHOLE)) == 0] >> np.uint16(STOP_SHIFT) & np.uint16(0xF))
-        for stop in np.flatnonzero(ends[1:]) + 1:
-            self._degraded[f"stack ends early: {STOPS[Stop(int(stop))]}"] += int(ends[stop])
         # without the kernel's bit: a kernel thread has no user stack to read
         self._degraded["user stack unreadable"] += having(Flag.NO_USER_STACK, Flag.NO_USER_STACK | Flag.KERNEL_MODE)
 

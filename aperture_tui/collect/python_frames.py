@@ -15,7 +15,6 @@ from aperture_tui.symbolize.cpython import (
     HIDDEN,
     Binaries,
     CPythonError,
-    CPythonNotReady,
     Interpreter,
     is_eval_name,
     merge,
@@ -106,10 +105,7 @@ class PythonFrames:
             return None
         try:
             found = Interpreter.open(image.pid, image.space.mappings, self._binaries)
-        except CPythonNotReady:
-            found = None
-        except CPythonError:
-            self.counts["attempts to read the Python of a process that failed"] += 1
+        except CPythonError:  # it has ended, most often; the supply has said what else there is to say
             found = None
         if found is None:
             self._refused[image] = now + _RETRY_S

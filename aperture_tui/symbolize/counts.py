@@ -56,7 +56,7 @@ class InlineCounts:
         """In words, what has to do with frames that are missing."""
         return Counter(
             {
-                "files without inlined functions: pip install 'aperture-tui[inlines]'": self.not_installed,
+                "files without inlined functions: pip install symbolic": self.not_installed,
                 "files without inlined functions: debug information unreadable": self.failed,
                 "files without inlined functions: debug information too large": self.too_large,
                 "files without inlined functions: no room to read debug information": self.put_off,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import selectors
 import socket
 import threading
@@ -56,6 +57,9 @@ class Supply:
 
     def start(self) -> None:
         """Make the maps, attach, begin. Where that is refused, the health says why, and stacks go without."""
+        if platform.machine() != "x86_64":
+            self._fail(f"there is no unwinder for {platform.machine()} yet")
+            return
         try:
             maps = KernelMaps()
         except OSError as error:

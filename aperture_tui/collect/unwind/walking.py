@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -19,18 +20,25 @@ _MEMBERS: Final = ("group_leader", "start_boottime", "self_exec_id", "tgid", "fl
 
 def load(
     programs: Mapping[str, int], name: str, kind: int, maps: KernelMaps | None, sizes: Mapping[str, int]
-) -> bpf.Loaded:
-    """Load bpf/NAME.bpf.c. kind: the type of the programs that walk; maps: None for no unwinder.
+) -> tuple[bpf.Loaded, str]:
+    """Load bpf/NAME.bpf.c -> what was loaded, and why it is without an unwinder, in one line; "" where it has one.
 
-    What was loaded without an unwinder lacks the programs of TAILS. Raises OSError, CompileError or BtfError.
+    kind: the type of the programs that walk; maps: None for no unwinder. Raises OSError, CompileError or BtfError.
     """
-    if maps is None:
-        return bpf.load(compiler.object_code(source(programs, name, kind, {})), sizes)
-    code = compiler.object_code(source(programs, name, kind, maps.defines))
-    loaded = bpf.load(code, sizes, given=maps.fds)
-    for place, tail in enumerate(TAILS):
-        bpf.update(loaded.maps["tails"], struct.pack("=I", place), struct.pack("=I", loaded.programs[tail]))
-    return loaded
+    refused = ""
+    if maps is not None:
+        code = compiler.object_code(source(programs, name, kind, maps.defines))
+        try:
+            loaded = bpf.load(code, sizes, given=maps.fds)
+        except OSError as error:
+            if error.errno == errno.EPERM:
+                raise
+            refused = f"stacks are walked by frame pointers: {bpf.explain(error)}"
+        else:
+            for place, tail in enumerate(TAILS):
+                bpf.update(loaded.maps["tails"], struct.pack("=I", place), struct.pack("=I", loaded.programs[tail]))
+            return loaded, ""
+    return bpf.load(compiler.object_code(source(programs, name, kind, {})), sizes), refused
 
 
 def source(programs: Mapping[str, int], name: str, kind: int, sizes: Mapping[str, int]) -> compiler.Source:
