@@ -64,5 +64,8 @@ class Answers:
 
 
 def offset_frame(label: str, module: str, offset: int, kind: FrameKind) -> Frame:
-    """What stands for an address that no symbol covers; for ELF files the offset is what addr2line takes."""
+    """What stands for an address that no symbol covers; for ELF files the offset is what addr2line takes.
+
+    Of a stripped ELF file it is where the function begins, so that a function is one frame, though it has no name.
+    """
     return Frame(f"[{label}+{offset:#x}]", module, kind=kind)

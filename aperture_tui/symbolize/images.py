@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from aperture_tui.symbolize.debug_files import DebugInfo, debug_file, debug_info, mini_debug_info
 from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, FileSource, Loads, Source
+from aperture_tui.symbolize.frame_header import frame_header
 from aperture_tui.symbolize.plt import plt_rows
 from aperture_tui.symbolize.symbol_index import EMPTY, Rows, SymbolIndex, build, function_rows
 
 _NO_LOADS: Final = Loads(*(np.zeros(0, np.uint64) for _ in range(3)))
+_NO_STARTS: Final = np.zeros(0, np.uint64)
 _OVERHEAD: Final = 2_000  # bytes of Python objects around an image
 
 
@@ -33,23 +35,32 @@ class Image:
     """Symbols and segments of one file.
 
     elf: False for what cannot be used as an ELF file: there are no symbols then, and addresses are file offsets.
-    problems: what could not be read, one line each; the rest is still good.
+    problems: what could not be read, one line each; the rest is still good. starts: (n,) uint64, ascending, the virtual
+    addresses at which functions begin, of a file that is stripped; empty for others.
     """
 
     index: SymbolIndex
     loads: Loads
     elf: bool
     problems: tuple[str, ...] = ()
+    starts: NDArray[np.uint64] = field(default_factory=lambda: _NO_STARTS)
 
     @property
     def nbytes(self) -> int:
         """Memory held."""
-        return self.index.nbytes + _OVERHEAD
+        return self.index.nbytes + self.starts.nbytes + _OVERHEAD
 
     def find(self, offsets: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
         """Rows of the index (-1 where there is none) and virtual addresses of file offsets: (n,) each."""
         addresses = self.loads.virtual(offsets)
         return self.index.find(addresses), addresses
+
+    def function_starts(self, addresses: NDArray[np.uint64], unknown: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Where the functions begin in which virtual addresses lie, or `unknown` where that is not known: (n,)."""
+        if not len(self.starts):
+            return unknown
+        row = np.searchsorted(self.starts, addresses, "right") - 1
+        return np.where(row >= 0, self.starts[row], unknown)
 
 
 @dataclass
@@ -76,6 +87,14 @@ class _Tables:
         if kind != SHT_DYNSYM or len(rows.start) > self.functions:
             self.rows.append(rows)
         return len(rows.start) > 0
+
+    def starts(self, elf: Elf) -> NDArray[np.uint64]:
+        """Where functions begin, by the tables for unwinding."""
+        try:
+            return frame_header(elf).start.astype(np.uint64)
+        except ElfError as error:
+            self.problems.append(str(error))
+            return _NO_STARTS
 
     def add_plt(self, elf: Elf) -> None:
         """Add the named entries of the procedure linkage table."""
@@ -105,8 +124,10 @@ def read_file(source: Source, path: str = "", roots: Sequence[str] = ()) -> tupl
         return Image(EMPTY, _NO_LOADS, False, (str(error),)), None
     tables = _Tables()
     debug = debug_info(elf)
+    starts = _NO_STARTS
     if not tables.add(elf, SHT_SYMTAB):
         debug = _add_separate(tables, elf, path, roots) or debug
+        starts = tables.starts(elf)
     tables.add(elf, SHT_DYNSYM)
     tables.add_plt(elf)
     try:
@@ -114,7 +135,7 @@ def read_file(source: Source, path: str = "", roots: Sequence[str] = ()) -> tupl
     except ElfError as error:
         index = EMPTY
         tables.problems.append(str(error))
-    return Image(index, elf.loads, True, tuple(tables.problems)), debug
+    return Image(index, elf.loads, True, tuple(tables.problems), starts), debug
 
 
 def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) -> DebugInfo | None:

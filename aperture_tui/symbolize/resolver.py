@@ -321,14 +321,15 @@ class Resolver:
             at, exact = image.find(part.offsets[again])
             rows[again] = np.where((at >= 0) & (image.index.start[at] == exact), at, -1) if len(image.index) else -1
         nodes = self._inlines.nodes(key, virtual)
+        starts = image.function_starts(virtual, virtual + part.is_return)
         out = []
-        for row, address, node in zip(rows.tolist(), (virtual + part.is_return).tolist(), nodes, strict=True):
+        for row, start, node in zip(rows.tolist(), starts.tolist(), nodes, strict=True):
             known = self._frames.get((key, module, row)) if row >= 0 else None
             if known is None:
                 known = self._named(key, image, module, row) if row >= 0 else None
             if known is None:
                 self.counts.unknown_symbol += 1
-                known = self._offset(module, module, address, FrameKind.NATIVE)
+                known = self._offset(module, module, start, FrameKind.NATIVE)
             out.append(self._inlines.chain(self._symbols, key, module, known, node) if node else known)
         return out
 

@@ -109,6 +109,27 @@ def test_a_stripped_program_gives_its_name_and_an_address_that_addr2line_takes(
     assert run("addr2line", "-f", "-e", calls, found[1]).startswith("private_work\n")
 
 
+def test_a_function_of_a_stripped_program_is_one_frame(calls: Path, tmp_path: Path, running: Running) -> None:
+    need("strip", "nm")
+    stripped = tmp_path / "stripped"
+    run("strip", "-o", stripped, calls)
+    pid, at = running(stripped)
+    sizes = {
+        line.split()[-1]: int(line.split()[1], 16)
+        for line in run("nm", "-S", calls).splitlines()
+        if line.count(" ") == 3
+    }
+    begin, size = at["private_work"], sizes["private_work"]
+    asking = Asking(pid)
+    inside = asking.frames(*range(begin, begin + size)) + asking.frames(
+        *range(begin + 1, begin + size + 1), called=True
+    )
+    (frame,) = set(inside)
+    assert run("addr2line", "-f", "-e", calls, frame.function.split("+")[1][:-1]).startswith("private_work\n")
+    assert asking.frames(begin - 1) != [frame]
+    assert asking.frames(begin + size + 15) != [frame], "the next function, or what pads it"
+
+
 def test_a_program_that_was_deleted_and_replaced(calls: Path, shapes: Path, tmp_path: Path, running: Running) -> None:
     program = Path(shutil.copy(calls, tmp_path / "gone"))
     pid, at = running(program)

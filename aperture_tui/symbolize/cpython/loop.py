@@ -5,31 +5,22 @@ name for that part, and in some builds it is nearly the whole loop (Debian's 3.1
 parts have an entry of their own in .eh_frame, and the moved one jumps back into the middle of the other, which no other
 function does.
 
-Formats: .eh_frame_hdr in the Linux Standard Base, "Exception Frame Header"; jumps in the Intel SDM, volume 2, "JMP" and
-"Jcc".
+Format of jumps: Intel SDM, volume 2, "JMP" and "Jcc".
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.symbolize.elf import Elf, ElfError
+from aperture_tui.symbolize.frame_header import FrameHeader, frame_header
 
 _PT_LOAD: Final = 1
-_HEADER: Final = b"\x01\x1b\x03\x3b"  # version 1; 4-byte pointer, count and table, as every linker writes it
-_MAX_HEADER: Final = 16 << 20
 _MAX_PART: Final = 1 << 20  # bytes of code
-
-
-class _Entries(NamedTuple):
-    """Entries of .eh_frame: (n,) int64 each, ascending. start: address of the code. at: address of the entry."""
-
-    start: NDArray[np.int64]
-    at: NDArray[np.int64]
 
 
 def loop_ranges(elf: Elf, start: int) -> tuple[tuple[int, int], ...]:
@@ -37,7 +28,7 @@ def loop_ranges(elf: Elf, start: int) -> tuple[tuple[int, int], ...]:
 
     Empty where the file does not have what it takes to tell. Raises ElfError for a file that is cut short.
     """
-    entries = _entries(elf)
+    entries = frame_header(elf)
     own = np.flatnonzero(entries.start == start)
     if not len(own):
         return ()
@@ -67,18 +58,7 @@ def content(elf: Elf, address: int, size: int) -> bytes:
     raise ElfError(f"nothing is in the file for address {address:#x}")
 
 
-def _entries(elf: Elf) -> _Entries:
-    section = elf.section(b".eh_frame_hdr")
-    data = elf.content(section, _MAX_HEADER) if section is not None else b""
-    if section is None or data[:4] != _HEADER or len(data) < 12 or section.address >= 1 << 62:
-        return _Entries(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    count = min(struct.unpack_from("<I", data, 8)[0], (len(data) - 12) // 8)
-    table = np.frombuffer(data, "<i4", count * 2, 12).astype(np.int64).reshape(-1, 2) + section.address
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    return _Entries(table[:, 0], table[:, 1])
-
-
-def _range(elf: Elf, entries: _Entries, row: int) -> tuple[int, int] | None:
+def _range(elf: Elf, entries: FrameHeader, row: int) -> tuple[int, int] | None:
     """The code of an entry, None if it is of another form than usual: length, CIE, start, size, four bytes each."""
     at, start = int(entries.at[row]), int(entries.start[row])
     try:
