@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect import bpf
-from bench import first_paint, first_sample, keys, live, machine, overhead, report
+from bench import first_paint, first_sample, keys, live, machine, overhead, report, unwind
 from bench.load import LoadError, Loads
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.figures import Figure
 
 _RESULTS: Final = Path(__file__).parent / "results"
-_GROUPS: Final = ("overhead", "first-sample", "first-paint", "keys", "live")
+_GROUPS: Final = ("overhead", "first-sample", "first-paint", "keys", "live", "unwind")
 
 
 def main() -> int:
@@ -84,6 +84,7 @@ def _measure(chosen: argparse.Namespace, scratch: Path, tell: Callable[[str], No
         "first-paint": lambda: first_paint.measure(loads, rounds if quick else rounds + 2, tell),
         "keys": lambda: keys.measure(2 if quick else 12, 3.0 if quick else 8.0, tell),
         "live": lambda: live.measure(loads, 6.0 if quick else 20.0, 8.0 if quick else 60.0, tell),
+        "unwind": lambda: unwind.measure(scratch, rounds, 2.0 if quick else 4.0, tell),
     }
     figures: list[Figure] = []
     for name in chosen.only:
