@@ -11,7 +11,7 @@
  * among its programs, and begins with `begin_walk` and `walk_user`. The walk is done in tail calls, so that each
  * program is small for the verifier; its state is in the scratch map, so that the verifier sees unknown numbers only.
  *
- * Given as defines: UNWIND_ROWS, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_STACK,
+ * Given as defines: UNWIND_ROWS, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_MM, TASK_STACK,
  * TASK_FSBASE, TASK_GROUP_LEADER, TASK_START_BOOTTIME, TASK_SELF_EXEC_ID (offsets in task_struct).
  */
 
@@ -204,13 +204,14 @@ INLINE void walk_frame_pointers(void *ctx, struct walk *w, u32 stop)
     hash_words(w, n);
 }
 
-/* Have collect/unwind look at a process, every 5 ms at most, or as late as it has said. */
+/* Have collect/unwind look at a process: a new one every millisecond at most, for its loader goes on mapping; another
+ * one every 5 ms, or as late as collect/unwind has said. */
 INLINE void ask(u32 pid, u32 stop)
 {
     u64 now = bpf_ktime_get_ns(), *after = unwind_asked.lookup(&pid);
     if (after && now < *after)
         return;
-    u64 next = now + 5000000;
+    u64 next = now + (stop == NO_TABLES ? 1000000 : 5000000);
     struct request request = {pid, stop};
     unwind_asked.update(&pid, &next);
     unwind_requests.ringbuf_output(&request, sizeof(request), 0);
@@ -465,9 +466,11 @@ INLINE u32 walk_tables(void *ctx, struct walk *w, void *interrupted)
  * registers of a perf event, or 0. */
 INLINE void walk_user(void *ctx, struct walk *w, void *interrupted)
 {
+    char *task = (char *)bpf_get_current_task(), *mm = 0;
     u32 flags = 0;
-    read_kernel(&flags, sizeof(flags), (char *)bpf_get_current_task() + TASK_FLAGS);
-    if (flags & TASK_WITHOUT_USER)
+    read_kernel(&flags, sizeof(flags), task + TASK_FLAGS);
+    read_kernel(&mm, sizeof(mm), task + TASK_MM);
+    if (flags & TASK_WITHOUT_USER || !mm) /* it has no user stack, or none any more: it is exiting */
         w->s.flags |= WHOLE;
     else
         walk_frame_pointers(ctx, w, walk_tables(ctx, w, interrupted));

@@ -235,6 +235,14 @@ def run_time_ns(program: int) -> tuple[int, int]:
     return int(facts.get("run_time_ns", 0)), int(facts.get("run_cnt", 0))
 
 
+def map_bytes(fd: int) -> int:
+    """What a map holds of the kernel's memory, as the kernel tells; 0 where it does not."""
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
+        if line.startswith("memlock:"):
+            return int(line.split()[1])
+    return 0
+
+
 def raise_locked_memory_limit() -> None:
     """Before 5.11 maps count against RLIMIT_MEMLOCK; without the right to raise it, loading says so itself."""
     try:

@@ -109,8 +109,8 @@ class Files:
         source = FileSource(os.dup(fd))
         try:
             self._place(placed, file_table(source, self._cache, build=False))
-        except NotCachedError:
-            if self.builder.submit(key, fd):
+        except NotCachedError as missing:
+            if self.builder.submit(key, fd, missing.size, lambda: len(placed.slices)):
                 return placed
             del self._files[key]  # asked for again with the next process
             return placed

@@ -98,7 +98,7 @@ class KernelMaps:
     @property
     def nbytes(self) -> int:
         """What the maps hold of the kernel's memory, all of it from the beginning."""
-        return 8 * self.rows + self.mappings.nbytes + _RING_BYTES
+        return sum(bpf.map_bytes(fd) for fd in self.fds.values())
 
     def write_rows(self, first: int, rows: NDArray[np.uint64]) -> None:
         """Put rows where there is room for them: (n,), from this place on."""

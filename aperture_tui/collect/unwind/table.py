@@ -22,6 +22,8 @@ _HEADER: Final = struct.Struct("=??7Q")
 MAX_ANSWER: Final = 512
 """Bytes of an answer's datagram."""
 _MAX_SEGMENTS: Final = 1024
+_UNKNOWN_BYTES: Final = 16 << 20
+"""Of a file without section headers: as much as is read."""
 _SMALL_BYTES: Final = 1 << 15
 """Call frames that are turned into rows at once, in some 3 ms, instead of waiting for the child."""
 
@@ -45,7 +47,11 @@ class FileTable:
 
 
 class NotCachedError(Exception):
-    """The table is not in the cache, and is not to be built here."""
+    """The table is not in the cache, and is not to be built here. size: bytes of what it is made of, if known."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
 
 
 def without_rows(problem: str, elf: bool = True) -> FileTable:
@@ -60,7 +66,7 @@ def file_table(source: Source, cache: UnwindCache, build: bool) -> FileTable:
     def make() -> UnwindTable:
         section = elf.section(b".eh_frame")
         if not build and (section is None or section.size > _SMALL_BYTES):
-            raise NotCachedError
+            raise NotCachedError(_UNKNOWN_BYTES if section is None else section.size)
         return unwind_rows(elf)
 
     try:

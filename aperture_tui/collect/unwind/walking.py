@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TAILS: Final = ("unwind", "python")
 """The tail calls of bpf/unwind.h, by their place in the map `tails`."""
-_MEMBERS: Final = ("group_leader", "start_boottime", "self_exec_id", "tgid", "flags", "stack", "thread")
+_MEMBERS: Final = ("group_leader", "start_boottime", "self_exec_id", "tgid", "flags", "mm", "stack", "thread")
 
 
 def load(

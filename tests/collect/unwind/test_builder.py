@@ -21,9 +21,9 @@ def key_of(path: Path, size: int | None = None) -> FileKey:
     return FileKey(facts.st_dev, facts.st_ino, facts.st_size if size is None else size, 0, 0)
 
 
-def submit(to: Builder | Lane, path: Path, size: int | None = None) -> FileKey:
+def submit(to: Builder | Lane, path: Path, size: int | None = None, wanted: int = 1) -> FileKey:
     key = key_of(path, size)
-    assert to.submit(key, os.open(path, os.O_RDONLY))
+    assert to.submit(key, os.open(path, os.O_RDONLY), key.size, lambda: wanted)
     return key
 
 
@@ -42,6 +42,14 @@ def test_the_smallest_come_first_and_all_are_right() -> None:
     order = [submit(lane, libc(), size) for size in (1, 900, 30, 500)]  # the first is begun before the others are there
     found = [key for key, _table in answers(lane, 4)]
     assert found == [order[0], order[2], order[3], order[1]]
+    lane.close()
+
+
+def test_what_most_wait_for_comes_first() -> None:
+    lane = Lane()
+    order = [submit(lane, libc(), size, wanted) for size, wanted in ((1, 9), (2, 1), (900, 3), (30, 3))]
+    found = [key for key, _table in answers(lane, 4)]
+    assert found == [order[0], order[3], order[2], order[1]]
     lane.close()
 
 
