@@ -23,6 +23,7 @@ ANY: Final = "..."
 UNNAMED: Final = "?"
 """A function of the program itself that has no name."""
 
+_TRAMPOLINE: Final = "restore_rt"
 _CLONE: Final = re.compile(r"(\.(cold|part|isra|constprop|lto_priv|llvm|localalias)(\.\d+)*)+$")
 
 
@@ -55,14 +56,15 @@ def named(calls: Iterable[Call], own: Set[str], known: Set[str] | None = None) -
 
     All of those in the program's own files (`own`: file names) count, named or not. Of other files, the C library's
     for the most part, only those that both profilers name somewhere (`known`, plain names): what is stripped or
-    has debug symbols elsewhere is seen by one and not by the other.
+    has debug symbols elsewhere is seen by one and not by the other. The trampoline that a signal handler returns to is
+    left out: whether it has a name depends on the debug symbols that are installed, and perf leaves it out of some.
     """
     out = []
     for function, module in calls:
         name = plain(function) if function else ""
         if module in own:
             out.append(name or UNNAMED)
-        elif name and (known is None or name in known):
+        elif name and name != _TRAMPOLINE and (known is None or name in known):
             out.append(name)
     return tuple(out)
 

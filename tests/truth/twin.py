@@ -42,13 +42,11 @@ class Twin:
         return 0
 
     def our_calls(self, calls: Iterable[tuple[str, str]], module: str) -> tuple[Call, ...]:
-        """Our frames named: `[module+0x1234]` is an address in the file, of a caller the one after its call."""
-        told = list(calls)
+        """Our frames named: `[module+0x1234]` is where a function begins in the file."""
         out = []
-        for depth, (function, where) in enumerate(told):
+        for function, where in calls:
             found = _ADDRESS.match(function) if where == module else None
-            is_return = depth < len(told) - 1
-            out.append(Call(self.name_at(int(found[1], 16) - is_return) if found else function, where))
+            out.append(Call(self.name_at(int(found[1], 16)) if found else function, where))
         return tuple(out)
 
     def perf_calls(self, calls: Iterable[Call], addresses: Iterable[int], module: str) -> tuple[Call, ...]:
