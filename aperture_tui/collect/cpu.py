@@ -289,7 +289,7 @@ class CpuCollector:
                 "stack not delivered": self._unmatched,
                 "stacks to send again: ring full": lost_stacks,
                 **self._degraded,
-                **{cause: n for cause, n in self._stacks.python.counts.items() if n},
+                **self._stacks.python_counts,
                 **_unresolved(self._resolver),
                 **self._processes.unreadable,
             },

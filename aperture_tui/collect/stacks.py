@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from aperture_tui.collect.python_frames import PythonFrames
+from aperture_tui.collect.stack_frames import Raw, StackFrames
 from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
 
@@ -21,32 +21,10 @@ STACK_HEADER: Final = struct.Struct("<QQIHHHHI")
 """The start of struct stack of bpf/unwind.h: hash, start_ns, pid, words of the kernel's, of Python's, of the user's
 stack, unused, flags."""
 
-_MARK: Final = np.uint32(1 << 31)
-_TOP, _EXACT = np.uint64(62), np.uint64(2)
-"""The two highest bits of a user address that was interrupted, and is no return address (the vsyscall page has 3)."""
-
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 MAX_STACKS: Final = 1 << 15
 """Stacks remembered by hash; past it all are forgotten, and the kernel sends them again."""
-
-
-class Raw(NamedTuple):
-    """A stack as the kernel sent it, each part leaf first: (n,) uint64.
-
-    python: two words a frame; user: addresses, with bit 63 where they are no return addresses. whole: the user stack
-    reaches its outermost function.
-    """
-
-    kernel: NDArray[np.uint64]
-    python: NDArray[np.uint64]
-    user: NDArray[np.uint64]
-    whole: bool
-
-    @property
-    def addresses(self) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-        """The user's addresses, and which of them are return addresses: (n,) each."""
-        return _joined([self.user], user=True)
 
 
 class Stacks:
@@ -57,23 +35,28 @@ class Stacks:
         self._raw: dict[int, Raw] = {}
         self._leaving: dict[int, Raw] = {}
         self._version = 0
-        self.python = PythonFrames()
+        self._naming = StackFrames(resolver)
         self.rebind()
 
     def rebind(self) -> None:
         """Forget the ids of the symbols' last generation; the addresses stay."""
-        self.python.rebind()
-        self._frames: dict[int, NDArray[np.uint32]] = {}
+        self._naming.python.rebind()
+        self._frames: dict[int, NDArray[np.uint32]] = {}  # root first, behind a place for the process's
         self._astray: set[int] = set()
         self._nodes: dict[tuple[int, bytes], int] = {}
 
     def tend(self) -> None:
         """Before stacks are named: where the resolver knows better now, all of them are named anew."""
         version = self._resolver.tend()
-        if version != self._version or self.python.opened_late:
+        if version != self._version or self._naming.python.opened_late:
             self._version = version
-            self.python.opened_late = False
+            self._naming.python.opened_late = False
             self.rebind()
+
+    @property
+    def python_counts(self) -> dict[str, int]:
+        """Cause -> Python frames that are not shown as they should be."""
+        return {cause: n for cause, n in self._naming.python.counts.items() if n}
 
     def rotate(self) -> bool:
         """After a drain: when too many stacks are remembered, begin to forget them, and say so.
@@ -120,10 +103,15 @@ class Stacks:
 
     def _intern(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
         self._resolve(fresh, images, symbols)
-        known = [(key, i) for key, i in fresh if key in self._frames]
-        paths = [[self._process_frame(images[i], symbols), *self._frames[key].tolist()] for key, i in known]
-        for (key, i), node in zip(known, symbols.stacks(paths).tolist(), strict=True):
-            self._nodes[key, images[i].name] = node
+        paths, known = [], []
+        for key, i in fresh:
+            path = self._frames.get(key)
+            if path is not None:
+                path = path.copy()
+                path[0] = self._process_frame(images[i], symbols)
+                paths.append(path)
+                known.append((key, images[i].name))
+        self._nodes.update(zip(known, symbols.stacks(paths).tolist(), strict=True))
 
     def _bare(self, image: Image, symbols: Symbols) -> int:
         """The stack of a sample that came without one: its process alone."""
@@ -141,68 +129,10 @@ class Stacks:
             if raw is not None and key not in self._frames:
                 by_image.setdefault(i, []).append((key, raw))
         for i, stacks in by_image.items():
-            image = images[i]
-            user = [raw.user for _key, raw in stacks]
-            kernel = [raw.kernel for _key, raw in stacks]
-            native, counts = self._resolver.expanded_frames(image.pid, image.space, *_joined(user, user=True))
-            chains = Chains(native, counts)
-            kernel_frames = self._resolver.kernel_frames(*_joined(kernel, user=False))
-            marks = _split(chains.marks, user)
-            paths = self.python.merged(image, [raw for _key, raw in stacks], marks, chains, symbols)
-            for (key, _raw), path, inner in zip(stacks, paths, _split(kernel_frames, kernel), strict=True):
-                # addresses come leaf first; paths go root first, the kernel innermost
-                frames = self._frames[key] = np.concatenate([chains.expanded(path), inner[::-1]])
-                if (symbols.frames["kind"][frames] == FrameKind.UNKNOWN).any():
+            paths = self._naming.paths(images[i], [raw for _key, raw in stacks], symbols)
+            unknown = symbols.frames["kind"][np.concatenate(paths)] == FrameKind.UNKNOWN
+            astray = np.logical_or.reduceat(unknown, np.cumsum([0, *map(len, paths)])[:-1])
+            for (key, _raw), path, odd in zip(stacks, paths, astray.tolist(), strict=True):
+                self._frames[key] = path
+                if odd:
                     self._astray.add(key)
-
-
-class Chains:
-    """The native frames of addresses, some with functions that are inlined there, until Python's are among them.
-
-    frames: (m,) ids, of each address the innermost first; counts: (n,), how many each address has.
-    """
-
-    def __init__(self, frames: NDArray[np.uint32], counts: NDArray[np.intp]) -> None:
-        self._frames = frames
-        self._ends = np.cumsum(counts)
-        self._single = len(frames) == len(counts)
-        self.marks = np.arange(len(counts), dtype=np.uint32) | _MARK
-        """What stands for each address in a path, no id of a frame: (n,)."""
-
-    def functions(self, marks: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """The function that each address lies in: (k,) ids."""
-        functions: NDArray[np.uint32] = self._frames[self._ends[marks & ~_MARK] - 1]
-        return functions
-
-    def expanded(self, path: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """A path, root first, of marks and of ids; with all frames of the addresses in place of the marks."""
-        marked = (path & _MARK) != 0
-        if self._single:
-            out = path.copy()
-            out[marked] = self.functions(path[marked])
-            return out
-        parts = [
-            self._of(int(word & ~_MARK)) if mark else path[i : i + 1]
-            for i, (word, mark) in enumerate(zip(path, marked, strict=True))
-        ]
-        return np.concatenate([np.zeros(0, np.uint32), *parts])
-
-    def _of(self, address: int) -> NDArray[np.uint32]:
-        end = int(self._ends[address])
-        start = int(self._ends[address - 1]) if address else 0
-        return self._frames[start:end][::-1]
-
-
-def _joined(stacks: list[NDArray[np.uint64]], user: bool) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """All addresses, and which of them are return addresses: all but each stack's first and those that say so."""
-    words = np.concatenate(stacks)
-    returns = np.ones(len(words), bool)
-    if user:
-        returns = words >> _TOP != _EXACT
-        words = np.where(returns, words, words & ~(_EXACT << _TOP))
-    returns[np.cumsum([0, *map(len, stacks)])[:-1][[len(s) > 0 for s in stacks]]] = False
-    return words, returns
-
-
-def _split(frames: NDArray[np.uint32], stacks: list[NDArray[np.uint64]]) -> list[NDArray[np.uint32]]:
-    return np.split(frames, np.cumsum([len(s) for s in stacks])[:-1])

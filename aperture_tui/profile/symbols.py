@@ -132,7 +132,7 @@ class Symbols:
             known = self._process_ids[row] = self._processes.add(row)
         return known
 
-    def stacks(self, paths: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    def stacks(self, paths: Sequence[Sequence[int] | NDArray[np.uint32]]) -> NDArray[np.int32]:
         """The stack ids of paths of frame ids, root to leaf: (m,) int32. Equal paths have equal ids."""
         lengths = np.fromiter((len(p) for p in paths), np.int64, len(paths))
         matrix = np.zeros((len(paths), int(lengths.max(initial=0))), np.uint32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from collections import Counter
@@ -68,7 +69,8 @@ class Interpreters:
     def look(self, pid: int, mappings: Sequence[Mapping]) -> None:
         """A process has these mappings: if it is CPython, have its frames read, now or once it has started."""
         self._waiting.pop(pid, None)
-        self._open(pid, _Try(mappings))
+        if pid != os.getpid():  # our own are of no use to anybody, and reading them would be a good part of our cost
+            self._open(pid, _Try(mappings))
 
     def again(self) -> None:
         """Try those that had only begun to start."""

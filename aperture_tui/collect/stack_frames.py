@@ -1,0 +1,103 @@
+"""What the kernel sends of stacks, in frames: native ones with what is inlined there, Python's among them, the kernel's.
+
+All new stacks of a process at a time: nothing here is done address by address.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.collect.python_frames import PythonFrames
+
+if TYPE_CHECKING:
+    from aperture_tui.collect.processes import Image
+    from aperture_tui.profile.symbols import Symbols
+    from aperture_tui.symbolize.resolver import Resolver
+
+MARK: Final = np.uint32(1 << 31)
+"""In a path: not the id of a frame, but the number of an address, whose frames are to stand there."""
+
+_TOP, _EXACT = np.uint64(62), np.uint64(2)
+"""The two highest bits of a user address that was interrupted, and is no return address (the vsyscall page has 3)."""
+_ROOM: Final = np.zeros(1, np.uint32)
+
+
+class Raw(NamedTuple):
+    """A stack as the kernel sent it, each part leaf first: (n,) uint64.
+
+    python: two words a frame; user: addresses, with bit 63 where they are no return addresses. whole: the user stack
+    reaches its outermost function.
+    """
+
+    kernel: NDArray[np.uint64]
+    python: NDArray[np.uint64]
+    user: NDArray[np.uint64]
+    whole: bool
+
+
+class StackFrames:
+    """Owned by the collecting thread."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self.python = PythonFrames()
+        self._resolver = resolver
+
+    def paths(self, image: Image, stacks: list[Raw], symbols: Symbols) -> list[NDArray[np.uint32]]:
+        """The frames of each of a process's stacks, root first, behind a place that is free for the process's own."""
+        outer = self._user(image, stacks, symbols)
+        words, returns, bounds = _joined([raw.kernel for raw in stacks])
+        inner = self._resolver.kernel_frames(words, returns)
+        if not len(inner):
+            return [np.concatenate((_ROOM, path)) for path in outer]
+        parts = zip(outer, pairwise(bounds.tolist()), strict=True)
+        return [np.concatenate((_ROOM, path, inner[start:end][::-1])) for path, (start, end) in parts]
+
+    def _user(self, image: Image, stacks: list[Raw], symbols: Symbols) -> list[NDArray[np.uint32]]:
+        words, returns, bounds = _joined([raw.user for raw in stacks])
+        called = words >> _TOP != _EXACT
+        words = np.where(called, words, words & ~(_EXACT << _TOP))
+        returns &= called
+        frames, counts = self._resolver.expanded_frames(image.pid, image.space, words, returns)
+        ends = np.cumsum(counts)
+        if any(len(raw.python) for raw in stacks):
+            functions = frames[ends - 1]
+            merged = self.python.merged(image, stacks, functions, words - returns, bounds, symbols)
+            if merged is not None:
+                return expanded(merged, frames, counts)
+        edges = np.append(0, ends)[bounds]
+        return [frames[start:end][::-1] for start, end in pairwise(edges.tolist())]
+
+
+def expanded(
+    paths: list[NDArray[np.uint32]], frames: NDArray[np.uint32], counts: NDArray[np.intp]
+) -> list[NDArray[np.uint32]]:
+    """Paths, root first, with the frames of addresses in place of their marks.
+
+    frames: (m,) ids, of each address the innermost first; counts: (n,), how many each address has.
+    """
+    joined = np.concatenate(paths)
+    marked = (joined & MARK) != 0
+    address = np.where(marked, joined & ~MARK, 0)
+    lengths = np.where(marked, counts[address], 1) if len(counts) else np.ones(len(joined), np.intp)
+    begins = np.cumsum(lengths) - lengths
+    row = np.repeat(np.arange(len(joined)), lengths)
+    out = joined[row]
+    inside = marked[row]
+    last = np.cumsum(counts) - 1
+    # the last frame of an address is the function itself: root first, it comes first
+    out[inside] = frames[last[address[row[inside]]] - (np.arange(len(row)) - begins[row])[inside]]
+    bounds = np.append(begins, len(row))[np.cumsum([0, *map(len, paths)])]
+    return [out[start:end] for start, end in pairwise(bounds.tolist())]
+
+
+def _joined(stacks: list[NDArray[np.uint64]]) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.intp]]:
+    """All words one after the other, which of them are return addresses (all but each stack's first), and the bounds
+    of the stacks."""
+    bounds = np.cumsum([0, *map(len, stacks)])
+    returns = np.ones(bounds[-1], bool)
+    returns[bounds[:-1][bounds[:-1] < bounds[1:]]] = False
+    return np.concatenate(stacks), returns, bounds
