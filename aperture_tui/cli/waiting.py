@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STEP_S: Final = 0.1
+_STEP_S: Final = 0.25
 
 
 def wait(duration_s: float | None, words: str, done: Callable[[], bool] | None = None) -> None:

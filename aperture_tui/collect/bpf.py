@@ -229,18 +229,19 @@ def enable_statistics() -> int | None:
 
 def run_time_ns(program: int) -> tuple[int, int]:
     """Run time and count of a program since it was loaded, as far as statistics were on."""
-    facts = dict(
-        line.split(":\t", 1) for line in Path(f"/proc/self/fdinfo/{program}").read_text().splitlines() if ":\t" in line
-    )
-    return int(facts.get("run_time_ns", 0)), int(facts.get("run_cnt", 0))
+    facts = _facts(program)
+    return int(facts.get(b"run_time_ns", 0)), int(facts.get(b"run_cnt", 0))
 
 
 def map_bytes(fd: int) -> int:
     """What a map holds of the kernel's memory, as the kernel tells; 0 where it does not."""
-    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
-        if line.startswith("memlock:"):
-            return int(line.split()[1])
-    return 0
+    return int(_facts(fd).get(b"memlock", 0))
+
+
+def _facts(fd: int) -> dict[bytes, bytes]:
+    """What the kernel tells of one of our descriptors."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
+        return dict(line.split(b":\t", 1) for line in file.read(4096).splitlines() if b":\t" in line)
 
 
 def raise_locked_memory_limit() -> None:

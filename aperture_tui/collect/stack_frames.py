@@ -1,4 +1,4 @@
-"""What the kernel sends of stacks, in frames: native ones with what is inlined there, Python's among them, the kernel's.
+"""What the kernel sends of stacks, in frames: native (and inlined) ones, Python's among them, the kernel's.
 
 All new stacks of a process at a time: nothing here is done address by address.
 """

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.text import clean
-from aperture_tui.profile.trie import ROOT, StackTable, Trie
+from aperture_tui.profile.trie import FEW, ROOT, StackTable, Trie
 
 _GENERATIONS = itertools.count(1)
 
@@ -134,6 +134,8 @@ class Symbols:
 
     def stacks(self, paths: Sequence[Sequence[int] | NDArray[np.uint32]]) -> NDArray[np.int32]:
         """The stack ids of paths of frame ids, root to leaf: (m,) int32. Equal paths have equal ids."""
+        if len(paths) <= FEW:
+            return self._stacks.intern_few([np.asarray(path).tolist() for path in paths])
         lengths = np.fromiter((len(p) for p in paths), np.int64, len(paths))
         matrix = np.zeros((len(paths), int(lengths.max(initial=0))), np.uint32)
         for row, path in zip(matrix, paths, strict=True):

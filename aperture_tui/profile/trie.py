@@ -7,6 +7,7 @@ dict of a million entries to build, to copy or to collect.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 ROOT: Final = 0
 _LINEAGES = itertools.count(1)
 _FRAME_BITS: Final = np.uint64(32)
-_FEW: Final = 16
-"""Stacks up to which it is faster to intern them one by one (measured at depth 30)."""
+FEW: Final = 64
+"""Stacks up to which it is faster to intern them one by one (measured at depths of 30 to 200)."""
+_MAX_SEEN: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,17 @@ class Trie:
         """The node reached by following these frames from the root, and how many of them were found."""
         node = ROOT
         for found, frame in enumerate(path):
-            key = np.uint64(node << 32 | frame)
-            at = int(np.searchsorted(self.keys, key))
-            if at == len(self.keys) or self.keys[at] != key:
+            child = self.child(node, frame)
+            if child is None:
                 return node, found
-            node = int(self.kids[at])
+            node = child
         return node, len(path)
+
+    def child(self, node: int, frame: int) -> int | None:
+        """The child of a node by its frame; None if there is none."""
+        key = np.uint64(node << 32 | frame)
+        at = int(self.keys.searchsorted(key))
+        return int(self.kids[at]) if at < len(self.keys) and self.keys[at] == key else None
 
     def spread(self, on: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(n,) bool: the nodes that are on, and all their descendants."""
@@ -94,6 +101,7 @@ class StackTable:
         self._parent = np.full(capacity, -1, np.int32)
         self._frame = np.zeros(capacity, np.uint32)
         self._depth = np.zeros(capacity, np.uint16)
+        self._seen: dict[int, int] = {}  # node << 32 | frame -> child, of stacks that came few at a time
         lineage = next(_LINEAGES)
         self._view = self._cut(1, np.zeros(0, np.uint64), np.zeros(0, np.int32), lineage)
 
@@ -113,8 +121,8 @@ class StackTable:
         Level by level over all stacks at once: a new node's key can only be new on its own level, so the known
         keys are searched as they were, and are extended once at the end.
         """
-        if len(paths) <= _FEW:
-            return self._intern_few([path[:n].tolist() for path, n in zip(paths, lengths.tolist(), strict=True)])
+        if len(paths) <= FEW:
+            return self.intern_few([path[:n].tolist() for path, n in zip(paths, lengths.tolist(), strict=True)])
         old = self._view
         at = np.zeros(len(paths), np.int64)
         n = len(old)
@@ -131,39 +139,48 @@ class StackTable:
             new = keys[~known]
             nodes[~known] = np.arange(n, n + len(new))
             n += len(new)
-            if len(new):
-                fresh.append(new)
+            fresh.append(new)
             at[rows] = nodes[inverse]
-        if fresh:
-            self._append(np.concatenate(fresh), [len(keys) for keys in fresh])
+        if n > len(old):
+            depths = np.repeat(np.arange(1, len(fresh) + 1, dtype=np.uint16), [len(keys) for keys in fresh])
+            self._append(np.concatenate(fresh), depths)
         return at.astype(np.int32)
 
-    def _intern_few(self, paths: list[list[int]]) -> NDArray[np.int32]:
-        """The same, stack by stack: fewer array operations where there is little to do at once."""
-        old = self._view
-        made: dict[int, int] = {}
+    def intern_few(self, paths: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+        """Like `intern`, stack by stack: fewer array operations where there is little to do at once."""
+        old, seen = self._view, self._seen
+        if len(seen) > _MAX_SEEN:
+            seen.clear()
+        made: list[int] = []
+        depths: list[int] = []
         nodes = np.empty(len(paths), np.int32)
         for i, path in enumerate(paths):
-            node, found = old.find(path)
-            for frame in path[found:]:
-                node = made.setdefault(node << 32 | frame, len(old) + len(made))
+            node = ROOT
+            for depth, frame in enumerate(path, 1):
+                key = node << 32 | frame
+                child = seen.get(key)
+                if child is None:
+                    child = old.child(node, frame) if node < len(old) else None
+                    if child is None:
+                        child = len(old) + len(made)
+                        made.append(key)
+                        depths.append(depth)
+                    seen[key] = child
+                node = child
             nodes[i] = node
         if made:
-            self._append(np.fromiter(made, np.uint64, len(made)), [1] * len(made))
+            self._append(np.array(made, np.uint64), np.array(depths, np.uint16))
         return nodes
 
-    def _append(self, keys: NDArray[np.uint64], counts: list[int]) -> None:
-        """Make the nodes of these keys, in order, counts[i] of them one level below the one before."""
+    def _append(self, keys: NDArray[np.uint64], depths: NDArray[np.uint16]) -> None:
+        """Make the nodes of these keys, in order."""
         old = self._view
         n = len(old) + len(keys)
         self._reserve(n)
         nodes = np.arange(len(old), n, dtype=np.int32)
         self._parent[nodes] = (keys >> _FRAME_BITS).astype(np.int32)
         self._frame[nodes] = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-        start = len(old)
-        for count in counts:
-            self._depth[start : start + count] = self._depth[self._parent[start : start + count]] + 1
-            start += count
+        self._depth[nodes] = depths
         order = np.argsort(keys)
         place = np.searchsorted(old.keys, keys[order])
         self._view = self._cut(

@@ -65,6 +65,9 @@ def parse_maps(text: bytes) -> tuple[list[Mapping], int]:
     mappings: list[Mapping] = []
     skipped = 0
     for line in text.splitlines():
+        at = line.find(b" ")
+        if line[at + 3 : at + 4] == b"-" and line[at + 5 : at + 6] == b" ":
+            continue  # most lines, and not executable: nothing of them is of interest
         found = _LINE.fullmatch(line)
         if found is None:
             skipped += 1
@@ -131,15 +134,9 @@ class AddressSpace:
         """
         if self.ended:
             raise ProcessLookupError(errno.ESRCH, "the address space has ended", str(self.pid))
-        with open(f"/proc/{self.pid}/maps", "rb", buffering=0) as file:
-            parts = []
-            left = _MAX_MAPS
-            while left > 0 and (part := file.read(min(left, 1 << 18))):
-                parts.append(part)
-                left -= len(part)
+        mappings, self.skipped = parse_maps(_maps(self.pid))
         if self._started and start_time(self.pid) != self._started:
             raise ProcessLookupError(errno.ESRCH, "the process is gone and its pid was given to another", str(self.pid))
-        mappings, self.skipped = parse_maps(b"".join(parts))
         if mappings == self._mappings:
             return False
         self._mappings = mappings
@@ -195,6 +192,21 @@ class AddressSpace:
         del self._changes[:-_MAX_CHANGES]
 
 
+def executable_mappings(pid: int) -> list[Mapping]:
+    """What a process has mapped just now; empty for a zombie. Raises OSError if it is gone."""
+    return parse_maps(_maps(pid))[0]
+
+
+def _maps(pid: int) -> bytes:
+    with open(f"/proc/{pid}/maps", "rb", buffering=0) as file:
+        parts = []
+        left = _MAX_MAPS
+        while left > 0 and (part := file.read(min(left, 1 << 18))):
+            parts.append(part)
+            left -= len(part)
+    return b"".join(parts)
+
+
 def start_time(pid: int) -> int:
     """When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it cannot be read."""
     try:
@@ -204,19 +216,24 @@ def start_time(pid: int) -> int:
         return 0
 
 
+def map_file(pid: int, mapping: Mapping) -> str:
+    """The path of the link to a mapping's file, whatever became of the file; its names are not zero padded."""
+    return f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
+
+
 def open_mapping(pid: int, mapping: Mapping) -> int:
     """A descriptor of the file behind a mapping. Raises OSError.
 
-    /proc/PID/map_files leads to the mapped file itself, deleted or hidden by another mount; its names are not zero
-    padded. It needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE and the exact range, so the path is tried next, in the
-    process's root and, when the process is gone, in ours. What is found by path must be the mapped file: the same
+    /proc/PID/map_files leads to the mapped file itself, deleted or hidden by another mount. It needs CAP_SYS_ADMIN or
+    CAP_CHECKPOINT_RESTORE and the exact range, so the path is tried next, in the process's root and, when the process
+    is gone, in ours. What is found by path must be the mapped file: the same
     inode, and the same device where we look in our own root. In the process's root the device may differ: overlayfs
     and btrfs show another one in maps than stat gives; there the file must at least be as large as what is mapped.
     """
     if not mapping.has_file:
         raise FileNotFoundError(errno.ENOENT, "no file is behind the mapping", mapping.path)
     try:
-        return open_regular(f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}")
+        return open_regular(map_file(pid, mapping))
     except OSError as error:
         if error.errno == errno.EINVAL:  # not a regular file: no path to it would make it one
             raise

@@ -279,7 +279,9 @@ class Resolver:
         if now - known.closed.get(mapping, -REFRESH_S) < REFRESH_S:
             return None
         try:
-            opened = self._images.read(open_mapping(part.pid, mapping), mapping.path, roots_of(part.pid))
+            opened = self._images.mapped(part.pid, mapping)
+            if opened is None:
+                opened = self._images.read(open_mapping(part.pid, mapping), mapping.path, roots_of(part.pid))
         except OSError as error:
             known.closed[mapping] = now
             self.counts.files_unreadable += 1

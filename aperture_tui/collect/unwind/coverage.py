@@ -19,7 +19,7 @@ from aperture_tui.collect.unwind.files import Files, Placed
 from aperture_tui.collect.unwind.interpreters import Interpreters
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, MAX_MAPPINGS, KernelMaps
 from aperture_tui.profile.kinds import Stop
-from aperture_tui.symbolize.address_space import AddressSpace, Mapping
+from aperture_tui.symbolize.address_space import Mapping, executable_mappings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ class Coverage:
     def cover(self, pid: int, stop: int) -> None:
         """Give a process its tables, or look whether they are still right."""
         try:
-            mappings = AddressSpace.read(pid).mappings
+            mappings = tuple(executable_mappings(pid))
         except OSError:  # it has ended; its samples say so by themselves
             return
         if len(mappings) > MAX_MAPPINGS:
@@ -153,13 +153,10 @@ class Coverage:
 
 def _rows_of(entries: Sequence[tuple[Mapping, Placed | None]]) -> NDArray[np.void]:
     """The mappings as the kernel has them: (n,) of MAPPING."""
-    rows = np.zeros(len(entries), MAPPING)
-    for row, (mapping, placed) in zip(rows, entries, strict=True):
-        row["start"], row["end"] = mapping.start, min(mapping.end, (1 << 63) - 1)
-        if placed is None:
-            row["table"] = 0 if mapping.has_file else ANONYMOUS
-        else:
-            row["table"] = placed.word
-            if placed.found is not None:
-                row["bias"] = placed.found.bias(mapping.start, mapping.offset)
-    return rows
+    rows = []
+    for mapping, placed in entries:
+        word = (0 if mapping.has_file else ANONYMOUS) if placed is None else placed.word
+        found = placed.found if placed is not None else None
+        bias = found.bias(mapping.start, mapping.offset) if found is not None else 0
+        rows.append((mapping.start, min(mapping.end, (1 << 63) - 1), bias, word))
+    return np.array(rows, MAPPING)

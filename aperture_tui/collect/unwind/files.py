@@ -13,7 +13,7 @@ import numpy as np
 from aperture_tui.collect.unwind.builder import Builder, FileKey
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMaps
 from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table
-from aperture_tui.symbolize.address_space import Mapping, open_mapping
+from aperture_tui.symbolize.address_space import Mapping, map_file, open_mapping
 from aperture_tui.symbolize.elf import BytesSource, FileSource
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 from aperture_tui.symbolize.vdso import vdso_memory
@@ -78,7 +78,7 @@ class Files:
         fd = -1
         try:
             try:
-                facts = os.stat(f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}")
+                facts = os.stat(map_file(pid, mapping))
             except OSError:
                 fd = open_mapping(pid, mapping)
                 facts = os.fstat(fd)

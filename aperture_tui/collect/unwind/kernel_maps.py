@@ -85,6 +85,8 @@ class KernelMaps:
         self._mapping_memory = mmap.mmap(self.fds["unwind_mappings"], MAPPING.itemsize * _MAPPINGS)
         self.mappings: NDArray[np.void] = np.frombuffer(self._mapping_memory, MAPPING)
         self.free_rows, self.free_mappings = Extents(self.rows), Extents(_MAPPINGS)
+        self.nbytes = sum(bpf.map_bytes(fd) for fd in self.fds.values())
+        """What the maps hold of the kernel's memory, all of it from the beginning."""
         self._requests = Ring(self.fds["unwind_requests"], _RING_BYTES)
 
     def _create(self, name: str, kind: int, key: int, value: int, entries: int, flags: int) -> None:
@@ -94,11 +96,6 @@ class KernelMaps:
     def defines(self) -> dict[str, int]:
         """What bpf/unwind.h is compiled with."""
         return {"UNWIND_ROWS": self.rows, "UNWIND_MAPPINGS": len(self.mappings)}
-
-    @property
-    def nbytes(self) -> int:
-        """What the maps hold of the kernel's memory, all of it from the beginning."""
-        return sum(bpf.map_bytes(fd) for fd in self.fds.values())
 
     def write_rows(self, first: int, rows: NDArray[np.uint64]) -> None:
         """Put rows where there is room for them: (n,), from this place on."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -42,8 +43,13 @@ class FileTable:
 
     def bias(self, start: int, offset: int) -> int:
         """What to take from an address of a mapping at `start` of this file offset to have a row's pc; mod 2**64."""
-        virtual = int(self.loads.virtual(np.array([offset], np.uint64))[0])
+        virtual = next((offset + bias for low, high, bias in self._segments if low <= offset < high), offset)
         return (start - virtual + self.table.base) % 2**64
+
+    @cached_property
+    def _segments(self) -> list[tuple[int, int, int]]:
+        loads = self.loads
+        return list(zip(loads.low.tolist(), loads.high.tolist(), loads.bias.tolist(), strict=True))
 
 
 class NotCachedError(Exception):
