@@ -23,7 +23,11 @@ from aperture_tui.symbolize.cpython import ENTRY, Walk
 from aperture_tui.symbolize.cpython.memory import ProcessMemory, read
 
 PROGRAMS = Path(__file__).parent / "programs"
-PLACES = ("/root/.pyenv/versions/3.*/bin/python3.*[0-9]", "/opt/*/bin/python3.*[0-9]", "/usr/bin/python3.*[0-9]")
+PLACES = (
+    f"{Path.home()}/.pyenv/versions/3.*/bin/python3.*[0-9]",
+    "/opt/*/bin/python3.*[0-9]",
+    "/usr/bin/python3.*[0-9]",
+)
 
 
 def pythons() -> list[str]:
