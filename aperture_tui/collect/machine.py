@@ -7,6 +7,7 @@ Sources: capabilities(7), os-release(5), /proc/self/status in proc_pid_status(5)
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import sys
@@ -33,6 +34,7 @@ class Machine:
     python: tuple[int, int, int] = field(default_factory=lambda: sys.version_info[:3])
     folders: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
     """Where Python modules are looked for."""
+    architecture: str = field(default_factory=platform.machine)
 
     @property
     def live(self) -> bool:

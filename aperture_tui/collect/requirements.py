@@ -27,7 +27,7 @@ OLDEST_PYTHON: Final = (3, 11)
 _HOST_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 _UNMAPPED: Final = ["0", "0", "4294967295"]  # uid_map of the first user namespace
 _FREE_OF_MEMLOCK: Final = (5, 11)  # from here on maps are charged to the memory cgroup
-_NEEDED_MEMLOCK: Final = 64 << 20
+_NEEDED_MEMLOCK: Final = 96 << 20
 _LONGEST: Final = 200
 
 
@@ -313,6 +313,20 @@ def _terminal(machine: Machine) -> Requirement:
     return Requirement("terminal", True, f"{clean(term)}, {colours} colours", needed_for, blocks=("screen",))
 
 
+def _unwinder(machine: Machine) -> Requirement:
+    needed_for = "whole stacks of programs without frame pointers"
+    if machine.architecture != "x86_64":
+        return Requirement("unwinder", False, f"not for {machine.architecture} yet: frame pointers only", needed_for)
+    return Requirement("unwinder", True, "x86_64", needed_for)
+
+
+def _inlines(machine: Machine) -> Requirement:
+    found = any((Path(folder) / "symbolic").is_dir() for folder in machine.folders)
+    mend = "" if found else "pip install symbolic (in the environment that Aperture runs in)"
+    words = "symbolic is there" if found else "symbolic is not installed"
+    return Requirement("debug information", found, words, "inlined functions as frames of their own", mend)
+
+
 def _inferno(machine: Machine) -> Requirement:
     lacking = [name for name in ("inferno-flamegraph", "inferno-diff-folded") if not machine.tool(name)]
     mend = "make inferno (or cargo install inferno)" if lacking else ""
@@ -335,7 +349,7 @@ _PROBES: Final[tuple[Callable[[Machine], Requirement], ...]] = (
     *(_python, _kernel, _user_namespace, _capabilities, _lockdown, _system_calls, _btf),
     *(_locked_memory, _pid_namespace, _bcc),
     *(_other_processes, _kernel_symbols, _paranoid, _unprivileged, _seccomp, _container),
-    *(_tracefs, _bpffs, _cgroup2, _terminal, _inferno, _perf),
+    *(_tracefs, _bpffs, _cgroup2, _terminal, _unwinder, _inlines, _inferno, _perf),
 )
 
 

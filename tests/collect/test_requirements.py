@@ -276,6 +276,20 @@ def test_the_terminal(environ: dict[str, str], ok: bool, found: str, machine: Ma
     assert (terminal.ok, terminal.found) == (ok, found)
 
 
+def test_the_unwinder_is_for_one_architecture_yet(machine: Machine) -> None:
+    assert _named(replace(machine, architecture="x86_64"), "unwinder").ok is True
+    arm = _named(replace(machine, architecture="aarch64"), "unwinder")
+    assert (arm.ok, arm.found) == (False, "not for aarch64 yet: frame pointers only")
+    assert not check("cpu", replace(machine, architecture="aarch64")), "it is no reason not to begin"
+
+
+def test_the_library_for_debug_information_is_named(machine: Machine) -> None:
+    assert _named(machine, "debug information").mend.startswith("pip install symbolic")
+    (machine.root / "site" / "symbolic").mkdir(parents=True)
+    there = replace(machine, folders=(str(machine.root / "site"),))
+    assert _named(there, "debug information").ok is True
+
+
 def test_tools_are_found_where_cargo_puts_them(machine: Machine) -> None:
     assert _named(machine, "inferno").mend == "make inferno (or cargo install inferno)"
     for name in ("inferno-flamegraph", "inferno-diff-folded"):
