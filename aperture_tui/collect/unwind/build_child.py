@@ -19,7 +19,7 @@ from aperture_tui.collect.unwind.table import file_table, packed, without_rows
 from aperture_tui.symbolize.elf import FileSource
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 
-_NICE: Final = 10
+_NICE: Final = 5
 _FULL_SPEED_S: Final = 1.0
 """CPU seconds before it steps back: on a saturated machine a niced process has its first table after many seconds, and
 until then no stack is whole. The usual libraries take half of this, the start of Python included."""
