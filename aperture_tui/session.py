@@ -144,8 +144,8 @@ class Session:
         except Exception as error:  # a fault of ours: nothing is collected any more, which must not look like rest
             self._crash(error)
         finally:
+            self._supply.stop()  # first: it may be loading a part of the others' programs
             self._cpu.stop()
-            self._supply.stop()
             self._resolver.close()
             self._processes.close()
 

@@ -104,6 +104,7 @@ struct walk {
     struct mapping at;
     struct python python;
     u64 thread_pointer;
+    u64 next_python; /* frame */
     u64 frame[32];
     struct stack s;
 };
@@ -371,7 +372,8 @@ INLINE u64 member(struct walk *w, u32 offset)
     return w->frame[offset >> 3 & 31];
 }
 
-/* Tail: the frames of CPython, leaf first, then on to the native ones. */
+/* Tail: some frames of CPython, leaf first, then itself again, or on to the native ones. */
+#define PYTHON_AT_ONCE 64
 int python(void *ctx)
 {
     u32 zero = 0;
@@ -379,15 +381,19 @@ int python(void *ctx)
     if (!w)
         return 0;
     struct python *how = &w->python;
-    u64 at = 0;
-    if (read_word(&at, w->thread_pointer + how->tsd_blocks) && read_word(&at, at + how->tsd_value) && at &&
+    u64 at = w->next_python;
+    if (!w->s.python && read_word(&at, w->thread_pointer + how->tsd_blocks) && read_word(&at, at + how->tsd_value) && at &&
         read_word(&at, at + how->frame) && how->cframe >= 0)
         read_word(&at, at + how->cframe);
     u32 size = how->frame_bytes;
 #pragma clang loop unroll(disable)
-    for (u32 i = 0; i < MAX_PYTHON; i++) {
-        if (!at || read_user(w->frame, size & 255, (void *)at))
+    for (u32 i = 0; i < PYTHON_AT_ONCE; i++) {
+        if (!at)
             break;
+        if (read_user(w->frame, size & 255, (void *)at)) {
+            at = 0;
+            break;
+        }
         u32 entry = member(w, how->entry) >> ((how->entry & 7) * 8) & 0xff;
         u64 code = member(w, how->code), instruction = member(w, how->instruction);
         code = entry >= how->entry_from ? code | EXACT : code & ~EXACT;
@@ -398,6 +404,9 @@ int python(void *ctx)
         w->s.python += 2;
         at = member(w, how->previous);
     }
+    w->next_python = at;
+    if (at && w->s.python < 2 * MAX_PYTHON)
+        tails.call(ctx, TAIL_PYTHON);
     tails.call(ctx, TAIL_UNWIND);
     return finish(ctx, w);
 }
@@ -447,6 +456,7 @@ INLINE u32 walk_tables(void *ctx, struct walk *w, struct pt_regs *interrupted)
     struct python *how = unwind_python.lookup(&pid);
     if (how) {
         w->python = *how;
+        w->next_python = 0;
         tails.call(ctx, TAIL_PYTHON);
     }
     tails.call(ctx, TAIL_UNWIND);

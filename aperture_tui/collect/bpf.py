@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from aperture_tui.collect.object_code import MapSpec, ObjectCode
+    from aperture_tui.collect.object_code import MapSpec, ObjectCode, ProgramSpec
 
 _SYSCALLS: Final = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280, 241)}
 """machine -> numbers of bpf and perf_event_open (arch/*/tbl, asm-generic/unistd.h)."""
@@ -257,7 +257,7 @@ class Loaded:
     """Maps and programs of one object in the kernel, by name. `close` lets go of all but those that were given."""
 
     maps: Mapping[str, int]
-    programs: Mapping[str, int]
+    programs: dict[str, int]
     given: Mapping[str, int] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -267,11 +267,16 @@ class Loaded:
                 os.close(fd)
 
 
-def load(code: ObjectCode, sizes: Mapping[str, int] | None = None, given: Mapping[str, int] | None = None) -> Loaded:
+def load(
+    code: ObjectCode,
+    sizes: Mapping[str, int] | None = None,
+    given: Mapping[str, int] | None = None,
+    later: Container[str] = (),
+) -> Loaded:
     """Make the object's maps, with other max_entries where `sizes` says so, and load its programs.
 
-    given: descriptors of maps that are there already, and are shared with other objects. Raises OSError; nothing is
-    left open then.
+    given: descriptors of maps that are there already, and are shared with other objects. later: programs that `add`
+    loads when there is time for it. Raises OSError; nothing is left open then.
     """
     raise_locked_memory_limit()
     sizes, given = sizes or {}, given or {}
@@ -284,15 +289,22 @@ def load(code: ObjectCode, sizes: Mapping[str, int] | None = None, given: Mappin
             else:
                 maps[spec.name] = create_map(spec, sizes.get(spec.name))
                 opened.append(maps[spec.name])
-        programs = {}
+        loaded = Loaded(maps, {}, dict(given))
         for program in code.programs:
-            programs[program.name] = load_program(program.name, program.type, program.linked(list(maps.values())))
-            opened.append(programs[program.name])
+            if program.name not in later:
+                opened.append(add(loaded, program))
     except OSError:
         for fd in opened:
             os.close(fd)
         raise
-    return Loaded(maps, programs, given)
+    return loaded
+
+
+def add(loaded: Loaded, program: ProgramSpec) -> int:
+    """Load a program of an object whose maps are there -> descriptor. Raises OSError."""
+    fd = load_program(program.name, program.type, program.linked(list(loaded.maps.values())))
+    loaded.programs[program.name] = fd
+    return fd
 
 
 def explain(error: OSError) -> str:

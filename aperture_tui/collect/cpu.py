@@ -111,7 +111,8 @@ class CpuCollector:
         try:
             self._cpus = bpf.possible_cpus()
             sizes = self._ring_sizes()
-            self._loaded, message = walking.load(PROGRAMS, "cpu", bpf.PROG_PERF_EVENT, self._supply.maps, sizes)
+            walker = walking.load(PROGRAMS, "cpu", bpf.PROG_PERF_EVENT, self._supply.maps, sizes)
+            self._loaded = walker.loaded
             self._samples = Ring(self._loaded.maps["samples"], sizes["samples"])
             self._stack_ring = Ring(self._loaded.maps["stacks"], sizes["stacks"])
             self._configure()
@@ -122,7 +123,13 @@ class CpuCollector:
             text = bpf.explain(error) if isinstance(error, OSError) else str(error)
             self._state, self._message = State.FAILED, text
             raise CpuError(text) from error
-        self._state, self._message = State.RUNNING, message
+        self._state, self._message = State.RUNNING, walker.refused
+        if walker.tails:
+            self._supply.later(lambda: self._finish(walker))
+
+    def _finish(self, walker: walking.Walker) -> None:
+        """In the supply's thread, before it gives any process its tables."""
+        self._message = walker.finish()
 
     def stop(self) -> None:
         """Detach. Everything also goes by itself when the process dies."""

@@ -12,7 +12,8 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +51,7 @@ class Supply:
         self._fault = ""
         self._last_word: Health | None = None
         self._changed: set[int] = set()
+        self._work: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
@@ -100,6 +102,11 @@ class Supply:
         self.maps.close()
         self.maps = None
 
+    def later(self, work: Callable[[], None]) -> None:
+        """Have the thread do this before anything else."""
+        self._work.append(work)
+        os.eventfd_write(self._wake, 1)
+
     def changed(self, pids: Iterable[int]) -> None:
         """These processes have new mappings, or another program: those that have tables are looked at again."""
         if self._state is State.RUNNING and (stale := set(filter(self._coverage.covers, pids))):
@@ -131,6 +138,8 @@ class Supply:
                 waited = time.monotonic()
                 until = min(swept + _SWEEP_S, self._coverage.interpreters.due)
                 selector.select(max(0.0, until - waited))
+                while self._work:
+                    self._work.popleft()()
                 began = time.thread_time_ns()
                 self._take_requests(maps, tokens_s)
                 self._coverage.advance()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect import bpf, btf, compiler
@@ -11,6 +12,7 @@ from aperture_tui.collect import bpf, btf, compiler
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aperture_tui.collect.object_code import ProgramSpec
     from aperture_tui.collect.unwind.kernel_maps import KernelMaps
 
 TAILS: Final = ("unwind", "python")
@@ -18,27 +20,56 @@ TAILS: Final = ("unwind", "python")
 _MEMBERS: Final = ("group_leader", "start_boottime", "self_exec_id", "tgid", "flags", "mm", "stack", "thread")
 
 
+@dataclass(frozen=True)
+class Walker:
+    """A program that walks stacks, loaded. `finish` has to be called for it to have its unwinder.
+
+    refused: why it has none, in one line, or "".
+    """
+
+    loaded: bpf.Loaded
+    tails: tuple[ProgramSpec, ...] = ()
+    refused: str = ""
+
+    def finish(self) -> str:
+        """Load the tails, the larger part by far -> why they were refused, in one line, or "".
+
+        The verifier takes a tenth of a second for them, in which the first samples can be taken: without tables there
+        is nothing to be unwound by anyway.
+        """
+        for tail in self.tails:
+            try:
+                fd = bpf.add(self.loaded, tail)
+            except OSError as error:
+                return _words(error)
+            place = TAILS.index(tail.name)
+            bpf.update(self.loaded.maps["tails"], struct.pack("=I", place), struct.pack("=I", fd))
+        return ""
+
+
 def load(
     programs: Mapping[str, int], name: str, kind: int, maps: KernelMaps | None, sizes: Mapping[str, int]
-) -> tuple[bpf.Loaded, str]:
-    """Load bpf/NAME.bpf.c -> what was loaded, and why it is without an unwinder, in one line; "" where it has one.
+) -> Walker:
+    """Load bpf/NAME.bpf.c. kind: the type of the programs that walk; maps: None for no unwinder.
 
-    kind: the type of the programs that walk; maps: None for no unwinder. Raises OSError, CompileError or BtfError.
+    Raises OSError, CompileError or BtfError.
     """
     refused = ""
     if maps is not None:
         code = compiler.object_code(source(programs, name, kind, maps.defines))
         try:
-            loaded = bpf.load(code, sizes, given=maps.fds)
+            loaded = bpf.load(code, sizes, given=maps.fds, later=TAILS)
         except OSError as error:
             if error.errno == errno.EPERM:
                 raise
-            refused = f"stacks are walked by frame pointers: {bpf.explain(error)}"
+            refused = _words(error)
         else:
-            for place, tail in enumerate(TAILS):
-                bpf.update(loaded.maps["tails"], struct.pack("=I", place), struct.pack("=I", loaded.programs[tail]))
-            return loaded, ""
-    return bpf.load(compiler.object_code(source(programs, name, kind, {})), sizes), refused
+            return Walker(loaded, tuple(program for program in code.programs if program.name in TAILS))
+    return Walker(bpf.load(compiler.object_code(source(programs, name, kind, {})), sizes), refused=refused)
+
+
+def _words(error: OSError) -> str:
+    return f"stacks are walked by frame pointers: {bpf.explain(error)}"
 
 
 def source(programs: Mapping[str, int], name: str, kind: int, sizes: Mapping[str, int]) -> compiler.Source:
