@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from aperture_tui.collect import host, requirements
+from aperture_tui.collect import cpu, host, requirements
 from aperture_tui.collect.clock import Clock
 from aperture_tui.collect.cpu import CpuCollector, CpuError, Settings
 from aperture_tui.collect.processes import Processes
@@ -86,7 +86,7 @@ class Session:
         self._carrying = False
         self._resolver = Resolver(self._symbols)
         self._processes = Processes(self._clock)
-        self._supply = Supply()
+        self._supply = Supply([cpu.source])
         self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver, self._supply)
         self._gauges = host.HostGauges(self._clock, self._bpf_ns)
         self._told = 0.0

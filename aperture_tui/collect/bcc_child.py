@@ -1,7 +1,7 @@
 """The compiling child: BCC and LLVM live and die in this process, so the profiler never carries their 100 MB.
 
-Reads one JSON request on stdin {source, defines, programs: {function: type}}, writes one JSON answer on stdout:
-{"object": ...} or {"error": text}. Started by collect.compiler, never imported by it.
+Reads a JSON list of requests on stdin {source, defines, programs: {function: type}}, writes one JSON answer on stdout:
+{"objects": [...]} or {"error": text, "at": number of the request}. Started by collect.compiler, never imported by it.
 """
 
 from __future__ import annotations
@@ -63,15 +63,16 @@ def _maps(module: Any) -> tuple[list[MapSpec], dict[int, int]]:
 
 
 def main() -> int:
-    """Answer one request. The compiler's own words go to stderr."""
+    """Answer all requests. The compiler's own words go to stderr."""
     answer_to = os.dup(1)
     os.dup2(2, 1)  # whatever bcc prints must not end up in the answer
-    request = json.load(sys.stdin)
-    answer: dict[str, Any]
+    objects: list[Any] = []
+    answer: dict[str, Any] = {"objects": objects}
     try:
-        answer = {"object": compiled(request).as_json()}
+        for request in json.load(sys.stdin):
+            objects.append(compiled(request).as_json())
     except Exception as error:  # the parent turns whatever bcc raises into one line
-        answer = {"error": f"{type(error).__name__}: {error}"}
+        answer = {"error": f"{type(error).__name__}: {error}", "at": len(objects)}
     with os.fdopen(answer_to, "w") as out:
         json.dump(answer, out)
     sys.stderr.flush()

@@ -26,7 +26,7 @@ from aperture_tui.collect.machine import Machine, install_command
 from aperture_tui.collect.object_code import ObjectCode, ObjectCodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _FORMAT: Final = 1
 _MAX_FILE: Final = 16 << 20
@@ -77,18 +77,29 @@ def default_cache() -> Path:
 
 def object_code(source: Source, cache: Path | None = None) -> ObjectCode:
     """The object code of a source. Raises CompileError."""
-    text = source.text()
+    return object_codes([source], cache)[0]
+
+
+def object_codes(sources: Sequence[Source], cache: Path | None = None) -> list[ObjectCode]:
+    """The object code of each source; what the cache lacks is compiled by one child. Raises CompileError."""
     release = platform.release()
-    file = (cache or default_cache()) / f"{source.name}-{_key(source, text, release)}.json"
+    texts = [source.text() for source in sources]
+    folder = cache or default_cache()
+    files = [
+        folder / f"{source.name}-{_key(source, text, release)}.json"
+        for source, text in zip(sources, texts, strict=True)
+    ]
     with _lock:
-        code = _read(file)
-        if code is not None:
-            counts.hits += 1
-            return code
-        code = _compile(source, text, release)
-        counts.compiled += 1
-        _write(file, code)
-        return code
+        codes = [_read(file) for file in files]
+        missing = [i for i, code in enumerate(codes) if code is None]
+        counts.hits += len(sources) - len(missing)
+        if missing:
+            made = _compile([(sources[i], texts[i]) for i in missing], release)
+            counts.compiled += len(made)
+            for i, code in zip(missing, made, strict=True):
+                codes[i] = code
+                _write(files[i], code)
+    return [code for code in codes if code is not None]
 
 
 def _key(source: Source, text: str, release: str) -> str:
@@ -145,9 +156,17 @@ def _write(file: Path, code: ObjectCode) -> None:
         counts.unwritable += 1
 
 
-def _compile(source: Source, text: str, release: str) -> ObjectCode:
-    defines = {**source.defines, "LINUX_VERSION_CODE": _version_code(release)}
-    request = {"source": text, "defines": defines, "programs": dict(source.programs)}
+def _compile(sources: Sequence[tuple[Source, str]], release: str) -> list[ObjectCode]:
+    """Each source, with its text, by one child: to start Python and LLVM takes as long as to compile."""
+    version = _version_code(release)
+    request = [
+        {
+            "source": text,
+            "defines": {**source.defines, "LINUX_VERSION_CODE": version},
+            "programs": dict(source.programs),
+        }
+        for source, text in sources
+    ]
     tree = str(resources.folder("bpf") / "include")
     try:
         done = subprocess.run(
@@ -165,9 +184,10 @@ def _compile(source: Source, text: str, release: str) -> ObjectCode:
         answer = json.loads(done.stdout)
     except ValueError:
         answer = {"error": f"it ended with status {done.returncode}"}
-    if "object" not in answer:
-        raise CompileError(_complaint(source.name, str(answer.get("error")), done.stderr.decode("utf-8", "replace")))
-    return ObjectCode.from_json(answer["object"])
+    if "objects" not in answer:
+        name = sources[int(answer.get("at", 0))][0].name
+        raise CompileError(_complaint(name, str(answer.get("error")), done.stderr.decode("utf-8", "replace")))
+    return [ObjectCode.from_json(data) for data in answer["objects"]]
 
 
 def _complaint(name: str, error: str, words: str) -> str:

@@ -21,6 +21,8 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Flag, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from aperture_tui.collect.clock import Clock
@@ -111,7 +113,7 @@ class CpuCollector:
         try:
             self._cpus = bpf.possible_cpus()
             sizes = self._ring_sizes()
-            walker = walking.load(PROGRAMS, "cpu", bpf.PROG_PERF_EVENT, self._supply.maps, sizes)
+            walker = walking.load(source, self._supply.maps, sizes)
             self._loaded = walker.loaded
             self._samples = Ring(self._loaded.maps["samples"], sizes["samples"])
             self._stack_ring = Ring(self._loaded.maps["stacks"], sizes["stacks"])
@@ -312,6 +314,11 @@ class CpuCollector:
             bpf.lookup(self._loaded.maps["counters"], struct.pack("=I", i), 8 * self._cpus) for i in range(_COUNTERS)
         )
         return [int(np.frombuffer(value or bytes(8), np.uint64).sum()) for value in values]
+
+
+def source(sizes: Mapping[str, int]) -> compiler.Source:
+    """bpf/cpu.bpf.c, by the sizes of the unwinder's maps; with none of these, without an unwinder. Raises BtfError."""
+    return walking.source(PROGRAMS, "cpu", bpf.PROG_PERF_EVENT, sizes)
 
 
 def _ring_size(wanted: int, least: int) -> int:

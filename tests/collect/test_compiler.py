@@ -18,9 +18,9 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stands in for the compiling child, which has its own test with the real BCC."""
     made: list[str] = []
 
-    def compiled(source: compiler.Source, text: str, release: str) -> ObjectCode:
+    def compiled(sources: list[tuple[compiler.Source, str]], release: str) -> list[ObjectCode]:
         made.append(release)
-        return CODE
+        return [CODE] * len(sources)
 
     monkeypatch.setattr(compiler, "_compile", compiled)
     monkeypatch.setattr(compiler, "counts", compiler.CacheCounts())

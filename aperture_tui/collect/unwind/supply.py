@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect import bpf, btf, compiler
+from aperture_tui.collect.compiler import Source
 from aperture_tui.collect.unwind.coverage import Coverage
 from aperture_tui.collect.unwind.files import Files
 from aperture_tui.collect.unwind.kernel_maps import KernelMaps
@@ -25,7 +26,7 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import STOP_SHIFT, Stop
 
 if TYPE_CHECKING:
-    from aperture_tui.collect.object_code import ObjectCode
+    from collections.abc import Mapping, Sequence
 
 _SWEEP_S: Final = 2.0
 _SHARE_OF_A_CPU: Final = 0.02
@@ -44,7 +45,9 @@ class Supply:
 
     name = "unwind"
 
-    def __init__(self) -> None:
+    def __init__(self, walkers: Sequence[Callable[[Mapping[str, int]], Source]] = ()) -> None:
+        """walkers: the sources of programs that are going to walk stacks, by `KernelMaps.defines`."""
+        self._walkers = walkers
         self.maps: KernelMaps | None = None
         """What programs that unwind are loaded with; None until it is started, and where it could not be."""
         self._state, self._message = State.STARTING, ""
@@ -68,7 +71,9 @@ class Supply:
             self._fail(bpf.explain(error))
             return
         try:
-            self._loaded = bpf.load(compiled(), given=maps.fds)
+            # the others' are compiled along, where they are not in the cache, and are there when they are asked for
+            sources = [source(), *(walker(maps.defines) for walker in self._walkers)]
+            self._loaded = bpf.load(compiler.object_codes(sources)[0], given=maps.fds)
             programs = self._loaded.programs
             self._tracepoints = [bpf.open_raw_tracepoint(point, programs[name]) for point, name in _TRACEPOINTS.items()]
         except (OSError, compiler.CompileError, btf.BtfError) as error:
@@ -193,10 +198,9 @@ class Supply:
         )
 
 
-def compiled() -> ObjectCode:
-    """The object code of bpf/unwind.bpf.c. Raises CompileError or BtfError."""
+def source() -> Source:
+    """bpf/unwind.bpf.c. Raises BtfError."""
     task = btf.member_offsets("task_struct", ("tgid", "signal"))
     live = btf.member_offsets("signal_struct", ("live",))["live"]
     defines = {"TASK_TGID": task["tgid"], "TASK_SIGNAL": task["signal"], "SIGNAL_LIVE": live}
-    programs = dict.fromkeys(_TRACEPOINTS.values(), bpf.PROG_RAW_TRACEPOINT)
-    return compiler.object_code(compiler.Source("unwind", programs, defines))
+    return Source("unwind", dict.fromkeys(_TRACEPOINTS.values(), bpf.PROG_RAW_TRACEPOINT), defines)

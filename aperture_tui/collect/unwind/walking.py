@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aperture_tui.collect import bpf, btf, compiler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aperture_tui.collect.object_code import ProgramSpec
     from aperture_tui.collect.unwind.kernel_maps import KernelMaps
@@ -48,15 +48,12 @@ class Walker:
 
 
 def load(
-    programs: Mapping[str, int], name: str, kind: int, maps: KernelMaps | None, sizes: Mapping[str, int]
+    program: Callable[[Mapping[str, int]], compiler.Source], maps: KernelMaps | None, sizes: Mapping[str, int]
 ) -> Walker:
-    """Load bpf/NAME.bpf.c. kind: the type of the programs that walk; maps: None for no unwinder.
-
-    Raises OSError, CompileError or BtfError.
-    """
+    """Load a program, made by `source`. maps: None for no unwinder. Raises OSError, CompileError or BtfError."""
     refused = ""
     if maps is not None:
-        code = compiler.object_code(source(programs, name, kind, maps.defines))
+        code = compiler.object_code(program(maps.defines))
         try:
             loaded = bpf.load(code, sizes, given=maps.fds, later=TAILS)
         except OSError as error:
@@ -65,7 +62,7 @@ def load(
             refused = _words(error)
         else:
             return Walker(loaded, tuple(program for program in code.programs if program.name in TAILS))
-    return Walker(bpf.load(compiler.object_code(source(programs, name, kind, {})), sizes), refused=refused)
+    return Walker(bpf.load(compiler.object_code(program({})), sizes), refused=refused)
 
 
 def _words(error: OSError) -> str:
@@ -73,7 +70,9 @@ def _words(error: OSError) -> str:
 
 
 def source(programs: Mapping[str, int], name: str, kind: int, sizes: Mapping[str, int]) -> compiler.Source:
-    """What is compiled. sizes: KernelMaps.defines, or nothing for no unwinder. Raises BtfError."""
+    """What is compiled. kind: the type of the programs that walk. sizes: KernelMaps.defines, or nothing for no
+    unwinder. Raises BtfError.
+    """
     tails = dict.fromkeys(TAILS, kind) if sizes else {}
     return compiler.Source(name, {**programs, **tails}, {"UNWIND_ROWS": 0, **_task_defines(), **sizes})
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aperture_tui.collect import bpf
+from aperture_tui.collect import bpf, compiler
 from aperture_tui.collect.unwind import kernel_maps, supply
 from aperture_tui.collect.unwind.builder import FileKey
 from aperture_tui.collect.unwind.coverage import Coverage
@@ -33,7 +33,7 @@ class Kernel:
 
     def __init__(self, cache: Path) -> None:
         self.maps = KernelMaps()
-        self.loaded = bpf.load(supply.compiled(), given=self.maps.fds)
+        self.loaded = bpf.load(compiler.object_code(supply.source()), given=self.maps.fds)
         self.points = [
             bpf.open_raw_tracepoint(f"sched_process_{what}", self.loaded.programs[f"on_{what}"])
             for what in ("fork", "exec", "exit")
