@@ -136,9 +136,13 @@ class Session:
     def _run(self) -> None:
         began = time.monotonic()
         try:
+            self._resolver.prepare()  # while the first samples come
+            passed = time.monotonic() - began
             while not self._stopping.is_set():
                 early = time.monotonic() - began < 1
-                self._stopping.wait(min(_FIRST_DRAINS_S, self._interval_s) if early else self._interval_s)
+                pause_s = min(_FIRST_DRAINS_S, self._interval_s) if early else self._interval_s
+                self._stopping.wait(max(0.0, pause_s - passed))
+                passed = 0.0
                 self._tick()
             self._tick()
         except Exception as error:  # a fault of ours: nothing is collected any more, which must not look like rest

@@ -24,6 +24,10 @@ class KernelFrames:
         self._frames: dict[int, int] = {}
         self._reads = 0
 
+    def prepare(self) -> None:
+        """Read the kernel's symbols now."""
+        self.error = self._kernel.reason
+
     def forget(self) -> None:
         """Forget every frame: they are of another Symbols, or another kernel's."""
         self._answers.clear()

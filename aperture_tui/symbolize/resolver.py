@@ -118,6 +118,10 @@ class Resolver:
         """The tables of inlined functions, for what became of them."""
         return self._inlines.tables
 
+    def prepare(self) -> None:
+        """Read the kernel's symbols, which takes a tenth of a second, before the first address asks for them."""
+        self._kernel.prepare()
+
     def rebind(self, symbols: Symbols) -> None:
         """Go on with a new generation of symbols; what is known of files is kept."""
         self._symbols = symbols
