@@ -1,7 +1,6 @@
 """The building child: unwind tables of one file after the other, away from the screens, soon at low priority.
 
-Started by `builder`, never imported by it. It is given the number of a socket, and whether it is niced from its start;
-each datagram on it brings a
+Started by `builder`, never imported by it. It is given the number of a socket; each datagram on it brings a
 descriptor of a file, and is answered with its table (see `table`). It ends when the socket closes, or after a while
 without work, and gives its memory back with that.
 """
@@ -34,7 +33,7 @@ def main() -> int:
     connection = socket.socket(fileno=int(sys.argv[1]))
     connection.settimeout(_IDLE_S)
     cache = UnwindCache()
-    niced = sys.argv[2] == "1" and bool(os.nice(_NICE))
+    niced = False
     while True:
         if not niced and time.process_time() > _FULL_SPEED_S:
             niced = bool(os.nice(_NICE))

@@ -39,14 +39,13 @@ class _Job(NamedTuple):
 
 
 class Builder:
-    """Files in two lanes, the small and the large, each with a child of its own while it has work; the large one's is
-    niced from its start.
+    """Files in two lanes, the small and the large, each with a child of its own while it has work.
 
     A 500 MB library holds up neither the small files nor any process: its other files have their rows.
     """
 
     def __init__(self) -> None:
-        self._small, self._large = Lane(), Lane(niced=True)
+        self._small, self._large = Lane(), Lane()
 
     @property
     def _lanes(self) -> tuple[Lane, Lane]:
@@ -91,11 +90,10 @@ class Builder:
 
 class Lane:
     """Files that wait, and the child that works on them, one at a time: what most processes wait for comes first, of
-    those the smallest. niced: from the child's start. Owned by one thread.
+    those the smallest. Owned by one thread.
     """
 
-    def __init__(self, niced: bool = False) -> None:
-        self._niced = niced
+    def __init__(self) -> None:
         self.died = 0
         self.cpu_s = 0.0
         self.socket: socket.socket | None = None
@@ -174,7 +172,7 @@ class Lane:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # -P: nothing is imported from the current folder
-        command = [sys.executable, "-P", "-m", _CHILD, str(theirs.fileno()), str(int(self._niced))]
+        command = [sys.executable, "-P", "-m", _CHILD, str(theirs.fileno())]
         # one thread of BLAS: its pool would take the address space that the child may have
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         with theirs:

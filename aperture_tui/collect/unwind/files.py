@@ -113,6 +113,7 @@ class Files:
             if self.builder.submit(key, fd, missing.size, lambda: len(placed.slices)):
                 return placed
             del self._files[key]  # asked for again with the next process
+            self._counts["files passed over, because too many others were waiting"] += 1
             return placed
         finally:
             source.close()

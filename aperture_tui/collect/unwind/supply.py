@@ -33,6 +33,8 @@ _SHARE_OF_A_CPU: Final = 0.02
 """Of each CPU, what the thread may take on average; a storm of short-lived processes is not followed at any price."""
 _BURST_S: Final = 0.5
 """CPU seconds that it may take at once, when it starts."""
+_FIRST_PICTURE_S: Final = 0.2
+"""Before it begins: on a busy machine its first burst would hold up the first picture by as much."""
 _TRACEPOINTS: Final = {
     "sched_process_fork": "on_fork",
     "sched_process_exec": "on_exec",
@@ -128,6 +130,7 @@ class Supply:
             self._fault = f"no process is given tables any more: {type(error).__name__}: {error}"
 
     def _run(self, maps: KernelMaps) -> None:
+        self._stopping.wait(_FIRST_PICTURE_S)
         swept, tokens_s = time.monotonic(), _BURST_S
         with selectors.EpollSelector() as selector:
             selector.register(maps.fds["unwind_requests"], selectors.EVENT_READ)
