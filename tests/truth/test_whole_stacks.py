@@ -10,8 +10,9 @@ import pytest
 from aperture_tui.profile.kinds import STOPS, Flag, Stop, stop_of
 from tests.truth import perf
 from tests.truth.known import KNOWN, Known
+from tests.truth.programs import NotBuilt
 from tests.truth.stacks import ANY, Stack, collapsed, differences, follows, inwards, named, noise_floor, overlap, plain
-from tests.truth.watching import Calls, Watched
+from tests.truth.watching import Calls, Watched, watch
 
 pytestmark = pytest.mark.bpf
 
@@ -20,6 +21,7 @@ _IN_ORDER: Final = 0.99
 _A_CHANGE: Final = 10
 """Samples, so milliseconds, that a dlopen or an exec may cost beyond the hundredth: it counts on a busy machine."""
 _OVERLAP: Final = 0.95
+_MOST_RUNS: Final = 3
 _PERF_KNOWS: Final = 0.97
 """Samples that perf itself unwinds to the outermost function: with fewer it is no reference."""
 _ROOTLESS: Final = ("(no outermost function)",)
@@ -73,13 +75,27 @@ def test_callers_are_in_order(known: Known, watched: Watched) -> None:
 
 @programs
 def test_stacks_are_distributed_as_perf_sees_them(known: Known, watched: Watched) -> None:
+    """Both sample at fixed rates, and a program's loops may fall in with one of them for a while: what differs in one
+    run is looked at again in the sum of more."""
     if reason := known.no_perf or perf.missing():
         pytest.skip(reason)
-    ours, theirs, perf_knows = comparable(known, our_calls(watched), watched.theirs)
-    assert perf_knows >= _PERF_KNOWS, f"perf unwinds {perf_knows:.1%} only: no reference"
-    least = min(_OVERLAP, noise_floor(ours, theirs))  # the latter where a busy machine left few samples
-    found = overlap(ours, theirs)
-    assert found >= least, f"{found:.3f}, not {least:.3f}; lost {watched.lost}:\n{differences(ours, theirs)}"
+    for runs in range(1, _MOST_RUNS + 1):
+        ours, theirs, perf_knows = comparable(known, our_calls(watched), watched.theirs)
+        assert perf_knows >= _PERF_KNOWS, f"perf unwinds {perf_knows:.1%} only: no reference"
+        least = min(_OVERLAP, noise_floor(ours, theirs))  # the latter where a busy machine left few samples
+        found = overlap(ours, theirs)
+        if found >= least:
+            return
+        if runs < _MOST_RUNS:
+            watched = both(watched, watch([known])[known.name])
+    pytest.fail(f"{found:.3f}, not {least:.3f}; lost {watched.lost}:\n{differences(ours, theirs)}")
+
+
+def both(some: Watched, more: Watched | NotBuilt) -> Watched:
+    """The samples of two runs of a program."""
+    assert isinstance(more, Watched)
+    lost = {**some.lost, **more.lost}
+    return Watched(some.ours + more.ours, some.theirs + more.theirs, some.processes, some.printed, lost)
 
 
 @programs
