@@ -39,14 +39,14 @@ BPF_ARRAY(config, struct config, 1);
 BPF_HASH(pids, u32, u8, 16384);
 BPF_CGROUP_ARRAY(cgroups, 8);
 
-static inline void count(int cause)
+INLINE void count(int cause)
 {
     u64 *n = counters.lookup(&cause);
     if (n)
         *n += 1;
 }
 
-static inline bool wanted(struct config *c, u32 pid)
+INLINE bool wanted(struct config *c, u32 pid)
 {
     if (c->by_pid && !pids.lookup(&pid))
         return false;
@@ -59,7 +59,7 @@ static inline bool wanted(struct config *c, u32 pid)
     return false;
 }
 
-static inline void publish(struct stack *s, u32 n)
+INLINE void publish(struct stack *s, u32 n)
 {
     u8 one = 1;
     if (known.lookup(&s->hash))
@@ -133,9 +133,8 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-    u64 id = bpf_get_current_pid_tgid();
-    u32 pid = id >> 32;
-    if (pid == (u32)id)
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    if (is_last_thread())
         pids.delete(&pid);
     return 0;
 }

@@ -12,8 +12,11 @@
  * program is small for the verifier; its state is in the scratch map, so that the verifier sees unknown numbers only.
  *
  * Given as defines: UNWIND_ROWS, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_MM, TASK_STACK,
- * TASK_FSBASE, TASK_GROUP_LEADER, TASK_START_BOOTTIME, TASK_SELF_EXEC_ID (offsets in task_struct).
+ * TASK_FSBASE, TASK_GROUP_LEADER, TASK_START_BOOTTIME, TASK_SELF_EXEC_ID (offsets in task_struct), and those of
+ * unwind_processes.h.
  */
+
+#include "unwind_processes.h"
 
 #define MAX_KERNEL 127 /* kernel.perf_event_max_stack is 127 by default */
 #define MAX_USER 512
@@ -44,7 +47,12 @@
 #define PENDING 0xffffffffU   /* of a mapping's first row: its table is still being made */
 #define ANONYMOUS 0xfffffffeU /* of a mapping's first row: there is no file, it is code of a JIT */
 
-#define TASK_WITHOUT_USER 0x00204010 /* PF_KTHREAD, PF_USER_WORKER, PF_IO_WORKER (include/linux/sched.h) */
+/* include/linux/sched.h: PF_KTHREAD, PF_IO_WORKER, and since it is there PF_USER_WORKER, which was another one's bit */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define TASK_WITHOUT_USER 0x00204010
+#else
+#define TASK_WITHOUT_USER 0x00200010
+#endif
 #define USER32_CS 0x23               /* __USER32_CS (arch/x86/include/asm/segment.h) */
 
 /* one executable mapping of a process; pc - bias is what the rows are sorted by */
@@ -54,26 +62,6 @@ struct mapping {
     u64 bias;
     u32 first; /* row; or PENDING, ANONYMOUS */
     u32 rows;
-};
-
-/* a process's mappings: a slice of unwind_mappings, in order */
-struct slice {
-    u32 first;
-    u32 count;
-};
-
-/* how to walk the frames of an interpreter: symbolize.cpython.layout.Walk */
-struct python {
-    u32 frame_bytes;
-    u32 tsd_blocks;
-    u32 tsd_value;
-    u32 frame;
-    s32 cframe;
-    u32 code;
-    u32 previous;
-    u32 instruction;
-    u32 entry;
-    u32 entry_from;
 };
 
 struct request {
@@ -114,12 +102,6 @@ struct walk {
 BPF_F_TABLE("array", u32, u64, unwind_rows, 1, 1024);
 /* mappings of all processes, likewise */
 BPF_F_TABLE("array", u32, struct mapping, unwind_mappings, 1, 1024);
-/* pid -> its slice; copied by fork, deleted by exec and exit in unwind.bpf.c */
-BPF_HASH(unwind_processes, u32, struct slice, 16384);
-/* pid -> how to read its Python frames; likewise */
-BPF_HASH(unwind_python, u32, struct python, 4096);
-/* pid -> when it may be asked for again, CLOCK_MONOTONIC; filled here, and by collect/unwind to put it off */
-BPF_TABLE("lru_hash", u32, u64, unwind_asked, 8192);
 /* "this process has no tables", "its mappings have changed"; filled here, drained by collect/unwind */
 BPF_RINGBUF_OUTPUT(unwind_requests, 16);
 /* this program's own: room for one walk per CPU, and the tail calls */
@@ -128,13 +110,9 @@ BPF_PROG_ARRAY(tails, 2);
 #define TAIL_UNWIND 0
 #define TAIL_PYTHON 1
 
-/* by number: BCC loads all of kallsyms when it sees them by name */
 static long (*read_user)(void *to, u32 size, const void *from) = (void *)112;
-static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static void *(*current_task)(void) = (void *)158;     /* bpf_get_current_task_btf */
 static void *(*task_registers)(void *) = (void *)175; /* bpf_task_pt_regs */
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE int finish(void *ctx, struct walk *w);
 
@@ -215,7 +193,8 @@ INLINE void ask(u32 pid, u32 stop)
     u64 next = now + (stop == NO_TABLES ? 1000000 : 5000000);
     struct request request = {pid, stop};
     unwind_asked.update(&pid, &next);
-    unwind_requests.ringbuf_output(&request, sizeof(request), 0);
+    if (unwind_requests.ringbuf_output(&request, sizeof(request), 0))
+        unwind_asked.delete(&pid); /* the ring is full: the next sample asks again */
 }
 
 #if UNWIND_ROWS

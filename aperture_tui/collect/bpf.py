@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import platform
 import resource
@@ -118,6 +119,13 @@ def lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
     return v.raw
 
 
+def counters(fd: int, n: int) -> list[int]:
+    """The values of a per-CPU array of n counters, each over all CPUs."""
+    size = 8 * possible_cpus()
+    values = (lookup(fd, struct.pack("=I", i), size) or bytes(size) for i in range(n))
+    return [sum(struct.unpack(f"={size // 8}Q", value)) for value in values]
+
+
 def update(fd: int, key: bytes, value: bytes) -> None:
     """Set the value of a key."""
     k, v = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value))
@@ -166,6 +174,7 @@ def _batch(command: int, fd: int, keys: NDArray[np.void], values: NDArray[np.voi
     return n
 
 
+@functools.cache
 def possible_cpus() -> int:
     """How many values a per-CPU map gives for a key."""
     return max(cpu_list(Path("/sys/devices/system/cpu/possible").read_text())) + 1

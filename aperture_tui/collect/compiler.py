@@ -49,8 +49,11 @@ class Source:
     def text(self) -> str:
         """The C source, with what it includes of bpf/ put in: the key of the cache has to see all of it."""
         folder = resources.folder("bpf")
-        text = (folder / f"{self.name}.bpf.c").read_text()
-        return _INCLUDE.sub(lambda found: (folder / found[1]).read_text(), text)
+
+        def whole(name: str) -> str:
+            return _INCLUDE.sub(lambda found: whole(found[1]), (folder / name).read_text())
+
+        return whole(f"{self.name}.bpf.c")
 
 
 @dataclass(slots=True)

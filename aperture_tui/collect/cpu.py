@@ -61,7 +61,6 @@ PROGRAMS: Final = {
     "on_exit": bpf.PROG_RAW_TRACEPOINT,
 }
 """Of bpf/cpu.bpf.c, with their types; those of the unwinder come with it."""
-_FLAGS: Final = np.uint32(0xFFFF)
 
 
 class CpuError(RuntimeError):
@@ -111,7 +110,6 @@ class CpuCollector:
     def start(self) -> None:
         """Load, attach, begin. Raises CpuError."""
         try:
-            self._cpus = bpf.possible_cpus()
             sizes = self._ring_sizes()
             walker = walking.load(source, self._supply.maps, sizes)
             self._loaded = walker.loaded
@@ -228,7 +226,7 @@ class CpuCollector:
         comms, comm_of = np.unique(samples["comm"], return_inverse=True)
         threads = np.array([symbols.string(bytes(comm)) for comm in comms], np.uint32)
         stacks, flags = self._stacks.nodes(samples["stack"], image_of, [image for image, _ in images], symbols)
-        flags |= (samples["flags"] & _FLAGS).astype(np.uint16)
+        flags |= samples["flags"].astype(np.uint16)
         events["time_ns"] = samples["time_ns"] + np.uint64(self._clock.monotonic_ns)
         events["duration_ns"] = events["maximum_ns"] = 1_000_000_000 // self._settings.hz
         events["pid"], events["tid"], events["cpu"] = samples["pid"], samples["tid"], samples["cpu"]
@@ -283,7 +281,7 @@ class CpuCollector:
         """Losses by cause, lag, cost."""
         if self._state is not State.RUNNING:
             return self._last_word or Health(self.name, self._state, self._message)
-        lost_samples, lost_stacks, lost_pids = self._counters()
+        lost_samples, lost_stacks, lost_pids = bpf.counters(self._loaded.maps["counters"], _COUNTERS)
         return Health(
             self.name,
             self._state,
@@ -307,13 +305,6 @@ class CpuCollector:
             bpf_ns=self.bpf_ns(),
             memory_bytes=self._samples.size + self._stack_ring.size + self._processes.memory_bytes,
         )
-
-    def _counters(self) -> list[int]:
-        """The program's counters, in the order of its enum."""
-        values = (
-            bpf.lookup(self._loaded.maps["counters"], struct.pack("=I", i), 8 * self._cpus) for i in range(_COUNTERS)
-        )
-        return [int(np.frombuffer(value or bytes(8), np.uint64).sum()) for value in values]
 
 
 def source(sizes: Mapping[str, int]) -> compiler.Source:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect import bpf, btf, compiler
 from aperture_tui.collect.compiler import Source
+from aperture_tui.collect.unwind import walking
 from aperture_tui.collect.unwind.coverage import Coverage
 from aperture_tui.collect.unwind.files import Files
 from aperture_tui.collect.unwind.kernel_maps import KernelMaps
@@ -194,6 +195,7 @@ class Supply:
             State.FAILED if self._fault else self._state,
             self._fault or (f"{pending} unwind tables are being made" if pending else ""),
             delivered=self._coverage.installed,
+            lost={"forked processes: maps full": bpf.counters(self._loaded.maps["unwind_lost"], 1)[0]},
             degraded=self._coverage.degraded,
             bpf_ns=self.bpf_ns(),
             cpu_ns=self._cpu_ns + int(self._files.builder.cpu_s * 1e9),
@@ -203,7 +205,5 @@ class Supply:
 
 def source() -> Source:
     """bpf/unwind.bpf.c. Raises BtfError."""
-    task = btf.member_offsets("task_struct", ("tgid", "signal"))
-    live = btf.member_offsets("signal_struct", ("live",))["live"]
-    defines = {"TASK_TGID": task["tgid"], "TASK_SIGNAL": task["signal"], "SIGNAL_LIVE": live}
-    return Source("unwind", dict.fromkeys(_TRACEPOINTS.values(), bpf.PROG_RAW_TRACEPOINT), defines)
+    programs = dict.fromkeys(_TRACEPOINTS.values(), bpf.PROG_RAW_TRACEPOINT)
+    return Source("unwind", programs, walking.task_defines())

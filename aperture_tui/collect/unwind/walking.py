@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 TAILS: Final = ("unwind", "python")
 """The tail calls of bpf/unwind.h, by their place in the map `tails`."""
-_MEMBERS: Final = ("group_leader", "start_boottime", "self_exec_id", "tgid", "flags", "mm", "stack", "thread")
+_MEMBERS: Final = (
+    *("group_leader", "start_boottime", "self_exec_id", "tgid"),
+    *("flags", "mm", "stack", "thread", "signal"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Walker:
             try:
                 fd = bpf.add(self.loaded, tail)
             except OSError as error:
-                return _words(error)
+                return _words(error) if tail.name == TAILS[0] else f"no Python frames: {bpf.explain(error)}"
             place = TAILS.index(tail.name)
             bpf.update(self.loaded.maps["tails"], struct.pack("=I", place), struct.pack("=I", fd))
         return ""
@@ -74,14 +77,16 @@ def source(programs: Mapping[str, int], name: str, kind: int, sizes: Mapping[str
     unwinder. Raises BtfError.
     """
     tails = dict.fromkeys(TAILS, kind) if sizes else {}
-    return compiler.Source(name, {**programs, **tails}, {"UNWIND_ROWS": 0, **_task_defines(), **sizes})
+    return compiler.Source(name, {**programs, **tails}, {"UNWIND_ROWS": 0, **task_defines(), **sizes})
 
 
-def _task_defines() -> dict[str, int]:
+def task_defines() -> dict[str, int]:
+    """What the programs have to know of the kernel's structures. Raises BtfError."""
     defines = {f"TASK_{member.upper()}": at for member, at in btf.member_offsets("task_struct", _MEMBERS).items()}
     thread = defines.pop("TASK_THREAD")
     try:
         defines["TASK_FSBASE"] = thread + btf.member_offsets("thread_struct", ("fsbase",))["fsbase"]
     except btf.BtfError:
         defines["TASK_FSBASE"] = 0  # another architecture: there is no unwinder for it
+    defines["SIGNAL_LIVE"] = btf.member_offsets("signal_struct", ("live",))["live"]
     return defines

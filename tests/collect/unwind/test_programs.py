@@ -78,8 +78,8 @@ def test_threads_in_the_kernel_are_unwound_from_their_saved_registers(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "stack":  # as on kernels before 5.15
-        defines = walking._task_defines()
-        monkeypatch.setattr(walking, "_task_defines", lambda: {**defines, "REGISTERS_BY_STACK": 1})
+        defines = walking.task_defines()
+        monkeypatch.setattr(walking, "task_defines", lambda: {**defines, "REGISTERS_BY_STACK": 1})
     with collecting() as kept:
         time.sleep(1)
         child = subprocess.Popen(
