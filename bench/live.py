@@ -30,7 +30,7 @@ _MIB: Final = 1 << 20
 class Cost:
     """What a program on a terminal took. cpu, ui_cpu, bpf: percent of one core, the whole, its first thread, BPF.
 
-    sent: bytes to the terminal a second.
+    The whole has its children, those that have ended as well. sent: bytes to the terminal a second.
     """
 
     cpu: float
@@ -100,21 +100,22 @@ def _cost(command: tuple[str, ...], seconds: float) -> Cost:
     try:
         terminal.seconds_until(drawn, _PATIENCE_S)
         terminal.read_for(_STARTED_S)
-        before, bpf_before, began = procfs.thread_cpu_ns(terminal.pid), procfs.bpf_runs(terminal.pid), time.monotonic()
+        before_ns, bpf_before_ns = procfs.cpu_ns(terminal.pid), procfs.bpf_time_ns(terminal.pid)
+        ui_before_ns, began = procfs.thread_cpu_ns(terminal.pid).get(terminal.pid, 0), time.monotonic()
         sent_before = terminal.output.size
         terminal.read_for(max(1.0, seconds - _STARTED_S))
-        after, bpf_after = procfs.thread_cpu_ns(terminal.pid), procfs.bpf_runs(terminal.pid)
+        after_ns, bpf_after_ns = procfs.cpu_ns(terminal.pid), procfs.bpf_time_ns(terminal.pid)
+        ui_after_ns = procfs.thread_cpu_ns(terminal.pid).get(terminal.pid, 0)
         passed_ns = (time.monotonic() - began) * 1e9
         rss = procfs.rss_bytes(terminal.pid)
     finally:
         terminal.end(b"q")
-    if not after or not rss:
+    if not ui_after_ns or not rss:
         raise FailedError("it ended by itself")
-    spent = {thread: ns - before.get(thread, 0) for thread, ns in after.items()}
     return Cost(
-        cpu=100 * sum(spent.values()) / passed_ns,
-        ui_cpu=100 * spent.get(terminal.pid, 0) / passed_ns,
-        bpf=100 * (bpf_after.time_ns - bpf_before.time_ns) / passed_ns,
+        cpu=100 * (after_ns - before_ns) / passed_ns,
+        ui_cpu=100 * (ui_after_ns - ui_before_ns) / passed_ns,
+        bpf=100 * (bpf_after_ns - bpf_before_ns) / passed_ns,
         rss_bytes=rss,
         sent=1e9 * (terminal.output.size - sent_before) / passed_ns,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from bench import procfs, profilers
 from bench.figures import Figure, throughput_loss
 from bench.launch import FailedError, Program
+from bench.procfs import BpfRuns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,14 +31,17 @@ _CPUS: Final = os.cpu_count() or 1
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One profiler in one round. *_cpu_s: CPU seconds of its processes before, during and after the steady window."""
+    """One profiler in one round. *_cpu_s: CPU seconds of its processes before, during and after the steady window.
+
+    bpf_s: of all its BPF programs. sampling: of those that take samples, in the window as well.
+    """
 
     window_s: float
     start_cpu_s: float
     steady_cpu_s: float
     end_cpu_s: float
     bpf_s: float
-    bpf_runs: int
+    sampling: BpfRuns
     peak_rss_bytes: int
     pss_bytes: int
 
@@ -87,21 +91,22 @@ def _profiled(profiler: Profiler, loads: Loads, scratch: Path, seconds: float) -
     try:
         program.wait_for_perf_event()
         time.sleep(_SETTLE_S)
-        start_ns, bpf, began = procfs.cpu_ns(program.pid), procfs.bpf_runs(program.pid), time.monotonic()
+        start_ns, bpf, began = procfs.cpu_ns(program.pid), procfs.bpf_programs(program.pid), time.monotonic()
         burnt = loads.burn(seconds, _CPUS)
         window_s = time.monotonic() - began
-        end_ns, bpf_after = procfs.cpu_ns(program.pid), procfs.bpf_runs(program.pid)
+        end_ns, bpf_after = procfs.cpu_ns(program.pid), procfs.bpf_programs(program.pid)
         pss = procfs.pss_bytes(program.pid)
         ended = program.end()
     finally:
         program.kill()
+    spent = {kind: runs.since(bpf.get(kind, BpfRuns())) for kind, runs in bpf_after.items()}
     arm = Arm(
         window_s=window_s,
         start_cpu_s=start_ns / 1e9,
         steady_cpu_s=(end_ns - start_ns) / 1e9,
         end_cpu_s=max(0.0, ended.cpu_s - end_ns / 1e9),
-        bpf_s=(bpf_after.time_ns - bpf.time_ns) / 1e9,
-        bpf_runs=bpf_after.count - bpf.count,
+        bpf_s=sum(runs.time_ns for runs in spent.values()) / 1e9,
+        sampling=spent.get(procfs.PERF_EVENT, BpfRuns()),
         peak_rss_bytes=ended.peak_rss_bytes,
         pss_bytes=pss,
     )
@@ -172,10 +177,12 @@ def _costs(profiler: Profiler, rounds: Rounds, sample_us: tuple[float, ...]) -> 
         figure("resident memory, peak of the largest process", "MB", lambda arm: arm.peak_rss_bytes / _MIB),
         figure("memory, steady (proportional, all its processes)", "MB", lambda arm: arm.pss_bytes / _MIB),
     ]
-    if any(arm.bpf_runs for arm in rounds.arms):
+    if any(arm.sampling.count for arm in rounds.arms):
         figures += [
             figure("BPF run time (of the machine)", "%", lambda arm: share(arm.bpf_s, arm)),
-            figure("BPF run time of a sample", "us", lambda arm: 1e6 * arm.bpf_s / max(1, arm.bpf_runs)),
+            figure(
+                "BPF run time of a sample", "us", lambda arm: arm.sampling.time_ns / max(1, arm.sampling.count) / 1e3
+            ),
         ]
     if interrupted is not None:
         budget = _BUDGET_PERCENT if (profiler.family, hz) == (profilers.OURS, 99) else None

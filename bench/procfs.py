@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PROC = Path("/proc")
+_SCHED: Final = 2
+"""CPUCLOCK_SCHED: with it a process id makes the number of its CPU clock (include/linux/posix-timers_types.h)."""
+PERF_EVENT, RAW_TRACEPOINT = "7", "17"
+"""BPF_PROG_TYPE_* (include/uapi/linux/bpf.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +25,10 @@ class BpfRuns:
 
     time_ns: int = 0
     count: int = 0
+
+    def since(self, before: BpfRuns) -> BpfRuns:
+        """What came on top."""
+        return BpfRuns(self.time_ns - before.time_ns, self.count - before.count)
 
 
 def tree(pid: int) -> list[int]:
@@ -55,23 +69,42 @@ def thread_cpu_ns(pid: int) -> dict[int, int]:
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time of the living threads of a process and its descendants, ns."""
-    return sum(sum(thread_cpu_ns(each).values()) for each in tree(pid))
+    """CPU time of a process and its descendants since their start, ns; of ended threads and children as well.
+
+    Those of children that have ended are counted in 10 ms.
+    """
+    return sum(_clock_ns(each) + _ended_children_ns(each) for each in tree(pid))
+
+
+def _ended_children_ns(pid: int) -> int:
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[13]) + int(fields[14])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # cutime, cstime
+
+
+def _clock_ns(pid: int) -> int:
+    try:
+        return time.clock_gettime_ns(~pid << 3 | _SCHED)
+    except OSError:
+        return 0
 
 
 def pss_bytes(pid: int) -> int:
     """Proportional set size of a process and its descendants: shared pages count by their share."""
-    return sum(_rollup(each, "Pss:") for each in tree(pid))
+    return sum(memory_bytes(each, "smaps_rollup", "Pss:") for each in tree(pid))
 
 
 def rss_bytes(pid: int) -> int:
     """Resident set size of one process: what `top` shows."""
-    return _rollup(pid, "Rss:")
+    return memory_bytes(pid, "smaps_rollup", "Rss:")
 
 
-def _rollup(pid: int, field: str) -> int:
+def memory_bytes(pid: int, file: str, field: str) -> int:
+    """Bytes that a file of a process tells, in kB, in its fields of this name."""
     try:
-        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+        lines = (_PROC / str(pid) / file).read_text().splitlines()
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
@@ -82,16 +115,31 @@ def holds_perf_event(pid: int) -> bool:
     return any("perf_event" in target for each in tree(pid) for _, target in _descriptors(each))
 
 
-def bpf_runs(pid: int) -> BpfRuns:
-    """The BPF programs of a process, as the fdinfo of its descriptors counts them; zero without BPF statistics."""
-    programs: dict[str, BpfRuns] = {}
-    for each in tree(pid):
-        for fd, target in _descriptors(each):
-            if "bpf-prog" in target:
-                fields = _fdinfo(each, fd)
-                runs = BpfRuns(int(fields.get("run_time_ns", 0)), int(fields.get("run_cnt", 0)))
-                programs[fields.get("prog_id", f"{each}/{fd}")] = runs
-    return BpfRuns(sum(p.time_ns for p in programs.values()), sum(p.count for p in programs.values()))
+def bpf_programs(pid: int) -> dict[str, BpfRuns]:
+    """The BPF programs of a process and its descendants, by type; a tail call counts with the program that makes it.
+
+    As the fdinfo of the descriptors counts them: zero without BPF statistics.
+    """
+    programs: dict[str, tuple[str, BpfRuns]] = {}
+    for fields in _fdinfos(pid):
+        if "prog_type" in fields:  # a link to a program has its id as well
+            runs = BpfRuns(int(fields.get("run_time_ns", 0)), int(fields.get("run_cnt", 0)))
+            programs[fields["prog_id"]] = fields["prog_type"], runs
+    found: defaultdict[str, BpfRuns] = defaultdict(BpfRuns)
+    for kind, runs in programs.values():
+        found[kind] = BpfRuns(found[kind].time_ns + runs.time_ns, found[kind].count + runs.count)
+    return dict(found)
+
+
+def bpf_time_ns(pid: int) -> int:
+    """Run time of all BPF programs of a process and its descendants, ns; zero without BPF statistics."""
+    return sum(runs.time_ns for runs in bpf_programs(pid).values())
+
+
+def bpf_map_bytes(pid: int) -> int:
+    """Kernel memory of the BPF maps of a process and its descendants, each once."""
+    maps = {fields["map_id"]: int(fields.get("memlock", 0)) for fields in _fdinfos(pid) if "map_id" in fields}
+    return sum(maps.values())
 
 
 def _descriptors(pid: int) -> list[tuple[str, str]]:
@@ -109,9 +157,17 @@ def _descriptors(pid: int) -> list[tuple[str, str]]:
     return found
 
 
-def _fdinfo(pid: int, fd: str) -> dict[str, str]:
-    try:
-        lines = (_PROC / str(pid) / "fdinfo" / fd).read_text().splitlines()
-    except OSError:
-        return {}
-    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+def _fdinfos(pid: int) -> Iterator[dict[str, str]]:
+    """The fields of each descriptor of a process and its descendants (Documentation/filesystems/proc.rst, 3.8)."""
+    for each in tree(pid):
+        folder = _PROC / str(each) / "fdinfo"
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            try:
+                lines = (folder / name).read_text().splitlines()
+            except OSError:  # closed in between
+                continue
+            yield {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -15,5 +15,7 @@ def _refused() -> NoReturn:
 
 
 if __name__ == "__main__":
+    if "KernelMaps" not in vars(supply):
+        sys.exit("bench.unwind.off: there is no KernelMaps to refuse any more")  # else it would measure nothing
     vars(supply)["KernelMaps"] = _refused
     sys.exit(main())

@@ -46,7 +46,7 @@ def told(path: str, began_ns: int, ended_ns: int) -> dict[str, Any]:
             threads, wholes = events["thread"].tolist(), is_whole.tolist()
             for time_ns, pid, thread, complete in zip(times, pids, threads, wholes, strict=True):
                 name = symbols.strings[thread]
-                comms[name].update(samples=1, whole=complete)
+                comms[name].update(samples=1, whole=int(complete))
                 earliest = first[pid].setdefault(name, [1 << 62, 1 << 62])
                 earliest[0] = min(earliest[0], time_ns)
                 if complete:

@@ -121,7 +121,6 @@ def _one(profiler: Profiler, scratch: Path, seconds: int) -> tuple[dict[str, flo
 
 
 _CAUSES: Final = (
-    "processes that ended before their mappings were read",
     "requests for tables that there was no time for",
     "processes that found no room",
 )
