@@ -15,9 +15,12 @@ from aperture_tui.collect.cpu import Settings
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.symbols import Process
 from aperture_tui.session import Session
 
 HZ = 999
+FRAME_POINTERS = ("-O2", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer")
+"""For a program that the kernel's own walk must get through."""
 
 
 @dataclass
@@ -49,6 +52,12 @@ class Kept:
         events = self.events()
         found: np.ndarray = events[events["pid"] == pid]
         return found
+
+    def by_process(self) -> Iterator[tuple[Process, Batch]]:
+        """Each batch in parts, one for each process that has events in it."""
+        for batch in self.batches:
+            for row in np.unique(batch.events["process"]).tolist():
+                yield batch.symbols.process_at(row), Batch(batch.symbols, batch.events[batch.events["process"] == row])
 
     def stacks(self, pid: int) -> Counter[tuple[str, ...]]:
         """The stacks of a process in words, root first, with their samples."""

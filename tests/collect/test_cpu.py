@@ -16,10 +16,8 @@ from aperture_tui.collect.cpu import SAMPLE, Settings
 from aperture_tui.profile.health import State
 from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.session import Session
-from tests.collect.collecting import HZ, Kept, collecting, run, share
+from tests.collect.collecting import FRAME_POINTERS, HZ, Kept, collecting, run, share
 from tests.programs import build
-
-FRAME_POINTERS = ("-O2", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer")
 
 
 def test_the_layout_is_that_of_the_c_structure() -> None:

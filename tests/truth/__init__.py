@@ -1,5 +1,6 @@
 """Whether stacks are true: programs whose stacks are known by construction, and perf beside them.
 
 `known` says which programs there are and what their stacks must be, `programs` builds them, `watching` runs them under
-a Session and perf at once, `stacks` compares. Nothing here imports what it tests, but the Session and the kinds.
+a Session and perf at once, `stacks` compares. Nothing here imports what it tests, but the Session, the kinds, and what
+demangles the names that perf tells.
 """

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from typing import Final, NamedTuple
 
+from aperture_tui.profile.kinds import STOPS, Flag, Stop, stop_of
+
 Stack = tuple[str, ...]
 """Function names, root first."""
 
@@ -32,6 +34,14 @@ class Call(NamedTuple):
 
     function: str
     module: str
+
+
+def why(flags: int) -> str:
+    """In words, whether a stack is whole, and if not, why."""
+    if flags & Flag.WHOLE:
+        return "whole"
+    stop = stop_of(flags)
+    return STOPS[stop] if stop is not Stop.NONE else "not whole, and no reason given"
 
 
 def plain(name: str) -> str:

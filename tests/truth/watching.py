@@ -45,9 +45,8 @@ class Watched:
     """User stacks, root first, with their flags."""
     theirs: Counter[Calls]
     """perf's; empty where it is no reference."""
-    processes: int
     printed: str
-    lost: dict[str, int]
+    lost: Counter[str]
     """What the session lost by then, of all programs, by cause."""
 
 
@@ -82,7 +81,7 @@ def watch(programs: Sequence[Known]) -> dict[str, Watched | NotBuilt]:
             runs += pair
         session.close()  # first: reading perf's text would hold up the collecting thread, which is in this process
         by_name = _by_name(kept)
-        lost = {what: n for health in kept.health for what, n in health.lost.items() if n}
+        lost = Counter({what: n for health in kept.health for what, n in health.lost.items() if n})
         for run in runs:
             samples = perf.samples(run.text) if run.text is not None else []
             results[run.known.name] = _watched(run, samples, by_name.get(run.known.file, []), offset_s, lost)
@@ -116,25 +115,15 @@ def _finish(run: _Run) -> None:
         run.text = perf.unwind(run.data)
 
 
-@dataclass
-class _Drain:
-    """Events of one program out of one batch."""
-
-    batch: Batch
-    events: np.ndarray
-
-
-def _by_name(kept: Kept) -> dict[str, list[_Drain]]:
-    out: dict[str, list[_Drain]] = {}
-    for batch in kept.batches:
-        for row in np.unique(batch.events["process"]).tolist():
-            name = batch.symbols.process_at(row).name
-            out.setdefault(name, []).append(_Drain(batch, batch.events[batch.events["process"] == row]))
+def _by_name(kept: Kept) -> dict[str, list[Batch]]:
+    out: dict[str, list[Batch]] = {}
+    for process, part in kept.by_process():
+        out.setdefault(process.name, []).append(part)
     return out
 
 
 def _watched(
-    run: _Run, samples: Sequence[PerfSample], drains: Sequence[_Drain], offset_s: float, lost: dict[str, int]
+    run: _Run, samples: Sequence[PerfSample], drains: Sequence[Batch], offset_s: float, lost: Counter[str]
 ) -> Watched:
     known = run.known
     first: dict[int, int] = {}  # pid -> its first sample
@@ -147,17 +136,17 @@ def _watched(
         grown = drain.events[drain.events["time_ns"] >= begins + np.uint64(AGE_S * 1e9)]
         pairs, counts = np.unique(grown[["stack", "flags"]], return_counts=True)
         for (stack, flags), count in zip(pairs.tolist(), counts.tolist(), strict=True):
-            calls = user_calls(drain.batch, stack)
+            calls = user_calls(drain, stack)
             ours[twin.our_calls(calls, known.file) if twin else calls, flags] += count
     theirs: Counter[Calls] = Counter()
     for sample in samples:
         if sample.pid in first and (sample.monotonic_s + offset_s - AGE_S) * 1e9 >= first[sample.pid]:
             calls = sample.calls
             theirs[twin.perf_calls(calls, sample.addresses, known.file) if twin else calls] += 1
-    return Watched(ours, theirs, len(first), run.printed, lost)
+    return Watched(ours, theirs, run.printed, lost)
 
 
-def _each(drains: Iterable[_Drain], *fields: str) -> Iterator[tuple[int, ...]]:
+def _each(drains: Iterable[Batch], *fields: str) -> Iterator[tuple[int, ...]]:
     for drain in drains:
         yield from zip(*(drain.events[field].tolist() for field in fields), strict=True)
 

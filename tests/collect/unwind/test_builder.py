@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 from pathlib import Path
 
@@ -12,17 +13,13 @@ import pytest
 from aperture_tui.collect.unwind import builder as module
 from aperture_tui.collect.unwind.builder import Builder, FileKey, Lane
 from aperture_tui.collect.unwind.table import FileTable
-from tests.collect.unwind.test_table import libc
+from tests.collect.unwind.known_files import key_of, libc
 from tests.programs import build
 
 
-def key_of(path: Path, size: int | None = None) -> FileKey:
-    facts = path.stat()
-    return FileKey(facts.st_dev, facts.st_ino, facts.st_size if size is None else size, 0, 0)
-
-
 def submit(to: Builder | Lane, path: Path, size: int | None = None, wanted: int = 1) -> FileKey:
-    key = key_of(path, size)
+    key = key_of(path)
+    key = key._replace(size=key.size if size is None else size)
     assert to.submit(key, os.open(path, os.O_RDONLY), key.size, lambda: wanted)
     return key
 
@@ -39,7 +36,7 @@ def answers(of: Builder | Lane, n: int) -> list[tuple[FileKey, FileTable]]:
 
 def test_the_smallest_come_first_and_all_are_right() -> None:
     lane = Lane()
-    order = [submit(lane, libc(), size) for size in (1, 900, 30, 500)]  # the first is begun before the others are there
+    order = [submit(lane, libc(), size) for size in (1, 900, 30, 500)]
     found = [key for key, _table in answers(lane, 4)]
     assert found == [order[0], order[2], order[3], order[1]]
     lane.close()
@@ -57,13 +54,13 @@ def test_a_large_file_does_not_hold_up_the_small_ones() -> None:
     builder = Builder()
     large = submit(builder, libc(), 600 << 20)
     builder.advance()
-    os.kill(builder._large._child.pid, 19)  # type: ignore[union-attr]  # SIGSTOP: as slow as can be
+    os.kill(builder._large._child.pid, signal.SIGSTOP)  # type: ignore[union-attr]  # as slow as can be
     small = submit(builder, build("ratio", "-O2"))
     ((key, table),) = answers(builder, 1)
     assert key == small
     assert len(table.table.rows) > 5
     assert builder.waiting == 1
-    os.kill(builder._large._child.pid, 18)  # type: ignore[union-attr]
+    os.kill(builder._large._child.pid, signal.SIGCONT)  # type: ignore[union-attr]
     ((key, table),) = answers(builder, 1)
     assert key == large
     assert len(table.table.rows) > 10_000
@@ -77,7 +74,7 @@ def test_a_child_that_dies_is_counted_and_the_next_file_has_another() -> None:
     lane.advance()
     child = lane._child
     assert child is not None
-    os.kill(child.pid, 9)
+    os.kill(child.pid, signal.SIGKILL)
     second = submit(lane, build("ratio", "-O2"))
     found = dict(answers(lane, 2))
     assert "could not be built" in found[first].problem
@@ -91,7 +88,7 @@ def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "_TIMEOUT_S", 0.2)
     submit(lane, libc())
     lane.advance()
-    os.kill(lane._child.pid, 19)  # type: ignore[union-attr]  # SIGSTOP
+    os.kill(lane._child.pid, signal.SIGSTOP)  # type: ignore[union-attr]
     ((_key, table),) = answers(lane, 1)
     assert "took too long" in table.problem
     assert lane._child is None

@@ -17,7 +17,7 @@ from aperture_tui.collect.unwind import walking
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, PENDING, REQUEST
 from aperture_tui.collect.unwind.supply import Supply
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
-from tests.collect.collecting import collecting
+from tests.collect.collecting import FRAME_POINTERS, collecting
 from tests.programs import build
 
 SIZES = {"u64": 8, "u32": 4, "s32": 4, "u16": 2, "u8": 1}
@@ -82,9 +82,8 @@ def test_threads_in_the_kernel_are_unwound_from_their_saved_registers(
         monkeypatch.setattr(walking, "task_defines", lambda: {**defines, "REGISTERS_BY_STACK": 1})
     with collecting() as kept:
         time.sleep(1)
-        child = subprocess.Popen(
-            ["dd", "if=/dev/zero", "of=/dev/null", "bs=1M", "count=40000", "status=none"], stdout=subprocess.DEVNULL
-        )
+        reading = "ulimit -t 2; exec dd if=/dev/zero of=/dev/null bs=1M status=none"  # of CPU, however fast and busy
+        child = subprocess.Popen(["/bin/sh", "-c", reading])
         child.wait(timeout=60)
     events = kept.of(child.pid)
     late = events[events["time_ns"] > events["time_ns"].min() + 500_000_000]
@@ -122,7 +121,7 @@ def test_without_the_unwinder_stacks_are_walked_by_frame_pointers_and_say_so(
     refuse: Callable[[pytest.MonkeyPatch], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reason = refuse(monkeypatch)
-    program = build("ratio", "-O2", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer")
+    program = build("ratio", *FRAME_POINTERS)
     with collecting() as kept:
         child = subprocess.Popen([program, "1.5"], stdout=subprocess.DEVNULL)
         child.wait(timeout=30)

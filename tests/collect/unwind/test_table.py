@@ -21,16 +21,12 @@ from aperture_tui.collect.unwind.table import (
 from aperture_tui.symbolize.elf import BytesSource, FileSource, Loads
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 from aperture_tui.symbolize.unwind_layout import UnwindTable
+from tests.collect.unwind.known_files import libc
 from tests.programs import build
 
 
 def opened(path: str | Path) -> FileSource:
     return FileSource(os.open(path, os.O_RDONLY))
-
-
-def libc() -> Path:
-    text = Path("/proc/self/maps").read_text()
-    return Path(next(line.split()[-1] for line in text.splitlines() if "libc.so" in line or "libc-" in line))
 
 
 def test_a_large_table_is_left_to_the_child_until_it_is_cached(tmp_path: Path) -> None:
@@ -95,7 +91,7 @@ def test_an_answer_comes_back_as_it_was(
     assert (found.table.base, found.table.functions, found.table.malformed, found.table.unsupported) == numbers
     assert (found.table.truncated, found.elf) == (flag, not flag)
     assert np.array_equal(np.stack([found.loads.low, found.loads.high, found.loads.bias]), columns)
-    assert found.problem.startswith(problem[:20]) or not problem.isascii()
+    assert found.problem == problem
 
 
 @given(st.binary(max_size=120), st.binary(max_size=200))
