@@ -12,24 +12,23 @@ import json
 import os
 import platform
 import re
-import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import resources
 from aperture_tui.collect.machine import Machine, install_command
 from aperture_tui.collect.object_code import ObjectCode, ObjectCodeError
+from aperture_tui.symbolize.private_folder import PrivateFolder, cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _FORMAT: Final = 1
-_MAX_FILE: Final = 16 << 20
+_CACHE_BYTES: Final = 16 << 20  # of all files; one has 2 to 20 KB
 _TIMEOUT_S: Final = 60
 _INCLUDE: Final = re.compile(r'^#include "([a-z_]+\.h)"$', re.MULTILINE)
 
@@ -71,15 +70,8 @@ counts = CacheCounts()
 _lock = threading.Lock()
 
 
-def default_cache() -> Path:
-    """The cache folder of this user. Root's is the system's, so that `sudo` does not write into a user's home."""
-    if os.geteuid() == 0:
-        return Path("/var/cache/aperture/bpf")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aperture" / "bpf"
-
-
 def object_code(source: Source, cache: Path | None = None) -> ObjectCode:
-    """The object code of a source. Raises CompileError."""
+    """The object code of a source. cache: a folder, by default this user's. Raises CompileError."""
     return object_codes([source], cache)[0]
 
 
@@ -87,13 +79,10 @@ def object_codes(sources: Sequence[Source], cache: Path | None = None) -> list[O
     """The object code of each source; what the cache lacks is compiled by one child. Raises CompileError."""
     release = platform.release()
     texts = [source.text() for source in sources]
-    folder = cache or default_cache()
-    files = [
-        folder / f"{source.name}-{_key(source, text, release)}.json"
-        for source, text in zip(sources, texts, strict=True)
-    ]
+    folder = PrivateFolder(cache or cache_folder("bpf"), _CACHE_BYTES)
+    names = [f"{source.name}-{_key(source, text, release)}.json" for source, text in zip(sources, texts, strict=True)]
     with _lock:
-        codes = [_read(file) for file in files]
+        codes = [_read(folder, name) for name in names]
         missing = [i for i, code in enumerate(codes) if code is None]
         counts.hits += len(sources) - len(missing)
         if missing:
@@ -101,7 +90,7 @@ def object_codes(sources: Sequence[Source], cache: Path | None = None) -> list[O
             counts.compiled += len(made)
             for i, code in zip(missing, made, strict=True):
                 codes[i] = code
-                _write(files[i], code)
+                _write(folder, names[i], code)
     return [code for code in codes if code is not None]
 
 
@@ -121,40 +110,24 @@ def _digest(body: Any) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _ours(facts: os.stat_result, kind: int) -> bool:
-    """Of this kind, owned by this user, and writable by nobody else."""
-    return stat.S_IFMT(facts.st_mode) == kind and facts.st_uid == os.geteuid() and not facts.st_mode & 0o022
-
-
-def _read(file: Path) -> ObjectCode | None:
+def _read(folder: PrivateFolder, name: str) -> ObjectCode | None:
     try:
-        if not _ours(file.parent.lstat(), stat.S_IFDIR):
-            raise ObjectCodeError("the folder is not private")
-        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as opened:
-            facts = os.fstat(fd)
-            if not _ours(facts, stat.S_IFREG) or facts.st_size > _MAX_FILE:
-                raise ObjectCodeError("the file is not private, or too large")
-            data = json.loads(opened.read(_MAX_FILE))
+        text = folder.read(name)
+        if text is None:
+            return None
+        data = json.loads(text)
         if data["digest"] != _digest(data["object"]):
             raise ObjectCodeError("the digest does not fit")
         return ObjectCode.from_json(data["object"])
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         counts.rejected += 1
         return None
 
 
-def _write(file: Path, code: ObjectCode) -> None:
+def _write(folder: PrivateFolder, name: str, code: ObjectCode) -> None:
     body = code.as_json()
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _ours(file.parent.lstat(), stat.S_IFDIR):
-            raise PermissionError(f"{file.parent} is not private to this user")
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as new:
-            json.dump({"digest": _digest(body), "object": body}, new)
-        os.replace(new.name, file)
+        folder.write(name, json.dumps({"digest": _digest(body), "object": body}).encode())
     except OSError:
         counts.unwritable += 1
 

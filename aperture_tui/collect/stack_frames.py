@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.collect.python_frames import PythonFrames
+from aperture_tui.collect.python_frames import MARK, PythonFrames
 
 if TYPE_CHECKING:
     from aperture_tui.collect.processes import Image
     from aperture_tui.profile.symbols import Symbols
     from aperture_tui.symbolize.resolver import Resolver
-
-MARK: Final = np.uint32(1 << 31)
-"""In a path: not the id of a frame, but the number of an address, whose frames are to stand there."""
 
 _TOP, _EXACT = np.uint64(62), np.uint64(2)
 """The two highest bits of a user address that was interrupted, and is no return address (the vsyscall page has 3)."""

@@ -93,9 +93,9 @@ class AddressSpace:
         self.skipped = 0
         self.read_at: float | None = None
         """When its maps were last read, in the clock of whoever refreshes it; None if never."""
-        self.ended = False
         self.patience_s = REFRESH_S / 2
         """How long to wait after a reading before the next; doubled by one that was in vain."""
+        self.ended = False
         """Set it when the process has called exec or is gone: /proc shows another address space from then on."""
         self._mappings = sorted(mappings, key=lambda m: m.start)
         self._starts: NDArray[np.uint64] | None = None
@@ -226,9 +226,9 @@ def open_mapping(pid: int, mapping: Mapping) -> int:
 
     /proc/PID/map_files leads to the mapped file itself, deleted or hidden by another mount. It needs CAP_SYS_ADMIN or
     CAP_CHECKPOINT_RESTORE and the exact range, so the path is tried next, in the process's root and, when the process
-    is gone, in ours. What is found by path must be the mapped file: the same
-    inode, and the same device where we look in our own root. In the process's root the device may differ: overlayfs
-    and btrfs show another one in maps than stat gives; there the file must at least be as large as what is mapped.
+    is gone, in ours. What is found by path must be the mapped file: the same inode, and the same device where we look
+    in our own root. In the process's root the device may differ: overlayfs and btrfs show another one in maps than
+    stat gives; there the file must reach at least to where the mapping begins.
     """
     if not mapping.has_file:
         raise FileNotFoundError(errno.ENOENT, "no file is behind the mapping", mapping.path)

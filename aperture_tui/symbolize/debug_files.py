@@ -22,12 +22,15 @@ _MAX_CHECKED: Final = 1 << 30  # bytes of a debug file whose CRC is computed: ab
 _MAX_MINI: Final = 64 << 20
 _LZMA_MEMORY: Final = 128 << 20
 _BLOCK: Final = 1 << 20
-_PT_LOAD: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class DebugInfo:
-    """DWARF in an open file. nbytes: of its debug sections as they lie there. base: the lowest loaded address."""
+    """DWARF in an open file.
+
+    nbytes: of its debug sections as they lie there. base: the address of its first loaded segment, which is the lowest
+    one where they are in order; a symcache counts from there.
+    """
 
     source: FileSource
     nbytes: int
@@ -39,7 +42,7 @@ def debug_info(elf: Elf) -> DebugInfo | None:
     present = [s for s in elf.sections if s.type != SHT_NOBITS and s.name.startswith((b".debug_", b".zdebug_"))]
     if not isinstance(elf.source, FileSource) or not any(s.name in (b".debug_info", b".zdebug_info") for s in present):
         return None
-    loads = elf.segments[elf.segments["type"] == _PT_LOAD]
+    loads = elf.load_segments
     return DebugInfo(elf.source, sum(s.size for s in present), int(loads["address"][0]) if len(loads) else 0)
 
 

@@ -197,10 +197,16 @@ class Elf:
         rows = _table(source, _SECTION[bits], shoff, shsize, shnum if shoff else 0, _MAX_SECTIONS)
         return cls(source, bits, machine, segments, _named(source, rows, names))
 
+    @property
+    def load_segments(self) -> NDArray[np.void]:
+        """The segments that are loaded, in the order of the file."""
+        loads: NDArray[np.void] = self.segments[self.segments["type"] == _PT_LOAD]
+        return loads
+
     @cached_property
     def loads(self) -> Loads:
         """The segments with code."""
-        loads = self.segments[self.segments["type"] == _PT_LOAD]
+        loads = self.load_segments
         code = loads[loads["flags"] & _PF_X != 0]
         loads = code if len(code) else loads
         loads = loads[np.argsort(loads["offset"], kind="stable")]

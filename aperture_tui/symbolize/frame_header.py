@@ -25,7 +25,10 @@ class FrameHeader(NamedTuple):
 
 
 def frame_header(elf: Elf) -> FrameHeader:
-    """The table of a file; empty where it has none, or one of another form. Raises ElfError if it is cut short."""
+    """The table of a file; empty where it has none, or one of another form.
+
+    Raises ElfError if it does not lie in the file, is compressed, or is larger than any linker makes it.
+    """
     section = elf.section(b".eh_frame_hdr")
     data = elf.content(section, _MAX_HEADER) if section is not None else b""
     if section is None or data[:4] != _HEADER or len(data) < 12 or section.address >= 1 << 62:

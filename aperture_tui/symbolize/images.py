@@ -24,12 +24,18 @@ _OVERHEAD: Final = 2_000  # bytes of Python objects around an image
 
 
 class ImageKey(NamedTuple):
-    """A version of a file: what stat says of it."""
+    """A version of a file: what stat says of it. changed_ns is its ctime, which nobody can set."""
 
     device: int
     inode: int
     modified_ns: int
     size: int
+    changed_ns: int = 0
+
+    @classmethod
+    def of(cls, facts: os.stat_result) -> ImageKey:
+        """The version that these facts are of."""
+        return cls(facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size, facts.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +166,6 @@ def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) ->
     return debug
 
 
-def _key(facts: os.stat_result) -> ImageKey:
-    return ImageKey(facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size)
-
-
 class Opened(NamedTuple):
     """What became of a file. fresh: it was read just now. debug: its DWARF if it is fresh and has any."""
 
@@ -199,7 +201,7 @@ class ImageCache:
     def mapped(self, pid: int, mapping: Mapping) -> Opened | None:
         """The image behind a process's mapping if it is held: one system call, instead of the six that open it."""
         try:
-            key = _key(os.stat(map_file(pid, mapping)))
+            key = ImageKey.of(os.stat(map_file(pid, mapping)))
         except OSError:
             return None  # opened by its path, perhaps
         image = self.get(key)
@@ -208,7 +210,7 @@ class ImageCache:
     def read(self, fd: int, path: str, roots: Sequence[str]) -> Opened:
         """The image of an open file. Takes the descriptor over."""
         source = FileSource(fd)
-        key = _key(source.stat())
+        key = ImageKey.of(source.stat())
         image = self.get(key)
         if image is not None:
             source.close()

@@ -24,7 +24,7 @@ class InlineFrames:
     """The chains of one Symbols. Owned by one thread."""
 
     def __init__(self, tables: Inlines) -> None:
-        self.tables = tables
+        self._tables = tables
         self._chains: list[tuple[int, ...]] = []
         self._ids: dict[tuple[ImageKey, str, int, int], int] = {}
 
@@ -35,7 +35,7 @@ class InlineFrames:
 
     def nodes(self, key: ImageKey, addresses: NDArray[np.uint64]) -> list[int]:
         """What is inlined at virtual addresses of a file: nodes of its table, 0 for nothing."""
-        table = self.tables.table(key)
+        table = self._tables.table(key)
         return [0] * len(addresses) if table is None else table.find(addresses).tolist()
 
     def chain(self, symbols: Symbols, key: ImageKey, module: str, function: int, node: int) -> int:
@@ -44,7 +44,7 @@ class InlineFrames:
         known = self._ids.get(asked)
         if known is not None:
             return known
-        table = self.tables.table(key)
+        table = self._tables.table(key)
         names = table.chain(node) if table is not None else []
         inlined = [symbols.frame(Frame(demangle(name), module)) for name in names]
         known = self._ids[asked] = _CHAIN + len(self._chains)

@@ -7,9 +7,7 @@ at a time, the smallest first. Until its table is there, and where there is none
 from __future__ import annotations
 
 import hashlib
-import heapq
 import importlib.util
-import itertools
 import os
 import signal
 import subprocess
@@ -35,6 +33,7 @@ _CACHE_BYTES: Final = 256 << 20
 _HELD_BYTES: Final = 32 << 20
 _SPARE_BYTES, _BYTES_EACH = 256 << 20, 4  # what has to be available: a child takes 65 MB and 2 for each of its file
 _MAX_WAITING: Final = 64  # files; each holds a descriptor
+_MAX_ASKED: Final = 10_000  # files; those asked for first are forgotten, and may be asked for again
 _FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _CHILD: Final = "aperture_tui.symbolize.inlines_child"
 
@@ -60,11 +59,10 @@ class Inlines:
         self.counts = InlineCounts()
         self._folder = PrivateFolder(folder or cache_folder("inlines"), _CACHE_BYTES)
         self._clock = clock
-        self._names: dict[ImageKey, bytes] = {}
+        self._names: OrderedDict[ImageKey, bytes] = OrderedDict()
+        """What has been asked for -> the name of its table on disk, b"" while there is none."""
         self._tables: OrderedDict[ImageKey, InlineTable] = OrderedDict()
-        self._waiting: list[tuple[int, int, ImageKey, DebugInfo]] = []
-        self._number = itertools.count()
-        self._asked: set[ImageKey] = set()
+        self._waiting: list[tuple[ImageKey, DebugInfo]] = []
         self._job: _Job | None = None
         self._installed: bool | None = None
         self.nbytes = 0
@@ -72,7 +70,7 @@ class Inlines:
 
     def want(self, key: ImageKey, debug: DebugInfo) -> None:
         """Have this file's table: now, if it is on disk, else some time after the next `tend`s."""
-        if key in self._asked:
+        if key in self._names or key in self._tables:
             return
         name = _name(debug)
         table = self._read(name)
@@ -86,8 +84,10 @@ class Inlines:
             self.counts.put_off += 1
             return
         else:
-            heapq.heappush(self._waiting, (debug.nbytes, next(self._number), key, debug))
-        self._asked.add(key)
+            self._waiting.append((key, debug))
+        self._names.setdefault(key, b"")
+        if len(self._names) > _MAX_ASKED:
+            self._names.popitem(last=False)
 
     def table(self, key: ImageKey) -> InlineTable | None:
         """A file's table if it is there; read again from disk if it had to be let go."""
@@ -95,9 +95,13 @@ class Inlines:
         if table is not None:
             self._tables.move_to_end(key)
             return table
-        name = self._names.pop(key, None)
-        table = self._read(name) if name else None
-        if name and table is not None:
+        name = self._names.get(key)
+        if not name:
+            return None
+        table = self._read(name)
+        if table is None:
+            self._names[key] = b""
+        else:
             self._hold(key, name, table)
         return table
 
@@ -110,7 +114,9 @@ class Inlines:
             self._job = None
             ready = self._finish(job)
         if self._waiting:
-            _, _, key, debug = heapq.heappop(self._waiting)
+            smallest = min(self._waiting, key=lambda waiting: waiting[1].nbytes)
+            self._waiting.remove(smallest)
+            key, debug = smallest
             if _available_bytes() < _SPARE_BYTES + _BYTES_EACH * debug.nbytes:
                 self.counts.put_off += 1
             else:
@@ -130,13 +136,12 @@ class Inlines:
         return self._installed
 
     def _start(self, key: ImageKey, debug: DebugInfo) -> None:
-        name, source = _name(debug), debug.source.fileno()
-        answer = os.memfd_create("aperture-inlines", os.MFD_CLOEXEC)
-        # -P: the working directory is no place to import from
-        command = [sys.executable, "-P", "-m", _CHILD, str(source), str(answer), str(debug.base), name.hex()]
+        name, source, answer = _name(debug), debug.source.fileno(), -1
         try:
+            answer = os.memfd_create("aperture-inlines", os.MFD_CLOEXEC)
             child = subprocess.Popen(
-                command,
+                # -P: the working directory is no place to import from
+                [sys.executable, "-P", "-m", _CHILD, str(source), str(answer), str(debug.base), name.hex()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -145,28 +150,25 @@ class Inlines:
                 start_new_session=True,  # what is typed at our terminal is not meant for it
             )
         except OSError:
-            os.close(answer)
             self.counts.failed += 1
+            if answer >= 0:
+                os.close(answer)
             return
         self._job = _Job(key, name, child, answer, self._clock() + TIMEOUT_S)
 
     def _finish(self, job: _Job) -> ImageKey | None:
-        table, status = None, job.child.poll()
-        if status == 0:
-            size = os.fstat(job.answer).st_size
-            data = os.pread(job.answer, min(size, MAX_BYTES + 1), 0)
-            try:
-                table = InlineTable.unpacked(job.name, data) if size <= MAX_BYTES else None
-            except TableError:
-                table = None
+        status = job.child.poll()
+        data = os.pread(job.answer, MAX_BYTES, 0) if status == 0 else b""
         self._end(job)
-        if table is None:
+        try:
+            table = InlineTable.unpacked(job.name, data)
+        except TableError:
             self.counts.failed += 1
             if status is not None and -status not in _FROM_OUTSIDE:  # it would fail again
-                self._write(job.name, empty())
+                self._write(job.name, empty().packed(job.name))
             return None
         self.counts.made += 1
-        self._write(job.name, table)
+        self._write(job.name, data)
         self._hold(job.key, job.name, table)
         return job.key
 
@@ -185,9 +187,9 @@ class Inlines:
             self.counts.cache_refused += 1
             return None
 
-    def _write(self, name: bytes, table: InlineTable) -> None:
+    def _write(self, name: bytes, packed: bytes) -> None:
         try:
-            self._folder.write(f"{name.hex()}.inlines", table.packed(name))
+            self._folder.write(f"{name.hex()}.inlines", packed)
         except OSError:
             self.counts.cache_unwritable += 1
 
@@ -211,10 +213,5 @@ def _available_bytes() -> int:
 
 
 def _name(debug: DebugInfo) -> bytes:
-    """What the table of a version of a file is known by: where it lies, and what stat says of its content.
-
-    A program can set the time of a file's content, but not of its last change (ctime).
-    """
-    facts = debug.source.stat()
-    version = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, debug.base)
-    return hashlib.sha256(repr(version).encode()).digest()
+    """What the table of a version of a file is known by: where it lies, and what stat says of its content."""
+    return hashlib.sha256(repr((ImageKey.of(debug.source.stat()), debug.base)).encode()).digest()

@@ -2,7 +2,8 @@
 
 The Rust library `symbolic` converts the debug information to a "symcache"; its ranges, without the lines, become an
 InlineTable. Started by `symbolize.inlines` as `python -m`, never imported by it: memory and time of the conversion, and
-whatever a hostile file may do, end with this process. It gives up its rights before it looks into the file.
+whatever a hostile file may do, end with this process. It needs its rights to open the file, and gives them up before
+it reads the debug information.
 
 Format of a symcache: getsentry/symbolic, symbolic-symcache/src/raw.rs and symbolic-symcache/src/lib.rs, version 9.
 """
@@ -107,8 +108,7 @@ def _string(strings: bytes, offset: int) -> bytes:
 
 
 def _limit() -> None:
-    """Be small, slow and gone when the parent is gone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Be small and slow."""
     os.nice(_NICE)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, this is the one to end; where it cannot be said, the limits hold
@@ -122,16 +122,19 @@ def _limit() -> None:
     }
     for limit, value in limits.items():
         with contextlib.suppress(ValueError):  # a lower limit is in force already
-            resource.setrlimit(limit, (value, value))
+            # at the hard limit of CPU time comes SIGKILL, as if from outside; at the soft one SIGXCPU
+            resource.setrlimit(limit, (value, value + 1))
 
 
 def _drop_rights() -> None:
-    """Be nobody, if we are root."""
+    """Be nobody, if we are root; and from then on gone when the parent is gone."""
     if os.geteuid() == 0:
-        with contextlib.suppress(OSError):  # a user namespace may know no other user: then there are none to give up
+        with contextlib.suppress(OSError):  # a user namespace may forbid it, or know no other group
             os.setgroups([])
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        with contextlib.suppress(OSError):  # or no other user: then there is none to be
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # last: a change of user takes it back
 
 
 def main() -> None:

@@ -12,13 +12,14 @@ may have been made to harm.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from aperture_tui.symbolize.private_folder import digest
 
 MAX_BYTES: Final = 32 << 20
 """Of one table."""
@@ -29,6 +30,7 @@ _VERSION: Final = 1  # of this format and of what makes the tables
 _HEADER: Final = struct.Struct("<8sIIIIQQ")
 _DIGEST: Final = 32
 _START: Final = _HEADER.size + _DIGEST
+_OVERHEAD: Final = 1_000  # bytes of Python objects around a table
 _U4: Final = np.dtype("<u4")
 _FAR: Final = np.uint64(0xFFFFFFFF)
 
@@ -57,7 +59,8 @@ class InlineTable:
     @property
     def nbytes(self) -> int:
         """Memory held."""
-        return sum(c.nbytes for c in (self.start, self.node, self.parent, self.name, self.end)) + len(self.names)
+        columns = sum(c.nbytes for c in (self.start, self.node, self.parent, self.name, self.end))
+        return columns + len(self.names) + _OVERHEAD
 
     def find(self, addresses: NDArray[np.uint64]) -> NDArray[np.uint32]:
         """The node at each virtual address: (n,)."""
@@ -82,7 +85,7 @@ class InlineTable:
         body = b"".join([*(column.astype(_U4).tobytes() for column in columns), self.names])
         sizes = len(self.start), len(self.parent), len(self.end)
         header = _HEADER.pack(_MAGIC, _VERSION, *sizes, self.base, len(self.names))
-        return b"".join((header, _digest(key, header, body), body))
+        return b"".join((header, digest(key, header, body), body))
 
     @classmethod
     def unpacked(cls, key: bytes, data: bytes) -> InlineTable:
@@ -92,11 +95,12 @@ class InlineTable:
         magic, version, rows, nodes, names, base, text = _HEADER.unpack_from(data)
         if magic != _MAGIC or version != _VERSION or len(data) != _START + 4 * (2 * rows + 2 * nodes + names) + text:
             raise TableError("not of this format")
-        if data[_HEADER.size : _START] != _digest(key, data[: _HEADER.size], memoryview(data)[_START:]):
+        if data[_HEADER.size : _START] != digest(key, data[: _HEADER.size], memoryview(data)[_START:]):
             raise TableError("the digest does not fit")
         counts = (rows, rows, nodes, nodes, names)
         at = _START + 4 * sum(counts)
-        columns = np.split(np.frombuffer(data, _U4, sum(counts), _START), np.cumsum(counts)[:-1])
+        # a copy: columns that are views of data would keep the names in memory twice
+        columns = np.split(np.frombuffer(data[_START:at], _U4), np.cumsum(counts)[:-1])
         start, node, parent, name, end = columns
         table = cls(base, start, node, parent, name, end, data[at:])
         table._check()
@@ -120,9 +124,3 @@ def empty() -> InlineTable:
     """The table of a file of which nothing is known."""
     none = np.zeros(0, np.uint32)
     return InlineTable(0, none, none, none, none, none, b"")
-
-
-def _digest(key: bytes, header: bytes, body: bytes | memoryview) -> bytes:
-    digest = hashlib.sha256(key + header)
-    digest.update(body)
-    return digest.digest()

@@ -24,10 +24,6 @@ class JitCode:
     perf_map: PerfMap
     nameless: set[int] = field(default_factory=set)
 
-    def names(self, addresses: NDArray[np.uint64]) -> list[bytes | None]:
-        """The name at each address, None where there is none."""
-        return self.perf_map.find(addresses)
-
     def miss(self, addresses: NDArray[np.uint64]) -> None:
         """Remember that there was no name for these."""
         if len(self.nameless) < _MANY_NAMELESS:
@@ -43,7 +39,7 @@ class JitCode:
 
 
 def jit_frames(mapping: Mapping, addresses: NDArray[np.uint64], names: list[bytes | None]) -> list[Frame]:
-    """The frames of addresses in a mapping without an ELF file behind it. names: see `JitCode.names`."""
+    """The frames of addresses in a mapping without an ELF file behind it. names: see `PerfMap.find`."""
     label = mapping.module if mapping.has_file else mapping.path.strip("[]")
     label = "jit" if not label or label.startswith(("anon", "//anon", "/")) else label
     module = mapping.module if mapping.has_file else f"[{label}]"

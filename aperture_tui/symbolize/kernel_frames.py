@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,12 +39,8 @@ class KernelFrames:
         self, symbols: Symbols, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
     ) -> tuple[NDArray[np.uint32], int]:
         """The frame of each address, and how many of them were new."""
-
-        def miss(addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]) -> Found:
-            return self._miss(symbols, addresses, is_return)
-
         self._follow()
-        return self._answers.through(addresses, is_return, miss)
+        return self._answers.through(addresses, is_return, partial(self._miss, symbols))
 
     def _follow(self) -> None:
         if self._reads != self._kernel.reads:

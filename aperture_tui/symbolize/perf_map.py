@@ -126,6 +126,8 @@ class PerfMap:
         self.refused = "" if size == source.size else f"only the first {size} bytes of the perf map are read"
         added = source.read(len(self._text), size - len(self._text)) if size > len(self._text) else b""
         added = added[: added.rfind(b"\n") + 1]
+        if not added:
+            return False
         entries, skipped = parse_perf_map(added)
         self.malformed += skipped
         moved = entries._replace(name_at=entries.name_at + len(self._text))

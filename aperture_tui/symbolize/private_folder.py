@@ -7,11 +7,12 @@ the folder between the check and the use.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -23,6 +24,16 @@ def cache_folder(name: str) -> Path:
     if os.geteuid() == 0:
         return Path("/var/cache/aperture") / name
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aperture" / name
+
+
+def digest(key: bytes, header: bytes, body: bytes | memoryview) -> bytes:
+    """What a file of a cache carries so that it is believed only whole, and only for what it was made of: SHA-256.
+
+    key: says what it was made of.
+    """
+    found = hashlib.sha256(key + header)
+    found.update(body)
+    return found.digest()
 
 
 class PrivateFolder:
@@ -44,7 +55,8 @@ class PrivateFolder:
                     _check_private(fd, stat.S_IFREG, name)
                     if os.fstat(fd).st_size > self.max_bytes:
                         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
-                    os.utime(fd)
+                    with suppress(OSError):  # where nothing can be written it is as good without the mark
+                        os.utime(fd)
                     return file.read(self.max_bytes)
         except FileNotFoundError:
             return None
@@ -78,13 +90,18 @@ class PrivateFolder:
             os.close(folder)
 
     def _trim(self, folder: int) -> None:
+        files = []
         with os.scandir(folder) as entries:
-            files = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries if not entry.is_dir()]
+            for entry in entries:
+                with suppress(FileNotFoundError):  # another process has renamed it or let it go meanwhile
+                    if not entry.is_dir():
+                        files.append((entry.name, entry.stat(follow_symlinks=False)))
         left = sum(facts.st_size for _, facts in files)
         for name, facts in sorted(files, key=lambda file: file[1].st_mtime_ns):
             if left <= self.max_bytes:
                 return
-            os.unlink(name, dir_fd=folder)
+            with suppress(FileNotFoundError):  # another process was quicker
+                os.unlink(name, dir_fd=folder)
             left -= facts.st_size
 
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -29,7 +30,7 @@ from aperture_tui.symbolize.kernel import KernelSymbols
 from aperture_tui.symbolize.kernel_frames import KernelFrames
 from aperture_tui.symbolize.perf_map import PerfMap
 from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
-from aperture_tui.symbolize.vdso import vdso_image, vsyscall_name
+from aperture_tui.symbolize.vdso import vdso_image, vdso_key, vsyscall_name
 
 LONGEST_S: Final = 64.0
 """A process whose maps held nothing new is left alone for twice as long as before, up to this."""
@@ -67,7 +68,7 @@ class _Known:
 
     def forget(self, ranges: Sequence[tuple[int, int]] | None) -> None:
         """Forget the addresses in these ranges, or all of them. What is known of a mapping's file stays true."""
-        if self.answers.forget(ranges) or len(self.images) > _MANY_IMAGES:
+        if self.answers.forget(ranges) or len(self.images) + len(self.closed) > _MANY_IMAGES:
             self.answers.clear()
             self.images.clear()
             self.closed.clear()
@@ -92,11 +93,13 @@ class Resolver:
         self.counts = ResolverCounts()
         self.unreadable: Counter[str] = Counter()
         """Why frames of a runtime are missing -> processes."""
+        self.inlines = Inlines() if inlines is None else inlines
+        """The tables of inlined functions, for what became of them."""
         self._error = ""
         self._symbols = symbols
         self._kernel = KernelFrames(KernelSymbols(clock=clock) if kernel is None else kernel, self.counts)
         self._images = ImageCache() if images is None else images
-        self._inlines = InlineFrames(Inlines() if inlines is None else inlines)
+        self._chains = InlineFrames(self.inlines)
         self._clock = clock
         self._spaces: WeakKeyDictionary[AddressSpace, _Known] = WeakKeyDictionary()
         self._frames: dict[tuple[ImageKey, str, int], int] = {}
@@ -111,12 +114,7 @@ class Resolver:
     @property
     def memory_bytes(self) -> int:
         """What the symbols of files hold; without the kernel's (6 MB) and the remembered addresses."""
-        return self._images.nbytes + self._inlines.tables.nbytes
-
-    @property
-    def inlines(self) -> Inlines:
-        """The tables of inlined functions, for what became of them."""
-        return self._inlines.tables
+        return self._images.nbytes + self.inlines.nbytes
 
     def prepare(self) -> None:
         """Read the kernel's symbols, which takes a tenth of a second, before the first address asks for them."""
@@ -132,7 +130,7 @@ class Resolver:
 
         -> a version of the answers: another one than before means that some addresses have other frames now.
         """
-        key = self._inlines.tables.tend()
+        key = self.inlines.tend()
         for known in self._spaces.values():
             if key is not None:
                 known.answers.forget([(m.start, m.end) for m, image in known.images.items() if image == key])
@@ -143,11 +141,11 @@ class Resolver:
 
     def close(self) -> None:
         """Let go of what is being made ready."""
-        self._inlines.tables.close()
+        self.inlines.close()
 
     def _forget(self) -> None:
         self._frames.clear()
-        self._inlines.forget()
+        self._chains.forget()
         self._kernel.forget()
         self._cached = 0
         for known in self._spaces.values():
@@ -172,7 +170,7 @@ class Resolver:
 
         See `expanded_frames`, which also has what is inlined there.
         """
-        return self._inlines.outer(self._user(pid, space, addresses, is_return))
+        return self._chains.outer(self._user(pid, space, addresses, is_return))
 
     def expanded_frames(
         self, pid: int, space: AddressSpace, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
@@ -185,7 +183,7 @@ class Resolver:
         leaf to root, the innermost inlined function of an address first and the function itself last; and (n,) how
         many of them each address has, one at least. Never raises for what a process or a file does: see `counts`.
         """
-        return self._inlines.expanded(self._user(pid, space, addresses, is_return))
+        return self._chains.expanded(self._user(pid, space, addresses, is_return))
 
     def _user(
         self, pid: int, space: AddressSpace, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
@@ -196,12 +194,8 @@ class Resolver:
         if known is None:
             known = self._spaces[space] = _Known()
             self.counts.maps_malformed += space.skipped
-
-        def miss(addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]) -> Found:
-            self.counts.addresses += len(addresses)
-            return self._user_miss(pid, space, known, addresses, is_return)
-
         self._follow(space, known)
+        miss = partial(self._user_miss, pid, space, known)
         return self._count(known.answers.through(addresses, is_return, miss))
 
     def _follow(self, space: AddressSpace, known: _Known) -> None:
@@ -214,6 +208,7 @@ class Resolver:
     def _user_miss(
         self, pid: int, space: AddressSpace, known: _Known, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
     ) -> Found:
+        self.counts.addresses += len(addresses)
         lookup = addresses - is_return
         where = space.find(lookup)
         read = True
@@ -262,7 +257,7 @@ class Resolver:
             image = vdso_image(part.pid, mapping)
             if image is None:
                 return self._offsets("vdso", "vdso", part.offsets, FrameKind.NATIVE), True
-            return self._native(part, ImageKey(0, 0, 0, mapping.end - mapping.start), image, "vdso"), True
+            return self._native(part, vdso_key(mapping), image, "vdso"), True
         if not mapping.has_file:
             return self._jit(part, space, known)
         found = self._image(part, known)
@@ -297,7 +292,7 @@ class Resolver:
 
     def _first_sight(self, opened: Opened, mapping: Mapping, known: _Known) -> None:
         if opened.debug is not None:
-            self._inlines.tables.want(opened.key, opened.debug)
+            self.inlines.want(opened.key, opened.debug)
         if opened.fresh and opened.image.problems:
             self.counts.elf_errors += len(opened.image.problems)
             self._error = f"{mapping.path}: {opened.image.problems[0]}"
@@ -326,20 +321,22 @@ class Resolver:
         if len(again):
             at, exact = image.find(part.offsets[again])
             rows[again] = np.where((at >= 0) & (image.index.start[at] == exact), at, -1) if len(image.index) else -1
-        nodes = self._inlines.nodes(key, virtual)
+        nodes = self._chains.nodes(key, virtual)
         starts = image.function_starts(virtual, virtual + part.is_return)
         out = []
         for row, start, node in zip(rows.tolist(), starts.tolist(), nodes, strict=True):
-            known = self._frames.get((key, module, row)) if row >= 0 else None
-            if known is None:
-                known = self._named(key, image, module, row) if row >= 0 else None
+            known = self._named(key, image, module, row) if row >= 0 else None
             if known is None:
                 self.counts.unknown_symbol += 1
                 known = self._offset(module, module, start, FrameKind.NATIVE)
-            out.append(self._inlines.chain(self._symbols, key, module, known, node) if node else known)
+            out.append(self._chains.chain(self._symbols, key, module, known, node) if node else known)
         return out
 
     def _named(self, key: ImageKey, image: Image, module: str, row: int) -> int | None:
+        """The frame of a symbol; None if its name cannot be read any more."""
+        known = self._frames.get((key, module, row))
+        if known is not None:
+            return known
         try:
             name = demangle(image.index.name_at(row))
         except ElfError as error:
@@ -355,15 +352,15 @@ class Resolver:
             known.jit = JitCode(PerfMap(part.pid))
         jit = known.jit
         lookup = part.addresses - part.is_return
-        names = jit.names(lookup)
+        names = jit.perf_map.find(lookup)
         if None in names:
             self._refresh_perf_map(jit, known)
-            names = jit.names(lookup)
+            names = jit.perf_map.find(lookup)
         unnamed = np.array([name is None for name in names])
         nowhere = not len(jit.perf_map)
         jit.miss(lookup[unnamed])
         self.counts.jit_unnamed += int(unnamed.sum())
-        if unnamed.any() and nowhere and not part.mapping.has_file:
+        if unnamed.any() and nowhere and not part.mapping.has_file and not known.told:
             runtime = runtime_of(space.mappings)
             self._tell(NAMELESS if runtime is None else runtime.cause, known)
         # where a perf map is being written, a name may come with its next lines

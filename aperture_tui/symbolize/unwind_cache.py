@@ -10,7 +10,6 @@ and the rows, 8 bytes each. What does not fit is not believed: it is counted, an
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from aperture_tui.symbolize.private_folder import PrivateFolder, cache_folder
+from aperture_tui.symbolize.private_folder import PrivateFolder, cache_folder, digest
 from aperture_tui.symbolize.unwind_layout import PC_SHIFT, UnwindTable
 
 _MAGIC: Final = b"aptunwnd"
@@ -89,7 +88,7 @@ def _packed(key: bytes, table: UnwindTable) -> bytes:
     counts = (table.functions, table.malformed, table.unsupported)
     header = _HEADER.pack(_MAGIC, _VERSION, table.truncated, table.base, *counts, len(table.rows))
     rows = table.rows.astype("<u8", copy=False).tobytes()
-    return b"".join((header, _digest(key, header, rows), rows))
+    return b"".join((header, digest(key, header, rows), rows))
 
 
 def _unpacked(key: bytes, data: bytes) -> UnwindTable:
@@ -97,16 +96,10 @@ def _unpacked(key: bytes, data: bytes) -> UnwindTable:
     magic, version, truncated, base, functions, malformed, unsupported, count = _HEADER.unpack_from(data)
     if magic != _MAGIC or version != _VERSION or len(data) != _START + 8 * count:
         raise ValueError("not of this format")
-    if data[_HEADER.size : _START] != _digest(key, data[: _HEADER.size], memoryview(data)[_START:]):
+    if data[_HEADER.size : _START] != digest(key, data[: _HEADER.size], memoryview(data)[_START:]):
         raise ValueError("the digest does not fit")
     rows = np.frombuffer(data, "<u8", offset=_START)
     pc = rows >> np.uint64(PC_SHIFT)
     if not np.all(pc[1:] > pc[:-1]):
         raise ValueError("the rows are not in order")
     return UnwindTable(rows, base, functions, malformed, unsupported, bool(truncated))
-
-
-def _digest(key: bytes, header: bytes, rows: bytes | memoryview) -> bytes:
-    digest = hashlib.sha256(key + header)
-    digest.update(rows)
-    return digest.digest()

@@ -27,7 +27,6 @@ _MOST_MERGED: Final = 2  # rows made for each one kept, at most
 _MAX_PROGRAM: Final = 1 << 20  # bytes of one entry: each may make a row
 _MAX_BOOKS: Final = 65_536  # common entries; linkers merge equal ones, to a handful
 _MAX_MALFORMED: Final = 10_000
-_PT_LOAD: Final = 1
 _PAGE: Final = 4096
 _ENTRY_BYTES: Final = 48  # _start of crt1.o, with room to spare
 _SIGNAL: Final = CFA_SIGNAL << CFA_RULE_SHIFT
@@ -69,7 +68,7 @@ def _loaded(elf: Elf) -> tuple[int, int]:
     """The lowest loaded address and how many bytes are loaded from there on. Raises ElfError."""
     if elf.machine != MACHINE_X86_64 or elf.bits != 64:
         raise ElfError("unwind tables are made of 64-bit x86-64 files only")
-    loads = elf.segments[elf.segments["type"] == _PT_LOAD]
+    loads = elf.load_segments
     if not len(loads):
         raise ElfError("nothing of the file is loaded")
     base = int(loads["address"].min()) // _PAGE * _PAGE

@@ -7,7 +7,7 @@ from typing import Final
 
 from aperture_tui.symbolize.address_space import Mapping, parse_maps
 from aperture_tui.symbolize.elf import BytesSource
-from aperture_tui.symbolize.images import Image, read_image
+from aperture_tui.symbolize.images import Image, ImageKey, read_image
 
 _MAX_BYTES: Final = 1 << 20
 _COMPAT_END: Final = 1 << 32
@@ -18,6 +18,14 @@ _VSYSCALL_SIZE: Final = 0x400  # linux/arch/x86/entry/vsyscall/vsyscall_emu_64.S
 def vsyscall_name(offset: int) -> str:
     """The function at an offset into the x86-64 vsyscall page; "" if there is none."""
     return _VSYSCALL.get(offset // _VSYSCALL_SIZE * _VSYSCALL_SIZE, "")
+
+
+def vdso_key(mapping: Mapping) -> ImageKey:
+    """What the image behind a vdso is known by: a kernel has one for its 64-bit processes and another for the others.
+
+    Both may have one size.
+    """
+    return ImageKey(0, int(mapping.start < _COMPAT_END), 0, mapping.end - mapping.start)
 
 
 def vdso_image(pid: int, mapping: Mapping) -> Image | None:

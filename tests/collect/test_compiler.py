@@ -97,6 +97,14 @@ def test_a_cache_that_cannot_be_written_is_counted_and_does_without(tmp_path: Pa
     assert compiler.counts.unwritable == 1
 
 
+def test_the_cache_is_bounded(tmp_path: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "_CACHE_BYTES", 1000)
+    for release in range(20):
+        monkeypatch.setattr("platform.release", lambda release=release: f"6.{release}.0-test")
+        assert compiler.object_code(SOURCE, tmp_path) == CODE
+    assert 0 < sum(file.stat().st_size for file in tmp_path.iterdir()) <= 1000
+
+
 @pytest.mark.bpf
 @pytest.mark.parametrize("sizes", [{}, {"UNWIND_ROWS": 1 << 19, "UNWIND_MAPPINGS": 1 << 16}])
 def test_the_child_compiles_every_program_against_the_stub_headers(tmp_path: Path, sizes: dict[str, int]) -> None:

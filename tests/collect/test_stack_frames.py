@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_tui.collect.stack_frames import MARK, expanded
+from aperture_tui.collect.python_frames import MARK
+from aperture_tui.collect.stack_frames import expanded
 
 CHAINS = st.lists(st.lists(st.integers(1, 1000), min_size=1, max_size=4), max_size=12)
 """Of each address the frames, the innermost first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import random
@@ -303,6 +304,7 @@ def test_files_that_lie_end_with_their_child(cpp: Path, inlines: Inlines, tmp_pa
         path = tmp_path / f"damaged{seed}"
         path.write_bytes(damaged(data, seed))
         inlines.want(key(seed), DebugInfo(FileSource(open_regular(str(path))), debug.nbytes, 0))
+    Path("/proc/self/clear_refs").write_text("5")  # what tests before this one took at most would hide what this takes
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     came = wait(inlines)
     assert inlines.counts.made == len(came)
@@ -356,17 +358,62 @@ def test_a_cache_file_that_was_changed_is_refused_and_made_anew(cpp: Path, inlin
 
 def test_the_child_is_small_slow_and_nobody(tmp_path: Path) -> None:
     code = (
-        "import os, resource\n"
+        "import ctypes, os, resource\n"
         "from aperture_tui.symbolize import inlines_child as child\n"
         "child._limit(); child._drop_rights()\n"
         "limits = [resource.getrlimit(n)[0] for n in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]\n"
-        "print(os.nice(0), *limits, os.geteuid())"
+        "orphaned = ctypes.c_int()\n"
+        "ctypes.CDLL(None).prctl(2, ctypes.byref(orphaned))  # PR_GET_PDEATHSIG\n"
+        "print(os.nice(0), *limits, os.geteuid(), orphaned.value)"
     )
-    nice, memory, cpu_s, user = map(int, run(sys.executable, "-c", code).split())
+    nice, memory, cpu_s, user, orphaned = map(int, run(sys.executable, "-c", code).split())
     assert nice >= 10
     assert 0 < memory < 2 * inlines_child.MAX_MEMORY
     assert cpu_s == inlines_child.MAX_CPU_S
     assert user != 0
+    assert orphaned == signal.SIGKILL, "it ends with its parent"
+
+
+def test_a_child_that_is_out_of_time_does_not_end_as_if_it_were_killed_from_outside() -> None:
+    code = (
+        "from aperture_tui.symbolize import inlines_child as child\n"
+        "child.MAX_CPU_S = 1\n"
+        "child._limit()\n"
+        "while True: pass"
+    )
+    ended = -subprocess.run([sys.executable, "-c", code], check=False).returncode
+    assert ended == signal.SIGXCPU
+    assert ended not in module._FROM_OUTSIDE
+
+
+def test_without_a_descriptor_for_the_answer_the_file_is_counted(
+    cpp: Path, inlines: Inlines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(name: str, flags: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    debug = debug_of(cpp)
+    assert debug is not None
+    inlines.want(key(1), debug)
+    monkeypatch.setattr(os, "memfd_create", exhausted)
+    assert wait(inlines) == []
+    assert inlines.counts.failed == 1
+
+
+def test_what_is_remembered_of_files_is_bounded(cpp: Path, inlines: Inlines, monkeypatch: pytest.MonkeyPatch) -> None:
+    table_of(cpp, inlines)
+    monkeypatch.setattr(module, "_MAX_ASKED", 4)
+    monkeypatch.setattr(module, "MAX_DEBUG_BYTES", 1000)
+    facts = FileSource(open_regular(str(cpp)))
+    for number in range(2, 12):
+        inlines.want(key(number), DebugInfo(facts, 2000, number))
+    assert len(inlines._names) == 4
+    held = inlines.nbytes
+    inlines.want(key(1), DebugInfo(facts, 2000, 0))
+    assert inlines.table(key(1)) is not None
+    assert inlines.nbytes == held
+    inlines.want(key(2), DebugInfo(facts, 2000, 2))
+    assert inlines.counts.too_large == 11, "the second was forgotten, and asked for again"
 
 
 def test_closing_ends_the_child(cpp: Path, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.symbolize import inlines_table
-from aperture_tui.symbolize.inlines_child import table_of
+from aperture_tui.symbolize.inlines_child import _HEADER, table_of
 from aperture_tui.symbolize.inlines_table import InlineTable, TableError
 
 KEY = bytes(32)
@@ -83,3 +85,19 @@ def test_any_bytes_are_a_symcache_or_refused(data: bytes) -> None:
             table_of(text, 0)
         except TableError:
             continue
+
+
+COUNTS = st.integers(0, 4)
+
+
+@given(st.tuples(COUNTS, COUNTS, COUNTS, COUNTS), st.lists(st.integers(0, 5) | st.integers(0, 2**32 - 1), min_size=100))
+def test_any_columns_of_a_symcache_give_a_table_or_are_refused(
+    counts: tuple[int, int, int, int], numbers: list[int]
+) -> None:
+    body = struct.pack(f"<{len(numbers)}I", *numbers)
+    try:
+        table = table_of(_HEADER.pack(b"SYMC", 9, 0, *counts, 40) + body, 0)
+        again = InlineTable.unpacked(KEY, table.packed(KEY))
+    except TableError:
+        return
+    assert chains(again, *range(8)) == chains(table, *range(8))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
+from aperture_tui.symbolize import perf_map as module
 from aperture_tui.symbolize.perf_map import PerfMap, jit_frame, parse_perf_map
 
 
@@ -122,6 +123,20 @@ def test_a_map_that_was_written_anew_replaces_the_old_one(child: tuple[int, Path
     path.write_bytes(b"3000 1 new\n")
     perf_map.refresh(1.0)
     assert find(perf_map, 0x1000, 0x3000) == [None, b"new"]
+
+
+def test_a_map_to_which_nothing_was_added_is_not_put_in_order_again(
+    child: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid, path = child
+    path.write_bytes(b"1000 100 first\n")
+    perf_map = PerfMap(pid)
+    assert perf_map.refresh(0.0)
+    with path.open("ab") as file:
+        file.write(b"2000 100 half a li")
+    monkeypatch.setattr(module, "parse_perf_map", None)
+    assert not perf_map.refresh(1.0)
+    assert find(perf_map, 0x1000, 0x2000) == [b"first", None]
 
 
 def test_a_link_is_not_followed(child: tuple[int, Path], tmp_path: Path) -> None:

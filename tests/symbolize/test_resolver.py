@@ -19,17 +19,18 @@ from hypothesis import strategies as st
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
-from aperture_tui.symbolize.address_space import AddressSpace
+from aperture_tui.symbolize.address_space import AddressSpace, Mapping
 from aperture_tui.symbolize.images import ImageCache
 from aperture_tui.symbolize.inlines import Inlines
 from aperture_tui.symbolize.kernel import KernelSymbols
 from aperture_tui.symbolize.resolver import REFRESH_S, Resolver
+from aperture_tui.symbolize.vdso import vdso_image
 
 from .conftest import PROGRAMS, need, run
 
 Running = Callable[..., tuple[int, dict[str, int]]]
 
-
+MAP_32BIT = 0x40  # mmap.MAP_32BIT of Python 3.13
 IMAGES, KERNEL = ImageCache(), KernelSymbols()  # shared by the many examples of one test
 
 
@@ -214,6 +215,38 @@ def test_the_vdso_and_libc() -> None:
         names = asking.names(*range(vdso.start, vdso.end, 16))
         assert modules == {"vdso"}
         assert any("clock_gettime" in name for name in names)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="MAP_32BIT is of x86-64")
+def test_the_vdso_of_a_32_bit_process_has_names_of_its_own_though_it_is_as_large() -> None:
+    space = AddressSpace.read(os.getpid())
+    vdso = next((m for m in space.mappings if m.path == "[vdso]"), None)
+    if vdso is None:
+        pytest.skip("this kernel maps no vdso")
+    image = vdso_image(os.getpid(), vdso)
+    assert image is not None
+    row = next(row for row in range(len(image.index)) if b"time" in image.index.name_at(row))
+    start, size = int(image.index.start[row]), vdso.end - vdso.start
+    with mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_32BIT) as low:
+        low[:] = ctypes.string_at(vdso.start, size).replace(b"time", b"TIME")
+        at = ctypes.addressof(ctypes.c_char.from_buffer(low))
+        asking = Asking(os.getpid())
+        (ours,) = asking.names(vdso.start + start)
+        asking.space = AddressSpace(os.getpid(), [Mapping(at, at + size, 0, "[vdso]")])
+        assert asking.names(at + start) == [ours.replace("time", "TIME")]
+
+
+def test_a_file_that_was_written_anew_is_read_again_though_its_time_and_size_are_the_same(
+    calls: Path, tmp_path: Path
+) -> None:
+    program = Path(shutil.copy(calls, tmp_path / "program"))
+    images, before = ImageCache(), program.stat()
+    first = images.read(os.open(program, os.O_RDONLY), str(program), [])
+    program.write_bytes(calls.read_bytes().replace(b"private_work", b"PRIVATE_WORK"))
+    os.utime(program, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = images.read(os.open(program, os.O_RDONLY), str(program), [])
+    assert (first.fresh, second.fresh) == (True, True)
+    assert first.key != second.key
 
 
 def test_code_of_a_runtime_with_and_without_a_perf_map(executable_page: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
+from aperture_tui.symbolize import resolver
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping
 from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
 
@@ -93,6 +94,16 @@ def test_code_that_nothing_names_is_told_once_a_process(executable_page: int) ->
     asking = Asking(os.getpid())
     asking.frames(executable_page + 0x10, executable_page + 0x20)
     asking.frames(executable_page + 0x30)
+    assert asking.resolver.unreadable == {NAMELESS: 1}
+
+
+def test_what_was_told_of_a_process_is_not_looked_for_again(
+    executable_page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Asking(os.getpid())
+    asking.frames(executable_page + 0x10)
+    monkeypatch.setattr(resolver, "runtime_of", None)
+    asking.frames(executable_page + 0x20)
     assert asking.resolver.unreadable == {NAMELESS: 1}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -163,6 +164,32 @@ def test_files_unused_for_longest_go_when_there_are_too_many(tmp_path: Path) -> 
     assert folder.read("0") == bytes(300)
     folder.write("3", bytes(300))
     assert sorted(os.listdir(tmp_path)) == ["0", "2", "3"]
+
+
+def test_a_file_that_another_process_let_go_first_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, unlink = PrivateFolder(tmp_path, 1000), os.unlink
+    for i in range(3):
+        folder.write(f"{i}", bytes(300))
+        os.utime(tmp_path / f"{i}", (i, i))
+
+    def too_late(name: str, *, dir_fd: int) -> None:
+        unlink(name, dir_fd=dir_fd)
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", too_late)
+    folder.write("3", bytes(300))
+    assert sorted(os.listdir(tmp_path)) == ["1", "2", "3"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(fd: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    PrivateFolder(tmp_path, 1000).write("file", b"content")
+    monkeypatch.setattr(os, "utime", read_only)
+    assert PrivateFolder(tmp_path, 1000).read("file") == b"content"
 
 
 def test_a_file_larger_than_the_folder_may_be_is_not_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aperture_tui.symbolize.elf import BytesSource, Elf, ElfError
-from aperture_tui.symbolize.unwind_layout import UnwindTable
+from aperture_tui.symbolize.unwind_layout import CFA_RSP_WIDE, UnwindTable
 from aperture_tui.symbolize.unwind_table import MAX_ROWS, unwind_rows
 
 from .call_frames import CODE, Frames, cie, elf_bytes, elf_of, entry, u32
@@ -37,7 +37,7 @@ def check_sound(data: bytes) -> UnwindTable | None:
     assert np.all(pc[1:] > pc[:-1])
     assert np.all(rules[1:] != rules[:-1])
     assert len(table.rows) <= MAX_ROWS
-    assert np.all((rules >> np.uint64(8) & np.uint64(0xF)) <= 7)
+    assert np.all((rules >> np.uint64(8) & np.uint64(0xF)) <= CFA_RSP_WIDE)
     ends = np.array([0, table.base, table.base + (1 << 32), 2**64 - 1], np.uint64)
     assert len(table.find(ends)) == 4
     return table

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect.processes import alive
+from aperture_tui.profile.text import clean
 from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter
 
 if TYPE_CHECKING:
@@ -25,24 +27,14 @@ _FAILURES: Final = 4
 """After so many tries a failure is believed."""
 _MAX_WAITING: Final = 1024
 _MAX_REASONS: Final = 16
+"""They name files and processes: past it they are counted together."""
 _WALK: Final = struct.Struct("=4Ii5I")
 """struct python of bpf/unwind.h."""
 
 
 def packed(walk: Walk) -> bytes:
     """A walk as bpf/unwind.h has it."""
-    return _WALK.pack(
-        walk.frame_bytes,
-        walk.tsd_blocks,
-        walk.tsd_value,
-        walk.frame,
-        walk.cframe,
-        walk.code,
-        walk.previous,
-        walk.instruction,
-        walk.entry,
-        walk.entry_from,
-    )
+    return _WALK.pack(*astuple(walk))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,7 @@ class Interpreters:
         self._clock = clock
         self._binaries = Binaries()
         self._waiting: dict[int, _Try] = {}
+        self._refused: set[int] = set()
 
     def look(self, pid: int, mappings: Sequence[Mapping]) -> None:
         """A process has these mappings: if it is CPython, have its frames read, now or once it has started."""
@@ -81,6 +74,7 @@ class Interpreters:
     def forget(self, pid: int) -> None:
         """The process is gone."""
         self._waiting.pop(pid, None)
+        self._refused.discard(pid)
 
     @property
     def due(self) -> float:
@@ -90,21 +84,39 @@ class Interpreters:
     def _open(self, pid: int, one: _Try) -> None:
         try:
             found = Interpreter.open(pid, one.mappings, self._binaries)
-        except CPythonNotReady:
-            self._wait(pid, one)
         except CPythonError as error:
-            if not alive(pid):
-                return
-            if one.failures < _FAILURES:  # a process that has just begun has not mapped all of its libraries yet
-                self._wait(pid, replace(one, failures=one.failures + 1))
-                return
-            reason = str(error) if len(self.counts) < _MAX_REASONS else "for other reasons"
-            self.counts[f"Python frames not read: {reason}"] += 1
-        else:
-            if found is not None:
-                self._maps.read_python(pid, packed(found.walk))
+            if alive(pid):
+                self._put_off(pid, one, error)
+            return
+        if found is not None:
+            self._tell_kernel(pid, found.walk)
 
-    def _wait(self, pid: int, one: _Try) -> None:
-        if len(self._waiting) < _MAX_WAITING:
+    def _tell_kernel(self, pid: int, walk: Walk) -> None:
+        try:
+            self._maps.read_python(pid, packed(walk))
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            self._refuse(pid, "too many processes are CPython")
+
+    def _put_off(self, pid: int, one: _Try, error: CPythonError) -> None:
+        """Try again later, or believe that it cannot be done."""
+        # a process that has just begun has not mapped all of its libraries yet
+        failures = one.failures + (not isinstance(error, CPythonNotReady))
+        if failures > _FAILURES:
+            self._refuse(pid, str(error))
+        elif len(self._waiting) >= _MAX_WAITING:
+            self._refuse(pid, "too many processes are starting")
+        else:
             pause_s = _PAUSE_S if one.tries < _QUICK_TRIES else _LONG_PAUSE_S
-            self._waiting[pid] = replace(one, due=self._clock() + pause_s, tries=one.tries + 1)
+            self._waiting[pid] = replace(one, due=self._clock() + pause_s, tries=one.tries + 1, failures=failures)
+
+    def _refuse(self, pid: int, reason: str) -> None:
+        """Count a process, once, however often it is looked at."""
+        if pid in self._refused:
+            return
+        self._refused.add(pid)
+        cause = f"Python frames not read: {clean(reason)}"
+        if cause not in self.counts and len(self.counts) >= _MAX_REASONS:
+            cause = "Python frames not read: for other reasons"
+        self.counts[cause] += 1

@@ -92,8 +92,7 @@ class Binaries:
         except OSError as error:
             raise CPythonError(f"{mapping.path} of process {pid}: {error.strerror}") from error
         try:
-            status = source.stat()
-            key = ImageKey(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+            key = ImageKey.of(source.stat())
             known = self._known.get(key)
             if known is None:
                 known = self._known[key] = _read(source)
@@ -143,12 +142,13 @@ def _read(source: Source) -> Binary | str:
 
 def _symbols(elf: Elf, section: Section) -> Iterator[tuple[str, int]]:
     """The wanted symbols that a table defines."""
-    if section.entry_size != SYMBOL[64].itemsize or section.size // section.entry_size > MAX_SYMBOLS:
+    size = SYMBOL[64].itemsize
+    if section.entry_size != size or section.size % size or section.size // size > MAX_SYMBOLS:
         raise ElfError("a symbol table of an unknown form")
     if section.link >= len(elf.sections):
         raise ElfError("a symbol table without strings")
     text = elf.content(elf.sections[section.link], _MAX_STRINGS)
-    rows = np.frombuffer(elf.content(section, section.size // 24 * 24), SYMBOL[64])
+    rows = np.frombuffer(elf.content(section, section.size), SYMBOL[64])
     for name in _WANTED:
         places = _places(text, name.encode() + b"\0")
         found = rows[np.isin(rows["name"], places) & (rows["section"] != 0)] if len(places) else rows[:0]

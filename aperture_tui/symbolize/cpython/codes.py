@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from aperture_tui.profile.kinds import FrameKind
@@ -16,10 +17,12 @@ from aperture_tui.symbolize.cpython.objects import read_objects
 RECHECK_S: Final = 5.0
 """A code object that was last looked at longer ago is looked at again: its address may have been given to another."""
 MAX_CODES: Final = 8192
-MAX_FRAMES: Final = 65_536
+MAX_BYTES: Final = 16 << 20
 """Past either, all that is known of a process is forgotten together."""
 HIDDEN: Final = Frame("", kind=FrameKind.PYTHON)
 """A frame that CPython makes for itself and leaves out of its own tracebacks: not to be shown."""
+_CODE_BYTES: Final = 500  # of Python objects around a code object that is known
+_FRAME_BYTES: Final = 250
 
 
 class Types(NamedTuple):
@@ -39,19 +42,27 @@ class _Header(NamedTuple):
     first_line: int
 
 
+@dataclass(slots=True)
 class _Code:
-    """What is known of an address. frames: by the word at a frame's instruction field."""
+    """What is known of an address.
 
-    __slots__ = ("due", "file", "frames", "header", "lines", "name")
+    due: when it is looked at again, on the clock. lines: None for what is no code object. frames: by the word at a
+    frame's instruction field.
+    """
 
-    def __init__(self, header: _Header | None, due: float) -> None:
-        self.header = header
-        self.due = due
-        self.name = ""
-        self.file = ""
-        self.lines: LineTable | None = None
-        """None for what is no code object."""
-        self.frames: dict[int, Frame | None] = {}
+    header: _Header | None
+    due: float
+    name: str = ""
+    file: str = ""
+    lines: LineTable | None = None
+    frames: dict[int, Frame | None] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, about."""
+        texts = 4 * (len(self.name) + len(self.file))
+        table = self.lines.nbytes if self.lines is not None else 0
+        return _CODE_BYTES + texts + table + _FRAME_BYTES * len(self.frames)
 
 
 class Codes:
@@ -63,7 +74,8 @@ class Codes:
         self._types = types
         self._clock = clock
         self._known: dict[int, _Code] = {}
-        self._frames = 0
+        self.nbytes = 0
+        """Memory held, about."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -77,11 +89,11 @@ class Codes:
         now = self._clock()
         known = self._known
         missing = {code for code, _ in pairs if (entry := known.get(code)) is None or entry.due < now}
+        if self.nbytes > MAX_BYTES or len(known) + len(missing.difference(known)) > MAX_CODES:
+            known.clear()
+            self.nbytes = 0
+            missing = {code for code, _ in pairs}
         if missing:
-            if len(known.keys() | missing) > MAX_CODES or self._frames > MAX_FRAMES:
-                known.clear()
-                self._frames = 0
-                missing = {code for code, _ in pairs}
             self._load(sorted(missing), now)
         out = []
         for code, instruction in pairs:
@@ -97,10 +109,10 @@ class Codes:
         if entry.lines is not None:
             line = entry.lines.line_at(self._offset(code, instruction))
             frame = Frame(entry.name, "", entry.file, line, FrameKind.PYTHON)
-            if not line and entry.file in ("<shim>", entry.name) and not any(entry.lines.lines):
+            if not line and entry.file in ("<shim>", entry.name) and not entry.lines.lines.any():
                 frame = HIDDEN  # 3.12's entry frames, and since 3.13 the __init__ behind a class that is called
         entry.frames[instruction] = frame
-        self._frames += 1
+        self.nbytes += _FRAME_BYTES
         return frame
 
     def _offset(self, code: int, instruction: int) -> int:
@@ -114,19 +126,18 @@ class Codes:
     def _load(self, addresses: list[int], now: float) -> None:
         """Look at code objects, and read those that are new or differ from what was known of their address."""
         size = self._layout.code_bytes
-        fresh: list[tuple[_Code, _Header]] = []
+        new: dict[int, _Code] = {}
         for address, data in zip(addresses, self._memory.read_many(addresses, [size] * len(addresses)), strict=True):
             header = self._header(data) if data is not None else None
             known = self._known.get(address)
             if known is not None and known.header == header:
                 known.due = now + RECHECK_S
                 continue
-            self._frames -= len(known.frames) if known is not None else 0
-            entry = self._known[address] = _Code(header, now + RECHECK_S)
-            if header is not None:
-                fresh.append((entry, header))
-        if fresh:
-            self._read(fresh)
+            new[address] = _Code(header, now + RECHECK_S)
+        self._read([(entry, entry.header) for entry in new.values() if entry.header is not None])
+        replaced = [self._known[address] for address in new.keys() & self._known.keys()]
+        self.nbytes += sum(entry.nbytes for entry in new.values()) - sum(entry.nbytes for entry in replaced)
+        self._known |= new
 
     def _header(self, data: bytes) -> _Header | None:
         if struct.unpack_from("<Q", data, 8)[0] != self._types.code:

@@ -23,7 +23,7 @@ from aperture_tui.symbolize.cpython.binary import (
     specific_offset,
 )
 from aperture_tui.symbolize.cpython.codes import Codes, Types
-from aperture_tui.symbolize.cpython.debug_offsets import SIZE, parse_debug_offsets
+from aperture_tui.symbolize.cpython.debug_offsets import SIZE, parse_debug_offsets, version_at
 from aperture_tui.symbolize.cpython.errors import CPythonError, CPythonNotReady
 from aperture_tui.symbolize.cpython.layout import NEWEST, OLDEST, TABLES, Layout, Walk
 from aperture_tui.symbolize.cpython.memory import Memory, ProcessMemory, read
@@ -81,7 +81,7 @@ class Interpreter:
     ) -> Interpreter | None:
         """The CPython in a process with these executable mappings; None if none of them has its name.
 
-        binaries: what is known of files, to be shared by all processes. clock: seconds, only moves forward.
+        binaries: what is known of files, to be shared by all processes of a thread. clock: seconds, only moves forward.
         Raises CPythonNotReady: ask again in a moment. Raises CPythonError: its frames cannot be read.
         """
         python = [mapping for mapping in mappings if is_python(mapping)]
@@ -92,7 +92,7 @@ class Interpreter:
             _check_version(minor)
         if is_loading(mappings):
             raise CPythonNotReady("the libraries of this CPython are still being mapped")
-        binaries = binaries if binaries is not None else _SHARED
+        binaries = binaries if binaries is not None else Binaries()
         found = _find(binaries, pid, python)
         interpreter = open_in(
             ProcessMemory(pid),
@@ -130,9 +130,6 @@ class Interpreter:
             return [None] * len(code)  # the process is gone
 
 
-_SHARED: Final = Binaries()
-
-
 def open_in(
     memory: Memory,
     runtime: int,
@@ -158,10 +155,7 @@ def _layout(memory: Memory, runtime: int, version: tuple[int, int] | None) -> La
     data = read(memory, runtime, SIZE)
     if data is None:
         raise CPythonError("_PyRuntime cannot be read")
-    if version is None:
-        version = (data[11], data[10])  # PY_VERSION_HEX after the cookie
-        if data[:8] != b"xdebugpy":
-            raise CPythonError("a CPython of unknown version")
+    version = version_at(data) if version is None else version
     _check_version(version)
     return parse_debug_offsets(data, version[1])
 

@@ -8,7 +8,7 @@ interp,frame}.h; they do not change between the releases of one minor version. 3
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 OLDEST: Final = 9
@@ -30,7 +30,8 @@ class Walk:
     the block of thread-specific data in which the thread state is. tsd_value: of the pointer to the PyThreadState in
     that block. frame: in PyThreadState, of the pointer to the current frame, or to the cframe. cframe: of current_frame
     in _PyCFrame, -1 if PyThreadState points at the frame itself. code, previous, instruction, entry: in the frame.
-    entry_from: a frame is an entry frame if the byte at `entry`, unsigned, is not less.
+    entry_from: a frame is an entry frame if the byte at `entry`, unsigned, is not less. The order is that of struct
+    python in bpf/unwind.h.
     """
 
     frame_bytes: int
@@ -88,7 +89,8 @@ class Layout:
     @property
     def code_bytes(self) -> int:
         """How many bytes of a code object hold all that is read of it."""
-        return max(self.code_file, self.code_name, self.code_lines, self.code_first_line) + 8
+        ob_type = 8
+        return max(ob_type, self.code_file, self.code_name, self.code_lines, self.code_first_line) + 8
 
     def walk(self, tsd_blocks: int, tsd_value: int) -> Walk:
         """What the kernel is told, with where this process keeps its thread states."""
@@ -107,53 +109,33 @@ class Layout:
         )
 
 
+_NINE: Final = Layout(
+    minor=9,
+    interpreters_head=32,
+    interpreter_next=0,
+    threads_head=8,
+    thread_next=8,
+    thread_interpreter=16,
+    thread_id=176,
+    thread_frame=24,
+    cframe=-1,
+    frame_code=32,
+    frame_previous=24,
+    frame_instruction=104,  # int f_lasti: bytes
+    frame_entry=0,
+    entry_from=0,
+    code_file=104,
+    code_name=112,
+    code_lines=120,  # co_lnotab
+    code_first_line=40,
+    code_start=-1,
+    ascii_size=48,
+    compact_size=72,
+)
+
 TABLES: Final = {
-    9: Layout(
-        minor=9,
-        interpreters_head=32,
-        interpreter_next=0,
-        threads_head=8,
-        thread_next=8,
-        thread_interpreter=16,
-        thread_id=176,
-        thread_frame=24,
-        cframe=-1,
-        frame_code=32,
-        frame_previous=24,
-        frame_instruction=104,  # int f_lasti: bytes
-        frame_entry=0,
-        entry_from=0,
-        code_file=104,
-        code_name=112,
-        code_lines=120,  # co_lnotab
-        code_first_line=40,
-        code_start=-1,
-        ascii_size=48,
-        compact_size=72,
-    ),
-    10: Layout(
-        minor=10,
-        interpreters_head=32,
-        interpreter_next=0,
-        threads_head=8,
-        thread_next=8,
-        thread_interpreter=16,
-        thread_id=176,
-        thread_frame=24,
-        cframe=-1,
-        frame_code=32,
-        frame_previous=24,
-        frame_instruction=96,  # int f_lasti: code units
-        frame_entry=0,
-        entry_from=0,
-        code_file=104,
-        code_name=112,
-        code_lines=120,
-        code_first_line=40,
-        code_start=-1,
-        ascii_size=48,
-        compact_size=72,
-    ),
+    9: _NINE,
+    10: replace(_NINE, minor=10, frame_instruction=96),  # int f_lasti: code units; the table of lines is co_linetable
     11: Layout(
         minor=11,
         interpreters_head=40,

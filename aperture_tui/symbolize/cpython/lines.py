@@ -6,7 +6,6 @@ the location table of 3.11 and later in PEP 657 and InternalDocs/code_objects.md
 
 from __future__ import annotations
 
-import bisect
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,17 +16,23 @@ _NO_LINE: Final = -128
 _SHORT_LINES: Final = 10  # codes 10 to 12: the line is 0 to 2 further
 _LONG, _NO_COLUMNS, _NOWHERE = 14, 13, 15
 _MAX_LINE: Final = (1 << 31) - 1
+_ENDLESS: Final = (1 << 31) - 1  # no bytecode is as long
 
 
 class LineTable(NamedTuple):
-    """Ranges of bytecode, ascending, each with its line.
+    """Ranges of bytecode, ascending, each with its line: (n,) each.
 
     ends: where each range ends, in bytes. lines: 0 where the code belongs to no line.
     """
 
     first_line: int
-    ends: list[int]
-    lines: list[int]
+    ends: NDArray[np.int32]
+    lines: NDArray[np.int32]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, but for a constant."""
+        return self.ends.nbytes + self.lines.nbytes
 
     def line_at(self, offset: int) -> int:
         """The line of the instruction at an offset in bytes; 0 if it has none.
@@ -36,8 +41,8 @@ class LineTable(NamedTuple):
         """
         if offset < 0:
             return self.first_line
-        row = bisect.bisect_right(self.ends, offset)
-        return self.lines[row] if row < len(self.lines) else 0
+        row = int(self.ends.searchsorted(np.int32(min(offset, _ENDLESS - 1)), "right"))
+        return int(self.lines[row]) if row < len(self.lines) else 0
 
 
 def parse_lines(table: bytes, first_line: int, minor: int) -> LineTable:
@@ -51,7 +56,7 @@ def parse_lines(table: bytes, first_line: int, minor: int) -> LineTable:
     else:
         ends, lines = _locations(data, first_line)
     lines = np.where((lines > 0) & (lines <= _MAX_LINE), lines, 0)
-    return LineTable(first_line, ends.tolist(), lines.tolist())
+    return LineTable(first_line, np.minimum(ends, _ENDLESS).astype(np.int32), lines.astype(np.int32))
 
 
 def _lnotab(data: NDArray[np.uint8], first_line: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -59,7 +64,7 @@ def _lnotab(data: NDArray[np.uint8], first_line: int) -> tuple[NDArray[np.int64]
     data = data[: len(data) // 2 * 2]
     starts = np.concatenate([[0], np.cumsum(data[::2], dtype=np.int64)])
     lines = first_line + np.concatenate([[0], np.cumsum(data[1::2].view(np.int8), dtype=np.int64)])
-    return np.append(starts[1:], np.iinfo(np.int64).max), lines
+    return np.append(starts[1:], _ENDLESS), lines
 
 
 def _pairs(data: NDArray[np.uint8], first_line: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

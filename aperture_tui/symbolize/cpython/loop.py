@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from aperture_tui.symbolize.elf import Elf, ElfError
 from aperture_tui.symbolize.frame_header import FrameHeader, frame_header
 
-_PT_LOAD: Final = 1
 _MAX_PART: Final = 1 << 20  # bytes of code
+_MAX_PARTS: Final = 64  # that are looked at; jumps of CPython's lead to a handful
 
 
 def loop_ranges(elf: Elf, start: int) -> tuple[tuple[int, int], ...]:
@@ -35,14 +35,14 @@ def loop_ranges(elf: Elf, start: int) -> tuple[tuple[int, int], ...]:
     hot = _range(elf, entries, int(own[0]))
     if hot is None:
         return ()
-    targets = _jumps(elf, hot)
-    rows = np.searchsorted(entries.start, targets, "right") - 1
-    outside = (rows >= 0) & ((targets < hot[0]) | (targets >= hot[1]))
+    targets = np.unique(_jumps(elf, hot))
+    targets = targets[(targets < hot[0]) | (targets >= hot[1])]
+    rows = np.unique(np.searchsorted(entries.start, targets, "right") - 1)
     out = [hot]
-    for row in np.unique(rows[outside]).tolist():
+    for row in rows[rows >= 0][:_MAX_PARTS].tolist():
         part = _range(elf, entries, row)
-        if part is None or not (targets[outside & (rows == row)] < part[1]).any():
-            continue
+        if part is None or not np.diff(np.searchsorted(targets, part)).any():
+            continue  # what jumps there leads behind its end
         back = _jumps(elf, part)
         if ((back > hot[0]) & (back < hot[1])).any():
             out.append(part)
@@ -51,7 +51,7 @@ def loop_ranges(elf: Elf, start: int) -> tuple[tuple[int, int], ...]:
 
 def content(elf: Elf, address: int, size: int) -> bytes:
     """What a file has for a range of virtual addresses. Raises ElfError."""
-    for segment in elf.segments[elf.segments["type"] == _PT_LOAD]:
+    for segment in elf.load_segments:
         into = address - int(segment["address"])
         if into >= 0 and into + size <= int(segment["file_size"]):
             return elf.source.read(int(segment["offset"]) + into, size)

@@ -38,13 +38,15 @@ class ProcessMemory:
         """Each piece whole, or None where it cannot be read. Raises CPythonError if nothing can be read at all."""
         out: list[bytes | None] = [None] * len(addresses)
         good = [i for i, size in enumerate(sizes) if 0 < size <= MAX_BYTES and 0 < addresses[i] < _TOP - size]
-        at = 0
+        at, most = 0, MAX_PIECES
         while at < len(good):
             end, left = at, MAX_BYTES
-            while end < len(good) and end - at < MAX_PIECES and sizes[good[end]] <= left:
+            while end < len(good) and end - at < most and sizes[good[end]] <= left:
                 left -= sizes[good[end]]
                 end += 1
-            at += self._read(good[at:end], addresses, sizes, out)
+            done = self._read(good[at:end], addresses, sizes, out)
+            at += done
+            most = min(2 * done, MAX_PIECES)  # a call ends at what is unreadable: where much is, ask for less
         return out
 
     def _read(self, pieces: list[int], addresses: Sequence[int], sizes: Sequence[int], out: list[bytes | None]) -> int:

@@ -17,6 +17,8 @@ MAX_TEXT: Final = 4096
 """Characters of a name or path that are read; the rest is cut off."""
 MAX_TABLE: Final = 1 << 20
 """Bytes of a line table; a larger one counts as unreadable."""
+MAX_READ: Final = 4 << 20
+"""Bytes of all objects that are read together; what comes after them counts as unreadable."""
 _HEAD: Final = 40  # no object of the two types is smaller
 _CODECS: Final = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 _BYTES_AT: Final = 32
@@ -40,6 +42,7 @@ def read_objects(
     wanted = list(dict.fromkeys(addresses))
     heads = memory.read_many(wanted, [_HEAD] * len(wanted))
     bodies: dict[int, _Body] = {}
+    left = MAX_READ
     for address, head in zip(wanted, heads, strict=True):
         if head is None:
             continue
@@ -49,7 +52,8 @@ def read_objects(
             body = _text(layout, address, size, struct.unpack_from("<I", head, 32)[0])
         elif kind == bytes_type and 0 <= size <= MAX_TABLE:
             body = _Body(address + _BYTES_AT, size, "")
-        if body is not None:
+        if body is not None and body.size <= left:
+            left -= body.size
             bodies[address] = body
     contents = memory.read_many([b.address for b in bodies.values()], [b.size for b in bodies.values()])
     out: dict[int, str | bytes] = {}

@@ -19,7 +19,7 @@ from aperture_tui.symbolize.cpython.layout import Layout
 from aperture_tui.symbolize.cpython.memory import Memory, read
 
 _MAX_INTERPRETERS: Final = 64
-_MAX_THREADS: Final = 512
+_MAX_THREADS: Final = 512  # of all interpreters together
 _CHECKED: Final = 32  # threads whose thread-specific data is looked at
 _BLOCKS: Final = 32
 _KEYS: Final = 32  # of a block
@@ -42,21 +42,22 @@ def thread_states(memory: Memory, layout: Layout, runtime: int) -> list[ThreadSt
     interpreter = _word(memory, runtime + layout.interpreters_head)
     out: list[ThreadState] = []
     seen: set[int] = set()
+    seen_threads: set[int] = set()
     while interpreter and interpreter not in seen and len(seen) < _MAX_INTERPRETERS:
         seen.add(interpreter)
-        out.extend(_threads_of(memory, layout, interpreter, _MAX_THREADS - len(out)))
+        out.extend(_threads_of(memory, layout, interpreter, seen_threads))
         interpreter = _word(memory, interpreter + layout.interpreter_next)
     if not out:
         raise CPythonNotReady(f"CPython 3.{layout.minor} has no thread state yet")
     return out
 
 
-def _threads_of(memory: Memory, layout: Layout, interpreter: int, limit: int) -> list[ThreadState]:
+def _threads_of(memory: Memory, layout: Layout, interpreter: int, seen: set[int]) -> list[ThreadState]:
+    """Those that have a thread. seen: the states that were looked at until now, with a thread or without."""
     size = max(layout.thread_next, layout.thread_interpreter, layout.thread_id) + 8
     state = _word(memory, interpreter + layout.threads_head)
     out: list[ThreadState] = []
-    seen: set[int] = set()
-    while state and state not in seen and len(out) < limit:
+    while state and state not in seen and len(seen) < _MAX_THREADS:
         seen.add(state)
         data = read(memory, state, size)
         if data is None:

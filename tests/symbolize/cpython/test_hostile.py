@@ -7,6 +7,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aperture_tui.symbolize.cpython import CPythonError, CPythonNotReady
+from aperture_tui.symbolize.cpython import CPythonError, CPythonNotReady, loop
 from aperture_tui.symbolize.cpython.binary import read_binary
-from aperture_tui.symbolize.cpython.codes import RECHECK_S, Codes, Types
+from aperture_tui.symbolize.cpython.codes import MAX_BYTES, RECHECK_S, Codes, Types
 from aperture_tui.symbolize.cpython.debug_offsets import SIZE, parse_debug_offsets
 from aperture_tui.symbolize.cpython.interpreter import open_in
-from aperture_tui.symbolize.cpython.layout import TABLES
-from aperture_tui.symbolize.cpython.objects import MAX_TEXT, read_objects
+from aperture_tui.symbolize.cpython.layout import MAX_FRAME, TABLES, Layout
+from aperture_tui.symbolize.cpython.objects import MAX_READ, MAX_TABLE, MAX_TEXT, read_objects
 from aperture_tui.symbolize.elf import SHT_SYMTAB, BytesSource, Elf, ElfError
+from aperture_tui.symbolize.frame_header import FrameHeader
 from aperture_tui.symbolize.symbol_index import function_rows
 
 from .conftest import need
@@ -102,6 +104,85 @@ def test_any_memory_gives_frames_or_none(seed: int, minor: int) -> None:
     assert noise.reads <= 4
 
 
+# pycore_debug_offsets.h, counted: the words of the sizes, those of the offsets, and what must not differ
+SIZES = {13: (2, 5, 18, 27, 33), 14: (2, 5, 21, 30, 38)}
+FIELDS = (
+    *("interpreters_head", "interpreter_next", "threads_head"),
+    *("thread_next", "thread_interpreter", "thread_frame", "thread_id"),
+    *("frame_previous", "frame_code", "frame_instruction", "frame_entry"),
+    *("code_file", "code_name", "code_lines", "code_first_line", "code_start"),
+)
+OFFSETS = {
+    13: (4, 7, 8, 20, 21, 22, 23, 28, 29, 30, 32, 34, 36, 37, 38, 42),
+    14: (4, 7, 8, 23, 24, 25, 26, 31, 32, 33, 35, 39, 41, 42, 43, 47),
+}
+SAME = {
+    13: {44: 8, 64: 16, 65: 32, 67: 32, 68: 16, 69: 40},
+    14: {50: 8, 74: 16, 75: 32, 77: 32, 78: 16, 79: 40},
+}
+
+
+def offsets(minor: int, changes: dict[int, int] | None = None) -> tuple[list[int], bytes]:
+    """The words of a good table, some of them changed, and its bytes."""
+    words = [0] * 80
+    words[0] = 3 << 24 | minor << 16 | 0xF0
+    for at in SIZES[minor]:
+        words[at] = 128
+    for n, at in enumerate(OFFSETS[minor]):
+        words[at] = 7 * n
+    for at, value in (SAME[minor] | (changes or {})).items():
+        words[at] = value
+    return words, struct.pack("<8s80Q", b"xdebugpy", *words)
+
+
+@pytest.mark.parametrize("minor", [13, 14])
+def test_a_table_of_offsets_is_read_word_by_word(minor: int) -> None:
+    words, data = offsets(minor)
+    layout = parse_debug_offsets(data, minor)
+    assert [getattr(layout, field) for field in FIELDS] == [words[at] for at in OFFSETS[minor]]
+    assert (layout.ascii_size, layout.compact_size) == (40, 56)
+
+
+@given(
+    st.dictionaries(st.integers(0, 79), st.integers(0, 140) | st.integers(0, 2**64 - 1), max_size=8),
+    st.sampled_from([13, 14]),
+)
+def test_a_good_table_that_was_changed_is_refused_or_bounded(changes: dict[int, int], minor: int) -> None:
+    try:
+        layout = parse_debug_offsets(offsets(minor, changes)[1], minor)
+    except CPythonError as error:
+        one_line(error)
+    else:
+        bounded(layout)
+
+
+def bounded(layout: Layout) -> None:
+    walk = layout.walk(0, 0)
+    assert max(walk.code, walk.previous, walk.instruction, walk.entry) + 8 <= walk.frame_bytes <= MAX_FRAME
+    assert len(Codes(Noise(0), layout, TYPES, lambda: 0.0).frames([(8 * i, 8 * i) for i in range(50)])) == 50
+
+
+@pytest.mark.parametrize("field", ["frame_previous", "frame_code", "frame_instruction", "frame_entry"])
+def test_a_frame_that_the_kernel_cannot_read_whole_is_refused(field: str) -> None:
+    at = OFFSETS[13][FIELDS.index(field)]
+    bounded(parse_debug_offsets(offsets(13, {at: 120})[1], 13))
+    with pytest.raises(CPythonError, match="too large"):
+        parse_debug_offsets(offsets(13, {at: 121})[1], 13)
+
+
+def test_a_code_object_whose_fields_come_before_its_type_is_read() -> None:
+    bounded(replace(LAYOUT, code_file=0, code_name=0, code_lines=0, code_first_line=0))
+
+
+@pytest.mark.parametrize("minor", [8, 9, 12, 15, 255])
+def test_a_table_of_offsets_of_a_version_that_has_none_is_refused(minor: int) -> None:
+    data = struct.pack("<8sQQ", b"xdebugpy", 3 << 24 | minor << 16 | 0xF0, 0).ljust(SIZE, b"\0")
+    with pytest.raises(CPythonError, match=f"3.{minor}"):
+        parse_debug_offsets(data, minor)
+    with pytest.raises(CPythonError, match=f"3.{minor}"):
+        open_in(Pieces({0x4000: data}), 0x4000, TYPES, None, 0x310)
+
+
 @given(st.binary(min_size=SIZE, max_size=SIZE), st.sampled_from([13, 14]))
 def test_any_table_of_offsets_is_refused_or_bounded(data: bytes, minor: int) -> None:
     words = [3 << 24 | minor << 16 | 0xF0, 0, *(word % 400 for word in struct.unpack(f"<{SIZE // 8 - 3}Q", data[24:]))]
@@ -112,6 +193,29 @@ def test_any_table_of_offsets_is_refused_or_bounded(data: bytes, minor: int) -> 
             continue
         walk = layout.walk(0, 0)
         assert max(walk.code, walk.previous, walk.instruction, walk.entry) + 8 <= walk.frame_bytes <= 128
+
+
+class Endless(Noise):
+    """A list of thread states without end, none of which has a thread."""
+
+    def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+        self.reads += 1
+        assert self.reads < 2000, "it does not end"
+        return [self._state(address, size) for address, size in zip(addresses, sizes, strict=True)]
+
+    @staticmethod
+    def _state(address: int, size: int) -> bytes:
+        if size == 8:
+            return struct.pack("<Q", 0x8000)
+        state = bytearray(size)
+        struct.pack_into("<Q", state, LAYOUT.thread_interpreter, 0x8000)
+        struct.pack_into("<Q", state, LAYOUT.thread_next, address + 8)
+        return bytes(state)
+
+
+def test_a_list_of_states_without_threads_ends() -> None:
+    with pytest.raises(CPythonNotReady):
+        open_in(Endless(0), 0x4000, TYPES, (3, 12), 0x310)
 
 
 def test_a_free_threaded_build_is_named() -> None:
@@ -237,6 +341,51 @@ def test_what_is_known_is_bounded(program: dict[int, bytes], clock: Clock) -> No
         codes.frames([(0x10_0000 + i, 0) for i in range(start, start + 1000)])
         codes.frames([(0x8000, i) for i in range(start * 8, start * 8 + 8000)])
     assert len(codes) <= 9000
+    assert codes.nbytes < MAX_BYTES + (4 << 20)
+
+
+class Large:
+    """Code objects at every address from 0x100000 on, each with the largest of line tables to itself."""
+
+    def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+        return [self._read(address, size) for address, size in zip(addresses, sizes, strict=True)]
+
+    @staticmethod
+    def _read(address: int, size: int) -> bytes:
+        if size == LAYOUT.code_bytes:
+            data = bytearray(code(0x5800))
+            struct.pack_into("<Q", data, LAYOUT.code_lines, address << 24)
+            return bytes(data[:size])
+        if size != 40:
+            return b"\x80" * size
+        return struct.pack("<QQqqQ", 1, BYTES, MAX_TABLE, 0, 0) if address >> 24 else text("name.py")[:40]
+
+
+def test_large_line_tables_are_bounded_together(clock: Clock) -> None:
+    codes = Codes(Large(), LAYOUT, TYPES, clock)
+    for start in range(0x10_0000, 0x10_1000, 0x100):
+        known = [frame for frame in codes.frames([(start + i, 0) for i in range(0, 0x100, 8)]) if frame]
+        assert 0 < len(known) <= MAX_READ // MAX_TABLE
+        assert codes.nbytes <= MAX_BYTES + 10 * MAX_READ
+
+
+def test_a_loop_that_jumps_everywhere_is_soon_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    n, hot = 5000, 0x1000
+    starts = np.concatenate([[hot], 0x10_0000 + 16 * np.arange(n)])
+    entries = FrameHeader(starts, 0x80_0000 + 32 * np.arange(n + 1))
+    asked = []
+
+    def content(_elf: Elf, address: int, size: int) -> bytes:
+        asked.append(size)
+        if size == 8:
+            row = (address - 0x80_0000) // 32
+            return struct.pack("<iI", int(starts[row]) - address, 16 if row else 5 * n)
+        return b"".join(struct.pack("<Bi", 0xE9, int(to) - hot - 5 * i) for i, to in enumerate(starts[1:] - 5))[:size]
+
+    monkeypatch.setattr(loop, "frame_header", lambda _elf: entries)
+    monkeypatch.setattr(loop, "content", content)
+    assert loop.loop_ranges(Elf.read(BytesSource(Path("/bin/true").read_bytes())), hot)[0] == (hot, hot + 5 * n)
+    assert 10 < len(asked) < 200
 
 
 def small_interpreter() -> bytes:
