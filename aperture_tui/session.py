@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aperture_tui.collect import cpu, host, requirements
 from aperture_tui.collect.clock import Clock
-from aperture_tui.collect.cpu import CpuCollector, CpuError, Settings
+from aperture_tui.collect.cpu import CpuCollector, CpuError
 from aperture_tui.collect.processes import Processes
+from aperture_tui.collect.settings import Settings
 from aperture_tui.collect.unwind.supply import Supply
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health, State

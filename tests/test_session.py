@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from aperture_tui import session as sessions
-from aperture_tui.collect.cpu import CpuCollector, Settings
+from aperture_tui.collect.cpu import CpuCollector
+from aperture_tui.collect.settings import Settings
 from aperture_tui.collect.unwind.coverage import Coverage
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import State

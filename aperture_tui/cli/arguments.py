@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
-    from aperture_tui.collect.cpu import Settings
+    from aperture_tui.collect.settings import Settings
 
 MAX_HZ: Final = 9999
 EVENTS: Final = ("cpu",)
@@ -109,7 +109,7 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
 def settings(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Settings:
     """The collector's settings; wrong usage ends the program."""
     from aperture_tui.collect import cgroups
-    from aperture_tui.collect.cpu import Settings
+    from aperture_tui.collect.settings import Settings
 
     try:
         directories = tuple(str(cgroups.directory(path)) for path in chosen.cgroups)

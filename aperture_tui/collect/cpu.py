@@ -7,7 +7,7 @@ import os
 import struct
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aperture_tui.collect.clock import Clock
     from aperture_tui.collect.processes import Image, Processes
+    from aperture_tui.collect.settings import Settings
     from aperture_tui.collect.unwind.supply import Supply
     from aperture_tui.profile.symbols import Symbols
     from aperture_tui.symbolize.resolver import Resolver
@@ -65,19 +66,6 @@ PROGRAMS: Final = {
 
 class CpuError(RuntimeError):
     """One clear line: why there are no CPU samples, and what mends it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is sampled, filtered in the kernel.
-
-    pids: these processes alone, and what they start from now on. cgroups: directories of control groups (version 2),
-    with all below them.
-    """
-
-    hz: int = 99
-    pids: tuple[int, ...] = ()
-    cgroups: tuple[str, ...] = ()
 
 
 class CpuCollector:

@@ -12,11 +12,12 @@ class Kind(enum.IntEnum):
     CPU = 1
     """One sample of a running thread."""
     OFFCPU = 2
-    """Time blocked or waiting for a CPU, per stack."""
+    """Time blocked or waiting for a CPU, per (thread, stack, why). name: the system call it blocks in, `page fault`,
+    `runnable` while it waits for a CPU, ... ."""
     SYSCALL = 3
-    """A non-empty latency bucket of (process, syscall, outcome)."""
+    """A non-empty latency bucket of (process, syscall, outcome). aux: errno, 0 for success."""
     LOCK = 4
-    """A non-empty latency bucket of (process, lock, stack)."""
+    """A non-empty latency bucket of (thread, lock, stack, outcome). value: the lock's address; aux: errno."""
     GPU_KERNEL = 5
     """One kernel execution on a GPU."""
     GPU_COPY = 6
@@ -40,6 +41,10 @@ class FrameKind(enum.IntEnum):
     GPU = 7
     UNKNOWN = 8
     """An address that could not be given a module."""
+    THREAD = 9
+    """A thread's name and number, under its process where stacks are told apart by thread."""
+    LOCK = 10
+    """The lock that a stack waits for: the innermost frame, where the lock has a name."""
 
 
 class Flag(enum.IntFlag):
@@ -62,6 +67,26 @@ class Flag(enum.IntFlag):
     """Some caller was found by the frame pointer alone, where no table covers the code: most often code of a JIT."""
     FRAME_POINTERS = 128
     """The whole user stack was walked by frame pointers, because there were no tables for the process."""
+    ESTIMATED = 16384
+    """It was counted and timed, but its stack was not taken: it has its share of those of its thread that were."""
+
+
+ROLE_SHIFT: Final = 12
+"""Bits 12 and 13 of an event's `flags` are a Role."""
+
+
+class Role(enum.IntEnum):
+    """Whose part of a wait or call an event tells. Only events of the role that a Query asks for are counted."""
+
+    OWN = 0
+    """It happened to this thread, and is over: all CPU samples, calls, waits."""
+    IN_FLIGHT = 1
+    """It goes on: duration_ns is its age at time_ns. Told again every second; the newest word alone is true."""
+    WAKER = 2
+    """The other side of a wait: this thread ended it, and this is where it did. value: of a lock its address, of
+    off-CPU time the thread that was woken."""
+    HOLDER = 3
+    """This thread held the lock at the address in `value` when others began to wait."""
 
 
 STOP_SHIFT: Final = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.kinds import Kind, Role
 
 
 class Measure(enum.Enum):
@@ -25,6 +25,8 @@ class Query:
     pids, tids: any of them; empty is all. process_start_ns tells a reused pid apart: with one pid given, only the
     process that started then. process: exact process name. cgroup: this path and everything below it.
     frame: a regular expression (Python's, case-sensitive) that a function, module or file of the stack must match.
+    name: the exact name of the event: a syscall, a kind of lock. value: a lock's address. role: whose part is told.
+    threads: stacks have a frame for their thread under that of their process.
     """
 
     kind: Kind = Kind.CPU
@@ -37,4 +39,8 @@ class Query:
     process: str | None = None
     cgroup: str | None = None
     frame: str | None = None
+    name: str | None = None
+    value: int | None = None
+    role: Role = Role.OWN
+    threads: bool = False
     measure: Measure = Measure.COUNT

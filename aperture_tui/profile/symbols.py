@@ -104,6 +104,10 @@ class Symbols:
             self._string_ids[safe] = known
         return known
 
+    def known_string(self, text: str) -> int:
+        """The id of a text that has one; -1 else. For readers."""
+        return self._string_ids.get(text, -1)
+
     def frame(self, frame: Frame) -> int:
         """The id of a frame."""
         row = (

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from aperture_tui.profile.calltree import CallTree
     from aperture_tui.profile.health import Health
+    from aperture_tui.profile.latency import Latency
     from aperture_tui.profile.query import Query
 
 
@@ -98,6 +99,13 @@ class Store(Protocol):
 
     def completeness(self, query: Query) -> Completeness:
         """How many of the query's events have a whole user stack; counted by their weights, whatever the measure."""
+        ...
+
+    def latencies(self, query: Query) -> list[Latency]:
+        """Calls or waits by process, name and value (and by thread where `query.threads`), most first by the measure.
+
+        Of Role.IN_FLIGHT: what was in flight at the end of the range, as far as the newest word of that is.
+        """
         ...
 
     def diff(self, base: Query, after: Query) -> CallTree:

@@ -18,6 +18,7 @@ from aperture_tui.profile.completeness import Completeness, completeness
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import FRAME, PROCESS, Remap, Symbols, carry
 from aperture_tui.store.base import Span, Timeline
+from aperture_tui.store.latencies import latencies
 from aperture_tui.store.processes import process_uses
 from aperture_tui.store.selection import FrameSearch, event_mask, measured, process_rows
 from aperture_tui.store.slices import Limits, Slices, joined, taken
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from aperture_tui.profile.batch import Batch
     from aperture_tui.profile.host import HostFacts, HostSample
+    from aperture_tui.profile.latency import Latency
     from aperture_tui.profile.query import Query
     from aperture_tui.store.base import ProcessUse
 
@@ -204,6 +206,12 @@ class MemoryStore:
         flags, weight = (np.concatenate([view[column][keep] for view, keep in kept]) for column in ("flags", "weight"))
         return completeness(flags, weight)
 
+    def latencies(self, query: Query) -> list[Latency]:
+        """Calls or waits by process, name and value, most first by the measure."""
+        (selected,) = self._select(query)
+        end = self.span().end_ns
+        return latencies(*selected, query, end if query.end_ns is None else min(end, query.end_ns))
+
     def diff(self, base: Query, after: Query) -> CallTree:
         """Weights of `after` less those of `base`."""
         before, now = self._select(base, after)
@@ -230,7 +238,8 @@ class MemoryStore:
         """Gives for events, (n,) of EVENT, which of them the query selects: (n,) bool."""
         nodes = None if query.frame is None else self._search.nodes(symbols, query.frame)
         rows = process_rows(symbols, query)
-        return lambda events: event_mask(events, query, rows, nodes)
+        name = None if query.name is None else symbols.known_string(query.name)
+        return lambda events: event_mask(events, query, rows, nodes, name)
 
     def _is_here(self, query: Query) -> bool:
         return query.host is None or any(host.name == query.host for host in self._hosts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from aperture_tui.profile.kinds import ROLE_SHIFT
 from aperture_tui.profile.query import Measure, Query
 
 if TYPE_CHECKING:
@@ -92,13 +93,18 @@ class FrameSearch:
 
 
 def event_mask(
-    events: NDArray[np.void], query: Query, processes: NDArray[np.bool_] | None, nodes: NDArray[np.bool_] | None
+    events: NDArray[np.void],
+    query: Query,
+    processes: NDArray[np.bool_] | None,
+    nodes: NDArray[np.bool_] | None,
+    name: int | None,
 ) -> NDArray[np.bool_]:
     """(n,) bool: the events that the query selects.
 
     processes: `process_rows`. nodes: (m,) bool by stack node, None if the query has no frame.
+    name: the string of the query's name, -1 if no event can have it, None if the query has none.
     """
-    keep = np.ones(len(events), bool)
+    keep: NDArray[np.bool_] = (events["flags"] >> np.uint16(ROLE_SHIFT) & np.uint16(3)) == query.role
     if query.start_ns is not None and query.start_ns > 0:
         keep &= events["time_ns"] >= min(query.start_ns, (1 << 64) - 1)
     if query.end_ns is not None and query.end_ns < 1 << 64:
@@ -106,6 +112,10 @@ def event_mask(
     for column, wanted in (("pid", query.pids), ("tid", query.tids)):
         if wanted:
             keep &= np.isin(events[column], np.array([i for i in wanted if 0 <= i < 1 << 32], np.uint32))
+    if name is not None:
+        keep &= events["name"] == name if name >= 0 else False
+    if query.value is not None:
+        keep &= events["value"] == query.value if 0 <= query.value < 1 << 64 else False
     if processes is not None:
         keep &= processes[events["process"]]
     if nodes is not None:

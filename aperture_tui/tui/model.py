@@ -9,6 +9,7 @@ from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.latency import Latency
 from aperture_tui.store.base import Span
 
 
@@ -101,6 +102,40 @@ class ProcessLine(NamedTuple):
     share: float
     recent: tuple[float, ...]
     stacks: Completeness
+
+
+class LatencyKey(NamedTuple):
+    """One row of a table of calls or waits. value: a lock's address; tid: 0 where threads are not told apart."""
+
+    pid: int
+    start_ns: int
+    name: str
+    value: int = 0
+    tid: int = 0
+
+
+class LatencyLine(NamedTuple):
+    """One row of a table of calls or waits.
+
+    told: of the view's range; its count is 0 where there is only something in flight. in_flight: what goes on now, None
+    for nothing. recent: events a second over the last seconds, oldest first. holders: of a lock, (tid, times it was
+    held by that when somebody began to wait), most first; wakers: (tid, times that it ended a wait).
+    """
+
+    key: LatencyKey
+    told: Latency
+    in_flight: Latency | None = None
+    recent: tuple[float, ...] = ()
+    holders: tuple[tuple[int, int], ...] = ()
+    wakers: tuple[tuple[int, int], ...] = ()
+
+
+class WallPart(NamedTuple):
+    """A part of the time of a process's threads. name: "on-CPU", "runnable", or what they were blocked in."""
+
+    name: str
+    time_ns: int
+    waits: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aperture_tui.collect.cpu import Settings
+from aperture_tui.collect.settings import Settings
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample

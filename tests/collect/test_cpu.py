@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aperture_tui.collect.cpu import SAMPLE, Settings
+from aperture_tui.collect.cpu import SAMPLE
+from aperture_tui.collect.settings import Settings
 from aperture_tui.profile.health import State
 from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.session import Session

@@ -1,0 +1,28 @@
+"""What is collected: the user's choices, as every collector needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+EVENTS: Final = ("cpu", "offcpu", "syscall", "lock")
+"""The collectors, by the names of profile.kinds.Kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Filtered in the kernel, all of it.
+
+    hz: CPU samples a second. pids: these processes alone, and what they start from now on. cgroups: directories of
+    control groups (version 2), with all below them. events: collected from the beginning to the end; what a screen
+    wants for a while comes on top. syscalls: names; only these are measured, () is all. syscall_stacks: every so many
+    calls the user stack is taken as well, 0 is never. min_block_ns: shorter waits are counted together, without stacks.
+    """
+
+    hz: int = 99
+    pids: tuple[int, ...] = ()
+    cgroups: tuple[str, ...] = ()
+    events: tuple[str, ...] = ("cpu",)
+    syscalls: tuple[str, ...] = ()
+    syscall_stacks: int = 0
+    min_block_ns: int = 0
