@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -13,13 +14,16 @@ from numpy.typing import NDArray
 
 from aperture_tui.symbolize.address_space import Mapping, map_file
 from aperture_tui.symbolize.debug_files import DebugInfo, debug_file, debug_info, mini_debug_info
-from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, FileSource, Loads, Source
+from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, FileSource, Loads, Section, Source
 from aperture_tui.symbolize.frame_header import frame_header
 from aperture_tui.symbolize.plt import plt_rows
-from aperture_tui.symbolize.symbol_index import EMPTY, Rows, SymbolIndex, build, function_rows
+from aperture_tui.symbolize.symbol_index import EMPTY, Rows, SymbolIndex, build, function_rows, object_rows
 
 _NO_LOADS: Final = Loads(*(np.zeros(0, np.uint64) for _ in range(3)))
 _NO_STARTS: Final = np.zeros(0, np.uint64)
+_NO_SEGMENTS: Final = np.zeros((0, 4), np.uint64)
+MAX_SEGMENTS: Final = 64
+"""Loaded segments of a file whose data objects are looked at; linkers make up to ten."""
 _OVERHEAD: Final = 2_000  # bytes of Python objects around an image
 
 
@@ -44,7 +48,8 @@ class Image:
 
     elf: False for what cannot be used as an ELF file: there are no symbols then, and addresses are file offsets.
     problems: what could not be read, one line each; the rest is still good. starts: (n,) uint64, ascending, the virtual
-    addresses at which functions begin, of a file that is stripped; empty for others.
+    addresses at which functions begin, of a file that is stripped; empty for others. segments: (n, 4) uint64, of an
+    image of data objects: file offset, virtual address, bytes in the file and bytes in memory of what is loaded.
     """
 
     index: SymbolIndex
@@ -52,16 +57,45 @@ class Image:
     elf: bool
     problems: tuple[str, ...] = ()
     starts: NDArray[np.uint64] = field(default_factory=lambda: _NO_STARTS)
+    segments: NDArray[np.uint64] = field(default_factory=lambda: _NO_SEGMENTS)
 
     @property
     def nbytes(self) -> int:
         """Memory held."""
-        return self.index.nbytes + self.starts.nbytes + _OVERHEAD
+        return self.index.nbytes + self.starts.nbytes + self.segments.nbytes + _OVERHEAD
 
     def find(self, offsets: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
         """Rows of the index (-1 where there is none) and virtual addresses of file offsets: (n,) each."""
         addresses = self.loads.virtual(offsets)
         return self.index.find(addresses), addresses
+
+    def segment_of(self, address: int) -> tuple[int, int] | None:
+        """File offset and virtual address of the segment in which a virtual address lies, .bss included, or None."""
+        for offset, start, _, size in self.segments.tolist():
+            if start <= address < start + size:
+                return offset, start
+        return None
+
+    def load_bias(self, mapping: Mapping, near: Sequence[Mapping]) -> int | None:
+        """What the loader added to the virtual addresses of a mapping's segment, modulo 2**64.
+
+        None if the file is not loaded there as a program is, but read as data. near: mappings around it, itself among
+        them; of a loaded file two segments at least must agree, if it has two.
+        """
+        page, segments = mmap.PAGESIZE, self.segments.tolist()
+        votes: dict[int, set[int]] = {}
+        candidates: list[int] = []
+        for other in near:
+            if (other.device, other.inode, other.path) != (mapping.device, mapping.inode, mapping.path):
+                continue
+            for row, (offset, address, size, _) in enumerate(segments):
+                if size and offset // page * page <= other.offset < offset + size:
+                    bias = (other.start - other.offset + offset - address) % 2**64
+                    votes.setdefault(bias, set()).add(row)
+                    candidates += [bias] if other == mapping else []
+        best = max(candidates, key=lambda bias: len(votes[bias]), default=None)
+        filled = sum(size > 0 for _, _, size, _ in segments)
+        return best if best is not None and len(votes[best]) >= min(2, filled) else None
 
     def function_starts(self, addresses: NDArray[np.uint64], unknown: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """Where the functions begin in which virtual addresses lie, or `unknown` where that is not known: (n,)."""
@@ -71,28 +105,33 @@ class Image:
         return np.where(row >= 0, self.starts[row], unknown)
 
 
+NO_IMAGE: Final = Image(EMPTY, _NO_LOADS, False)
+"""Of what is no ELF file."""
+
+
 @dataclass
 class _Tables:
+    read: Callable[[Elf, Section], Rows] = function_rows
     rows: list[Rows] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
-    def functions(self) -> int:
+    def symbols(self) -> int:
         """How many symbols were read."""
         return sum(len(rows.start) for rows in self.rows)
 
     def add(self, elf: Elf, kind: int) -> bool:
-        """Add the functions of the first table of this kind; False if there are none."""
+        """Add what is wanted of the first table of this kind; False if there is nothing."""
         section = next((s for s in elf.sections if s.type == kind and s.size), None)
         if section is None:
             return False
         try:
-            rows = function_rows(elf, section)
+            rows = self.read(elf, section)
         except ElfError as error:
             self.problems.append(str(error))
             return False
         # .dynsym is a part of a whole .symtab: only beside a partly stripped one has it something to add
-        if kind != SHT_DYNSYM or len(rows.start) > self.functions:
+        if kind != SHT_DYNSYM or len(rows.start) > self.symbols:
             self.rows.append(rows)
         return len(rows.start) > 0
 
@@ -146,6 +185,31 @@ def read_file(source: Source, path: str = "", roots: Sequence[str] = ()) -> tupl
     return Image(index, elf.loads, True, tuple(tables.problems), starts), debug
 
 
+def read_objects(source: Source, path: str = "", roots: Sequence[str] = ()) -> tuple[Image, None]:
+    """Read the data objects of a file, from where `read_file` has its functions. Never raises for what it holds."""
+    try:
+        if source.read(0, min(4, source.size)) != b"\x7fELF":
+            return NO_IMAGE, None
+        elf = Elf.read(source)
+    except ElfError as error:
+        return Image(EMPTY, _NO_LOADS, False, (str(error),)), None
+    tables = _Tables(object_rows)
+    if not tables.add(elf, SHT_SYMTAB):
+        _add_separate(tables, elf, path, roots)
+    tables.add(elf, SHT_DYNSYM)
+    try:
+        index = build(tables.rows, skips=True)
+    except ElfError as error:
+        index = EMPTY
+        tables.problems.append(str(error))
+    loads = elf.load_segments
+    if len(loads) > MAX_SEGMENTS:
+        tables.problems.append(f"{len(loads)} loaded segments, the limit is {MAX_SEGMENTS}")
+        loads = loads[:0]
+    segments = np.stack([loads[name] for name in ("offset", "address", "file_size", "memory_size")], 1)
+    return Image(index, elf.loads, True, tuple(tables.problems), segments=segments.astype(np.uint64)), None
+
+
 def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) -> DebugInfo | None:
     """Add the symbols that a stripped file keeps elsewhere; -> where its DWARF is."""
     debug = None
@@ -179,12 +243,19 @@ class ImageCache:
     """Images by file version, the longest unused let go first. Owned by one thread.
 
     max_bytes: memory of all indexes together; max_files: how many are kept (a large one holds a descriptor).
+    reader: `read_file` for functions, `read_objects` for data.
     """
 
-    def __init__(self, max_bytes: int = 64 << 20, max_files: int = 512) -> None:
+    def __init__(
+        self,
+        max_bytes: int = 64 << 20,
+        max_files: int = 512,
+        reader: Callable[[Source, str, Sequence[str]], tuple[Image, DebugInfo | None]] = read_file,
+    ) -> None:
         self._images: OrderedDict[ImageKey, Image] = OrderedDict()
         self._max_bytes = max_bytes
         self._max_files = max_files
+        self._reader = reader
         self.nbytes = 0
         """Memory held."""
 
@@ -215,7 +286,7 @@ class ImageCache:
         if image is not None:
             source.close()
             return Opened(key, image, False, None)
-        image, debug = read_file(source, path, roots)
+        image, debug = self._reader(source, path, roots)
         self._images[key] = image
         self.nbytes += image.nbytes
         self._trim()

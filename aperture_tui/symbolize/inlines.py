@@ -11,7 +11,6 @@ import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aperture_tui.symbolize.confined import start
 from aperture_tui.symbolize.counts import InlineCounts
 from aperture_tui.symbolize.debug_files import DebugInfo
 from aperture_tui.symbolize.images import ImageKey
@@ -139,16 +139,7 @@ class Inlines:
         name, source, answer = _name(debug), debug.source.fileno(), -1
         try:
             answer = os.memfd_create("aperture-inlines", os.MFD_CLOEXEC)
-            child = subprocess.Popen(
-                # -P: the working directory is no place to import from
-                [sys.executable, "-P", "-m", _CHILD, str(source), str(answer), str(debug.base), name.hex()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(source, answer),
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-                start_new_session=True,  # what is typed at our terminal is not meant for it
-            )
+            child = start(_CHILD, [str(source), str(answer), str(debug.base), name.hex()], [source, answer])
         except OSError:
             self.counts.failed += 1
             if answer >= 0:

@@ -11,16 +11,15 @@ Format of a symcache: getsentry/symbolic, symbolic-symcache/src/raw.rs and symbo
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from aperture_tui.symbolize.confined import drop_rights, limit
 from aperture_tui.symbolize.inlines_table import MAX_BYTES, MAX_DEPTH, InlineTable, TableError
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ MAX_MEMORY: Final = 768 << 20
 """Bytes of address space beyond what the process has mapped before it begins."""
 MAX_CPU_S: Final = 20
 _NICE: Final = 10
-_NOBODY: Final = 65_534
-_PR_SET_PDEATHSIG: Final = 1
 _MAGIC: Final = b"SYMC"
 _VERSION: Final = 9
 _HEADER: Final = struct.Struct("<4sI32xI5I2x14x")
@@ -114,27 +111,14 @@ def _limit() -> None:
         file.write("1000")  # where memory runs out, this is the one to end; where it cannot be said, the limits hold
     with open("/proc/self/statm", "rb") as pages:
         mapped = int(pages.read().split()[0]) * resource.getpagesize()
-    limits = {
-        resource.RLIMIT_AS: mapped + MAX_MEMORY,
-        resource.RLIMIT_CPU: MAX_CPU_S,
-        resource.RLIMIT_FSIZE: 2 * MAX_BYTES,
-        resource.RLIMIT_CORE: 0,
-    }
-    for limit, value in limits.items():
-        with contextlib.suppress(ValueError):  # a lower limit is in force already
-            # at the hard limit of CPU time comes SIGKILL, as if from outside; at the soft one SIGXCPU
-            resource.setrlimit(limit, (value, value + 1))
-
-
-def _drop_rights() -> None:
-    """Be nobody, if we are root; and from then on gone when the parent is gone."""
-    if os.geteuid() == 0:
-        with contextlib.suppress(OSError):  # a user namespace may forbid it, or know no other group
-            os.setgroups([])
-            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        with contextlib.suppress(OSError):  # or no other user: then there is none to be
-            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # last: a change of user takes it back
+    limit(
+        {
+            resource.RLIMIT_AS: mapped + MAX_MEMORY,
+            resource.RLIMIT_CPU: MAX_CPU_S,
+            resource.RLIMIT_FSIZE: 2 * MAX_BYTES,
+            resource.RLIMIT_CORE: 0,
+        }
+    )
 
 
 def main() -> None:
@@ -144,7 +128,7 @@ def main() -> None:
     source, target, base = (int(word) for word in sys.argv[1:4])
     _limit()
     archive = Archive.open(f"/proc/self/fd/{source}")
-    _drop_rights()
+    drop_rights()
     objects = list(archive.iter_objects())
     if len(objects) != 1:
         raise TableError("not one ELF file")

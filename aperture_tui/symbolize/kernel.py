@@ -15,13 +15,16 @@ from aperture_tui.symbolize.hex_columns import parse_hex
 
 RELOAD_S: Final = 30.0
 """An address outside what is known makes the table be read again at most this often: a module loaded later."""
-_TEXT: Final = np.frombuffer(b"tTwW", np.uint8)
-_GLOBAL: Final = np.frombuffer(b"TW", np.uint8)
+TEXT: Final = b"tTwW"
+DATA: Final = b"dDbBrR"
 _MAX_BYTES: Final = 256 << 20
 _PIECE: Final = 1 << 20
 _LONGEST_LINE: Final = 4096
 _PAGE: Final = 4096
 _LONGEST: Final = 1 << 18  # bytes; kallsyms has no sizes: a gap behind a symbol that is larger is not its code
+_LONGEST_OBJECT: Final = np.uint64(64 << 10)
+_HALF: Final = np.uint64(1 << 63)  # addresses of the kernel; those below are offsets of variables of CPUs
+_NO_DATA: Final = "this kernel does not name its data (CONFIG_KALLSYMS_ALL)"
 _NO_ADDRESSES: Final = (
     "kernel addresses are hidden (kernel.kptr_restrict): run as root, or sysctl kernel.kptr_restrict=0"
 )
@@ -29,7 +32,7 @@ _NO_ADDRESSES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class KernelTable:
-    """The text symbols of a kernel, by address: (n,) each.
+    """The symbols of a kernel, of its text or of its data, by address: (n,) each.
 
     start, end: addresses, half-open. name_at, name_size: bytes of `names`. module: row of `modules`; 0 is the kernel.
     """
@@ -51,7 +54,7 @@ class KernelTable:
 
 
 class _Columns(NamedTuple):
-    """The text symbols of some lines, in their order: (n,) each; names holds their names one behind the other."""
+    """The symbols of some lines, in their order: (n,) each; names holds their names one behind the other."""
 
     address: NDArray[np.uint64]
     local: NDArray[np.uint8]
@@ -60,19 +63,19 @@ class _Columns(NamedTuple):
     names: bytes
 
 
-def parse_kallsyms(pieces: Iterable[bytes]) -> KernelTable:
+def parse_kallsyms(pieces: Iterable[bytes], types: bytes = TEXT) -> KernelTable:
     """Parse lines of "ADDRESS TYPE NAME[<tab>[MODULE]]" with addresses of one width. Other lines are passed over.
 
     pieces: the text, cut anywhere; each is parsed by itself, so that the whole text is never in memory. A last line
     without an end is dropped. Symbols of address 0 are left out: that is what a kernel shows to whom it hides its
-    addresses.
+    addresses. types: TEXT or DATA.
     """
     modules = {"kernel": 0}
-    columns = [_columns(b"", modules)]
+    columns = [_columns(b"", modules, types)]
     rest = b""
     for piece in pieces:
         text, newline, rest = (rest + piece).rpartition(b"\n")
-        columns.append(_columns(text + newline, modules))
+        columns.append(_columns(text + newline, modules, types))
         rest = rest[-_LONGEST_LINE:]
     address, local, name_size, module = (np.concatenate(column) for column in list(zip(*columns, strict=True))[:4])
     names = b"".join(column.names for column in columns)
@@ -84,11 +87,11 @@ def parse_kallsyms(pieces: Iterable[bytes]) -> KernelTable:
 
     rows = choose(address, np.argsort(address, kind="stable"), local, prefixes)
     start, module = address[rows], module[rows]
-    end = _ends(start, module)
+    end = _ends(start, module) if types == TEXT else _object_ends(start, module)
     return KernelTable(start, end, name_at[rows].astype(np.uint32), name_size[rows], module, tuple(modules), names)
 
 
-def _columns(text: bytes, modules: dict[str, int]) -> _Columns:
+def _columns(text: bytes, modules: dict[str, int], types: bytes) -> _Columns:
     """Parse whole lines; new modules are added to `modules`."""
     buffer = np.frombuffer(text, np.uint8)
     end = np.flatnonzero(buffer == ord("\n"))
@@ -96,8 +99,8 @@ def _columns(text: bytes, modules: dict[str, int]) -> _Columns:
     width = max(text.find(b" "), 1)
     long_enough = end - begin >= width + 4
     begin, end = begin[long_enough], end[long_enough]
-    code = np.isin(buffer[begin + width + 1], _TEXT)
-    begin, end = begin[code], end[code]
+    wanted = np.isin(buffer[begin + width + 1], np.frombuffer(types, np.uint8))
+    begin, end = begin[wanted], end[wanted]
     address, good = parse_hex(buffer, begin, begin + width)
     good &= address != 0
     address, begin, end = address[good], begin[good], end[good]
@@ -110,7 +113,7 @@ def _columns(text: bytes, modules: dict[str, int]) -> _Columns:
     edges[name_at] = 1
     edges[name_end] -= 1
     names = buffer[np.cumsum(edges[:-1], dtype=np.int8).astype(bool)].tobytes()
-    local = (~np.isin(buffer[begin + width + 1], _GLOBAL)).astype(np.uint8)
+    local = (buffer[begin + width + 1] >= ord("a")).astype(np.uint8)
     return _Columns(address, local, (name_end - name_at).astype(np.uint16), module, names)
 
 
@@ -134,6 +137,55 @@ def _ends(start: NDArray[np.uint64], module: NDArray[np.uint16]) -> NDArray[np.u
     page_end = (start // np.uint64(_PAGE) + np.uint64(1)) * np.uint64(_PAGE)
     apart = (following - start > np.uint64(_LONGEST)) | np.append(module[1:] != module[:-1], True)
     return np.where(apart, np.minimum(page_end, following), following)
+
+
+def _object_ends(start: NDArray[np.uint64], module: NDArray[np.uint16]) -> NDArray[np.uint64]:
+    """Where each data symbol ends: at the next one, 64 KB at most; a module's last one with its page."""
+    top = np.uint64(0xFFFFFFFFFFFFFFFF)
+    following = np.append(start[1:], top)[: len(start)]
+    page_end = np.minimum(start, top - np.uint64(_PAGE)) // np.uint64(_PAGE) * np.uint64(_PAGE) + np.uint64(_PAGE)
+    last = np.append(module[1:] != module[:-1], True)[: len(start)] & (module > 0)
+    reach = np.where(last, page_end, np.minimum(start, top - _LONGEST_OBJECT) + _LONGEST_OBJECT)
+    return np.minimum(following, reach)
+
+
+class KernelData:
+    """The kernel's data symbols, read once, at the first use. Owned by one thread."""
+
+    def __init__(self, path: str = "/proc/kallsyms") -> None:
+        self._path = path
+        self._table: KernelTable | None = None
+        self.reason = ""
+        """Why there are no symbols, in one line; "" while there are, and before the first use."""
+
+    def find(self, address: int) -> tuple[bytes, int] | None:
+        """The symbol that an address lies in, and how far inside.
+
+        None where there is none: memory that was allocated, and variables of CPUs, which are copies.
+        """
+        if self._table is None:
+            self._table = self._load()
+        if not _HALF <= address < 1 << 64:
+            return None
+        row = int(self._table.find(np.array([address], np.uint64))[0])
+        if row < 0:
+            return None
+        at, size = int(self._table.name_at[row]), int(self._table.name_size[row])
+        return self._table.names[at : at + size], address - int(self._table.start[row])
+
+    def _load(self) -> KernelTable:
+        none = parse_kallsyms((), DATA)
+        try:
+            with open(self._path, "rb", buffering=0) as file:
+                table = parse_kallsyms(_pieces(file.read), DATA)
+        except OSError as error:
+            self.reason = f"{self._path} cannot be read: {error.strerror}"
+            return none
+        # every kernel has it; without it there are only the labels of sections, and what lies behind is not theirs
+        if b"init_task" in table.names:
+            return table
+        self.reason = KernelSymbols(self._path).reason or _NO_DATA
+        return none
 
 
 class KernelSymbols:

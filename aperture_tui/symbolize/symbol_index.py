@@ -1,16 +1,16 @@
-"""Symbols of one file as sorted arrays: address to name."""
+"""Symbols of one file as sorted arrays: address to name. Functions and data objects, each in an index of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.symbolize.aliases import choose, cut_names
-from aperture_tui.symbolize.elf import SHF_EXECINSTR, Elf, ElfError, Section, Source
+from aperture_tui.symbolize.elf import SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, Elf, ElfError, Section, Source
 
 MAX_SYMBOLS: Final = 2_000_000
 """Per table; a larger one is refused. The index of a million takes 17 MB, and 130 MB for the moment of its making."""
@@ -28,7 +28,7 @@ SYMBOL: Final = {
         [("name", "<u4"), ("value", "<u4"), ("size", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2")]
     ),
 }
-_NOTYPE, _FUNC, _IFUNC = 0, 2, 10
+_NOTYPE, _OBJECT, _FUNC, _IFUNC = 0, 1, 2, 10
 _LOCAL: Final = 0
 _CHUNK: Final = 1 << 17  # symbols
 _NESTING: Final = 64  # how many symbols back an enclosing one is looked for
@@ -59,7 +59,7 @@ class Strings:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Function symbols of one table, in the order of the table: (n,) each.
+    """Symbols of one table, functions or objects, in the order of the table: (n,) each.
 
     start: virtual address. size: bytes, 0 if the table does not say. end: where its section ends. preference: see
     `aliases.choose`. name: offset into strings.
@@ -77,7 +77,8 @@ class Rows:
 class SymbolIndex:
     """Disjoint ranges of addresses with their names, ascending: (n,) each.
 
-    start: virtual address. size: bytes. name: offset into `tables[table]`.
+    start: virtual address. size: bytes. name: offset into `tables[table]`. skipped: bytes of the symbol that lie before
+    the range, which are some behind a nested symbol; empty if that was not asked for.
     """
 
     start: NDArray[np.uint64]
@@ -85,6 +86,7 @@ class SymbolIndex:
     name: NDArray[np.uint32]
     table: NDArray[np.uint8]
     tables: tuple[Strings, ...]
+    skipped: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     def __len__(self) -> int:
         return len(self.start)
@@ -92,7 +94,7 @@ class SymbolIndex:
     @property
     def nbytes(self) -> int:
         """Memory held."""
-        arrays = self.start.nbytes + self.size.nbytes + self.name.nbytes + self.table.nbytes
+        arrays = self.start.nbytes + self.size.nbytes + self.name.nbytes + self.table.nbytes + self.skipped.nbytes
         held = {id(t.data): len(t.data) for t in self.tables if t.data is not None}
         return arrays + sum(held.values())
 
@@ -119,30 +121,55 @@ def function_rows(elf: Elf, table: Section) -> Rows:
 
     Only symbols that are defined and lie in an executable section; sizes are cut at its end. Raises ElfError.
     """
+    return _rows(elf, table, _ranges(elf, SHF_EXECINSTR), _is_function)
+
+
+def object_rows(elf: Elf, table: Section) -> Rows:
+    """The data objects of a symbol table that have a size; variables of threads are not among them.
+
+    Only symbols that are defined and lie in a section that is loaded; sizes are cut at its end. Raises ElfError.
+    """
+    return _rows(elf, table, _ranges(elf, SHF_ALLOC), _is_object)
+
+
+_Ranges = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+_Wanted = Callable[[NDArray[np.void]], NDArray[np.bool_]]
+
+
+def _rows(elf: Elf, table: Section, ranges: _Ranges, wanted: _Wanted) -> Rows:
     dtype = SYMBOL[elf.bits]
     count = table.size // dtype.itemsize
     if count > MAX_SYMBOLS:
         raise ElfError(f"{count} symbols in one table, the limit is {MAX_SYMBOLS}")
     elf.check(table)
-    strings, code = symbol_strings(elf, table), _code(elf)
-    parts = [_functions(np.zeros(0, dtype), 0, code)] if not count else []
+    strings = symbol_strings(elf, table)
+    parts = [_placed(np.zeros(0, dtype), 0, ranges, wanted)] if not count else []
     for first in range(0, count, _CHUNK):  # a table of a million symbols would take 100 MB if it were read at once
         n = min(_CHUNK, count - first) * dtype.itemsize
         symbols = np.frombuffer(elf.source.read(table.offset + first * dtype.itemsize, n), dtype)
-        parts.append(_functions(symbols, strings.size, code))
+        parts.append(_placed(symbols, strings.size, ranges, wanted))
     start, end, size, preference, name = (_joined([p[i] for p in parts]) for i in range(5))
     return Rows(start, size, end, preference, name, strings)
 
 
-def _functions(
-    symbols: NDArray[np.void], text_size: int, code: tuple[NDArray[np.uint64], NDArray[np.uint64]]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8], NDArray[np.uint32]]:
-    """The functions among some symbols: start, end of the section, size, preference, name."""
+def _is_function(symbols: NDArray[np.void]) -> NDArray[np.bool_]:
     kind, binding = symbols["info"] & 15, symbols["info"] >> 4
-    function = (kind == _FUNC) | (kind == _IFUNC)
     label = (kind == _NOTYPE) & ((binding != _LOCAL) | (symbols["size"] > 0))
-    symbols = symbols[(function | label) & (symbols["section"] != 0) & (symbols["name"] - 1 < text_size - 1)]
-    low, high = code
+    function: NDArray[np.bool_] = (kind == _FUNC) | (kind == _IFUNC) | label
+    return function
+
+
+def _is_object(symbols: NDArray[np.void]) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (symbols["info"] & 15 == _OBJECT) & (symbols["size"] > 0)
+    return found
+
+
+def _placed(
+    symbols: NDArray[np.void], text_size: int, ranges: _Ranges, wanted: _Wanted
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8], NDArray[np.uint32]]:
+    """Those wanted among some symbols: start, end of the section, size, preference, name."""
+    symbols = symbols[wanted(symbols) & (symbols["section"] != 0) & (symbols["name"] - 1 < text_size - 1)]
+    low, high = ranges
     if not len(low):
         symbols, low, high = symbols[:0], np.zeros(1, np.uint64), np.zeros(1, np.uint64)
     start = symbols["value"].astype(np.uint64)
@@ -159,8 +186,11 @@ def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def build(tables: Sequence[Rows]) -> SymbolIndex:
-    """One index of several tables; where they share an address the aliasing rule decides."""
+def build(tables: Sequence[Rows], skips: bool = False) -> SymbolIndex:
+    """One index of several tables; where they share an address the aliasing rule decides.
+
+    skips: also say how far into its symbol each range begins.
+    """
     tables = [rows for rows in tables if len(rows.start)]
     if not tables:
         return EMPTY
@@ -182,10 +212,11 @@ def build(tables: Sequence[Rows]) -> SymbolIndex:
     start, end = start[rows], end[rows]
     keep, size = _extend(start, largest, end)
     rows, start = rows[keep], start[keep]
+    whole = start
     start, size, owner = _flatten(start, size)
-    rows = rows[owner]
+    rows, skipped = rows[owner], (start - whole[owner] if skips else start[:0])
     small = np.minimum(size, np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    return SymbolIndex(start, small, name[rows], table[rows], tuple(part.strings for part in tables))
+    return SymbolIndex(start, small, name[rows], table[rows], tuple(part.strings for part in tables), skipped)
 
 
 def _groups(ascending: NDArray[np.uint64]) -> NDArray[np.intp]:
@@ -242,10 +273,10 @@ def _flatten(
     return start, np.minimum(whole, following) - start, owner
 
 
-def _code(elf: Elf) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Ranges of the executable sections, ascending."""
-    code = sorted((s.address, min(s.address + s.size, 2**64 - 1)) for s in elf.sections if s.flags & SHF_EXECINSTR)
-    ranges = np.array(code, np.uint64).reshape(-1, 2)
+def _ranges(elf: Elf, flag: int) -> _Ranges:
+    """Ranges of the sections with a flag, ascending; without those of threads, which take no room in memory."""
+    wanted = [s for s in elf.sections if s.flags & flag and not s.flags & SHF_TLS]
+    ranges = np.array(sorted((s.address, min(s.address + s.size, 2**64 - 1)) for s in wanted), np.uint64).reshape(-1, 2)
     return ranges[:, 0], ranges[:, 1]
 
 

@@ -58,18 +58,22 @@ class UnwindCache:
         self.counts = UnwindCacheCounts()
 
     def cached_rows(self, key: bytes, build: Callable[[], UnwindTable]) -> UnwindTable:
-        """The table of this key (see `content_key`), by `build` if it is not there. Raises what `build` raises."""
+        """The table of this key (`UnwindSource.key`), by `build` if it is not there. Raises what `build` raises."""
         table = self._read(key)
         if table is not None:
             self.counts.hits += 1
             return table
         table = build()
+        self.keep(key, table)
+        return table
+
+    def keep(self, key: bytes, table: UnwindTable) -> None:
+        """Store a table that was made; where that cannot be done it is counted."""
         self.counts.built += 1
         try:
             self._folder.write(_name(key), _packed(key, table))
         except OSError:
             self.counts.unwritable += 1
-        return table
 
     def _read(self, key: bytes) -> UnwindTable | None:
         try:

@@ -23,7 +23,6 @@ from aperture_tui.symbolize.unwind_encoding import (
 )
 from aperture_tui.symbolize.unwind_program import RETURN_ADDRESS, Rulebook
 
-_PT_LOAD: Final = 1
 _PT_GNU_EH_FRAME: Final = 0x6474E550
 _MAX_HDR: Final = 32  # the bytes before the search table
 _EXTENDED: Final = 0xFFFFFFFF  # a 64-bit length follows
@@ -124,7 +123,7 @@ def _by_header(elf: Elf, hdr: int, offset: int, size: int, max_bytes: int) -> Ca
         address, _ = Addresses(data[1], hdr, hdr).read(data, 4)
     except DAMAGE as error:
         raise ElfError(f".eh_frame_hdr is malformed: {error}") from error
-    for segment in elf.segments[elf.segments["type"] == _PT_LOAD]:
+    for segment in elf.load_segments:
         start, held = int(segment["address"]), int(segment["file_size"])
         if start <= address < start + held:
             left = start + held - address

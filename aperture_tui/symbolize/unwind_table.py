@@ -11,6 +11,7 @@ import hashlib
 import struct
 from array import array
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -34,34 +35,60 @@ _END: Final = CFA_END << CFA_RULE_SHIFT
 _RULES: Final = (1 << PC_SHIFT) - 1
 
 
-def unwind_rows(elf: Elf, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> UnwindTable:
-    """The unwind table of a file.
+@dataclass(frozen=True)
+class UnwindSource:
+    """All that the unwind table of a file is made of, in memory: read once, so that nobody can change it between the
+    making of the key and that of the table.
 
-    max_rows, max_bytes: beyond so many rows (at least one), or bytes of call frame information, it is `truncated`. From
-    .eh_frame, found by name or by .eh_frame_hdr, or from .debug_frame where there is none. Where no entry covers the
-    entry point, as in programs whose start-up code was assembled without any, its row is END. Raises ElfError if the
-    file as a whole cannot be used.
+    base: the lowest loaded address. span: bytes loaded from there on. entry: the entry point, as in the file.
+    frames: None where there is no call frame information. max_rows: beyond so many (at least one) the table is
+    `truncated`.
     """
-    base, span = _loaded(elf)
-    frames = call_frames(elf, max_bytes)
-    builder = _Builder(base, span, max_rows)
-    if frames is not None:
-        builder.read(frames)
-    (entry,) = struct.unpack("<Q", elf.source.read(24, 8))
-    return builder.table(int(entry) - base)
 
+    base: int
+    span: int
+    entry: bytes
+    frames: CallFrames | None
+    max_rows: int
 
-def content_key(elf: Elf, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> bytes:
-    """A digest of all that `unwind_rows` would look at: equal keys, equal tables. Raises ElfError.
+    @classmethod
+    def read(cls, elf: Elf, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> UnwindSource:
+        """Out of .eh_frame, found by name or by .eh_frame_hdr, or out of .debug_frame where there is none.
 
-    A build-id would be quicker to have, but whoever makes a file chooses it, and could choose that of the C library.
-    """
-    base, span = _loaded(elf)
-    frames = call_frames(elf, max_bytes)
-    facts = (base, span, elf.source.read(24, 8), max_rows, frames and replace(frames, data=b""))
-    digest = hashlib.sha256(repr(facts).encode())
-    digest.update(frames.data if frames else b"")
-    return digest.digest()
+        max_bytes: of call frame information that are read; beyond them the table is `truncated`. Raises ElfError if
+        the file as a whole cannot be used.
+        """
+        base, span = _loaded(elf)
+        return cls(base, span, elf.source.read(24, 8), call_frames(elf, max_bytes), max_rows)
+
+    @property
+    def size(self) -> int:
+        """Bytes of call frame information."""
+        return len(self.frames.data) if self.frames else 0
+
+    @cached_property
+    def key(self) -> bytes:
+        """A digest of all of it: equal keys, equal tables.
+
+        A build-id would be quicker to have, but whoever makes a file chooses it, and could choose that of the C
+        library.
+        """
+        facts = (self.base, self.span, self.entry, self.max_rows, self.frames and replace(self.frames, data=b""))
+        digest = hashlib.sha256(repr(facts).encode())
+        digest.update(self.frames.data if self.frames else b"")
+        return digest.digest()
+
+    def table(self) -> UnwindTable:
+        """The rows.
+
+        Where no entry covers the entry point, as in programs whose start-up code was assembled without any, its row is
+        END.
+        """
+        builder = _Builder(self.base, self.span, self.max_rows)
+        if self.frames is not None:
+            builder.read(self.frames)
+        (entry,) = struct.unpack("<Q", self.entry)
+        return builder.table(int(entry) - self.base)
 
 
 def _loaded(elf: Elf) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from aperture_tui.symbolize.elf import BytesSource, Elf, FileSource
 from aperture_tui.symbolize.opening import open_regular
 from aperture_tui.symbolize.unwind_layout import Rules, UnwindTable, rules_of
-from aperture_tui.symbolize.unwind_table import unwind_rows
+from aperture_tui.symbolize.unwind_table import UnwindSource
 
 BASE = 0x400000
 FRAMES_AT = 0x401000
@@ -136,6 +136,11 @@ def elf_of(data: bytes) -> Elf:
 def elf_at(path: Path | str) -> Elf:
     """The headers of a file on disk."""
     return Elf.read(FileSource(open_regular(str(path))))
+
+
+def unwind_rows(elf: Elf, **limits: int) -> UnwindTable:
+    """The table of a file. limits: of `UnwindSource.read`."""
+    return UnwindSource.read(elf, **limits).table()
 
 
 def at(table: UnwindTable, *addresses: int) -> list[Rules]:

@@ -360,7 +360,7 @@ def test_the_child_is_small_slow_and_nobody(tmp_path: Path) -> None:
     code = (
         "import ctypes, os, resource\n"
         "from aperture_tui.symbolize import inlines_child as child\n"
-        "child._limit(); child._drop_rights()\n"
+        "child._limit(); child.drop_rights()\n"
         "limits = [resource.getrlimit(n)[0] for n in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]\n"
         "orphaned = ctypes.c_int()\n"
         "ctypes.CDLL(None).prctl(2, ctypes.byref(orphaned))  # PR_GET_PDEATHSIG\n"

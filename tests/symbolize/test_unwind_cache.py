@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aperture_tui.symbolize.private_folder import PrivateFolder, cache_folder
 from aperture_tui.symbolize.unwind_cache import UnwindCache, UnwindCacheCounts
 from aperture_tui.symbolize.unwind_layout import UnwindTable
-from aperture_tui.symbolize.unwind_table import content_key, unwind_rows
+from aperture_tui.symbolize.unwind_table import UnwindSource
 
 from .call_frames import elf_at
 
@@ -44,10 +44,10 @@ def only_file(folder: Path) -> Path:
 
 
 def test_a_real_table_is_made_once(tmp_path: Path, calls: Path) -> None:
-    elf = elf_at(calls)
-    made = UnwindCache(tmp_path / "cache").cached_rows(content_key(elf), lambda: unwind_rows(elf))
+    made_of = UnwindSource.read(elf_at(calls))
+    made = UnwindCache(tmp_path / "cache").cached_rows(made_of.key, made_of.table)
     again = UnwindCache(tmp_path / "cache")
-    assert same(again.cached_rows(content_key(elf_at(calls)), never), made)
+    assert same(again.cached_rows(UnwindSource.read(elf_at(calls)).key, never), made)
     assert again.counts == UnwindCacheCounts(hits=1)
     assert len(made.rows)
 

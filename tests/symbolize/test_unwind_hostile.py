@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from aperture_tui.symbolize.elf import BytesSource, Elf, ElfError
 from aperture_tui.symbolize.unwind_layout import CFA_RSP_WIDE, UnwindTable
-from aperture_tui.symbolize.unwind_table import MAX_ROWS, unwind_rows
+from aperture_tui.symbolize.unwind_table import MAX_ROWS
 
-from .call_frames import CODE, Frames, cie, elf_bytes, elf_of, entry, u32
+from .call_frames import CODE, Frames, cie, elf_bytes, elf_of, entry, u32, unwind_rows
 from .test_elf import own_vdso
 
 SPICE = [0, 1, 0x0A, 0x0B, 0x0F, 0x10, 0x41, 0x7F, 0x80, 0x90, 0xFF]

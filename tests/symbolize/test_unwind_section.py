@@ -12,7 +12,6 @@ import pytest
 
 from aperture_tui.symbolize.elf import ElfError
 from aperture_tui.symbolize.unwind_layout import CFA_NONE, CFA_RSP, Rules
-from aperture_tui.symbolize.unwind_table import unwind_rows
 
 from .call_frames import (
     BASE,
@@ -30,6 +29,7 @@ from .call_frames import (
     leb,
     sleb,
     u32,
+    unwind_rows,
     written,
 )
 from .conftest import need, run

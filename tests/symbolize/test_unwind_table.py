@@ -29,9 +29,9 @@ from aperture_tui.symbolize.unwind_layout import (
     UnwindTable,
     rules_of,
 )
-from aperture_tui.symbolize.unwind_table import content_key, unwind_rows
+from aperture_tui.symbolize.unwind_table import UnwindSource
 
-from .call_frames import BASE, CODE, Frames, at, cie, elf_at, elf_bytes, elf_of, leb, sleb, written
+from .call_frames import BASE, CODE, Frames, at, cie, elf_at, elf_bytes, elf_of, leb, sleb, unwind_rows, written
 from .conftest import PROGRAMS, need, run
 from .readelf_frames import ANY, readelf_frames
 from .test_elf import own_vdso
@@ -240,7 +240,7 @@ def test_equal_keys_mean_equal_tables() -> None:
     def key(program: bytes = b"", **options: Any) -> bytes:
         frames = Frames(cie())
         frames.function(CODE, 64, program)
-        return content_key(elf_of(elf_bytes(frames.end(), **options)))
+        return UnwindSource.read(elf_of(elf_bytes(frames.end(), **options))).key
 
     keys = [key(), key(b"\x0e\x10"), key(entry_point=CODE + 256), key(base=BASE * 2), key(name=b".debug_frame")]
     assert len(set(keys)) == len(keys)

@@ -1,8 +1,9 @@
 """The building child: unwind tables of one file after the other, away from the screens, soon at low priority.
 
 Started by `builder`, never imported by it. It is given the number of a socket; each datagram on it brings a
-descriptor of a file, and is answered with its table (see `table`). It ends when the socket closes, or after a while
-without work, and gives its memory back with that.
+descriptor of a file, and is answered with its table (see `table`). It gives its rights up before the first file, and
+so neither reads nor writes the cache. It ends when the socket closes, or after a while without work, and gives its
+memory back with that.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import time
 from typing import Final
 
 from aperture_tui.collect.unwind.table import file_table, packed, without_rows
+from aperture_tui.symbolize.confined import drop_rights, limit
 from aperture_tui.symbolize.elf import FileSource
-from aperture_tui.symbolize.unwind_cache import UnwindCache
 
 _NICE: Final = 5
 _FULL_SPEED_S: Final = 1.0
@@ -29,10 +30,10 @@ _IDLE_S: Final = 5.0
 
 def main() -> int:
     """Answer until there is nothing more to do."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
+    limit({resource.RLIMIT_AS: _MOST_BYTES, resource.RLIMIT_CORE: 0})
+    drop_rights()
     connection = socket.socket(fileno=int(sys.argv[1]))
     connection.settimeout(_IDLE_S)
-    cache = UnwindCache()
     niced = False
     while True:
         if not niced and time.process_time() > _FULL_SPEED_S:
@@ -44,7 +45,7 @@ def main() -> int:
         if not words or not fds:
             return 0
         try:
-            found = file_table(FileSource(fds[0]), cache, build=True)
+            found = file_table(FileSource(fds[0]), None, build=True)
         except MemoryError:
             found = without_rows("its table takes too much memory")
         datagram, fd = packed(found)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aperture_tui.collect.unwind.table import MAX_ANSWER, FileTable, unpacked, without_rows
+from aperture_tui.symbolize.confined import start
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from aperture_tui.symbolize.images import ImageKey
 
 _TIMEOUT_S: Final = 60.0
 _MAX_WAITING: Final = 4096
@@ -19,20 +24,10 @@ _LARGE_BYTES: Final = 1 << 20
 _CHILD: Final = "aperture_tui.collect.unwind.build_child"
 
 
-class FileKey(NamedTuple):
-    """A version of a file: what stat says of it. changed_ns is its ctime, which nobody can set."""
-
-    device: int
-    inode: int
-    size: int
-    modified_ns: int
-    changed_ns: int
-
-
 class _Job(NamedTuple):
     """A file that waits. size: bytes of its call frames. wanted: how many processes' mappings wait for it now."""
 
-    key: FileKey
+    key: ImageKey
     fd: int
     size: int
     wanted: Callable[[], int]
@@ -51,7 +46,7 @@ class Builder:
     def _lanes(self) -> tuple[Lane, Lane]:
         return self._small, self._large
 
-    def submit(self, key: FileKey, fd: int, size: int, wanted: Callable[[], int]) -> bool:
+    def submit(self, key: ImageKey, fd: int, size: int, wanted: Callable[[], int]) -> bool:
         """Have a file's table built; takes the descriptor over. False if too many are waiting.
 
         size: bytes of its call frames. wanted: how much it is waited for, asked when the next file is chosen.
@@ -78,7 +73,7 @@ class Builder:
         """Files whose child ended, or took too long."""
         return sum(lane.died for lane in self._lanes)
 
-    def advance(self) -> list[tuple[FileKey, FileTable]]:
+    def advance(self) -> list[tuple[ImageKey, FileTable]]:
         """Take what is answered, and give the children their next files. Does not wait."""
         return [answer for lane in self._lanes for answer in lane.advance()]
 
@@ -102,7 +97,7 @@ class Lane:
         self._job: _Job | None = None
         self._since = 0.0
 
-    def submit(self, key: FileKey, fd: int, size: int, wanted: Callable[[], int]) -> bool:
+    def submit(self, key: ImageKey, fd: int, size: int, wanted: Callable[[], int]) -> bool:
         """See `Builder.submit`."""
         if len(self._waiting) >= _MAX_WAITING:
             os.close(fd)
@@ -115,7 +110,7 @@ class Lane:
         """Files without an answer."""
         return len(self._waiting) + (self._job is not None)
 
-    def advance(self) -> list[tuple[FileKey, FileTable]]:
+    def advance(self) -> list[tuple[ImageKey, FileTable]]:
         """Take what is answered, and give the child its next file. Does not wait."""
         done = []
         if self.socket is not None:
@@ -134,7 +129,7 @@ class Lane:
             self._next()
         return done
 
-    def _answer(self, datagram: bytes, fds: list[int]) -> tuple[FileKey, FileTable] | None:
+    def _answer(self, datagram: bytes, fds: list[int]) -> tuple[ImageKey, FileTable] | None:
         """What the child said, b"" if it has ended; None if the file is to be tried again, or there was none."""
         job, self._job = self._job, None
         try:
@@ -171,20 +166,9 @@ class Lane:
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # -P: nothing is imported from the current folder
-        command = [sys.executable, "-P", "-m", _CHILD, str(theirs.fileno())]
-        # one thread of BLAS: its pool would take the address space that the child may have
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         with theirs:
             try:
-                self._child = subprocess.Popen(
-                    command,
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env=environment,
-                )
+                self._child = start(_CHILD, [str(theirs.fileno())], [theirs.fileno()])
             except OSError:
                 ours.close()
                 raise
@@ -201,7 +185,7 @@ class Lane:
         if child is None:
             return False
         if kill:
-            child.kill()
+            os.kill(child.pid, signal.SIGKILL)  # Popen.kill would take an ended child's exit, and its CPU time with it
         _pid, status, usage = os.wait4(child.pid, 0)  # its socket is closed: it ends, if it has not
         child.returncode = os.waitstatus_to_exitcode(status)
         self.cpu_s += usage.ru_utime + usage.ru_stime

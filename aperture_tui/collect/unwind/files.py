@@ -10,29 +10,30 @@ from typing import Final
 
 import numpy as np
 
-from aperture_tui.collect.unwind.builder import Builder, FileKey
+from aperture_tui.collect.unwind.builder import Builder
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMaps
-from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table
+from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table, without_rows
 from aperture_tui.symbolize.address_space import Mapping, map_file, open_mapping
 from aperture_tui.symbolize.elf import BytesSource, FileSource
+from aperture_tui.symbolize.images import ImageKey
 from aperture_tui.symbolize.unwind_cache import UnwindCache
-from aperture_tui.symbolize.vdso import vdso_memory
+from aperture_tui.symbolize.vdso import vdso_key, vdso_memory
 
 _MAX_FILES: Final = 4096
 _NO_ROWS: Final = np.zeros(0, np.uint64)
-_VDSO: Final = -1
-"""The device of what is no file."""
 
 
 @dataclass(slots=True)
 class Placed:
     """A file. found: None while its table is being made. first: of its rows in the kernel's map.
 
-    slices: those that refer to it, by their first mapping. used: when it was last asked for, time.monotonic.
+    made_of: what the table is to be made of, `UnwindSource.key`. slices: those that refer to the file, by their first
+    mapping. used: when it was last asked for, time.monotonic.
     """
 
-    key: FileKey
+    key: ImageKey
     found: FileTable | None = None
+    made_of: bytes = b""
     first: int = 0
     rows: int = 0
     slices: set[int] = field(default_factory=set)
@@ -54,7 +55,9 @@ class Files:
         self._counts: Counter[str] = Counter()
         self._maps = maps
         self._cache = UnwindCache() if cache is None else cache
-        self._files: dict[FileKey, Placed] = {}
+        self._files: dict[ImageKey, Placed] = {}
+        self._alike: dict[bytes, list[tuple[Placed, int]]] = {}
+        """What tables are being made of -> other files and their descriptors that wait for the same."""
 
     def __len__(self) -> int:
         return len(self._files)
@@ -67,7 +70,7 @@ class Files:
     @property
     def pending(self) -> int:
         """Files whose tables are being made."""
-        return self.builder.waiting
+        return self.builder.waiting + sum(map(len, self._alike.values()))
 
     def of(self, pid: int, mapping: Mapping) -> Placed | None:
         """The file behind a mapping; None where there is none, or where it cannot be opened."""
@@ -82,7 +85,7 @@ class Files:
             except OSError:
                 fd = open_mapping(pid, mapping)
                 facts = os.fstat(fd)
-            key = FileKey(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+            key = ImageKey.of(facts)
             placed = self._known(key)
             if placed is None:
                 if fd < 0:
@@ -97,34 +100,45 @@ class Files:
             if fd >= 0:
                 os.close(fd)
 
-    def _known(self, key: FileKey) -> Placed | None:
+    def _known(self, key: ImageKey) -> Placed | None:
         placed = self._files.get(key)
         if placed is not None:
             placed.used = time.monotonic()
         return placed
 
-    def _new(self, key: FileKey, fd: int) -> Placed:
-        """A file that has not been met before: its rows out of the cache, or built later. Takes fd over."""
+    def _new(self, key: ImageKey, fd: int) -> Placed:
+        """A file that has not been met before. Takes fd over."""
         placed = self._files[key] = Placed(key, used=time.monotonic())
+        self._find(placed, fd)
+        return placed
+
+    def _find(self, placed: Placed, fd: int) -> None:
+        """A file's rows, out of the cache or built later. Takes fd over."""
         source = FileSource(os.dup(fd))
         try:
             self._place(placed, file_table(source, self._cache, build=False))
         except NotCachedError as missing:
-            if self.builder.submit(key, fd, missing.size, lambda: len(placed.slices)):
-                return placed
-            del self._files[key]  # asked for again with the next process
-            self._counts["files passed over, because too many others were waiting"] += 1
-            return placed
+            self._have_built(placed, fd, missing)
+            return
         finally:
             source.close()
         os.close(fd)
-        return placed
+
+    def _have_built(self, placed: Placed, fd: int, missing: NotCachedError) -> None:
+        placed.made_of = missing.key
+        alike = self._alike.get(missing.key)
+        if alike is not None and len(alike) < _MAX_FILES:  # each container has its own copy of the C library
+            alike.append((placed, fd))
+        elif self.builder.submit(placed.key, fd, missing.size, lambda: len(placed.slices)):
+            self._alike.setdefault(missing.key, [])
+        else:
+            del self._files[placed.key]  # asked for again with the next process
+            self._counts["files passed over, because too many others were waiting"] += 1
 
     def _vdso(self, pid: int, mapping: Mapping) -> Placed | None:
-        data = vdso_memory(pid, mapping)
-        key = FileKey(_VDSO, 0, len(data), 0, 0)
+        key = vdso_key(mapping)
         placed = self._known(key)
-        if placed is None and data:
+        if placed is None and (data := vdso_memory(pid, mapping)):
             placed = self._files[key] = Placed(key, used=time.monotonic())
             self._place(placed, file_table(BytesSource(data), self._cache, build=True))
         return placed
@@ -134,10 +148,24 @@ class Files:
         done = []
         for key, found in self.builder.advance():
             placed = self._files.get(key)
-            if placed is not None:
-                self._place(placed, found)
-                done.append(placed)
+            if placed is None:
+                continue
+            self._place(placed, self._believed(placed, found))
+            done.append(placed)
+            for other, fd in self._alike.pop(placed.made_of, []):
+                self._find(other, fd)
+                if other.found is not None:
+                    done.append(other)
         return done
+
+    def _believed(self, placed: Placed, found: FileTable) -> FileTable:
+        """What the child has made, kept on disk if it is of what we have read ourselves."""
+        if found.problem:
+            return found
+        if found.key != placed.made_of:  # on disk it would be taken for that of others, the C library's perhaps
+            return without_rows("it was changed while its table was made")
+        self._cache.keep(found.key, found.table)
+        return found
 
     def _place(self, placed: Placed, found: FileTable) -> None:
         """Write a file's rows into the kernel's map."""
@@ -183,3 +211,7 @@ class Files:
     def close(self) -> None:
         """End the builder."""
         self.builder.close()
+        for others in self._alike.values():
+            for _placed, fd in others:
+                os.close(fd)
+        self._alike.clear()

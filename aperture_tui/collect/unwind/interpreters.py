@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +10,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect.processes import alive
+from aperture_tui.collect.unwind.kernel_maps import PYTHON
 from aperture_tui.profile.text import clean
 from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter
 
@@ -28,13 +27,11 @@ _FAILURES: Final = 4
 _MAX_WAITING: Final = 1024
 _MAX_REASONS: Final = 16
 """They name files and processes: past it they are counted together."""
-_WALK: Final = struct.Struct("=4Ii5I")
-"""struct python of bpf/unwind.h."""
 
 
 def packed(walk: Walk) -> bytes:
     """A walk as bpf/unwind.h has it."""
-    return _WALK.pack(*astuple(walk))
+    return PYTHON.pack(*astuple(walk))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +85,7 @@ class Interpreters:
             if alive(pid):
                 self._put_off(pid, one, error)
             return
-        if found is not None:
-            self._tell_kernel(pid, found.walk)
-
-    def _tell_kernel(self, pid: int, walk: Walk) -> None:
-        try:
-            self._maps.read_python(pid, packed(walk))
-        except OSError as error:
-            if error.errno != errno.E2BIG:
-                raise
+        if found is not None and not self._maps.read_python(pid, packed(found.walk)):
             self._refuse(pid, "too many processes are CPython")
 
     def _put_off(self, pid: int, one: _Try, error: CPythonError) -> None:

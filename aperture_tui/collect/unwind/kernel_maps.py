@@ -30,6 +30,8 @@ MAPPING: Final = np.dtype([("start", "<u8"), ("end", "<u8"), ("bias", "<u8"), ("
 """struct mapping of bpf/unwind.h; table is `first | rows << 32`, so that both change at once."""
 REQUEST: Final = np.dtype([("pid", "<u4"), ("stop", "<u4")])
 """struct request of bpf/unwind.h."""
+PYTHON: Final = struct.Struct("=4Ii5I")
+"""struct python of bpf/unwind.h."""
 
 PENDING: Final = 0xFFFFFFFF
 """table of a mapping whose rows are still being made."""
@@ -47,9 +49,9 @@ _SHARE_OF_MEMORY: Final = 256
 """Of the machine's memory, what the rows take: one part in so many, or less."""
 _MAPPINGS: Final = 1 << 16
 _PROCESSES: Final = 16_384
+_PYTHONS: Final = 4096
 _RING_BYTES: Final = 1 << 16
 _SLICE: Final = np.dtype([("first", "<u4"), ("count", "<u4")])
-_PYTHON_BYTES: Final = 40
 
 
 class KernelMaps:
@@ -79,7 +81,7 @@ class KernelMaps:
                     raise
         self._create("unwind_mappings", _ARRAY, 4, MAPPING.itemsize * _MAPPINGS, 1, _MMAPABLE)
         self._create("unwind_processes", _HASH, 4, _SLICE.itemsize, _PROCESSES, 0)
-        self._create("unwind_python", _HASH, 4, _PYTHON_BYTES, 4096, 0)
+        self._create("unwind_python", _HASH, 4, PYTHON.size, _PYTHONS, 0)
         self._create("unwind_asked", _LRU_HASH, 4, 8, 8192, 0)
         self._create("unwind_requests", _RING, 0, 0, _RING_BYTES, 0)
         self._mapping_memory = mmap.mmap(self.fds["unwind_mappings"], MAPPING.itemsize * _MAPPINGS)
@@ -129,13 +131,7 @@ class KernelMaps:
 
     def point(self, pid: int, first: int, count: int) -> bool:
         """Have a process use this slice of the mappings; False if there is no room for another process."""
-        try:
-            bpf.update(self.fds["unwind_processes"], _key(pid), struct.pack("=II", first, count))
-        except OSError as error:
-            if error.errno != errno.E2BIG:
-                raise
-            return False
-        return True
+        return self._put("unwind_processes", pid, struct.pack("=II", first, count))
 
     def slices(self) -> dict[int, int]:
         """pid -> first mapping of its slice, of every process that the kernel knows, forked ones included."""
@@ -147,9 +143,18 @@ class KernelMaps:
         """Have the kernel ask for a process no more before this time, CLOCK_MONOTONIC."""
         bpf.update(self.fds["unwind_asked"], _key(pid), struct.pack("=Q", until_ns))
 
-    def read_python(self, pid: int, walk: bytes) -> None:
-        """Have the kernel read a process's Python frames. walk: struct python of bpf/unwind.h."""
-        bpf.update(self.fds["unwind_python"], _key(pid), walk)
+    def read_python(self, pid: int, walk: bytes) -> bool:
+        """Have the kernel read a process's Python frames; False if there is no room for another. walk: of PYTHON."""
+        return self._put("unwind_python", pid, walk)
+
+    def _put(self, name: str, pid: int, value: bytes) -> bool:
+        try:
+            bpf.update(self.fds[name], _key(pid), value)
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of everything; programs that are still loaded keep the maps."""

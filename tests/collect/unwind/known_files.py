@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aperture_tui.collect.unwind.builder import FileKey
+from aperture_tui.symbolize.images import ImageKey
 
 
 def libc() -> Path:
@@ -13,7 +13,6 @@ def libc() -> Path:
     return Path(next(line.split()[-1] for line in text.splitlines() if "libc.so" in line or "libc-" in line))
 
 
-def key_of(path: Path) -> FileKey:
+def key_of(path: Path) -> ImageKey:
     """What the unwinder knows a file by."""
-    facts = path.stat()
-    return FileKey(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    return ImageKey.of(path.stat())

@@ -5,27 +5,29 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from aperture_tui.collect.unwind import builder as module
-from aperture_tui.collect.unwind.builder import Builder, FileKey, Lane
+from aperture_tui.collect.unwind.builder import Builder, Lane
 from aperture_tui.collect.unwind.table import FileTable
+from aperture_tui.symbolize.images import ImageKey
 from tests.collect.unwind.known_files import key_of, libc
 from tests.programs import build
 
 
-def submit(to: Builder | Lane, path: Path, size: int | None = None, wanted: int = 1) -> FileKey:
+def submit(to: Builder | Lane, path: Path, size: int | None = None, wanted: int = 1) -> ImageKey:
     key = key_of(path)
     key = key._replace(size=key.size if size is None else size)
     assert to.submit(key, os.open(path, os.O_RDONLY), key.size, lambda: wanted)
     return key
 
 
-def answers(of: Builder | Lane, n: int) -> list[tuple[FileKey, FileTable]]:
-    found: list[tuple[FileKey, FileTable]] = []
+def answers(of: Builder | Lane, n: int) -> list[tuple[ImageKey, FileTable]]:
+    found: list[tuple[ImageKey, FileTable]] = []
     deadline = time.monotonic() + 30
     while len(found) < n and time.monotonic() < deadline:
         found += of.advance()
@@ -133,3 +135,45 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path: Path, monkeypatch
     ((_key, table),) = answers(lane, 1)
     assert len(table.table.rows) > 5
     lane.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_hostile_files_are_read_by_nobody_in_a_group_of_its_own() -> None:
+    lane = Lane()
+    submit(lane, build("ratio", "-O2"))
+    answers(lane, 1)
+    child = lane._child
+    assert child is not None
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())
+    assert status["Uid"].split() == status["Gid"].split() == ["65534"] * 4
+    assert status["Groups"].split() == []
+    assert int(status["NoNewPrivs"]) == 1
+    assert int(status["CapPrm"], 16) == 0
+    assert os.getpgid(child.pid) == child.pid, "Ctrl-C at our terminal is not meant for it"
+    lane.close()
+
+
+def test_a_file_that_the_child_may_not_open_is_read_by_its_descriptor(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.write_bytes(build("ratio", "-O2").read_bytes())
+    private.chmod(0o600)
+    lane = Lane()
+    submit(lane, private)
+    ((_key, table),) = answers(lane, 1)
+    assert len(table.table.rows) > 5
+    lane.close()
+
+
+def test_a_child_that_has_ended_with_the_thread_that_started_it_is_let_go() -> None:
+    """The supply's thread ends before the builder is closed."""
+    lane = Lane()
+    submit(lane, libc())
+    thread = threading.Thread(target=lambda: answers(lane, 1))
+    thread.start()
+    thread.join()
+    child = lane._child
+    assert child is not None
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    lane.close()
+    assert child.returncode == -signal.SIGKILL
+    assert lane.cpu_s > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import subprocess
 import sys
 import time
@@ -23,10 +22,10 @@ class Maps:
         self.walks: dict[int, bytes] = {}
         self.full = full
 
-    def read_python(self, pid: int, walk: bytes) -> None:
-        if self.full:
-            raise OSError(errno.E2BIG, "full")
-        self.walks[pid] = walk
+    def read_python(self, pid: int, walk: bytes) -> bool:
+        if not self.full:
+            self.walks[pid] = walk
+        return not self.full
 
 
 class Clock:

@@ -18,9 +18,10 @@ from aperture_tui.collect.unwind.table import (
     unpacked,
     without_rows,
 )
-from aperture_tui.symbolize.elf import BytesSource, FileSource, Loads
+from aperture_tui.symbolize.elf import BytesSource, Elf, FileSource, Loads
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 from aperture_tui.symbolize.unwind_layout import UnwindTable
+from aperture_tui.symbolize.unwind_table import MAX_ROWS, UnwindSource
 from tests.collect.unwind.known_files import libc
 from tests.programs import build
 
@@ -103,6 +104,65 @@ def test_an_answer_that_is_none_is_refused(datagram: bytes, memory: bytes) -> No
             unpacked(datagram[:60] + b"\xff" * 40, fd)
     finally:
         os.close(fd)
+
+
+def test_an_answer_says_what_it_was_made_of(tmp_path: Path) -> None:
+    found = file_table(opened(libc()), None, build=True)
+    datagram, fd = packed(found)
+    try:
+        again = unpacked(datagram, fd)
+    finally:
+        os.close(fd)
+    assert again.key == found.key == UnwindSource.read(Elf.read(opened(libc()))).key
+
+
+def test_an_answer_of_more_than_fits_is_refused_before_it_is_read() -> None:
+    """A file of memory can have any size and take nothing."""
+    datagram, fd = packed(without_rows(""))
+    try:
+        n = MAX_ROWS + 1
+        os.truncate(fd, 8 * n)
+        with pytest.raises(ValueError, match="answer of the builder"):
+            unpacked(datagram[:10] + n.to_bytes(8, "little") + datagram[18:], fd)
+    finally:
+        os.close(fd)
+
+
+def test_an_answer_that_is_not_in_memory_is_refused(tmp_path: Path) -> None:
+    """To read from it could block us."""
+    datagram, fd = packed(without_rows(""))
+    os.close(fd)
+    with open(tmp_path / "file", "w+b") as file, pytest.raises(OSError, match="Invalid argument"):
+        unpacked(datagram, file.fileno())
+
+
+class Exchanged(BytesSource):
+    """One file until its call frames have been read, from then on another."""
+
+    def __init__(self, first: bytes, then: bytes) -> None:
+        super().__init__(first)
+        self._then = then
+        self._frames = Elf.read(BytesSource(first)).section(b".eh_frame")
+
+    def read(self, offset: int, size: int) -> bytes:
+        data = super().read(offset, size)
+        if self._frames is not None and offset == self._frames.offset:
+            self._data = self._then
+        return data
+
+
+def test_a_file_that_is_exchanged_while_it_is_read_does_not_spoil_the_cache(tmp_path: Path) -> None:
+    """The key of one content with the rows of another would be handed out for the first for ever."""
+    good = build("ratio", "-O2").read_bytes()
+    section = Elf.read(BytesSource(good)).section(b".eh_frame")
+    assert section is not None
+    at, size = section.offset, section.size
+    bad = good[:at] + bytes(size) + good[at + size :]
+    cache = UnwindCache(tmp_path / "cache")
+    exchanged = file_table(Exchanged(good, bad), cache, build=True)
+    wanted = file_table(BytesSource(good), None, build=True)
+    assert np.array_equal(exchanged.table.rows, wanted.table.rows)
+    assert np.array_equal(file_table(BytesSource(good), cache, build=True).table.rows, wanted.table.rows)
 
 
 def test_without_rows_is_a_table() -> None:
