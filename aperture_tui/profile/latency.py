@@ -20,8 +20,9 @@ class Latency:
     tid: the thread with the largest part, of events in flight the one that has waited longest; 0 where events are not
     told apart by thread. threads: how many different ones, 0 likewise.
     count, time_ns, maximum_ns: of all events; of those in flight how many, their ages together, the greatest age.
-    minimum_ns: exact where `minimum_exact`, else the lower end of the shortest event's bucket.
-    histogram: BUCKETS counts. outcomes: errno -> how many failed with it.
+    minimum_ns: exact where `minimum_exact`, else at least that: the lower end of the shortest event's bucket.
+    histogram: BUCKETS counts. outcomes: errno -> how many failed with it. at_least: of events in flight, some began
+    before anybody looked, so that their ages, and with them time_ns and maximum_ns, are lower bounds.
     """
 
     pid: int
@@ -38,6 +39,7 @@ class Latency:
     maximum_ns: int = 0
     histogram: tuple[int, ...] = (0,) * BUCKETS
     outcomes: Mapping[int, int] = field(default_factory=dict)
+    at_least: bool = False
 
     @property
     def errors(self) -> int:
@@ -57,16 +59,16 @@ def bucket(duration_ns: int) -> int:
 def quantile(histogram: Sequence[int], q: float, minimum_ns: int, maximum_ns: int) -> int:
     """Interpolated within its bucket, on the bucket's logarithmic scale, and never beyond the shortest and longest.
 
-    The true value lies in the same bucket: the answer is off by less than a factor of two.
+    The true value lies in the same bucket: the answer is off by less than a factor of two, or one nanosecond. The last
+    bucket has no end but the longest, so there it may be off by more.
     """
     total = sum(histogram)
-    if not total:
-        return 0
-    wanted = q * total
     passed = 0
     for i, n in enumerate(histogram):
-        if n and passed + n >= wanted:
-            inside = max(0.0, (wanted - passed) / n)
-            return max(minimum_ns, min(maximum_ns, int(2.0 ** (i + inside))))
+        if n and passed + n >= q * total:
+            inside = max(0.0, (q * total - passed) / n)
+            last = (2 << i) - 1 if i < BUCKETS - 1 else maximum_ns
+            within = min(last, int((1 << i) * ((last + 1) / (1 << i)) ** inside))
+            return max(minimum_ns, min(maximum_ns, within))
         passed += n
-    return maximum_ns
+    return maximum_ns if total else 0

@@ -144,7 +144,11 @@ class Symbols:
         matrix = np.zeros((len(paths), int(lengths.max(initial=0))), np.uint32)
         for row, path in zip(matrix, paths, strict=True):
             row[: len(path)] = path
-        return self._stacks.intern(matrix, lengths)
+        return self.stack_rows(matrix, lengths)
+
+    def stack_rows(self, paths: NDArray[np.uint32], lengths: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The same of paths in one matrix, (m, d), of which row i has lengths[i] frames (`StackTable.intern`)."""
+        return self._stacks.intern(paths, lengths)
 
     # -- reading
 

@@ -37,8 +37,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ProcessUse:
-    """One process in the range of a query. count: events. time_ns: their durations, of CPU samples the time on CPU.
+    """One process in the range of a query. count: events, of off-CPU time waits. time_ns: their durations, of CPU
+    samples the time on CPU, of off-CPU time that it was blocked.
 
+    threads: how many different ones; 0 where events are not told apart by thread.
     completeness: how many of the counted events have a whole user stack.
     """
 
@@ -67,6 +69,9 @@ class Store(Protocol):
 
     A query for a range that is not held is answered for the part that is. Raises re.error for a query whose `frame`
     is not a regular expression.
+
+    Of Role.IN_FLIGHT everything but a timeline tells what was in flight at the end of the range, or of what is held:
+    the newest word of the kind, whatever else narrows the query, if it is no older than two seconds.
     """
 
     def span(self) -> Span:
@@ -94,7 +99,11 @@ class Store(Protocol):
         ...
 
     def call_tree(self, query: Query) -> CallTree:
-        """The stacks of the query with their weights."""
+        """The stacks of the query with their weights.
+
+        With `query.threads` each has a frame of FrameKind.THREAD below its process's, "NAME TID" as far as these are
+        known, "?" if neither is. Such trees differ from all others: they cannot be merged with them.
+        """
         ...
 
     def completeness(self, query: Query) -> Completeness:
@@ -102,14 +111,11 @@ class Store(Protocol):
         ...
 
     def latencies(self, query: Query) -> list[Latency]:
-        """Calls or waits by process, name and value (and by thread where `query.threads`), most first by the measure.
-
-        Of Role.IN_FLIGHT: what was in flight at the end of the range, as far as the newest word of that is.
-        """
+        """Calls or waits by process, name and value, and by thread with `query.threads`; most first by the measure."""
         ...
 
     def diff(self, base: Query, after: Query) -> CallTree:
-        """Weights of `after` less those of `base`."""
+        """Weights of `after` less those of `base`. Raises ValueError if one of them alone is by thread."""
         ...
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness, completeness
 from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.kinds import Role
 from aperture_tui.profile.symbols import FRAME, PROCESS, Remap, Symbols, carry
 from aperture_tui.store.base import Span, Timeline
 from aperture_tui.store.latencies import latencies
 from aperture_tui.store.processes import process_uses
-from aperture_tui.store.selection import FrameSearch, event_mask, measured, process_rows
+from aperture_tui.store.selection import FrameSearch, event_mask, measured, newest_word, process_rows
 from aperture_tui.store.slices import Limits, Slices, joined, taken
+from aperture_tui.store.thread_stacks import ThreadStacks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +41,12 @@ AHEAD_NS: Final = 10_000_000_000
 _NODE_BYTES: Final = 4 + 4 + 2 + 8 + 4  # a stack node: parent, frame, depth, key, kid
 _ROW_BYTES: Final = 150  # measured: what CPython 3.11 takes for a row's tuple of ids and its entry in a dict
 _STRING_BYTES: Final = 60  # measured: a string's place in the list, and its entry in a dict
+
+
+IN_FLIGHT_NS: Final = 2_000_000_000
+"""How long a word of what is in flight is believed: it is told again every second."""
+
+_TreeOf = Callable[[NDArray[np.void], NDArray[np.int64]], CallTree]
 
 
 class _Selected(NamedTuple):
@@ -66,6 +75,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._symbols = Symbols()
         self._search = FrameSearch()
+        self._by_thread = ThreadStacks(self._symbols)
         self._strings_seen = self._string_bytes = 0
         self._appended = self._clamped = 0
         self._gauges: list[HostSample] = []
@@ -96,7 +106,7 @@ class MemoryStore:
             remap = _carried(self._symbols, symbols, held.all_views())
             held = held.rewritten(lambda events: _remapped(events, remap))
         with self._lock:
-            self._slices, self._symbols = held, symbols
+            self._slices, self._symbols, self._by_thread = held, symbols, ThreadStacks(symbols)
             self._strings_seen = self._string_bytes = 0
         self._weigh_strings()
 
@@ -172,7 +182,7 @@ class MemoryStore:
 
     def processes(self, query: Query) -> list[ProcessUse]:
         """Processes with events in the query, most first; equal ones by pid."""
-        (selected,) = self._select(query)
+        (selected,) = self._select(self._settled(query))
         return process_uses(*selected, query.measure)
 
     def timeline(self, query: Query, buckets: int) -> Timeline:
@@ -193,11 +203,12 @@ class MemoryStore:
 
     def call_tree(self, query: Query) -> CallTree:
         """The stacks of the query with their weights."""
-        (selected,) = self._select(query)
-        return _tree(selected, query)
+        (selected,) = self._select(self._settled(query))
+        return self._tree_of(selected.symbols, query.threads)(selected.events, measured(selected.events, query.measure))
 
     def completeness(self, query: Query) -> Completeness:
         """How many of the query's events have a whole user stack."""
+        query = self._settled(query)
         ((symbols, views),) = self._held(query)
         if not views:
             return Completeness()
@@ -208,14 +219,41 @@ class MemoryStore:
 
     def latencies(self, query: Query) -> list[Latency]:
         """Calls or waits by process, name and value, most first by the measure."""
-        (selected,) = self._select(query)
-        end = self.span().end_ns
-        return latencies(*selected, query, end if query.end_ns is None else min(end, query.end_ns))
+        (selected,) = self._select(self._settled(query))
+        return latencies(*selected, query)
 
     def diff(self, base: Query, after: Query) -> CallTree:
         """Weights of `after` less those of `base`."""
-        before, now = self._select(base, after)
-        return _tree(now, after).subtract(_tree(before, base))
+        if base.threads != after.threads:
+            raise ValueError("stacks by thread differ from all others")
+        before, now = self._select(self._settled(base), self._settled(after))
+        tree = self._tree_of(now.symbols, after.threads)
+        return tree(now.events, measured(now.events, after.measure)).subtract(
+            tree(before.events, measured(before.events, base.measure))
+        )
+
+    def _tree_of(self, symbols: Symbols, threads: bool) -> _TreeOf:
+        """Sums weights, (n,) int64, of the stacks of events, (n,) of EVENT. All its answers share a trie."""
+        if not threads:
+            return lambda events, weights: CallTree.of_stacks(symbols, events["stack"], weights)
+        with self._lock:
+            if symbols is not self._symbols:
+                return ThreadStacks(symbols).tree
+            if self._by_thread.full:
+                self._by_thread = ThreadStacks(symbols)
+            return self._by_thread.tree
+
+    def _settled(self, query: Query) -> Query:
+        """Of what is in flight the newest word alone: the query narrowed to its moment. Other queries as they are."""
+        if query.role is not Role.IN_FLIGHT:
+            return query
+        with self._lock:
+            end = max(self._slices.end_ns, self._gauges[-1].time_ns + 1 if self._gauges else 0)
+            end = end if query.end_ns is None else min(end, query.end_ns)
+            start = max(end - IN_FLIGHT_NS, query.start_ns or 0)
+            views = self._slices.views(query.kind, start, end)
+        moment = newest_word(views, start, end)
+        return replace(query, start_ns=moment, end_ns=moment + 1 if moment else 0)
 
     def _select(self, *queries: Query) -> list[_Selected]:
         """The events of each query, all as of one moment. Raises re.error."""
@@ -258,10 +296,6 @@ def _steady_clock() -> Callable[[], int]:
     """Unix nanoseconds as the collectors' clocks have them: unmoved when the wall clock is set."""
     offset = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     return lambda: offset + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def _tree(selected: _Selected, query: Query) -> CallTree:
-    return CallTree.of_stacks(selected.symbols, selected.events["stack"], measured(selected.events, query.measure))
 
 
 def _carried(old: Symbols, new: Symbols, views: Sequence[NDArray[np.void]]) -> Remap:

@@ -38,7 +38,7 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
             pid[edges].tolist(),
             start[edges].tolist(),
             newest.tolist(),
-            _distinct(group, events["tid"][order]).tolist(),
+            _threads(group, len(edges), events["tid"][order]).tolist(),
             np.add.reduceat(counts, edges).tolist(),
             np.add.reduceat(measured(events, Measure.TIME)[order], edges).tolist(),
             completeness_by_group(group, len(edges), events["flags"][order], counts),
@@ -49,7 +49,7 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
     return sorted(uses, key=lambda use: use.count if measure is Measure.COUNT else use.time_ns, reverse=True)
 
 
-def _distinct(group: NDArray[np.int64], values: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """(groups,): how many different values each group has. group, values: (n,)."""
-    pairs = np.unique(group.astype(np.uint64) << np.uint64(32) | values)
-    return np.bincount((pairs >> np.uint64(32)).astype(np.int64))
+def _threads(group: NDArray[np.int64], groups: int, tids: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """(groups,): how many different threads each group has; thread 0 is none. group, tids: (n,)."""
+    pairs = np.unique((group.astype(np.uint64) << np.uint64(32) | tids)[tids > 0])
+    return np.bincount((pairs >> np.uint64(32)).astype(np.int64), minlength=groups)

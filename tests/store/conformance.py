@@ -16,15 +16,25 @@ from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.completeness import Completeness, together
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
-from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Kind, Stop
+from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, Flag, FrameKind, Kind, Role, Stop
 from aperture_tui.profile.query import Measure, Query
-from aperture_tui.profile.symbols import Process, Symbols
+from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Store
-from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts, queries, times, words
+from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts, queries, times, wide_queries, words
 
 HOST = HostFacts("box", "6.1.0", 2, 1 << 30, "boot-1")
 SH = Process(1, T0 - 5, "sh", "/a")
 PYTHON = Process(2, T0 - 6, "python3", "/a/b")
+STACK = (Frame("sh", kind=FrameKind.PROCESS), Frame("main"), Frame("work"))
+
+
+def _going_on(time_ns: int, process: Process, age_ns: int) -> Fact:
+    """A call in flight that can be found by its age alone."""
+    return Fact(
+        time_ns, process, age_ns, STACK, Kind.SYSCALL, age_ns, name=f"x{age_ns}", value=age_ns,
+        flags=Role.IN_FLIGHT << ROLE_SHIFT,
+    )  # fmt: skip
+
 
 many = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 
@@ -56,7 +66,52 @@ class StoreConformance:
     @many
     @given(st.lists(facts, max_size=20), queries, queries)
     def test_a_diff_is_after_less_base(self, events: list[Fact], base: Query, after: Query) -> None:
+        base = replace(base, threads=after.threads)
         assert words(self.filled(events).diff(base, after)) == Reference(events).diff(base, after)
+
+    def test_stacks_by_thread_cannot_be_set_against_others(self) -> None:
+        store = self.filled([Fact(T0, SH, stack=STACK)])
+        with pytest.raises(ValueError, match="thread"):
+            store.diff(Query(), Query(threads=True))
+        with pytest.raises(ValueError, match="rebase"):
+            store.call_tree(Query()).merge(store.call_tree(Query(threads=True)))
+
+    @many
+    @given(st.lists(st.lists(facts, max_size=12), max_size=3), queries)
+    def test_latencies_are_those_of_the_events_counted_one_by_one(self, parts: list[list[Fact]], query: Query) -> None:
+        self.check_latencies(self.filled(*parts), Reference(itertools.chain.from_iterable(parts)), query)
+
+    @many
+    @given(st.lists(facts, min_size=2, max_size=12), wide_queries)
+    def test_latencies_of_few_processes_with_many_events(self, events: list[Fact], query: Query) -> None:
+        """All of the kind and role that is asked for, of one process under different names, and of one moment."""
+        alike = [
+            replace(
+                fact,
+                time_ns=T0 + fact.aux,
+                process=SH._replace(name=fact.process.name),
+                kind=query.kind,
+                flags=fact.flags & ~(3 << ROLE_SHIFT) | query.role << ROLE_SHIFT,
+                name="futex",
+                value=fact.value % 2,
+            )
+            for fact in events
+        ]
+        if query.role is Role.IN_FLIGHT:
+            alike = [replace(fact, time_ns=T0) for fact in alike]
+        self.check_latencies(self.filled(alike), Reference(alike), query)
+
+    def check_latencies(self, store: Store, reference: Reference, query: Query) -> None:
+        got, expected = store.latencies(query), reference.latencies(query)
+        assert len(got) == len(expected)
+        for one in got:
+            key = one.pid, one.start_ns, one.name, one.value
+            names, rest = expected[(*key, one.tid) if query.threads else key]
+            assert one.process in names
+            assert replace(one, process="") == rest
+        by_count = query.measure is Measure.COUNT
+        order = [(-(one.count if by_count else one.time_ns), one.pid, one.start_ns, one.name) for one in got]
+        assert order == sorted(order)
 
     @many
     @given(st.lists(facts, max_size=20), queries)
@@ -134,6 +189,71 @@ class StoreConformance:
         store = self.filled([Fact(T0 + ns, SH, weight=1 << i) for i, ns in enumerate([4, 5, 6, 7])])
         assert store.call_tree(Query(start_ns=T0 + 5, end_ns=T0 + 7)).weight == 0b0110
 
+    def test_sums_of_time_are_exact(self) -> None:
+        """A thousand threads that wait for hours pass what a double holds exactly."""
+        waits = [Fact(T0, SH, stack=STACK, kind=Kind.OFFCPU, duration_ns=(1 << 53) + 1) for _ in range(3)]
+        store, query = self.filled(waits), Query(kind=Kind.OFFCPU, measure=Measure.TIME)
+        wanted = 3 * ((1 << 53) + 1)
+        assert [use.time_ns for use in store.processes(query)] == [wanted]
+        assert [one.time_ns for one in store.latencies(query)] == [wanted]
+        assert store.timeline(query, 1).weights.tolist() == [wanted]
+        for threads in (False, True):
+            assert store.call_tree(replace(query, threads=threads)).total[0] == wanted
+
+    def test_off_cpu_time_of_a_process_is_its_waits_and_how_long_it_was_blocked(self) -> None:
+        blocked = Fact(T0, SH, kind=Kind.OFFCPU, name="futex", weight=3, duration_ns=900, maximum_ns=500)
+        waker = replace(blocked, process=PYTHON, flags=Role.WAKER << ROLE_SHIFT, duration_ns=0)
+        store, query = self.filled([blocked, replace(blocked, tid=2), waker]), Query(kind=Kind.OFFCPU)
+        (use,) = store.processes(query)
+        assert (use.name, use.threads, use.count, use.time_ns) == ("sh", 2, 6, 1800)
+        assert store.completeness(query).weight == 6
+
+    def test_events_that_are_not_told_apart_by_thread_are_of_no_thread(self) -> None:
+        store = self.filled([Fact(T0, SH, kind=Kind.SYSCALL, tid=0, thread="", stack=STACK)])
+        query = Query(kind=Kind.SYSCALL, threads=True)
+        assert [use.threads for use in store.processes(query)] == [0]
+        assert [(one.tid, one.threads) for one in store.latencies(query)] == [(0, 0)]
+        ((stack, _),) = words(store.call_tree(query)).items()
+        assert stack[1] == Frame("?", kind=FrameKind.THREAD)
+
+    def test_of_what_is_in_flight_only_the_newest_word_is_true(self) -> None:
+        """The process whose calls have ended has no newer word of its own: that of others says so."""
+        old, new = T0, T0 + SECOND
+        told = [_going_on(old, SH, 7), _going_on(old, PYTHON, 5), _going_on(new, PYTHON, 6)]
+        store = self.filled(told)
+        query = Query(kind=Kind.SYSCALL, role=Role.IN_FLIGHT, measure=Measure.TIME)
+        assert [(one.process, one.time_ns) for one in store.latencies(query)] == [("python3", 6)]
+        for of_shell in (
+            Query(pids=(SH.pid,)),
+            Query(process="sh"),
+            Query(tids=(7,)),
+            Query(value=7),
+            Query(name="x7"),
+        ):
+            narrowed = replace(of_shell, kind=Kind.SYSCALL, role=Role.IN_FLIGHT)
+            assert store.latencies(narrowed) == []
+            assert store.call_tree(narrowed).weight == 0
+            assert store.processes(narrowed) == []
+        before = replace(query, end_ns=new)
+        assert [one.time_ns for one in store.latencies(before)] == [7, 5]
+        assert store.call_tree(query).weight == 6
+        assert store.timeline(query, 1).weights.tolist() == [18]
+
+    def test_a_word_of_what_is_in_flight_is_believed_for_two_seconds(self) -> None:
+        query = Query(kind=Kind.LOCK, role=Role.IN_FLIGHT)
+        waits = replace(_going_on(T0, SH, 1), kind=Kind.LOCK)
+        for later, known in ((2 * SECOND - 1, 1), (2 * SECOND, 0)):
+            store = self.filled([waits, Fact(T0 + later, PYTHON)])
+            assert len(store.latencies(query)) == known
+            assert len(store.latencies(replace(query, end_ns=T0 + SECOND))) == 1
+            quiet = self.make_store([batch_of([waits], Symbols())], [HostSample(T0 + later)])
+            assert len(quiet.latencies(query)) == known
+
+    def test_kinds_have_words_of_their_own_of_what_is_in_flight(self) -> None:
+        lock = replace(_going_on(T0, SH, 1), kind=Kind.LOCK)
+        store = self.filled([lock, _going_on(T0 + SECOND, SH, 1)])
+        assert len(store.latencies(Query(kind=Kind.LOCK, role=Role.IN_FLIGHT))) == 1
+
     def test_an_empty_store_answers_with_nothing(self) -> None:
         store = self.make_store([])
         assert (store.span().start_ns, store.span().end_ns, store.span().events) == (0, 0, 0)
@@ -141,13 +261,22 @@ class StoreConformance:
         assert store.timeline(Query(), 4).weights.tolist() == [0, 0, 0, 0]
         assert store.call_tree(Query()).weight == 0
         assert store.diff(Query(), Query(kind=Kind.LOCK)).weight == 0
+        assert store.call_tree(Query(threads=True)).weight == 0
         assert store.completeness(Query()) == Completeness()
         assert store.gauges(Query()) == []
+        for role in Role:
+            assert store.latencies(Query(kind=Kind.SYSCALL, role=role)) == []
 
     def test_a_pattern_that_is_none_is_an_error_wherever_it_is_used(self) -> None:
         query = Query(frame="(")
         for store in (self.make_store([]), self.filled([Fact(T0, SH)])):
-            for ask in (store.call_tree, store.processes, store.completeness, lambda q, s=store: s.timeline(q, 3)):
+            for ask in (
+                store.call_tree,
+                store.processes,
+                store.completeness,
+                store.latencies,
+                lambda q, s=store: s.timeline(q, 3),
+            ):
                 with pytest.raises(re.error):
                     ask(query)
             with pytest.raises(re.error):
@@ -159,6 +288,7 @@ class StoreConformance:
         assert store.call_tree(Query(host="elsewhere")).weight == 0
         assert store.processes(Query(host="elsewhere")) == []
         assert store.completeness(Query(host="elsewhere")) == Completeness()
+        assert store.latencies(Query(host="elsewhere")) == []
         assert store.hosts() == [HOST]
 
     def test_health_comes_back_as_it_was_told(self) -> None:

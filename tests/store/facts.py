@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from aperture_tui.profile.batch import Batch, empty
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness
-from aperture_tui.profile.kinds import STOP_SHIFT, Flag, FrameKind, Kind, Stop
+from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, Flag, FrameKind, Kind, Role, Stop
+from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 
@@ -25,7 +26,7 @@ Path = tuple[Frame, ...]
 
 @dataclass(frozen=True)
 class Fact:
-    """One event in words."""
+    """One event in words. maximum_ns: None is the duration, as of an event of one."""
 
     time_ns: int
     process: Process
@@ -37,6 +38,17 @@ class Fact:
     thread: str = "main"
     name: str = ""
     flags: int = 0
+    maximum_ns: int | None = None
+    value: int = 0
+    aux: int = 0
+
+    @property
+    def role(self) -> int:
+        return self.flags // 4096 % 4
+
+    @property
+    def longest_ns(self) -> int:
+        return self.duration_ns if self.maximum_ns is None else self.maximum_ns
 
 
 def batch_of(facts: Sequence[Fact], symbols: Symbols) -> Batch:
@@ -45,7 +57,8 @@ def batch_of(facts: Sequence[Fact], symbols: Symbols) -> Batch:
     stacks = symbols.stacks([[symbols.frame(f) for f in fact.stack] for fact in facts])
     for event, fact, stack in zip(events, facts, stacks, strict=True):
         event["time_ns"] = fact.time_ns
-        event["duration_ns"] = event["maximum_ns"] = fact.duration_ns
+        event["duration_ns"] = fact.duration_ns
+        event["maximum_ns"] = fact.longest_ns
         event["pid"] = fact.process.pid
         event["tid"] = fact.tid
         event["process"] = symbols.process(fact.process)
@@ -55,6 +68,8 @@ def batch_of(facts: Sequence[Fact], symbols: Symbols) -> Batch:
         event["weight"] = fact.weight
         event["kind"] = fact.kind
         event["flags"] = fact.flags
+        event["value"] = fact.value
+        event["aux"] = fact.aux
     return Batch(symbols, events)
 
 
@@ -91,10 +106,23 @@ class Reference:
     def select(self, q: Query) -> list[Fact]:
         return [fact for fact in self.facts if self._passes(fact, q)]
 
+    def told(self, q: Query) -> list[Fact]:
+        """What all answers but a timeline are about: of what is in flight, only the newest word."""
+        if q.role != 1:
+            return self.select(q)
+        end = max((fact.time_ns for fact in self.facts), default=0) + 1
+        end = end if q.end_ns is None else min(end, q.end_ns)
+        words = [fact.time_ns for fact in self.facts if fact.kind == q.kind and fact.role == 1]
+        newest = max((t for t in words if (q.start_ns or 0) <= t < end), default=0)
+        return [fact for fact in self.select(q) if fact.time_ns == newest and newest >= end - 2 * SECOND]
+
     def _passes(self, fact: Fact, q: Query) -> bool:
         p = fact.process
         return (
             fact.kind == q.kind
+            and fact.role == q.role
+            and (q.name is None or fact.name == q.name)
+            and (q.value is None or fact.value == q.value)
             and (q.start_ns is None or fact.time_ns >= q.start_ns)
             and (q.end_ns is None or fact.time_ns < q.end_ns)
             and (not q.pids or p.pid in q.pids)
@@ -117,9 +145,15 @@ class Reference:
 
     def tree(self, q: Query) -> dict[Path, int]:
         out: Counter[Path] = Counter()
-        for fact in self.select(q):
-            out[fact.stack] += self.weight(fact, q.measure)
+        for fact in self.told(q):
+            out[self._by_thread(fact) if q.threads else fact.stack] += self.weight(fact, q.measure)
         return {path: weight for path, weight in out.items() if weight}
+
+    def _by_thread(self, fact: Fact) -> Path:
+        """The thread below the process; what came without a stack stays without."""
+        known = [fact.thread] * bool(fact.thread) + [str(fact.tid)] * bool(fact.tid)
+        thread = Frame(" ".join(known) or "?", kind=FrameKind.THREAD)
+        return (*fact.stack[:1], thread, *fact.stack[1:]) if fact.stack else ()
 
     def diff(self, base: Query, after: Query) -> dict[Path, int]:
         out = Counter(self.tree(after))
@@ -127,12 +161,12 @@ class Reference:
         return {path: weight for path, weight in out.items() if weight}
 
     def completeness(self, q: Query) -> Completeness:
-        return completeness_of(self.select(q))
+        return completeness_of(self.told(q))
 
     def processes(self, q: Query) -> dict[tuple[int, int], tuple[set[Process], int, int, int, Completeness]]:
         """(pid, start) -> what its newest event may call it, threads, count, time, completeness."""
         groups: dict[tuple[int, int], list[Fact]] = defaultdict(list)
-        for fact in self.select(q):
+        for fact in self.told(q):
             groups[fact.process.pid, fact.process.start_ns].append(fact)
         out = {}
         for key, facts in groups.items():
@@ -140,7 +174,7 @@ class Reference:
             names = {fact.process for fact in facts if fact.time_ns == newest}
             out[key] = (
                 names,
-                len({fact.tid for fact in facts}),
+                len({fact.tid for fact in facts if fact.tid}),
                 sum(fact.weight for fact in facts),
                 sum(fact.duration_ns for fact in facts),
                 completeness_of(facts),
@@ -152,6 +186,70 @@ class Reference:
         for fact in self.select(q):
             out[(fact.time_ns - start_ns) // bucket_ns] += self.weight(fact, q.measure)
         return out
+
+    def latencies(self, q: Query) -> dict[tuple[int | str, ...], tuple[set[str], Latency]]:
+        """(pid, start, name, value, tid if by thread) -> what its newest events call the process, and the rest."""
+        groups: dict[tuple[int | str, ...], list[Fact]] = defaultdict(list)
+        for fact in self.told(q):
+            key = fact.process.pid, fact.process.start_ns, fact.name, fact.value
+            groups[(*key, fact.tid) if q.threads else key].append(fact)
+        return {key: self._latency(facts, q) for key, facts in groups.items()}
+
+    def _latency(self, facts: list[Fact], q: Query) -> tuple[set[str], Latency]:
+        newest = max(fact.time_ns for fact in facts)
+        names = {fact.process.name for fact in facts if fact.time_ns == newest}
+        histogram = [0] * 44
+        parts: Counter[int] = Counter()
+        outcomes: Counter[int] = Counter()
+        for fact in facts:
+            histogram[power_of_two(fact.longest_ns)] += fact.weight
+            if q.role == Role.IN_FLIGHT:
+                parts[fact.tid] = max(parts[fact.tid], fact.longest_ns)
+            else:
+                parts[fact.tid] += fact.duration_ns
+            if fact.aux and q.kind in (Kind.SYSCALL, Kind.LOCK):
+                outcomes[fact.aux] += fact.weight
+        minimum, exact = self._shortest(facts, q)
+        one = facts[0]
+        return names, Latency(
+            one.process.pid,
+            one.process.start_ns,
+            "",
+            one.name,
+            one.value,
+            tid=min(tid for tid in parts if parts[tid] == max(parts.values())),
+            threads=len({tid for tid in parts if tid}),
+            count=sum(fact.weight for fact in facts),
+            time_ns=sum(fact.duration_ns for fact in facts),
+            minimum_ns=minimum,
+            minimum_exact=exact,
+            maximum_ns=max(fact.longest_ns for fact in facts),
+            histogram=tuple(histogram),
+            outcomes={errno: n for errno, n in outcomes.items() if n},
+            at_least=q.role == Role.IN_FLIGHT and any(fact.flags & 2 for fact in facts),
+        )
+
+    def _shortest(self, facts: list[Fact], q: Query) -> tuple[int, bool]:
+        """What the shortest took if that is certain, else what it took at least."""
+        single = min((fact.longest_ns for fact in facts if fact.weight == 1), default=1 << 64)
+        many = [fact.longest_ns for fact in facts if fact.weight != 1]
+        if not many:
+            return single, True
+        if q.role or q.kind not in (Kind.SYSCALL, Kind.LOCK):
+            return 0, False
+        lowest = min(power_of_two(ns) for ns in many)
+        # a lock's shortest wait is always told by itself, whatever else is in its bucket
+        if power_of_two(single) < lowest + (q.kind is Kind.LOCK) and single < 1 << 64:
+            return single, True
+        return 2**lowest if lowest else 0, False
+
+
+def power_of_two(ns: int) -> int:
+    """The bucket of a duration, by counting."""
+    bucket = 0
+    while bucket < 43 and 2 ** (bucket + 1) <= ns:
+        bucket += 1
+    return bucket
 
 
 FUNCTIONS = ["main", "read", "écrire", "std::vector<int, A>::push_back", "x;y", "a b", ""]
@@ -190,30 +288,38 @@ flag_words = st.one_of(
     st.sampled_from([Flag.WHOLE, Flag.WHOLE | Flag.KERNEL_MODE, Flag.WHOLE | Flag.GUESSED, Flag.FRAME_POINTERS]),
     st.sampled_from(list(Stop)).map(lambda stop: stop << STOP_SHIFT | Flag.GUESSED),
     st.sampled_from(list(Stop)).map(lambda stop: stop << STOP_SHIFT | Flag.UNKNOWN_FRAME),
+    st.sampled_from(list(Role)).map(lambda role: role << ROLE_SHIFT),
+    st.just(Role.IN_FLIGHT << ROLE_SHIFT | Flag.TRUNCATED),
     st.integers(0, (1 << 16) - 1),
 )
 """Any flags, those that collectors give more often."""
+
+kinds = st.sampled_from([Kind.CPU, Kind.OFFCPU, Kind.SYSCALL, Kind.LOCK])
+durations = st.one_of(st.integers(0, 1 << 40), st.integers(0, 57).map(lambda i: (1 << i) - i % 2), st.just(0))
 
 facts = processes.flatmap(
     lambda process: st.builds(
         Fact,
         time_ns=times,
         process=st.just(process),
-        tid=st.sampled_from([1, 2, 3]),
+        tid=st.sampled_from([0, 1, 2, 3, 4_000_000]),
         stack=st.lists(frames, max_size=5).map(lambda path: _with_root(process, path)),
-        kind=st.sampled_from([Kind.CPU, Kind.CPU, Kind.OFFCPU]),
-        duration_ns=st.integers(0, 1 << 40),
-        weight=st.integers(0, 1 << 20),
-        thread=st.sampled_from(["main", "worker"]),
-        name=st.sampled_from(["", "futex"]),
+        kind=kinds,
+        duration_ns=durations,
+        weight=st.integers(0, 1 << 20) | st.just(1),
+        thread=st.sampled_from(["main", "worker", ""]),
+        name=st.sampled_from(["", "futex", "read"]),
         flags=flag_words,
+        maximum_ns=st.none() | durations,
+        value=st.sampled_from([0, 0, 1, 0x7F00_0000_1040, (1 << 64) - 1]),
+        aux=st.sampled_from([0, 0, 4, 110]),
     )
 )
 """Any event."""
 
 queries = st.builds(
     Query,
-    kind=st.sampled_from([Kind.CPU, Kind.CPU, Kind.OFFCPU, Kind.LOCK]),
+    kind=kinds,
     start_ns=st.none() | times | st.sampled_from([0, T0 * 2]),
     end_ns=st.none() | times | st.sampled_from([0, T0 * 2]),
     pids=st.sampled_from([(), (1,), (1, 2), (99,)]),
@@ -222,6 +328,15 @@ queries = st.builds(
     process=st.sampled_from([None, None, None, "sh", "", "absent"]),
     cgroup=st.sampled_from([None, None, None, "/", "/a", "/a/", "/a/b", "/absent"]),
     frame=st.sampled_from([None, None, None, "^main$", "r.*d|push_back", "libc", r"\.py", "absent", "^sh$"]),
+    name=st.sampled_from([None, None, None, "futex", "", "absent"]),
+    value=st.sampled_from([None, None, None, 0, 1, (1 << 64) - 1, 1 << 64, -1]),
+    role=st.sampled_from([Role.OWN, Role.OWN, *Role]),
+    threads=st.booleans(),
     measure=st.sampled_from(list(Measure)),
 )
 """Any query, each of its fields now and then."""
+
+wide_queries = st.builds(
+    Query, kind=kinds, role=st.sampled_from(Role), threads=st.booleans(), measure=st.sampled_from(Measure)
+)
+"""Queries for all of a kind and role."""
