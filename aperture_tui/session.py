@@ -14,10 +14,13 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from aperture_tui.collect import cpu, host, requirements
+from aperture_tui.collect import bpf, cpu, host, requirements
+from aperture_tui.collect.attached import Attached
+from aperture_tui.collect.btf import BtfError
 from aperture_tui.collect.clock import Clock
-from aperture_tui.collect.cpu import CpuCollector, CpuError
-from aperture_tui.collect.processes import Processes
+from aperture_tui.collect.common import CollectorError, Common
+from aperture_tui.collect.compiler import CompileError
+from aperture_tui.collect.run_times import RunTimes
 from aperture_tui.collect.settings import Settings
 from aperture_tui.collect.unwind.supply import Supply
 from aperture_tui.profile.batch import Batch
@@ -78,30 +81,24 @@ class _Output:
 
 
 class Session:
-    """Start it, let it run, stop it. `start` and `stop` belong to one caller; everything else to its thread."""
+    """Start it, let it run, stop it. `start`, `want` and `stop` belong to one caller; everything else to its thread."""
 
     def __init__(self, settings: Settings, sinks: dict[str, Sink], interval_s: float = _INTERVAL_S) -> None:
+        self._settings = settings
         self._clock = Clock.now()
         self._symbols = Symbols()
         self._limit = _MAX_SYMBOLS
         self._carrying = False
         self._resolver = Resolver(self._symbols)
-        self._processes = Processes(self._clock)
-        self._supply = Supply([cpu.source])
-        self._cpu = CpuCollector(settings, self._clock, self._processes, self._resolver, self._supply)
-        self._gauges = host.HostGauges(self._clock, self._bpf_ns)
+        self._supply = Supply([cpu.source] if "cpu" in settings.events else [])
+        self._run_times = RunTimes()
         self._told = 0.0
         self._tellings = 0
         self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
         self._interval_s = interval_s
-        self._cpu_failure: Health | None = None
+        self._failure: Health | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
-
-    def _bpf_ns(self) -> int | None:
-        """Run time of all our programs in the kernel; None where the kernel does not tell."""
-        of_samples = self._cpu.bpf_ns()
-        return None if of_samples is None else of_samples + self._supply.bpf_ns()
 
     def start(self) -> None:
         """Attach, then collect in a thread. Raises SessionError."""
@@ -111,12 +108,24 @@ class Session:
             output.sink.set_hosts([host.facts()])
         self._supply.start()
         try:
-            self._cpu.start()
-        except CpuError as error:
+            self._common = Common(self._settings, self._clock, self._resolver, self._supply)
+        except (OSError, CompileError, BtfError) as error:
             self._supply.stop()
-            self._processes.close()
+            raise SessionError(bpf.explain(error) if isinstance(error, OSError) else str(error)) from error
+        self._run_times.follow(self._supply.name, self._supply.programs)
+        self._attached = Attached(self._common, self._run_times)
+        self._gauges = host.HostGauges(self._clock, self._run_times.total_ns)
+        try:
+            self._attached.start(self._settings.events)
+        except CollectorError as error:
+            self._supply.stop()
+            self._common.close()
             raise SessionError(str(error)) from error
         self._thread.start()
+
+    def want(self, events: frozenset[str]) -> None:
+        """Have these collectors attached, beside those of the settings, from now on. Returns at once."""
+        self._attached.want(events)
 
     def stop(self) -> None:
         """Drain a last time, detach, and wait for the thread; not for ever, for it may hang on a dead file system."""
@@ -129,9 +138,8 @@ class Session:
         """The reason why a collector or a sink has failed, in one line; "" if none has."""
         if self._stopping.is_set() and self._thread.is_alive():
             return "collecting hangs, most likely on a file system that does not answer; what came last is lost"
-        failed = [output.health for output in self._outputs if output.health.state is State.FAILED]
-        if self._cpu_failure is not None:
-            failed.insert(0, self._cpu_failure)
+        words = [*self._attached.health(), *(output.health for output in self._outputs)]
+        failed = [one for one in (self._failure, *words) if one is not None and one.state is State.FAILED]
         return f"{failed[0].name}: {failed[0].message}" if failed else ""
 
     def _run(self) -> None:
@@ -145,44 +153,43 @@ class Session:
                 self._stopping.wait(max(0.0, pause_s - passed))
                 passed = 0.0
                 self._tick()
+            self._attached.finish()
             self._tick()
         except Exception as error:  # a fault of ours: nothing is collected any more, which must not look like rest
             self._crash(error)
         finally:
+            self._run_times.leave(self._supply.name)
             self._supply.stop()  # first: it may be loading a part of the others' programs
-            self._cpu.stop()
+            self._attached.stop()
+            self._run_times.close()
             self._resolver.close()
-            self._processes.close()
+            self._common.close()
 
     def _crash(self, error: Exception) -> None:
         """The thread ends: say so wherever somebody still listens."""
-        self._cpu_failure = replace(self._cpu.health(), state=State.FAILED, message=f"{type(error).__name__}: {error}")
+        self._failure = Health("session", State.FAILED, f"{type(error).__name__}: {error}")
         with contextlib.suppress(Exception):  # it may be a sink that is at fault
             self._tell()
 
     def _tick(self) -> None:
-        if self._cpu_failure is None:
-            try:
-                events = self._cpu.drain(self._symbols)
-            except Exception as error:  # the screens must go on, and say why nothing new comes
-                self._cpu_failure = replace(
-                    self._cpu.health(), state=State.FAILED, message=f"{type(error).__name__}: {error}"
-                )
-            else:
-                if len(events):
-                    self._deliver(Batch(self._symbols, events))
+        for events in self._attached.drain(self._symbols):
+            if len(events):
+                self._deliver(Batch(self._symbols, events))
         now = time.monotonic()
         if now - self._told >= _TELL_S:
             self._told = now
             sample = self._gauges.read()
             self._each(lambda sink: sink.append_gauges(sample))
             self._tell()
-        elif self._stopping.is_set():  # no gauges: shares of a moment as short as this say nothing
+        elif self._stopping.is_set() or self._attached.changed:  # no gauges: shares of so short a time say nothing
             self._tell()
 
     def _tell(self) -> None:
         """Everybody's health."""
-        collectors = (self._cpu_failure or self._cpu.health(), self._supply.health())
+        supply = replace(self._supply.health(), bpf_ns=self._run_times.ns(self._supply.name))
+        collectors = [*self._attached.health(), supply, self._common.health()]
+        if self._failure is not None:
+            collectors.insert(0, self._failure)
         health = [*collectors, *(output.health for output in self._outputs)]
         self._each(lambda sink: sink.set_health(health))
         self._tellings += 1
@@ -209,7 +216,7 @@ class Session:
         self._carrying = True
         self._symbols = Symbols()
         self._resolver.rebind(self._symbols)
-        self._cpu.rebind()
+        self._common.stacks.rebind()
 
     def _each(self, give: Callable[[Sink], None]) -> None:
         for output in self._outputs:

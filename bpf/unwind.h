@@ -150,15 +150,21 @@ INLINE void hash_words(struct walk *w, u32 n)
     w->n += n;
 }
 
-/* Clear the walk and take the kernel stack. seed: of the hash; what makes equal addresses different stacks. */
-INLINE void begin_walk(void *ctx, struct walk *w, u32 pid, u64 seed, u64 start_ns)
+/* Clear the walk. seed: of the hash; what makes equal addresses different stacks. */
+INLINE void begin_user_walk(struct walk *w, u32 pid, u64 seed, u64 start_ns)
 {
     w->s.hash = seed ^ (u64)pid << 32;
     w->s.start_ns = start_ns;
     w->s.pid = pid;
-    w->s.python = w->s.user = w->s.unused = 0;
+    w->s.kernel = w->s.python = w->s.user = w->s.unused = 0;
     w->s.flags = 0;
     w->n = 0;
+}
+
+/* Clear the walk and take the kernel stack. */
+INLINE void begin_walk(void *ctx, struct walk *w, u32 pid, u64 seed, u64 start_ns)
+{
+    begin_user_walk(w, pid, seed, start_ns);
     long bytes = bpf_get_stack(ctx, w->s.word, MAX_KERNEL * 8, 0);
     u32 n = bytes > 0 ? bytes >> 3 : 0;
     if (n)

@@ -46,7 +46,7 @@ def test_a_collector_that_breaks_is_said_and_the_session_still_stops(monkeypatch
 
     kept = Kept()
     session = Session(Settings(hz=99), {"kept": kept})
-    monkeypatch.setattr(CpuCollector, "drain", broken)
+    monkeypatch.setattr(CpuCollector, "events", broken)
     session.start()
     time.sleep(0.5)
     session.stop()
@@ -68,7 +68,7 @@ def test_a_fault_anywhere_in_the_collecting_thread_is_said() -> None:
     session.start()
     run(build("ratio", *FRAME_POINTERS), "0.5")
     session.stop()
-    assert session.failure == "cpu: KeyError: 'no such thing'"
+    assert session.failure == "session: KeyError: 'no such thing'"
     assert kept.health[0].state is State.FAILED
 
 
@@ -91,7 +91,7 @@ def test_a_supply_of_tables_that_breaks_is_said_and_samples_go_on(monkeypatch: p
 def test_a_collector_that_hangs_does_not_keep_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
     monkeypatch.setattr(sessions, "_STOP_S", 0.5)
-    monkeypatch.setattr(CpuCollector, "drain", lambda self, symbols: released.wait(20) and [])
+    monkeypatch.setattr(CpuCollector, "read", lambda self: released.wait(20))
     session = Session(Settings(hz=99), {"kept": Kept()})
     session.start()
     time.sleep(0.3)

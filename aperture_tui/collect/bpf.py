@@ -33,8 +33,12 @@ _SYSCALLS: Final = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD = 0, 1, 2, 3, 5
 RAW_TRACEPOINT_OPEN, LOOKUP_BATCH, LOOKUP_AND_DELETE_BATCH, ENABLE_STATS = 17, 24, 25, 32
 
-PROG_PERF_EVENT, PROG_RAW_TRACEPOINT = 7, 17
+PROG_TRACEPOINT, PROG_PERF_EVENT, PROG_RAW_TRACEPOINT = 5, 7, 17
 """Program types."""
+MAP_HASH, MAP_ARRAY, MAP_PERCPU_ARRAY, MAP_CGROUP_ARRAY, MAP_LRU_HASH, MAP_RING = 1, 2, 6, 8, 9, 27
+"""Map types."""
+MMAPABLE = 1 << 10
+"""Flag of an array map: it can be mapped."""
 
 _ATTR_SIZE: Final = 128
 _LOG_SIZE: Final = 1 << 16
@@ -195,7 +199,9 @@ def cpu_list(text: str) -> list[int]:
 
 
 _SET_BPF, _ENABLE = 0x40042408, 0x2400  # PERF_EVENT_IOC_SET_BPF, _ENABLE
-_SOFTWARE, _CPU_CLOCK, _BY_FREQUENCY = 1, 0, 1 << 10
+_SOFTWARE, _TRACEPOINT = 1, 2  # PERF_TYPE_*
+_CPU_CLOCK, _BY_FREQUENCY = 0, 1 << 10
+_TRACEFS: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _CLOSE_ON_EXEC = 8
 
 
@@ -209,6 +215,28 @@ def open_perf_event(attr: bytes, cpu: int) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return int(fd)
+
+
+def tracepoint_number(group: str, name: str) -> int:
+    """What perf knows a tracepoint by. Raises FileNotFoundError if there is none of the name, or no tracefs."""
+    root = next((root for root in _TRACEFS if os.path.isdir(f"{root}/events")), _TRACEFS[0])
+    return int(Path(root, "events", group, name, "id").read_text())
+
+
+def open_tracepoint(group: str, name: str, program: int) -> int:
+    """Attach a program to a tracepoint, for all tasks on all CPUs -> descriptor that holds it there.
+
+    Raises FileNotFoundError if there is no such tracepoint, or no tracefs.
+    """
+    number = tracepoint_number(group, name)
+    fd = open_perf_event(struct.pack("=IIQ", _TRACEPOINT, 128, number).ljust(128, b"\0"), 0)
+    try:
+        fcntl.ioctl(fd, _SET_BPF, program)
+        fcntl.ioctl(fd, _ENABLE, 0)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def sample_cpu(cpu: int, hz: int, program: int) -> int:
@@ -242,6 +270,11 @@ def run_time_ns(program: int) -> tuple[int, int]:
     return int(facts.get(b"run_time_ns", 0)), int(facts.get(b"run_cnt", 0))
 
 
+def missed_runs(program: int) -> int:
+    """How often a program was not run because it was running on that CPU already; 0 where the kernel does not tell."""
+    return int(_facts(program).get(b"recursion_misses", 0))
+
+
 def map_bytes(fd: int) -> int:
     """What a map holds of the kernel's memory, as the kernel tells; 0 where it does not."""
     return int(_facts(fd).get(b"memlock", 0))
@@ -268,6 +301,11 @@ class Loaded:
     maps: Mapping[str, int]
     programs: dict[str, int]
     given: Mapping[str, int] = field(default_factory=dict)
+
+    @functools.cached_property
+    def nbytes(self) -> int:
+        """What its own maps held of the kernel's memory when this was first asked."""
+        return sum(map_bytes(fd) for name, fd in self.maps.items() if name not in self.given)
 
     def close(self) -> None:
         """Close every descriptor."""

@@ -210,6 +210,8 @@ class Processes:
             self._images[event.pid] = [image]
 
     def _read(self, pid: int, comm: bytes) -> Image:
+        if pid == 0:
+            return Image(0, 0, b"swapper", AddressSpace(0))  # the idle task, in whose time an interrupt came
         try:
             name = (_PROC / str(pid) / "comm").read_bytes().rstrip(b"\n")
         except OSError:

@@ -286,7 +286,12 @@ def _mount(machine: Machine, kind: str, where: str, needed_for: str, blocks: tup
 
 
 def _tracefs(machine: Machine) -> Requirement:
-    return _mount(machine, "tracefs", "/sys/kernel/tracing", "perf and bpftrace; nothing here uses it yet")
+    return _mount(
+        machine,
+        "tracefs",
+        "/sys/kernel/tracing",
+        "locks without syscalls: without it every system call is traced for them",
+    )
 
 
 def _bpffs(machine: Machine) -> Requirement:
@@ -320,6 +325,17 @@ def _unwinder(machine: Machine) -> Requirement:
     return Requirement("unwinder", True, "x86_64", needed_for)
 
 
+def _kernel_locks(machine: Machine) -> Requirement:
+    needed_for, version = "waits for the kernel's own locks", _version(machine)
+    if version == (0, 0):
+        return Requirement("kernel locks", None, "unknown kernel", needed_for)
+    if version < (5, 19):
+        return Requirement(
+            "kernel locks", False, "no lock:contention_begin before 5.19", needed_for, "boot 5.19 or newer"
+        )
+    return Requirement("kernel locks", True, "lock:contention_begin", needed_for)
+
+
 def _inlines(machine: Machine) -> Requirement:
     found = any((Path(folder) / "symbolic").is_dir() for folder in machine.folders)
     mend = "" if found else "pip install symbolic (in the environment that Aperture runs in)"
@@ -349,7 +365,7 @@ _PROBES: Final[tuple[Callable[[Machine], Requirement], ...]] = (
     *(_python, _kernel, _user_namespace, _capabilities, _lockdown, _system_calls, _btf),
     *(_locked_memory, _pid_namespace, _bcc),
     *(_other_processes, _kernel_symbols, _paranoid, _unprivileged, _seccomp, _container),
-    *(_tracefs, _bpffs, _cgroup2, _terminal, _unwinder, _inlines, _inferno, _perf),
+    *(_tracefs, _bpffs, _cgroup2, _terminal, _unwinder, _kernel_locks, _inlines, _inferno, _perf),
 )
 
 

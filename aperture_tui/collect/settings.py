@@ -17,6 +17,7 @@ class Settings:
     control groups (version 2), with all below them. events: collected from the beginning to the end; what a screen
     wants for a while comes on top. syscalls: names; only these are measured, () is all. syscall_stacks: every so many
     calls the user stack is taken as well, 0 is never. min_block_ns: shorter waits are counted together, without stacks.
+    wait_stacks: whether the stacks of waits are taken at all.
     """
 
     hz: int = 99
@@ -26,3 +27,4 @@ class Settings:
     syscalls: tuple[str, ...] = ()
     syscall_stacks: int = 0
     min_block_ns: int = 0
+    wait_stacks: bool = True

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TOP, _EXACT = np.uint64(62), np.uint64(2)
 """The two highest bits of a user address that was interrupted, and is no return address (the vsyscall page has 3)."""
 _ROOM: Final = np.zeros(1, np.uint32)
+_OURS: Final = ("bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack", "perf_trace_run_bpf")
 
 
 class Raw(NamedTuple):
@@ -50,8 +51,19 @@ class StackFrames:
         inner = self._resolver.kernel_frames(words, returns)
         if not len(inner):
             return [np.concatenate((_ROOM, path)) for path in outer]
-        parts = zip(outer, pairwise(bounds.tolist()), strict=True)
-        return [np.concatenate((_ROOM, path, inner[start:end][::-1])) for path, (start, end) in parts]
+        ours = self._is_ours(inner, symbols)
+        paths = []
+        for path, (start, end) in zip(outer, pairwise(bounds.tolist()), strict=True):
+            while start < end and ours[start]:
+                start += 1
+            paths.append(np.concatenate((_ROOM, path, inner[start:end][::-1])))
+        return paths
+
+    def _is_ours(self, frames: NDArray[np.uint32], symbols: Symbols) -> NDArray[np.bool_]:
+        """(n,): frames of the kernel through which a tracepoint comes to our program. Only the innermost are."""
+        known, which = np.unique(frames, return_inverse=True)
+        functions = (symbols.frame_at(frame).function for frame in known.tolist())
+        return np.array([function.startswith(_OURS) for function in functions], bool)[which]
 
     def _user(self, image: Image, stacks: list[Raw], symbols: Symbols) -> list[NDArray[np.uint32]]:
         words, returns, bounds = _joined([raw.user for raw in stacks])

@@ -1,12 +1,17 @@
-"""Stacks as the kernel sends them: once, under a hash; then frames, then nodes of the trie."""
+"""Stacks as the kernel sends them: once, under a hash; then frames, then nodes of the trie. One ring for all."""
 
 from __future__ import annotations
 
+import os
 import struct
+import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from aperture_tui.collect import bpf
+from aperture_tui.collect.object_code import MapSpec
+from aperture_tui.collect.ring import Ring
 from aperture_tui.collect.stack_frames import Raw, StackFrames
 from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
@@ -25,15 +30,60 @@ _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 MAX_STACKS: Final = 1 << 15
 """Stacks remembered by hash; past it all are forgotten, and the kernel sends them again."""
+LINGER_S: Final = 3.0
+"""How long the hashes of stacks that are being forgotten may still come: in tables that are drained every second."""
+
+
+class StackMaps:
+    """The maps of bpf/stacks.h, by name, and the ring among them. Raises OSError."""
+
+    def __init__(self, ring_bytes: int) -> None:
+        bpf.raise_locked_memory_limit()
+        self.fds: dict[str, int] = {}
+        self._salt = 0
+        try:
+            for spec in (
+                MapSpec("stack_ring", bpf.MAP_RING, 0, 0, ring_bytes, 0),
+                MapSpec("stack_known", bpf.MAP_LRU_HASH, 8, 1, 16_384, 0),
+                MapSpec("stack_salt", bpf.MAP_ARRAY, 4, 8, 1, 0),
+                MapSpec("stack_lost", bpf.MAP_PERCPU_ARRAY, 4, 8, 1, 0),
+            ):
+                self.fds[spec.name] = bpf.create_map(spec)
+            self.ring = Ring(self.fds["stack_ring"], ring_bytes)
+        except OSError:
+            self._close_maps()
+            raise
+
+    @property
+    def lost(self) -> int:
+        """Times that a stack found no room in the ring; it is sent again with what has it next."""
+        return bpf.counters(self.fds["stack_lost"], 1)[0]
+
+    def send_again(self) -> None:
+        """Have the kernel hash in another way from now on, so that every stack comes again."""
+        self._salt += 1
+        bpf.update(self.fds["stack_salt"], bytes(4), struct.pack("=Q", self._salt))
+
+    def close(self) -> None:
+        """Let go of everything; programs that are still loaded keep the maps."""
+        self.ring.close()
+        self._close_maps()
+
+    def _close_maps(self) -> None:
+        for fd in self.fds.values():
+            os.close(fd)
+        self.fds = {}
 
 
 class Stacks:
-    """What is known of the stacks of one collector, by the kernel's hash. Owned by the collecting thread."""
+    """What is known of stacks, by the kernel's hash. Owned by the collecting thread."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, maps: StackMaps) -> None:
+        self.maps = maps
         self._resolver = resolver
         self._raw: dict[int, Raw] = {}
         self._leaving: dict[int, Raw] = {}
+        self._leave_at = 0.0
         self._version = 0
         self._naming = StackFrames(resolver)
         self.rebind()
@@ -45,8 +95,10 @@ class Stacks:
         self._astray: set[int] = set()
         self._nodes: dict[tuple[int, bytes], int] = {}
 
-    def tend(self) -> None:
-        """Before stacks are named: where the resolver knows better now, all of them are named anew."""
+    def update(self) -> None:
+        """Take in what the kernel has sent; where the resolver knows better now, all stacks are named anew."""
+        for payload in self.maps.ring.payloads():
+            self._receive(payload)
         version = self._resolver.tend()
         if version != self._version or self._naming.python.opened_late:
             self._version = version
@@ -58,21 +110,30 @@ class Stacks:
         """Cause -> Python frames that are not shown as they should be."""
         return {cause: n for cause, n in self._naming.python.counts.items() if n}
 
-    def rotate(self) -> bool:
-        """After a drain: when too many stacks are remembered, begin to forget them, and say so.
+    def rotate(self) -> None:
+        """After a drain: when too many stacks are remembered, begin to forget them.
 
-        The kernel then has to hash with another salt, so that it sends every stack again. What it sampled until it
-        did is drained next time; only then are the old stacks let go.
+        The kernel then sends every stack again. What it had counted under the old hashes by then is drained for
+        LINGER_S more; only then are the old stacks let go.
         """
-        self._leaving = {}
-        if len(self._raw) <= MAX_STACKS:
-            return False
-        self._leaving, self._raw = self._raw, {}
-        self.rebind()
-        return True
+        now = time.monotonic()
+        if self._leaving and now > self._leave_at:
+            self._leaving = {}
+        if len(self._raw) > MAX_STACKS * (2 if self._leaving else 1):
+            self._leaving, self._raw = self._raw, {}
+            self._leave_at = now + LINGER_S
+            self.rebind()
+            self.maps.send_again()
 
-    def receive(self, payload: bytes) -> None:
-        """One record of the stack ring."""
+    def put(self, key: int, raw: Raw) -> None:
+        """A stack that did not come through the ring. It is forgotten like the others: put it again before each use."""
+        self._raw.setdefault(key, raw)
+
+    def raw(self, key: int) -> Raw | None:
+        """What is known of a stack in addresses."""
+        return self._raw.get(key) or self._leaving.get(key)
+
+    def _receive(self, payload: bytes) -> None:
         if len(payload) < STACK_HEADER.size:
             return
         key, _start, _pid, kernel, python, user, _unused, flags = STACK_HEADER.unpack_from(payload)
@@ -125,7 +186,7 @@ class Stacks:
         """Name the addresses of the stacks that are new, one process at a time."""
         by_image: dict[int, list[tuple[int, Raw]]] = {}
         for key, i in fresh:
-            raw = self._raw.get(key) or self._leaving.get(key)
+            raw = self.raw(key)
             if raw is not None and key not in self._frames:
                 by_image.setdefault(i, []).append((key, raw))
         for i, stacks in by_image.items():

@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from aperture_tui.collect.settings import Settings
 from aperture_tui.profile.batch import Batch
-from aperture_tui.profile.health import Health
+from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.symbols import Process
 from aperture_tui.session import Session
+from aperture_tui.store.memory import MemoryStore
 
 HZ = 999
 FRAME_POINTERS = ("-O2", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer")
 """For a program that the kernel's own walk must get through."""
+_ATTACHING_S: Final = 20.0
 
 
 @dataclass
 class Kept:
-    """A sink that keeps everything. The collecting thread appends to it; read what is there."""
+    """A sink that keeps everything. The collecting thread appends to it; read what is there.
+
+    arrived_ns: CLOCK_MONOTONIC when each batch came. store: what a screen would ask; `collecting`
+    gives it the same events.
+    """
 
     batches: list[Batch] = field(default_factory=list)
+    arrived_ns: list[int] = field(default_factory=list)
+    store: MemoryStore = field(default_factory=MemoryStore)
     gauges: list[HostSample] = field(default_factory=list)
     health: Sequence[Health] = ()
 
     def append(self, batch: Batch) -> None:
+        self.arrived_ns.append(time.monotonic_ns())
         self.batches.append(batch)
 
     def append_gauges(self, sample: HostSample) -> None:
@@ -39,6 +50,10 @@ class Kept:
 
     def set_health(self, health: Sequence[Health]) -> None:
         self.health = health
+
+    def health_of(self, name: str) -> Health | None:
+        """What a collector last said of itself; None if it said nothing yet."""
+        return next((health for health in self.health if health.name == name), None)
 
     def set_hosts(self, hosts: Sequence[HostFacts]) -> None:
         pass
@@ -72,15 +87,28 @@ class Kept:
 
 @contextmanager
 def collecting(**settings: object) -> Iterator[Kept]:
-    """Samples of the whole machine, or of what these settings say, at 999 Hz; the session must not fail."""
+    """Samples of the whole machine, or of what these settings say, at 999 Hz; the session must not fail.
+
+    With `events` given, all of them are attached when it begins.
+    """
     kept = Kept()
-    session = Session(Settings(**{"hz": HZ, **settings}), {"kept": kept})  # type: ignore[arg-type]  # test's own words
+    session = Session(Settings(**{"hz": HZ, **settings}), {"kept": kept, "memory": kept.store})  # type: ignore[arg-type]  # test's own words
     session.start()
     try:
+        for name in settings.get("events", ()):  # type: ignore[attr-defined]  # names
+            _await_running(kept, name)
         yield kept
     finally:
         session.stop()
     assert session.failure == ""
+
+
+def _await_running(kept: Kept, name: str) -> None:
+    until = time.monotonic() + _ATTACHING_S
+    while (health := kept.health_of(name)) is None or health.state is not State.RUNNING:
+        assert health is None or health.state is not State.FAILED, f"{name}: {health.message}"
+        assert time.monotonic() < until, f"{name} is not attached: {health}"
+        time.sleep(0.02)
 
 
 def run(*command: str | Path) -> tuple[int, str]:

@@ -113,8 +113,8 @@ def test_the_child_compiles_every_program_against_the_stub_headers(tmp_path: Pat
 
     code = compiler.object_code(walking.source(cpu.PROGRAMS, "cpu", PROG_PERF_EVENT, sizes), tmp_path / "cache")
     unwinder = {"unwind", "python"} if sizes else set()
-    assert {p.name for p in code.programs} == {"sample", "on_fork", "on_exit"} | unwinder
-    assert {"samples", "stacks", "known", "counters"} <= {m.name for m in code.maps}
+    assert {p.name for p in code.programs} == {"sample"} | unwinder
+    assert {"samples", "stack_ring", "stack_known", "lost"} <= {m.name for m in code.maps}
 
 
 def test_what_a_source_includes_is_part_of_it() -> None:

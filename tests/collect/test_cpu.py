@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aperture_tui.collect import common, cpu
 from aperture_tui.collect.cpu import SAMPLE
 from aperture_tui.collect.settings import Settings
 from aperture_tui.profile.health import State
@@ -221,9 +222,8 @@ def test_health_tells_cost_and_no_loss() -> None:
 
 @pytest.mark.bpf
 def test_a_ring_that_overflows_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aperture_tui.collect.cpu import CpuCollector
-
-    monkeypatch.setattr(CpuCollector, "_ring_sizes", lambda self: {"samples": 4096, "stacks": 4096})
+    monkeypatch.setattr(cpu, "_RINGS", (4096, 4096))
+    monkeypatch.setattr(common, "_STACK_RINGS", (4096, 4096))
     kept = Kept()
     session = Session(Settings(hz=HZ), {"kept": kept}, interval_s=3)
     monkeypatch.setattr("aperture_tui.session._FIRST_DRAINS_S", 3)

@@ -89,6 +89,13 @@ class Coverage:
             self._point(pid, new)
             self.interpreters.look(pid, mappings)
 
+    def mappings_of(self, pid: int) -> NDArray[np.void] | None:
+        """The mappings of a process as the kernel has them, in order: (n,) of MAPPING; None if it is not covered."""
+        found = self._processes.get(pid)
+        if found is None or self._slices.get(found.first) is not found:
+            return None
+        return self._maps.mappings[found.first : found.first + len(found.entries)].copy()
+
     def _put_off(self, pid: int) -> None:
         """Nothing new was found: the next look is further away each time."""
         patience = self._patience[pid] = min(_LONGEST_S, 2 * self._patience.get(pid, _PATIENCE_S / 2))

@@ -29,6 +29,9 @@ from aperture_tui.profile.kinds import STOP_SHIFT, Stop
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 _SWEEP_S: Final = 2.0
 _SHARE_OF_A_CPU: Final = 0.02
 """Of each CPU, what the thread may take on average; a storm of short-lived processes is not followed at any price."""
@@ -115,11 +118,21 @@ class Supply:
         self._work.append(work)
         os.eventfd_write(self._wake, 1)
 
+    def mappings_of(self, pid: int) -> NDArray[np.void] | None:
+        """For work given to `later`: cover a process -> its mappings, (n,) of MAPPING; None where that cannot be."""
+        self._coverage.cover(pid, Stop.NONE)
+        return self._coverage.mappings_of(pid)
+
     def changed(self, pids: Iterable[int]) -> None:
         """These processes have new mappings, or another program: those that have tables are looked at again."""
-        if self._state is State.RUNNING and (stale := set(filter(self._coverage.covers, pids))):
+        if self._state is State.RUNNING:
+            self.expect(filter(self._coverage.covers, pids))
+
+    def expect(self, pids: Iterable[int]) -> None:
+        """Stacks of these processes are going to be walked: they need not be asked for."""
+        if self._state is State.RUNNING and (found := set(pids)):
             with self._lock:
-                self._changed |= stale
+                self._changed |= found
             os.eventfd_write(self._wake, 1)
 
     # -- the thread
@@ -147,8 +160,10 @@ class Supply:
                 waited = time.monotonic()
                 until = min(swept + _SWEEP_S, self._coverage.interpreters.due)
                 selector.select(max(0.0, until - waited))
+                began = time.thread_time_ns()
                 while self._work:
                     self._work.popleft()()
+                self._cpu_ns += time.thread_time_ns() - began
                 began = time.thread_time_ns()
                 self._take_requests(maps, tokens_s)
                 self._coverage.advance()
@@ -179,11 +194,10 @@ class Supply:
 
     # -- telling
 
-    def bpf_ns(self) -> int:
-        """Run time in the kernel of the programs that follow processes; 0 while there are none."""
-        if self._state is not State.RUNNING:
-            return 0
-        return sum(bpf.run_time_ns(fd)[0] for fd in self._loaded.programs.values())
+    @property
+    def programs(self) -> list[int]:
+        """Descriptors of the programs that follow processes; none where it does not run."""
+        return list(self._loaded.programs.values()) if self._state is State.RUNNING else []
 
     def health(self) -> Health:
         """What is covered, what could not be, what it costs."""
@@ -197,7 +211,6 @@ class Supply:
             delivered=self._coverage.installed,
             lost={"forked processes: maps full": bpf.counters(self._loaded.maps["unwind_lost"], 1)[0]},
             degraded=self._coverage.degraded,
-            bpf_ns=self.bpf_ns(),
             cpu_ns=self._cpu_ns + int(self._files.builder.cpu_s * 1e9),
             memory_bytes=self.maps.nbytes,
         )

@@ -51,21 +51,27 @@ class Walker:
 
 
 def load(
-    program: Callable[[Mapping[str, int]], compiler.Source], maps: KernelMaps | None, sizes: Mapping[str, int]
+    program: Callable[[Mapping[str, int]], compiler.Source],
+    maps: KernelMaps | None,
+    sizes: Mapping[str, int],
+    given: Mapping[str, int],
 ) -> Walker:
-    """Load a program, made by `source`. maps: None for no unwinder. Raises OSError, CompileError or BtfError."""
+    """Load a program, made by `source`. maps: None for no unwinder. sizes, given: as of `bpf.load`.
+
+    Raises OSError, CompileError or BtfError.
+    """
     refused = ""
     if maps is not None:
         code = compiler.object_code(program(maps.defines))
         try:
-            loaded = bpf.load(code, sizes, given=maps.fds, later=TAILS)
+            loaded = bpf.load(code, sizes, {**given, **maps.fds}, later=TAILS)
         except OSError as error:
             if error.errno == errno.EPERM:
                 raise
             refused = _words(error)
         else:
             return Walker(loaded, tuple(program for program in code.programs if program.name in TAILS))
-    return Walker(bpf.load(compiler.object_code(program({})), sizes), refused=refused)
+    return Walker(bpf.load(compiler.object_code(program({})), sizes, given), refused=refused)
 
 
 def _words(error: OSError) -> str:

@@ -1,0 +1,1 @@
+"""System calls by name and number, and their events. Knows nothing of how they are traced."""

@@ -1,0 +1,94 @@
+/* Two threads give each other a byte, through two pipes, as fast as they can. usage: pingpong SECONDS CPU CPU < go
+ * Prints: of each thread its tid, wall time, CPU time and context switches, from its first line to its last. */
+#include "truth.h"
+
+static int to_pong[2], to_ping[2];
+static uint64_t end;
+
+struct part {
+    int cpu, tid;
+    uint64_t wall, used, switches;
+};
+
+static uint64_t switches(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw + usage.ru_nivcsw;
+}
+
+static void begin(struct part *own)
+{
+    pin(own->cpu);
+    own->tid = own_tid();
+    own->switches = switches();
+    own->wall = now_ns();
+    own->used = thread_cpu_ns();
+}
+
+static void finish(struct part *own)
+{
+    own->wall = now_ns() - own->wall;
+    own->used = thread_cpu_ns() - own->used;
+    own->switches = switches() - own->switches;
+}
+
+NOT_INLINE static int ping_turn(char byte)
+{
+    int result = write(to_pong[1], &byte, 1) == 1 && read(to_ping[0], &byte, 1) == 1;
+    NOT_LAST();
+    return result;
+}
+
+NOT_INLINE static int pong_turn(void)
+{
+    char byte;
+    int result = read(to_pong[0], &byte, 1) == 1 && write(to_ping[1], &byte, 1) == 1;
+    NOT_LAST();
+    return result ? byte : 0;
+}
+
+static void *ping(void *argument)
+{
+    begin(argument);
+    while (now_ns() < end)
+        ping_turn('x');
+    ping_turn(0);
+    finish(argument);
+    return 0;
+}
+
+static void *pong(void *argument)
+{
+    begin(argument);
+    while (pong_turn())
+        ;
+    finish(argument);
+    return 0;
+}
+
+static void tell(const char *name, const struct part *part)
+{
+    printf("\"%s\": {\"tid\": %d, \"wall_ns\": %llu, \"cpu_ns\": %llu, \"switches\": %llu}", name, part->tid,
+           (ull)part->wall, (ull)part->used, (ull)part->switches);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 4 || pipe(to_pong) || pipe(to_ping))
+        return 2;
+    struct part first = {.cpu = atoi(argv[2])}, second = {.cpu = atoi(argv[3])};
+    pthread_t thread[2];
+    wait_for_go();
+    end = now_ns() + atof(argv[1]) * 1e9;
+    pthread_create(&thread[1], 0, pong, &second);
+    pthread_create(&thread[0], 0, ping, &first);
+    pthread_join(thread[0], 0);
+    pthread_join(thread[1], 0);
+    printf("{");
+    tell("ping", &first);
+    printf(", ");
+    tell("pong", &second);
+    printf("}\n");
+    return 0;
+}
