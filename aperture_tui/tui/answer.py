@@ -2,36 +2,65 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness, together
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.kinds import Kind, Role
+from aperture_tui.profile.query import Measure, Query
 from aperture_tui.store.base import ProcessUse, Span, Store
 from aperture_tui.store.selection import FrameSearch
+from aperture_tui.tui import latency_lines
+from aperture_tui.tui.attached import Attached
 from aperture_tui.tui.icicle.layout import Edges, Labels, lay_out, matching_weight
-from aperture_tui.tui.model import IcicleView, Path, ProcessKey, ProcessLine, ViewRequest, ViewSnapshot
+from aperture_tui.tui.model import (
+    SAMPLES,
+    IcicleView,
+    Latencies,
+    LatencyKey,
+    Path,
+    ProcessKey,
+    ProcessLine,
+    Unit,
+    ViewRequest,
+    ViewSnapshot,
+    Wall,
+)
+from aperture_tui.tui.recent import Recent
+from aperture_tui.tui.wall_time import wall
 
 _RECENT_S: Final = 2.0
-_RECENTS: Final = 16
 _SHOWN_PROCESSES: Final = 500
-
-_Choice = tuple[float | None, ProcessKey | None, bool]
+_WOKEN: Final = 16
+"""Threads of one process whose wakers are looked for: those that waited longest."""
+_UNITS: Final = {
+    Kind.CPU: SAMPLES,
+    Kind.SYSCALL: Unit("in calls", timed=True),
+    Kind.LOCK: Unit("waited", timed=True),
+    Kind.OFFCPU: Unit("off-CPU", timed=True),
+}
+_WAKES: Final = Unit("wakes")
 
 
 @dataclass(frozen=True)
 class _Data:
-    """What the store said of one moment: everything that zoom, search, size and order are answered from."""
+    """What the store said of one moment: everything that zoom, search, size and order are answered from.
 
-    choice: _Choice
+    choice: the request as far as the store was asked for it.
+    """
+
+    choice: ViewRequest
     end_ns: int
     range_ns: int
     tree: CallTree
     processes: tuple[ProcessLine, ...]
+    latencies: Latencies
+    wall: Wall | None
     gauges: tuple[HostSample, ...]
     stacks: Completeness
 
@@ -43,8 +72,8 @@ class _Sight:
     width: int
     zoom: Path
     by_weight: bool
-    process: ProcessKey | None
-    generation: int
+    choice: ViewRequest
+    lineage: int
 
 
 class Answers:
@@ -57,20 +86,24 @@ class Answers:
         self._search = FrameSearch()
         self._sight: _Sight | None = None
         self._edges = Edges()
-        self._recent: dict[tuple[int, int], deque[float]] = {}
-        self._recent_until_ns = 0
+        self._attached = Attached()
+        self._busy: Recent[tuple[int, int]] = Recent()
+        self._rates: Recent[LatencyKey] = Recent()
+        self._rates_of: tuple[Kind, ProcessKey | None] | None = None
 
     def answer(self, request: ViewRequest, fresh: bool) -> ViewSnapshot:
         """The snapshot for a request. fresh: fetch new data. Raises what the store raises."""
-        choice: _Choice = request.window_s, request.process, request.processes
+        health: list[Health] = self._store.health()
+        choice = _choice(request)
         data = self._data
         if data is None or data.choice != choice or (fresh and not request.frozen):
-            data = self._data = self._fetch(choice, data.end_ns if data and request.frozen else None)
-        health: list[Health] = self._store.health()
+            data = self._data = self._fetch(choice, health, data.end_ns if data and request.frozen else None)
         hosts: list[HostFacts] = self._store.hosts()
         snapshot = ViewSnapshot(
             request,
             processes=data.processes,
+            latencies=data.latencies,
+            wall=data.wall,
             gauges=data.gauges,
             hosts=tuple(hosts),
             health=tuple(health),
@@ -79,52 +112,67 @@ class Answers:
             end_ns=data.end_ns,
             range_ns=data.range_ns,
         )
-        return replace(snapshot, icicle=self._lay_out(request, data.tree)) if request.width > 0 else snapshot
+        return replace(snapshot, icicle=self._lay_out(request, data)) if request.width > 0 else snapshot
 
     # -- fetching
 
-    def _fetch(self, choice: _Choice, end_ns: int | None) -> _Data:
+    def _fetch(self, choice: ViewRequest, health: list[Health], end_ns: int | None) -> _Data:
         """Ask the store for the newest, or for what ended then."""
-        window_s, process, with_processes = choice
         span = self._store.span()
         end = end_ns if end_ns is not None else self._now(span)
-        start = span.start_ns if window_s is None else max(span.start_ns, end - int(window_s * 1e9))
-        range_ns = max(end - start, 0)
-        query = Query(start_ns=start, end_ns=end + 1)
+        start = span.start_ns if choice.window_s is None else max(span.start_ns, end - int(choice.window_s * 1e9))
+        if end_ns is None:
+            self._attached.note(choice.kind, health, end)
+            start = max(start, self._attached.since(choice.kind))
+        query = Query(choice.kind, start_ns=start, end_ns=end + 1)
         of_process = query
-        if process is not None:
-            of_process = replace(query, pids=(process.pid,), process_start_ns=process.start_ns)
-        lines: tuple[ProcessLine, ...] = ()
-        if with_processes:
-            self._note_recent(end, live=end_ns is None)
-            uses = self._store.processes(query)
-            count = sum(use.count for use in uses)
-            lines = tuple(self._line(use, range_ns, count) for use in uses[:_SHOWN_PROCESSES])
-            stacks = together(u.completeness for u in uses if process is None or (u.pid, u.start_ns) == process[:2])
-        else:
-            stacks = self._store.completeness(of_process)
-        tree, gauges = self._store.call_tree(of_process), tuple(self._store.gauges(query))
-        return _Data(choice, end, range_ns, tree, lines, gauges, stacks)
+        if choice.process is not None:
+            of_process = replace(query, pids=(choice.process.pid,), process_start_ns=choice.process.start_ns)
+        live = end_ns is None
+        lines, stacks = self._processes(choice, query, live)
+        of_stacks = self._of_stacks(choice, of_process)
+        if stacks is None:
+            counts = choice.kind is not Kind.SYSCALL  # which have stacks only now and then
+            stacks = self._store.completeness(of_stacks[0]) if counts else Completeness()
+        return _Data(
+            choice,
+            end,
+            max(end - start, 0),
+            self._tree(choice, of_stacks),
+            lines,
+            self._latencies(choice, of_process, live),
+            self._wall(of_process, health),
+            tuple(self._store.gauges(query)),
+            stacks,
+        )
 
     def _now(self, span: Span) -> int:
         """The newest moment that anything is known of: readings of the host go on while nothing runs."""
         later = self._store.gauges(Query(start_ns=span.end_ns))
         return max(span.end_ns, later[-1].time_ns) if later else span.end_ns
 
-    def _note_recent(self, end: int, live: bool) -> None:
+    def _processes(
+        self, choice: ViewRequest, query: Query, live: bool
+    ) -> tuple[tuple[ProcessLine, ...], Completeness | None]:
+        """The table of processes if it is wanted, and what it says of the stacks of those that are looked at."""
+        if not choice.processes:
+            return (), None
+        end, start = query.end_ns or 0, query.start_ns or 0
+        if live:
+            self._note_busy(end - 1)
+        uses = self._store.processes(query)
+        count = sum(use.count for use in uses)
+        lines = tuple(self._line(use, end - 1 - start, count) for use in uses[:_SHOWN_PROCESSES])
+        process = choice.process
+        return lines, together(u.completeness for u in uses if process is None or (u.pid, u.start_ns) == process[:2])
+
+    def _note_busy(self, end: int) -> None:
         """Once a second: how busy each process was just now."""
-        if not live or end - self._recent_until_ns < 1_000_000_000:
+        if not self._busy.is_due(end):
             return
-        self._recent_until_ns = end
         span_ns = int(_RECENT_S * 1e9)
         uses = self._store.processes(Query(start_ns=max(0, end - span_ns), end_ns=end + 1))
-        now = {(use.pid, use.start_ns): use.time_ns / span_ns for use in uses[:_SHOWN_PROCESSES]}
-        for key in now.keys() - self._recent.keys():
-            self._recent[key] = deque(maxlen=_RECENTS)
-        for key, past in list(self._recent.items()):
-            past.append(now.get(key, 0.0))
-            if not any(past):
-                del self._recent[key]
+        self._busy.note(end, {(u.pid, u.start_ns): u.time_ns / span_ns for u in uses[:_SHOWN_PROCESSES]})
 
     def _line(self, use: ProcessUse, range_ns: int, count: int) -> ProcessLine:
         return ProcessLine(
@@ -133,20 +181,78 @@ class Answers:
             threads=use.threads,
             cores=use.time_ns / range_ns if range_ns else 0.0,
             share=use.count / count if count else 0.0,
-            recent=tuple(self._recent.get((use.pid, use.start_ns), ())),
+            recent=self._busy[use.pid, use.start_ns],
             stacks=use.completeness,
         )
 
+    def _latencies(self, choice: ViewRequest, query: Query, live: bool) -> Latencies:
+        """The table of calls or waits, for the kinds that have one."""
+        if choice.kind not in (Kind.SYSCALL, Kind.LOCK):
+            return Latencies()
+        if self._rates_of != (choice.kind, choice.process):
+            self._rates, self._rates_of = Recent(), (choice.kind, choice.process)
+        if live:
+            latency_lines.note_recent(self._store, query, (query.end_ns or 1) - 1, self._rates)
+        return latency_lines.latencies(self._store, query, self._rates)
+
+    def _wall(self, query: Query, health: list[Health]) -> Wall | None:
+        if query.kind is not Kind.OFFCPU:
+            return None
+        return wall(query, self._store.latencies(replace(query, measure=Measure.TIME)), self._store, health)
+
+    def _of_stacks(self, choice: ViewRequest, query: Query) -> list[Query]:
+        """The queries whose stacks together make the icicle."""
+        query = replace(query, threads=choice.threads)
+        if choice.wakers:
+            query = replace(query, role=Role.WAKER)
+            if choice.kind is Kind.OFFCPU and choice.process is not None:
+                return self._of_woken(query)
+        elif choice.kind is not Kind.CPU:
+            query = replace(query, measure=Measure.TIME)
+        if choice.lock is not None and choice.kind is Kind.LOCK:
+            query = latency_lines.of_lock(query, choice.lock)
+        return [query]
+
+    def _of_woken(self, query: Query) -> list[Query]:
+        """Who woke the threads of a process: it need not be a thread of that process."""
+        waited = replace(query, role=Role.OWN, threads=True, measure=Measure.TIME)
+        tids = dict.fromkeys(one.tid for one in self._store.latencies(waited) if one.tid)
+        everybody = replace(query, pids=(), process_start_ns=None)
+        return [replace(everybody, value=tid) for tid in list(tids)[:_WOKEN]] or [replace(query, value=0)]
+
+    def _tree(self, choice: ViewRequest, queries: list[Query]) -> CallTree:
+        tree = self._store.call_tree(queries[0])
+        for query in queries[1:]:
+            other = self._store.call_tree(query)
+            if other.trie.lineage == tree.trie.lineage:  # else a new generation began meanwhile: the next tick has all
+                tree = tree.merge(other)
+        return _with_stacks(tree, 2 if choice.threads else 1) if choice.kind is Kind.SYSCALL else tree
+
     # -- laying out
 
-    def _lay_out(self, request: ViewRequest, tree: CallTree) -> IcicleView:
+    def _lay_out(self, request: ViewRequest, data: _Data) -> IcicleView:
+        tree = data.tree
         if self._labels is None or self._labels.symbols is not tree.symbols:
             self._labels = Labels(tree.symbols)
-        sight = _Sight(request.width, request.zoom, request.by_weight, request.process, tree.symbols.generation)
+        choice = replace(data.choice, window_s=None)
+        sight = _Sight(request.width, request.zoom, request.by_weight, choice, tree.trie.lineage)
         last = self._edges if sight == self._sight else None
         view, self._edges = lay_out(tree, self._labels, request.width, request.zoom, request.by_weight, last)
+        waits = not request.wakers and request.kind in (Kind.LOCK, Kind.OFFCPU)
+        view = replace(view, unit=_WAKES if request.wakers else _UNITS[request.kind], waits=waits)
         self._sight = sight
         if not request.search:
             return view
         frames = self._search.frames(tree.symbols, request.search)
         return replace(view, matching=matching_weight(tree, frames, request.zoom, self._labels))
+
+
+def _choice(request: ViewRequest) -> ViewRequest:
+    """What of a request the store has to be asked for."""
+    return replace(request, width=0, zoom=(), by_weight=False, search="", frozen=False)
+
+
+def _with_stacks(tree: CallTree, without: int) -> CallTree:
+    """Only what has a stack: most calls are counted under their process alone. without: the frames that all have."""
+    depth = tree.trie.depth[: len(tree.self_weight)]
+    return CallTree(tree.symbols, tree.trie, np.where(depth > without, tree.self_weight, 0))

@@ -15,14 +15,19 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from aperture_tui.profile.completeness import Completeness
+from aperture_tui.profile.health import State
 from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.presenter import Presenter
+from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.cpu import CpuScreen
+from aperture_tui.tui.screens.locks import LocksScreen
+from aperture_tui.tui.screens.offcpu import OffCpuScreen
 from aperture_tui.tui.screens.overview import OverviewScreen
 from aperture_tui.tui.screens.panel import Panel, health_rows, help_rows
+from aperture_tui.tui.screens.syscalls import SyscallsScreen
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.terminal import Colours, backlog, colours
 from aperture_tui.tui.thin import forget, thinned
@@ -36,7 +41,14 @@ if TYPE_CHECKING:
 _WAITING_HZ: Final = 5.0
 _BACKLOG: Final = 3
 _RETRY_S: Final = 0.1
-_VIEWS: Final[dict[str, type[ViewScreen]]] = {"overview": OverviewScreen, "cpu": CpuScreen}
+_VIEWS: Final[dict[str, type[ViewScreen]]] = {
+    "overview": OverviewScreen,
+    "cpu": CpuScreen,
+    "syscalls": SyscallsScreen,
+    "locks": LocksScreen,
+    "offcpu": OffCpuScreen,
+}
+"""By the numbers of their keys."""
 
 
 class ApertureApp(App[None]):
@@ -44,7 +56,9 @@ class ApertureApp(App[None]):
 
     connect: gives the store, in a worker thread after the first paint; what it raises is shown as one line.
     window_s: the newest seconds that are shown first, None for all. title_host, pinned: for the header: the machine,
-    and the filters that the kernel applies. Raises ValueError for a theme that does not exist.
+    and the filters that the kernel applies. want: told the events that the view needs, by the names of the collectors,
+    whenever that changes, and again when the store is there; must not block. Raises ValueError for a theme that does
+    not exist.
     """
 
     TITLE = "aperture"
@@ -57,6 +71,9 @@ class ApertureApp(App[None]):
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("1", "view('overview')", "overview", show=False),
         Binding("2", "view('cpu')", "CPU", show=False),
+        Binding("3", "view('syscalls')", "system calls", show=False),
+        Binding("4", "view('locks')", "locks", show=False),
+        Binding("5", "view('offcpu')", "off-CPU time", show=False),
     ]
 
     class Answered(Message):
@@ -71,6 +88,7 @@ class ApertureApp(App[None]):
         window_s: float | None = 30.0,
         title_host: str = "",
         pinned: str = "",
+        want: Callable[[frozenset[str]], None] | None = None,
     ) -> None:
         self._colours = colours()
         self._ansi = self._colours is not Colours.RGB
@@ -80,10 +98,12 @@ class ApertureApp(App[None]):
         self.palette = Palette(chosen, self._colours)
         self.title_host = title_host
         self.pinned = pinned
+        self._want = want
         self.looking = Looking(window_s=window_s)
         self.snapshot: ViewSnapshot | None = None
         self.refresh_hz = refresh_hz
         self._began = time.monotonic()
+        self._is_waiting = True
         self._presenter = Presenter(connect, self._tell, refresh_hz)
         for one in looks().values():
             self.register_theme(one.theme(self._ansi))
@@ -106,7 +126,7 @@ class ApertureApp(App[None]):
 
     @property
     def waited_s(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the start, of us or of what is being waited for."""
         return time.monotonic() - self._began
 
     # -- life
@@ -114,7 +134,7 @@ class ApertureApp(App[None]):
     def on_mount(self) -> None:
         """Show the first view; connect once it is painted."""
         self.theme_changed_signal.subscribe(self, self._change_look)
-        self.switch_mode("overview")
+        self._show_view("overview")
         self._waiting = self.set_interval(1 / _WAITING_HZ, self._wait)
         self.call_after_refresh(self._presenter.start)
 
@@ -132,6 +152,15 @@ class ApertureApp(App[None]):
         if view is not None:
             view.show_heading()
 
+    def _wait_for(self, something: bool) -> None:
+        """Whether something is being waited for: at the start, and whenever a view needs another collector."""
+        if something and not self._is_waiting:
+            self._began = time.monotonic()
+            self._waiting.resume()
+        elif self._is_waiting and not something:
+            self._waiting.pause()
+        self._is_waiting = something
+
     def _tell(self) -> None:
         """In the presenter's thread."""
         self.post_message(self.Answered())
@@ -147,9 +176,9 @@ class ApertureApp(App[None]):
         if self.snapshot is None:
             gc.collect()
             gc.freeze()  # what the start made stays: no collection need look at it again
+            self._tell_wants(self.current_mode)  # whoever connects may have missed it
         self.snapshot = snapshot
-        if snapshot.fatal or all(one.state.value != "starting" for one in snapshot.health):
-            self._waiting.stop()
+        self._wait_for(not snapshot.fatal and any(one.state is State.STARTING for one in snapshot.health))
         view = self._view
         if view is not None:
             view.show(snapshot)
@@ -170,8 +199,8 @@ class ApertureApp(App[None]):
     def ask(self) -> None:
         """Ask for what is looked at, in the size of the icicle."""
         view = self._view
-        if view is not None and view.is_mounted and (width := view.icicle.size.width) > 0:
-            self._presenter.ask(self.looking.request(width, view.WANTS_PROCESSES))
+        if view is not None and view.is_mounted and (width := view.icicle_width) > 0:
+            self._presenter.ask(self.looking.request(width, view.WANTS_PROCESSES, view.KIND))
 
     def change_rate(self, step: int) -> None:
         """Refresh more or less often."""
@@ -193,9 +222,19 @@ class ApertureApp(App[None]):
         if isinstance(self.screen, Panel) or self.current_mode == name:
             return
         selection = view.icicle.selection if view is not None else ()
+        if view is not None and view.KIND is not _VIEWS[name].KIND:
+            self.looking = self.looking.elsewhere()
         forget(self._driver)  # what another program wrote on the screen goes away
-        self.switch_mode(name)
+        self._show_view(name)
         self.call_after_refresh(self._select, selection)
+
+    def _show_view(self, name: str) -> None:
+        self.switch_mode(name)
+        self._tell_wants(name)
+
+    def _tell_wants(self, name: str) -> None:
+        if self._want is not None:
+            self._want(_VIEWS[name].needs())
 
     def _select(self, selection: Any) -> None:
         view = self._view
@@ -214,8 +253,10 @@ class ApertureApp(App[None]):
 
     def action_health(self) -> None:
         """Every loss with its cause."""
-        health, stacks = (self.snapshot.health, self.snapshot.stacks) if self.snapshot else ((), Completeness())
-        self.push_screen(Panel(health_rows(health, stacks, min(78, self.size.width - 2))))
+        snapshot = self.snapshot
+        health, stacks = (snapshot.health, snapshot.stacks) if snapshot else ((), Completeness())
+        counted = "samples" if snapshot is None else words.counted(snapshot.request)
+        self.push_screen(Panel(health_rows(health, stacks, min(78, self.size.width - 2), counted)))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action that has a key, then Textual's own."""

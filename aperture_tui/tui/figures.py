@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
+_RESTARTS: Final = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
+"""What the kernel answers itself when a signal interrupts a call (include/linux/errno.h); programs never see these."""
+_LENGTHS: Final = (
+    ("µs", 1e3, 999.5), ("ms", 1e6, 999.5), ("s", 1e9, 119.5), ("min", 60e9, 119.5), ("h", 3600e9, 99.5),
+    ("d", 86400e9, 999.5),
+)  # fmt: skip
+"""A unit, its length in ns, and how many are too many of it."""
+
 
 def percent(part: float, whole: float) -> str:
     """A share: "12.3 %", "0.04 %" where one decimal would say nothing, "–" of nothing."""
@@ -9,6 +20,16 @@ def percent(part: float, whole: float) -> str:
         return "–"
     share = 100 * part / whole
     return f"{share:.2f} %" if 0 < abs(share) < 0.1 else f"{share:.1f} %"
+
+
+def share(part: float, whole: float) -> str:
+    """A share in at most 6 cells: "48 %", "3.5 %"; "<0.1 %" and ">99 %" of what is not quite none or all."""
+    if not whole:
+        return "–"
+    n = 100 * part / whole
+    if not part or part == whole:
+        return f"{n:.0f} %"
+    return "<0.1 %" if n < 0.1 else f"{n:.1f} %" if n < 9.95 else ">99 %" if 99.5 <= n < 100 else f"{n:.0f} %"
 
 
 def count(n: int) -> str:
@@ -39,6 +60,47 @@ def duration(ns: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def latency(ns: float) -> str:
+    """How long a call or a wait took, in at most 7 cells: "512 ns", "1.5 µs", "33 ms", "40 s", "119 min", "292 y"."""
+    if ns < 999.5:
+        return f"{ns:.0f} ns"
+    for unit, length, most in _LENGTHS:
+        n = ns / length
+        if n < most:
+            return f"{n:.1f} {unit}" if n < 9.95 else f"{n:.0f} {unit}"
+    return f"{ns / 31_557_600e9:.0f} y"
+
+
+def short(n: float) -> str:
+    """A count in at most 5 cells: "999", "12.3k", "1.24M", "9.22E"."""
+    if abs(n) < 999.5:
+        return f"{n:.0f}"
+    for unit in "kMGTP":
+        n /= 1000
+        if abs(n) < 999.5:
+            return f"{n:.3g}{unit}"
+    return f"{n / 1000:.3g}E"
+
+
+def rate(n: float) -> str:
+    """Events a second, in at most 5 cells: "0", "<0.01", "0.25", "4.2", "12.3k"."""
+    if n <= 0:
+        return "0"
+    if n < 0.01:
+        return "<0.01"
+    return f"{n:.2f}" if n < 0.995 else f"{n:.1f}" if n < 9.95 else short(n)
+
+
+def amount(n: int, timed: bool) -> str:
+    """A weight: "24,000", or as nanoseconds "1.5 ms"."""
+    return latency(n) if timed else count(n)
+
+
+def errno_name(number: int) -> str:
+    """ "ENOENT"; "errno 4095" for what has no name."""
+    return errno.errorcode.get(number) or _RESTARTS.get(number) or f"errno {number}"
 
 
 def window(seconds: float | None) -> str:

@@ -15,18 +15,25 @@ from aperture_tui.resources import folder
 
 DEFAULT: Final = "aperture-dark"
 SHADES: Final = 3
+WAIT: Final = "wait-"
+"""What the names of colours begin with where a box is time that passed waiting."""
 BASE: Final = (
     "background", "bar", "track", "text", "muted", "faint", "accent", "good", "warning", "error", "cursor",
 )  # fmt: skip
 MARKS: Final = ("selection", "match")
 GAUGES: Final = ("user", "system", "iowait", "steal", "memory", "swap", "history")
 FRAMES: Final = tuple(kind.name.lower() for kind in FrameKind if kind is not FrameKind.ROOT)
+_BOXES: Final = (("frames", ""), ("waits", WAIT))
+"""Tables of three shades a kind, and what their colours' names begin with."""
 _HEX: Final = re.compile("#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
 class Look:
-    """One file of `themes/`. colours: name -> #rrggbb; the shades of a kind of frame are `kernel0` to `kernel2`."""
+    """One file of `themes/`. colours: name -> #rrggbb.
+
+    The shades of a kind of frame are `kernel0` to `kernel2`, of the same in waits `wait-kernel0` to `wait-kernel2`.
+    """
 
     name: str
     dark: bool
@@ -39,12 +46,13 @@ class Look:
         for table, keys in (("base", BASE), ("marks", MARKS), ("gauges", GAUGES)):
             for key in keys:
                 colours[key] = _colour(data.get(table, {}).get(key), f"{table}.{key}")
-        for kind in FRAMES:
-            shades = data.get("frames", {}).get(kind)
-            if not isinstance(shades, list) or len(shades) != SHADES:
-                raise ValueError(f"frames.{kind} is not a list of {SHADES} colours")
-            for i, shade in enumerate(shades):
-                colours[f"{kind}{i}"] = _colour(shade, f"frames.{kind}")
+        for table, prefix in _BOXES:
+            for kind in FRAMES:
+                shades = data.get(table, {}).get(kind)
+                if not isinstance(shades, list) or len(shades) != SHADES:
+                    raise ValueError(f"{table}.{kind} is not a list of {SHADES} colours")
+                for i, shade in enumerate(shades):
+                    colours[f"{prefix}{kind}{i}"] = _colour(shade, f"{table}.{kind}")
         name, dark = data.get("name"), data.get("dark")
         if not isinstance(name, str) or not isinstance(dark, bool):
             raise ValueError("a look has a name and says whether it is dark")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from aperture_tui.tui.model import Path, ProcessKey, ViewRequest
+from aperture_tui.profile.kinds import Kind
+from aperture_tui.tui.model import LatencyKey, Path, ProcessKey, ViewRequest
 from aperture_tui.tui.search import Search
 
 WINDOWS: Final[tuple[float | None, ...]] = (10.0, 30.0, 60.0, 300.0, None)
@@ -16,7 +17,10 @@ RATES: Final = (0.5, 1.0, 2.0, 4.0, 10.0)
 
 @dataclass(frozen=True)
 class Looking:
-    """The window, the process, the zoom, the order, the search, and whether time stands still."""
+    """The window, the process, the zoom, the order, the search, and whether time stands still.
+
+    threads: stacks by thread. lock: the stacks of this one alone. wakers: whose stacks.
+    """
 
     window_s: float | None = 30.0
     process: ProcessKey | None = None
@@ -24,8 +28,11 @@ class Looking:
     by_weight: bool = False
     search: Search | None = None
     frozen: bool = False
+    threads: bool = False
+    lock: LatencyKey | None = None
+    wakers: bool = False
 
-    def request(self, width: int, processes: bool) -> ViewRequest:
+    def request(self, width: int, processes: bool, kind: Kind = Kind.CPU) -> ViewRequest:
         """What to ask the presenter for, for an icicle of this width."""
         return ViewRequest(
             width=width,
@@ -36,6 +43,10 @@ class Looking:
             search=self.search.source if self.search else "",
             frozen=self.frozen,
             processes=processes,
+            kind=kind,
+            threads=self.threads,
+            wakers=self.wakers,
+            lock=self.lock,
         )
 
     def longer(self, step: int) -> Looking:
@@ -44,14 +55,30 @@ class Looking:
 
     def only(self, process: ProcessKey | None) -> Looking:
         """One process alone, or all. A zoom belongs to what it was made in."""
-        return self if process == self.process else replace(self, process=process, zoom=())
+        return self if process == self.process else replace(self, process=process, zoom=(), lock=None)
+
+    def of_lock(self, lock: LatencyKey | None) -> Looking:
+        """The waits for one lock alone, or for all."""
+        return self if lock == self.lock else replace(self, lock=lock, zoom=())
+
+    def other_side(self) -> Looking:
+        """The stacks of wakers in place of those that waited, and back."""
+        return replace(self, wakers=not self.wakers, zoom=())
+
+    def elsewhere(self) -> Looking:
+        """Events of another kind: what belongs to these alone is left behind."""
+        return replace(self, zoom=(), lock=None, wakers=False)
 
     def back(self) -> Looking:
-        """One step out: of the zoom, then of the search, then of the process."""
+        """One step out: of the zoom, then of the search, of the wakers, of the lock, of the process."""
         if self.zoom:
             return replace(self, zoom=self.zoom[:-1])
         if self.search is not None:
             return replace(self, search=None)
+        if self.wakers:
+            return self.other_side()
+        if self.lock is not None:
+            return self.of_lock(None)
         return self.only(None)
 
 

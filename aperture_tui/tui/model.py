@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
-from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.latency import Latency
 from aperture_tui.store.base import Span
 
@@ -60,6 +60,16 @@ class Row(NamedTuple):
     note: str = ""
 
 
+class Unit(NamedTuple):
+    """What the weights of an icicle are. word: what they are called; timed: nanoseconds, else a count."""
+
+    word: str = "samples"
+    timed: bool = False
+
+
+SAMPLES: Final = Unit()
+
+
 @dataclass(frozen=True, slots=True)
 class IcicleView:
     """The visible boxes of a call tree.
@@ -67,6 +77,7 @@ class IcicleView:
     total: weight of all; zoomed: weight under the zoom, which the width stands for. zoom: where it is zoomed to, as far
     as that exists. collapsed: the frames above the first row that has boxes. first: index of that row.
     matching: weight under the zoom whose stack matches the search, None without a search. deeper: there are more rows.
+    unit: of all weights. waits: they are time that passed waiting.
     """
 
     rows: tuple[Row, ...]
@@ -78,6 +89,8 @@ class IcicleView:
     first: int = 0
     matching: int | None = None
     deeper: bool = False
+    unit: Unit = SAMPLES
+    waits: bool = False
 
 
 class ProcessKey(NamedTuple):
@@ -143,9 +156,13 @@ class ViewRequest:
     """What the screen shows now. window_s: the newest seconds, None is all that is held. width: of the icicle.
 
     zoom: only what is under this path. search: a pattern that compiles. frozen: nothing newer than the last answer.
+    kind: of the events; it says whether there is a table of latencies, and whether their time is set against that on
+    the CPU. processes: a table of them is wanted. threads: stacks by thread. wakers: the stacks of those who ended the
+    waits, not of those who waited. lock: the stacks of this one alone.
     """
 
     width: int
+    kind: Kind = Kind.CPU
     window_s: float | None = 30.0
     process: ProcessKey | None = None
     zoom: Path = ()
@@ -153,6 +170,24 @@ class ViewRequest:
     search: str = ""
     frozen: bool = False
     processes: bool = True
+    threads: bool = False
+    wakers: bool = False
+    lock: LatencyKey | None = None
+
+
+class Latencies(NamedTuple):
+    """The rows of a table of calls or waits, most time first. total_ns, total_count: of all, also those cut off."""
+
+    lines: tuple[LatencyLine, ...] = ()
+    total_ns: int = 0
+    total_count: int = 0
+
+
+class Wall(NamedTuple):
+    """What the time of some threads passed with. threads_ns: the time of all of them together, None for unknown."""
+
+    parts: tuple[WallPart, ...]
+    threads_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +195,14 @@ class ViewSnapshot:
     """One answer. error: one line, if the store could not answer; what else stands here is then the last that it said.
 
     end_ns, range_ns: the end of the view and what it really spans. stacks: how many of its stacks are whole, zoomed or
-    not. cost_ms: what the answer took.
+    not. latencies, wall: where the request's kind has them. cost_ms: what the answer took.
     """
 
     request: ViewRequest
     icicle: IcicleView | None = None
     processes: tuple[ProcessLine, ...] = ()
+    latencies: Latencies = field(default_factory=Latencies)
+    wall: Wall | None = None
     gauges: tuple[HostSample, ...] = ()
     hosts: tuple[HostFacts, ...] = ()
     health: tuple[Health, ...] = ()

@@ -2,7 +2,8 @@
 
 A renderer writes spans (text, key) and knows no colour. A key is `[*]ink[@ground]`: names of colours of a look, bold
 with a star, on the background if no ground is named; or for frames `box:KIND SHADE[:dim|:above[:edge]]`,
-`box:selected`, `box:match`, `box:selected-match`. The edge of a faded box is its separator.
+`box:selected`, `box:match`, `box:selected-match`. The edge of a faded box is its separator. `box:wait-KIND SHADE` is
+the same kind where a box is time that passed waiting.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from rich.style import Style
 
 from aperture_tui.profile.kinds import FrameKind
-from aperture_tui.tui.look import Look
+from aperture_tui.tui.look import WAIT, Look
 from aperture_tui.tui.terminal import Colours
 
 Span = tuple[str, str]
@@ -38,12 +39,27 @@ _NAMED_BOX: Final = {
     "runtime": ("bright_white", "magenta"),
     "gpu": ("black", "green"),
     "unknown": ("bright_white", "bright_black"),
+    "thread": ("black", "bright_cyan"),
+    "lock": ("black", "bright_yellow"),
+    f"{WAIT}process": ("black", "bright_blue"),
+    f"{WAIT}kernel": ("bright_yellow", "blue"),
+    f"{WAIT}native": ("bright_cyan", "blue"),
+    f"{WAIT}jit": ("blue", "cyan"),
+    f"{WAIT}python": ("bright_green", "blue"),
+    f"{WAIT}runtime": ("bright_white", "cyan"),
+    f"{WAIT}gpu": ("black", "bright_green"),
+    f"{WAIT}unknown": ("white", "blue"),
+    f"{WAIT}thread": ("blue", "white"),
+    f"{WAIT}lock": ("black", "bright_yellow"),
 }
 
 
-def box_key(kind: FrameKind, shade: int, state: str = "") -> str:
-    """The key of a frame's box. state: "", "dim" (does not match) or "above" (outside of the zoom)."""
-    name = "process" if kind is FrameKind.ROOT else kind.name.lower()
+def box_key(kind: FrameKind, shade: int, state: str = "", waits: bool = False) -> str:
+    """The key of a frame's box. state: "", "dim" (does not match) or "above" (outside of the zoom).
+
+    waits: the box is time that passed waiting.
+    """
+    name = WAIT * waits + ("process" if kind is FrameKind.ROOT else kind.name.lower())
     return f"box:{name}{shade}:{state}" if state else f"box:{name}{shade}"
 
 

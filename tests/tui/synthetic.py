@@ -13,7 +13,8 @@ from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness, completeness, completeness_by_group
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
-from aperture_tui.profile.kinds import STOP_SHIFT, Flag, FrameKind, Stop
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, FrameKind, Kind, Stop
+from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store.base import ProcessUse, Span, Timeline
@@ -295,7 +296,7 @@ class SyntheticStore:
             raise self.failing
         first = max(START_NS, query.start_ns or 0) // SECOND
         end = min(self.now(), query.end_ns if query.end_ns is not None else self.now())
-        slices = [self._slice(second) for second in range(first, end // SECOND)]
+        slices = [self._slice(second) for second in range(first, end // SECOND)] if query.kind is Kind.CPU else []
         if not slices:
             return Slice(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.uint16))
         columns = [[s.stacks, s.programs, s.flags] for s in slices]
@@ -356,6 +357,10 @@ class SyntheticStore:
         stacks = self._selected(query).stacks
         weight = PERIOD_NS if query.measure is Measure.TIME else 1
         return CallTree.of_stacks(self.symbols, stacks, np.full(len(stacks), weight))
+
+    def latencies(self, _query: Query) -> list[Latency]:
+        """None: `waiting` has a store with waits and calls."""
+        return []
 
     def completeness(self, query: Query) -> Completeness:
         flags = self._selected(query).flags

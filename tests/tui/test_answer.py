@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Query
+from aperture_tui.store.memory import MemoryStore
 from aperture_tui.tui.answer import Answers
 from aperture_tui.tui.icicle.navigate import Place, path_of
 from aperture_tui.tui.model import ProcessKey, ViewRequest
 from tests.tui.synthetic import PROGRAMS, SECOND, START_NS, SyntheticStore
+from tests.tui.waiting import RUNNING, SYSCALLS, Builder, filled, sampled
 
 
 class Clock:
@@ -122,3 +126,104 @@ def test_an_empty_store_and_a_vanished_process_have_empty_answers() -> None:
     assert none.icicle is not None
     assert none.icicle.total == 0
     assert none.processes, "the table still shows who else is there"
+
+
+class Asked:
+    """A store that remembers what it was asked for."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.asked: list[tuple[str, Kind, Role]] = []
+
+    def __getattr__(self, name: str) -> object:
+        answer = getattr(self._store, name)
+        if name not in ("call_tree", "completeness", "latencies", "processes"):
+            return answer
+
+        def ask(query: Query) -> object:
+            self.asked.append((name, query.kind, query.role))
+            return answer(query)
+
+        return ask
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (ViewRequest(80, processes=False), {("completeness", Kind.CPU, Role.OWN), ("call_tree", Kind.CPU, Role.OWN)}),
+        (
+            ViewRequest(80, Kind.SYSCALL, processes=False),
+            {("latencies", Kind.SYSCALL, r) for r in (Role.OWN, Role.IN_FLIGHT)}
+            | {("call_tree", Kind.SYSCALL, Role.OWN)},
+        ),
+        (
+            ViewRequest(80, Kind.LOCK, processes=False, wakers=True),
+            {("latencies", Kind.LOCK, role) for role in Role}
+            | {("completeness", Kind.LOCK, Role.WAKER), ("call_tree", Kind.LOCK, Role.WAKER)},
+        ),
+        (
+            ViewRequest(80, Kind.OFFCPU, processes=False),
+            {
+                ("latencies", Kind.OFFCPU, Role.OWN),
+                ("processes", Kind.CPU, Role.OWN),
+                ("completeness", Kind.OFFCPU, Role.OWN),
+                ("call_tree", Kind.OFFCPU, Role.OWN),
+            },
+        ),
+    ],
+)
+def test_a_view_asks_for_what_it_shows_and_for_nothing_else(
+    request_: ViewRequest, expected: set[tuple[str, Kind, Role]]
+) -> None:
+    store = Asked(filled())
+    Answers(store).answer(request_, fresh=True)  # type: ignore[arg-type]
+    assert set(store.asked) == expected
+
+
+def test_rates_are_over_the_time_in_which_somebody_counted() -> None:
+    store, builder = MemoryStore(recorded=True), Builder()
+    for second in range(60):
+        builder.cpu(second, 50)
+    store.append(builder.batch())
+    answers = Answers(store)
+    request = ViewRequest(80, Kind.SYSCALL, window_s=30.0, processes=False)
+    asked_ns = answers.answer(request, fresh=True).end_ns
+    store.set_health([RUNNING[0], Health("syscall", State.STARTING)])
+    answers.answer(request, fresh=True)
+    store.set_health(RUNNING)
+    for second in range(60, 64):
+        builder.cpu(second, 50)
+        builder.load(SYSCALLS[0], second)
+    store.append(builder.batch())
+    snapshot = answers.answer(request, fresh=True)
+    assert snapshot.latencies.total_count == 4 * SYSCALLS[0].calls
+    assert snapshot.range_ns == snapshot.end_ns - asked_ns < 5 * SECOND
+    cpu = answers.answer(ViewRequest(80, window_s=30.0), fresh=True)
+    assert cpu.range_ns == 30 * SECOND
+
+
+def test_sampled_calls_alone_make_the_icicle_of_calls() -> None:
+    sampled_ns = sum(part.time_ns for part in filled(sampled()).latencies(Query(Kind.SYSCALL)))
+    for threads in (False, True):
+        request = ViewRequest(80, Kind.SYSCALL, processes=False, threads=threads)
+        without = Answers(filled()).answer(request, fresh=True)
+        assert without.icicle is not None
+        assert without.icicle.total == 0
+        assert without.latencies.total_ns > 0
+        alone = Answers(filled(sampled())).answer(request, fresh=True)
+        assert alone.icicle is not None
+        assert alone.icicle.total == sampled_ns
+
+
+def test_a_frozen_table_is_that_of_its_moment_in_another_view_too() -> None:
+    store = filled(in_flight=True)
+    answers = Answers(store)
+    live = answers.answer(ViewRequest(80), fresh=True)
+    builder = Builder()
+    builder.load(SYSCALLS[0], 20)
+    store.append(builder.batch())
+    frozen = answers.answer(ViewRequest(80, Kind.SYSCALL, frozen=True), fresh=True)
+    assert frozen.end_ns == live.end_ns
+    assert frozen.latencies.total_count == 12 * sum(load.calls for load in SYSCALLS)
+    assert sum(line.in_flight is not None for line in frozen.latencies.lines) == 3
+    assert answers.answer(ViewRequest(80, Kind.SYSCALL), fresh=True).end_ns > live.end_ns

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import tomllib
 
 import pytest
@@ -34,21 +35,31 @@ def test_the_default_is_first() -> None:
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
 def test_every_label_can_be_read(one: Look) -> None:
     c = one.colours
-    for kind in FrameKind:
-        for shade in range(3):
-            style = Palette(one, Colours.RGB).style(box_key(kind, shade))
-            assert style.color is not None
-            assert style.bgcolor is not None
-            ratio = _contrast(style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex)
-            assert ratio >= 3.9, f"{kind.name} {shade}: {ratio:.1f}"
+    for kind, shade, waits in itertools.product(FrameKind, range(3), (False, True)):
+        style = Palette(one, Colours.RGB).style(box_key(kind, shade, waits=waits))
+        assert style.color is not None
+        assert style.bgcolor is not None
+        ratio = _contrast(style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex)
+        assert ratio >= 3.9, f"{kind.name} {shade}: {ratio:.1f}"
     for ink in ("text", "error", "warning", "good", "accent", "muted"):
         assert _contrast(c[ink], c["background"]) >= 4.0, ink
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
 def test_the_default_kinds_differ_in_the_look(one: Look) -> None:
-    middles = {one.colours[f"{kind.name.lower()}1"] for kind in FrameKind if kind is not FrameKind.ROOT}
-    assert len(middles) == len(FrameKind) - 1
+    for waits in ("", "wait-"):
+        middles = {one.colours[f"{waits}{kind.name.lower()}1"] for kind in FrameKind if kind is not FrameKind.ROOT}
+        assert len(middles) == len(FrameKind) - 1
+
+
+@pytest.mark.parametrize("colours", [Colours.RGB, Colours.NAMED], ids=lambda c: c.value)
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
+def test_time_that_passed_waiting_has_a_look_of_its_own(one: Look, colours: Colours) -> None:
+    palette = Palette(one, colours)
+    kinds = [kind for kind in FrameKind if kind not in (FrameKind.ROOT, FrameKind.LOCK)]
+    ran, waited = ([palette.style(box_key(kind, 1, waits=waits)) for kind in kinds] for waits in (False, True))
+    assert len(set(waited)) == len(kinds)
+    assert not set(ran) & set(waited)
 
 
 @pytest.mark.parametrize("colours", list(Colours), ids=lambda c: c.value)
@@ -64,7 +75,16 @@ def test_every_sort_of_terminal_has_every_style(colours: Colours) -> None:
 
 def test_mono_has_no_colour_at_all() -> None:
     palette = Palette(look(None), Colours.MONO)
-    for key in ("text", "*error", "text@cursor", "box:kernel1", "box:selected", "box:match", "box:gpu2:dim"):
+    for key in (
+        "text",
+        "*error",
+        "text@cursor",
+        "box:kernel1",
+        "box:selected",
+        "box:match",
+        "box:gpu2:dim",
+        "box:wait-kernel0:above",
+    ):
         style = palette.style(key)
         assert style.color is None
         assert style.bgcolor is None
@@ -79,6 +99,11 @@ def test_a_broken_file_says_what_is_wrong() -> None:
     data = tomllib.loads((folder("themes") / f"{DEFAULT}.toml").read_text("utf-8"))
     data["frames"]["gpu"] = ["#000000"]
     with pytest.raises(ValueError, match=r"frames\.gpu is not a list of 3"):
+        Look.of(data)
+    del data["frames"]["gpu"][1:]
+    data["frames"]["gpu"] *= 3
+    del data["waits"]["lock"]
+    with pytest.raises(ValueError, match=r"waits\.lock is not a list of 3"):
         Look.of(data)
     data["base"]["text"] = "red"
     with pytest.raises(ValueError, match=r"base\.text is not a colour"):

@@ -22,9 +22,12 @@ def _filled(label: FrameLabel, width: int) -> str:
 
 
 def icicle_row(
-    row: Row, width: int, selected: int | None = None, hits: Hits | None = None, mono: bool = False
+    row: Row, width: int, selected: int | None = None, hits: Hits | None = None, mono: bool = False, waits: bool = False
 ) -> Spans:
-    """One row, exactly `width` cells. selected: index of a box. hits: whether a frame matches the search."""
+    """One row, exactly `width` cells. selected: index of a box. hits: whether a frame matches the search.
+
+    waits: boxes are time that passed waiting.
+    """
     if row.note:
         return ((fit(f" {row.note}", width), "muted"),)
     spans: list[Span] = []
@@ -34,19 +37,18 @@ def icicle_row(
             spans.append(_gap(at, box.left, row.hatches))
         at = box.right
         hit = hits is not None and box.label.kind is not FrameKind.ROOT and hits(box.label)
-        key = _key(box, i == selected, hit, hits is not None, row.above)
-        spans.extend(_mono_box(box, key) if mono else _box(box, key))
+        state = "dim" if hits is not None else "above" if row.above else ""
+        key = _marked(i == selected, hit) or box_key(box.label.kind, box.label.shade, state, waits)
+        spans.extend(_mono_box(box, key, "." if waits else "_") if mono else _box(box, key))
     if at < width:
         spans.append(_gap(at, width, row.hatches))
     return tuple(_within(spans, width) if at > width else spans)
 
 
-def _key(box: Box, selected: bool, hit: bool, searching: bool, above: bool) -> str:
+def _marked(selected: bool, hit: bool) -> str:
     if selected:
         return "box:selected-match" if hit else "box:selected"
-    if hit:
-        return "box:match"
-    return box_key(box.label.kind, box.label.shade, "dim" if searching else "above" if above else "")
+    return "box:match" if hit else ""
 
 
 def _box(box: Box, key: str) -> list[Span]:
@@ -57,11 +59,11 @@ def _box(box: Box, key: str) -> list[Span]:
     return [("▏" + text, key)]
 
 
-def _mono_box(box: Box, key: str) -> list[Span]:
-    """Shape instead of colour: `|name___`."""
+def _mono_box(box: Box, key: str, ground: str) -> list[Span]:
+    """Shape instead of colour: `|name___`, or `|name...` of what waited."""
     width = box.right - box.left - 1
     name = _filled(box.label, width).rstrip()
-    return [("|" + name + "_" * (width - cell_len(name)), key)]
+    return [("|" + name + ground * (width - cell_len(name)), key)]
 
 
 def _gap(begin: int, end: int, hatches: tuple[tuple[int, int], ...]) -> Span:

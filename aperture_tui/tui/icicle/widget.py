@@ -137,7 +137,8 @@ class Icicle(RowsView, can_focus=True):
         at = self._place if self._touched else None
         selected = at.box if at is not None and at.row == y else None
         hits = self._search.hits if self._search else None
-        return icicle_row(self._view.rows[y], self.size.width, selected, hits, self.palette.mono)
+        view = self._view
+        return icicle_row(view.rows[y], self.size.width, selected, hits, self.palette.mono, view.waits)
 
     def _rows_now(self) -> list[Spans]:
         return [self._row(y) for y in range(len(self._view.rows))] if self._view is not None else []
@@ -151,7 +152,8 @@ class Icicle(RowsView, can_focus=True):
         if not keep:
             self._selected = navigate.path_of(self._view, place)
         for y in {place.row} | ({before.row} if before is not None else set()):
-            self.show_row(y, self._row(y))
+            if y < len(self.shown_rows):  # nothing is drawn while it is hidden
+                self.show_row(y, self._row(y))
         self._scroll_into_view(place.row)
         self._tell_selected()
 

@@ -20,7 +20,8 @@ from aperture_tui.tui.widgets.keys import Key
 from aperture_tui.tui.widgets.rows import RowsView
 from aperture_tui.tui.widgets.stacks import stacks_rows
 
-_KINDS = ("process", "kernel", "native", "jit", "python", "runtime", "gpu", "unknown")
+_KINDS = ("process", "thread", "kernel", "native", "jit", "python", "runtime", "gpu", "lock", "unknown")
+_WORDS = {"jit": "JIT", "gpu": "GPU"}
 
 
 class PanelRows(RowsView, can_focus=True):
@@ -77,25 +78,28 @@ def help_rows(keys: Sequence[Key], width: int) -> list[Spans]:
                 names = fit("   " + "  ".join(key.keys), column)
                 rows.append(((names, "*text@bar"), (fit(f" {key.does}", width - column), "text@bar")))
     rows += [((" " * width, "text@bar"),), ((fit(" Colours of frames", width), "*accent@bar"),)]
-    return rows + _legend(width)
-
-
-def _legend(width: int) -> list[Spans]:
-    rows: list[Spans] = []
-    line: list[tuple[str, str]] = [("   ", "text@bar")]
-    for name in _KINDS:
-        word = f" {'JIT' if name == 'jit' else 'GPU' if name == 'gpu' else name} "
-        if sum(width_of(text) for text, _ in line) + len(word) + 1 > width - 1:
-            rows.append(_filled(line, width))
-            line = [("   ", "text@bar")]
-        line += [(word, box_key(FrameKind[name.upper()], 1)), (" ", "text@bar")]
-    rows.append(_filled(line, width))
+    rows += _legend(width, waits=False)
+    rows += [((fit(" The same where they are time that passed waiting", width), "*accent@bar"),)]
+    rows += _legend(width, waits=True)
     hatch = [("   ░░ ", "faint@bar"), ("callees too narrow to draw: zoom in; empty cells are self time", "text@bar")]
     return [*rows, _filled(hatch, width)]
 
 
-def health_rows(health: Sequence[Health], stacks: Completeness, width: int) -> list[Spans]:
-    """Every part with each of its losses, and why stacks of the view are not whole."""
+def _legend(width: int, waits: bool) -> list[Spans]:
+    rows: list[Spans] = []
+    line: list[tuple[str, str]] = [("   ", "text@bar")]
+    for name in _KINDS:
+        word = f" {_WORDS.get(name, name)} "
+        if sum(width_of(text) for text, _ in line) + len(word) + 1 > width - 1:
+            rows.append(_filled(line, width))
+            line = [("   ", "text@bar")]
+        line += [(word, box_key(FrameKind[name.upper()], 1, waits=waits)), (" ", "text@bar")]
+    rows.append(_filled(line, width))
+    return rows
+
+
+def health_rows(health: Sequence[Health], stacks: Completeness, width: int, counted: str = "samples") -> list[Spans]:
+    """Every part with each of its losses, and why stacks of the view are not whole. counted: what has the stacks."""
     rows: list[Spans] = [((fit(" Health", width), "*text@bar"),)]
     for one in health:
         rows += [((" " * width, "text@bar"),), ((fit(f" {plain(one.name)}: {one.state.value}", width), "*accent@bar"),)]
@@ -109,7 +113,7 @@ def health_rows(health: Sequence[Health], stacks: Completeness, width: int) -> l
         rows.append(((fit(f"   {_costs(one)}", width), "muted@bar"),))
     if not health:
         rows.append(((fit("   nothing runs yet", width), "muted@bar"),))
-    return rows + stacks_rows(stacks, width)
+    return rows + stacks_rows(stacks, width, counted)
 
 
 def _costs(one: Health) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
@@ -11,13 +10,16 @@ from textual.binding import Binding, BindingType
 from textual.events import DescendantFocus
 from textual.screen import Screen
 
-from aperture_tui.profile.health import State
+from aperture_tui.profile.kinds import Kind
+from aperture_tui.tui import figures
+from aperture_tui.tui.attached import COLLECTORS
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import ViewSnapshot
+from aperture_tui.tui.screens import words
 from aperture_tui.tui.terminal import SMALLEST
 from aperture_tui.tui.widgets.details import Details
-from aperture_tui.tui.widgets.header import MARK, Header, Heading
+from aperture_tui.tui.widgets.header import Header, Heading
 from aperture_tui.tui.widgets.health import HealthLine
 from aperture_tui.tui.widgets.keys import KeysLine
 from aperture_tui.tui.widgets.rows import RowsView
@@ -34,9 +36,13 @@ _HEIGHTS: Final = [(0, "-no-lines"), (SMALLEST[1], "-flat"), (14, "-short"), (20
 
 
 class ViewScreen(Screen[None], inherit_bindings=False):
-    """One view. Subclasses name themselves and say what stands between header and details."""
+    """One view. Subclasses name themselves and say what stands between header and details.
+
+    KIND: of the events that it shows.
+    """
 
     TITLE_WORD: ClassVar[str] = ""
+    KIND: ClassVar[Kind] = Kind.CPU
     WANTS_PROCESSES: ClassVar[bool] = False
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS
@@ -48,6 +54,7 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         Binding("tab", "app.focus_next", "other part"),
         Binding("shift+tab", "app.focus_previous", "other part", show=False),
         Binding("s", "sort", "sort"),
+        Binding("t", "threads", "by thread"),
         Binding("plus", "rate(1)", "refresh more often", show=False, key_display="+"),
         Binding("minus", "rate(-1)", "refresh less often", show=False, key_display="-"),
         Binding("escape,backspace", "back", "out", show=False),
@@ -78,10 +85,26 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         parts = (Header, Icicle, Details, HealthLine, KeysLine)
         return self.is_running and all(self.query(part) for part in parts)
 
+    @classmethod
+    def needs(cls) -> frozenset[str]:
+        """The collectors that it shows something of."""
+        return frozenset({COLLECTORS[Kind.CPU], COLLECTORS[cls.KIND]})
+
     @property
     def icicle(self) -> Icicle:
         """The icicle of this view."""
         return self.query_one(Icicle)
+
+    @property
+    def icicle_width(self) -> int:
+        """What to ask boxes for; 0 while that is not known."""
+        icicle = self.icicle
+        return icicle.size.width if icicle.display else self.size.width
+
+    @property
+    def main_part(self) -> Widget:
+        """What has the focus when nothing else has a reason to."""
+        return self.icicle
 
     # -- showing
 
@@ -101,24 +124,27 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         self.set_class(snapshot.fatal, "-fatal")
         if view is None:
             if snapshot.error:
-                words = [("Nothing can be shown", "*error"), ("", "text"), (snapshot.error, "text"), ("", "text")]
-                self.icicle.say([*words, ("q quits", "muted")])
+                self.icicle.say(words.nothing_at_all(snapshot.error))
             return
+        if snapshot.request.kind is not self.KIND:
+            return  # of the view that was here before
         if view.total > 0:
             self.icicle.show(view, looking.search)
         else:
-            self.icicle.say(_nothing_yet(snapshot, looking))
+            self.icicle.say(words.nothing_yet(snapshot, looking, self.KIND))
+        self.show_matching(snapshot)
+
+    def show_matching(self, snapshot: ViewSnapshot) -> None:
+        """How much of what is shown matches the search."""
+        view = snapshot.icicle
         for line in self.query(SearchLine):
-            line.show(view.matching, view.zoomed)
+            line.show(*(words.matching(view.matching, view.zoomed, view.unit) if view else ("…", "")))
 
     def show_heading(self) -> None:
         """The header alone, as when only a key was pressed."""
         app = self.aperture
         snapshot, looking = app.snapshot, app.looking
-        view = snapshot.icicle if snapshot else None
-        frozen = (
-            time.strftime("%H:%M:%S", time.localtime(snapshot.end_ns / 1e9)) if snapshot and snapshot.end_ns else ""
-        )
+        mine = snapshot if snapshot and snapshot.request.kind is self.KIND else None
         heading = Heading(
             views=app.view_titles,
             current=self.TITLE_WORD,
@@ -126,18 +152,26 @@ class ViewScreen(Screen[None], inherit_bindings=False):
             pinned=app.pinned,
             process=f"{looking.process.name} ({looking.process.pid})" if looking.process else "",
             window_s=looking.window_s,
-            range_ns=snapshot.range_ns if snapshot else 0,
-            samples=view.total if view else None,
-            frozen=frozen or "now" if looking.frozen else "",
-            starting=_starting(snapshot, app.waited_s),
+            range_ns=mine.range_ns if mine else 0,
+            amount=self.amount(mine) if mine else "",
+            frozen=((words.clock(snapshot) if snapshot else "") or "now") if looking.frozen else "",
+            starting=words.starting(snapshot, app.waited_s),
+            collectors=words.collectors(snapshot.health) if snapshot else (),
         )
         self.query_one(Header).show(heading)
+
+    def amount(self, snapshot: ViewSnapshot) -> str:
+        """How much is in view, with its unit; "" while that is not known."""
+        view = snapshot.icicle
+        if view is None:
+            return ""
+        known = view.total > 0 or words.is_running(self.KIND, snapshot)
+        return f"{figures.amount(view.total, view.unit.timed) if known else '?'} {view.unit.word}"
 
     def describe_selection(self) -> None:
         """Say what is selected."""
         icicle = self.icicle
-        total = icicle.view.total if icicle.view else 0
-        self.query_one(Details).show(icicle.selected_box, icicle.selected_parent, total, icicle.rows_below)
+        self.query_one(Details).show(icicle.view, icicle.selected_box, icicle.selected_parent, icicle.rows_below)
 
     def on_icicle_resized(self) -> None:
         """Ask for boxes of that width."""
@@ -199,6 +233,11 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         looking = self.aperture.looking
         self.look(replace(looking, by_weight=not looking.by_weight))
 
+    def action_threads(self) -> None:
+        """Stacks of each thread by themselves, or of all of a process together."""
+        looking = self.aperture.looking
+        self.look(replace(looking, threads=not looking.threads, zoom=()))
+
     # -- search
 
     async def action_search(self) -> None:
@@ -221,7 +260,7 @@ class ViewScreen(Screen[None], inherit_bindings=False):
     def end_search_line(self) -> None:
         """Take the search line away."""
         for line in self.query(SearchLine):
-            self.set_focus(self.icicle)
+            self.set_focus(self.main_part)
             line.remove()
             self.remove_class("-searching")
             self.icicle.highlight(None)
@@ -236,39 +275,12 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         if self.aperture.looking.search is None:
             self.end_search_line()
             return
+        if self.icicle.view is None:
+            self.set_focus(self.main_part)
+            return
         self.set_focus(self.icicle)
         self.icicle.action_match(1)
 
     def part(self, selector: str) -> Widget | None:
         """A widget of this view, if it has it."""
         return next(iter(self.query(selector)), None)
-
-
-def _nothing_yet(snapshot: ViewSnapshot, looking: Looking) -> list[tuple[str, str]]:
-    starting = any(one.state is State.STARTING for one in snapshot.health)
-    if looking.process is not None:
-        why = f"{looking.process.name} ({looking.process.pid}) was on no CPU in this window. Esc shows all processes."
-    elif starting:
-        why = "The collectors are starting."
-    elif snapshot.span.events:
-        why = "Nothing ran in this window. ] makes it longer."
-    else:
-        why = "Nothing that is watched has run on a CPU."
-    return [
-        ("No samples yet" if not snapshot.span.events else "No samples here", "*text"),
-        ("", "text"),
-        (why, "muted"),
-    ]
-
-
-def _starting(snapshot: ViewSnapshot | None, waited_s: float) -> str:
-    """What is being waited for, with a mark that moves; "" when nothing is."""
-    mark = MARK[int(waited_s * 5) % len(MARK)]
-    if snapshot is None:
-        return f"{mark} starting {waited_s:.1f} s"
-    if snapshot.fatal:
-        return ""
-    for one in snapshot.health:
-        if one.state is State.STARTING:
-            return f"{mark} {one.message or f'{one.name} is starting'} {waited_s:.1f} s"
-    return ""

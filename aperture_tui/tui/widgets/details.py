@@ -5,8 +5,9 @@ from __future__ import annotations
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
-from aperture_tui.tui.model import Box, FrameLabel
+from aperture_tui.tui.model import SAMPLES, Box, FrameLabel, IcicleView, LatencyLine, Unit
 from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.widgets.line_details import line_rows
 from aperture_tui.tui.widgets.rows import RowsView
 
 _WORDS = {
@@ -19,13 +20,21 @@ _WORDS = {
     FrameKind.RUNTIME: "interpreted",
     FrameKind.GPU: "GPU",
     FrameKind.UNKNOWN: "unknown",
+    FrameKind.THREAD: "thread",
+    FrameKind.LOCK: "lock",
 }
 
 
 def detail_rows(
-    box: Box | None, parent: Box | None, view_total: int, width: int, height: int, below: int = 0
+    box: Box | None,
+    parent: Box | None,
+    view_total: int,
+    width: int,
+    height: int,
+    below: int = 0,
+    unit: Unit = SAMPLES,
 ) -> list[Spans]:
-    """What is known of a frame. parent: the box above, if it is shown; view_total: weight of the view.
+    """What is known of a frame. parent: the box above, if it is shown; view_total: weight of the view, in its unit.
 
     below: rows of the icicle that are out of sight, said at the end of the first row.
     """
@@ -33,7 +42,7 @@ def detail_rows(
         return []
     words = f" ▾ {below} below " if below and width >= 30 else ""
     room = width - len(words)
-    numbers = _numbers(box, parent, view_total) if box else []
+    numbers = _numbers(box, parent, view_total, unit) if box else []
     if box is None:
         rows = [_row([], room)]
     elif height == 1:
@@ -45,14 +54,14 @@ def detail_rows(
     return rows + [_row([], width)] * (height - len(rows))
 
 
-def _numbers(box: Box, parent: Box | None, view_total: int) -> list[Span]:
+def _numbers(box: Box, parent: Box | None, view_total: int, unit: Unit) -> list[Span]:
     """Pairs of a number and its unit, the most wanted first."""
     numbers: list[Span] = [
         (figures.percent(box.total, view_total), "*text"),
         (" of view", "muted"),
-        (f"  {figures.count(box.total)}", "text"),
-        (" samples", "muted"),
-        (f"  {figures.count(box.own)}", "text"),
+        (f"  {figures.amount(box.total, unit.timed)}", "text"),
+        (f" {unit.word}", "muted"),
+        (f"  {figures.amount(box.own, unit.timed)}", "text"),
         (" self", "muted"),
     ]
     if parent is not None and parent.total:
@@ -92,10 +101,15 @@ def _row(spans: list[Span], width: int) -> Spans:
 
 
 class Details(RowsView):
-    """The selected frame."""
+    """What is selected, in full."""
 
     DEFAULT_CSS = "Details { height: 2; }"
 
-    def show(self, box: Box | None, parent: Box | None, view_total: int, below: int = 0) -> None:
-        """Describe this box."""
-        self.draw(lambda: detail_rows(box, parent, view_total, self.size.width, self.size.height, below))
+    def show(self, view: IcicleView | None, box: Box | None, parent: Box | None, below: int = 0) -> None:
+        """Describe this box of a view."""
+        total, unit = (view.total, view.unit) if view is not None else (0, SAMPLES)
+        self.draw(lambda: detail_rows(box, parent, total, self.size.width, self.size.height, below, unit))
+
+    def show_line(self, line: LatencyLine | None) -> None:
+        """Describe this row of a table."""
+        self.draw(lambda: line_rows(line, self.size.width, self.size.height))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
+from aperture_tui.profile.health import State
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, width_of
 from aperture_tui.tui.palette import Span, Spans
@@ -12,10 +15,30 @@ from aperture_tui.tui.widgets.rows import RowsView
 MARK = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 """What moves while collectors start."""
 
+_NEEDED: Final = 2
+"""Facts up to here are worth more than the names of the other views."""
+_SHORT: Final = {"syscall": "sys", "offcpu": "off"}
+_STATES: Final = {
+    State.RUNNING: ("●", "good@bar"),
+    State.STARTING: ("○", "accent@bar"),
+    State.FAILED: ("!", "*error@bar"),
+}
+
+
+class _Fact(NamedTuple):
+    """rank: how dispensable. short: the same in fewer cells, () if it cannot be said in fewer."""
+
+    rank: int
+    spans: Sequence[Span]
+    short: Sequence[Span] = ()
+
 
 @dataclass(frozen=True)
 class Heading:
-    """What the header says. views: (key, title) of each; starting: what is being waited for, "" when nothing is."""
+    """What the header says. views: (key, title) of each; starting: what is being waited for, "" when nothing is.
+
+    amount: how much is in view, with its unit. collectors: (name, state) of those that are attached or should be.
+    """
 
     views: tuple[tuple[str, str], ...]
     current: str
@@ -24,32 +47,43 @@ class Heading:
     process: str = ""
     window_s: float | None = None
     range_ns: int = 0
-    samples: int | None = None
+    amount: str = ""
     frozen: str = ""
     starting: str = ""
-    search: str = ""
+    collectors: tuple[tuple[str, State], ...] = ()
 
 
 def header_row(heading: Heading, width: int) -> Spans:
-    """One row. What does not fit is left out, the least needed first: never the view's name, nor that it is frozen."""
-    left = _views(heading)
+    """One row. What does not fit is left out, the least needed first: never the view's name, nor that it is frozen.
+
+    The names of the other views give way to their keys before the window and the process do.
+    """
     state = _state(heading)
-    facts = _facts(heading)
-    used = _cells(left) + _cells(state)
-    while facts and used + sum(_cells(spans) for _, spans in facts) > width:
-        facts.remove(max(facts, key=lambda fact: fact[0]))
-    middle = [span for _, spans in facts for span in spans]
-    room = width - _cells(left) - _cells(state)
-    if room < 0:  # one name instead of all
-        left = [(f" {heading.current} ", "*accent@bar")]
+    for left, needed in ((_views(heading), _NEEDED), (_keys(heading), 0)):
         room = width - _cells(left) - _cells(state)
-    if room < 0:
-        return ((fit(" ".join(text.strip() for text, _ in [*state, *left]), width), "*warning@bar"),)
-    fill = room - _cells(middle)
-    return (*left, *middle, (" " * fill, "text@bar"), *state)
+        middle = _fitting(_facts(heading), room, needed)
+        if (fill := room - _cells(middle)) >= 0:
+            return (*left, *middle, (" " * fill, "text@bar"), *state)
+    left = [(f" {heading.current} ", "*accent@bar")]  # one name instead of all
+    if (fill := width - _cells(left) - _cells(state)) >= 0:
+        return (*left, (" " * fill, "text@bar"), *state)
+    return ((fit(" ".join(text.strip() for text, _ in [*state, *left]), width), "*warning@bar"),)
 
 
-def _cells(spans: list[Span]) -> int:
+def _fitting(facts: list[_Fact], width: int, needed: int) -> list[Span]:
+    """What there is room for, left to right: the most dispensable is shortened, then left out, down to a rank."""
+    while sum(_cells(fact.spans) for fact in facts) > width:
+        may_go = [fact for fact in facts if fact.rank > needed or fact.short]
+        if not may_go:
+            break
+        last = max(may_go, key=lambda fact: fact.rank)
+        shorter = [_Fact(last.rank, last.short)] if last.short else []
+        at = facts.index(last)
+        facts = [*facts[:at], *shorter, *facts[at + 1 :]]
+    return [span for fact in facts for span in fact.spans]
+
+
+def _cells(spans: Sequence[Span]) -> int:
     return sum(width_of(text) for text, _ in spans)
 
 
@@ -63,29 +97,57 @@ def _views(heading: Heading) -> list[Span]:
     return spans
 
 
-def _facts(heading: Heading) -> list[tuple[int, list[Span]]]:
-    """(how dispensable, spans) from left to right."""
-    facts: list[tuple[int, list[Span]]] = []
+def _keys(heading: Heading) -> list[Span]:
+    """The present view, and the keys of the others."""
+    return [
+        (f" {key} {title} ", "*background@accent") if title == heading.current else (f" {key} ", "muted@bar")
+        for key, title in heading.views
+    ]
+
+
+def _facts(heading: Heading) -> list[_Fact]:
+    """From left to right."""
+    facts: list[_Fact] = []
     if heading.process:
-        facts.append((1, [("  ", "text@bar"), (heading.process, "*accent@bar")]))
-    if heading.samples is not None:
-        facts.append((2, [("  ", "text@bar"), (_when(heading), "text@bar")]))
-        facts.append((4, [("  ", "text@bar"), (f"{figures.count(heading.samples)} samples", "text@bar")]))
+        facts.append(_Fact(1, [("  ", "text@bar"), (heading.process, "*accent@bar")]))
+    if heading.amount:
+        when, shorter = _when(heading)
+        facts.append(_Fact(2, _plain(when), _plain(shorter) if shorter else ()))
+        facts.append(_Fact(4, _plain(heading.amount)))
     if heading.pinned:
-        facts.append((3, [("  only ", "muted@bar"), (heading.pinned, "text@bar")]))
+        facts.append(_Fact(3, [("  only ", "muted@bar"), (heading.pinned, "text@bar")]))
     if heading.host:
-        facts.append((5, [("  on ", "muted@bar"), (heading.host, "muted@bar")]))
+        facts.append(_Fact(5, [("  on ", "muted@bar"), (heading.host, "muted@bar")]))
+    if heading.collectors:
+        facts.append(_Fact(6, _collectors(heading, {}), _collectors(heading, _SHORT)))
     return facts
 
 
-def _when(heading: Heading) -> str:
-    """ "last 30 s", "all 12 min", and what there is of it while that is less."""
+def _plain(text: str) -> list[Span]:
+    return [("  ", "text@bar"), (text, "text@bar")]
+
+
+def _collectors(heading: Heading, names: Mapping[str, str]) -> list[Span]:
+    """ "● cpu  ○ syscall"; without colours, the marks differ too."""
+    spans: list[Span] = [(" ", "text@bar")]
+    before = None
+    for name, state in heading.collectors:
+        if state is not before:
+            mark, key = _STATES.get(state, ("?", "muted@bar"))
+            spans.append((f" {mark}", key))
+        before = state
+        spans.append((f" {names.get(name, name)}", "muted@bar"))
+    return spans
+
+
+def _when(heading: Heading) -> tuple[str, str]:
+    """ "last 30 s", "all 12 min", or what there is of it while that is less; and a shorter form, if there is one."""
     held = figures.duration(heading.range_ns)
     if heading.window_s is None:
-        return f"all {held}"
+        return f"all {held}", ""
     asked = figures.window(heading.window_s)
     full = heading.range_ns == 0 or heading.range_ns > 0.95e9 * heading.window_s
-    return f"last {asked}" if full else f"last {asked} (has {held})"
+    return (f"last {asked}", "") if full else (f"last {asked} (has {held})", f"{held} of {asked}")
 
 
 def _state(heading: Heading) -> list[Span]:

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
 
-_FIRST: Final = ("help", "quit", "search", "freeze", "zoom", "only this process", "out")
+_FIRST: Final = (
+    "help",
+    "quit",
+    "search",
+    "freeze",
+    "zoom",
+    "only this process",
+    "only this lock",
+    "waiters or wakers",
+    "out",
+)
 """What a narrow line keeps."""
 
 

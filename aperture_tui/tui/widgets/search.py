@@ -10,23 +10,20 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
-from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit
-from aperture_tui.tui.palette import Spans
+from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.search import LONGEST, Search, compile_search
 from aperture_tui.tui.widgets.rows import RowsView
 
 
-def message_row(problem: str, search: Search | None, matching: int | None, zoomed: int, width: int) -> Spans:
-    """What is to be said about the pattern."""
+def message_row(problem: str, search: Search | None, matching: Span, width: int) -> Spans:
+    """What is to be said about the pattern. matching: how much it matches, and the style of that."""
     if problem:
         return ((fit(f" ! {problem}", width), "*error@bar"),)
     if search is None:
         return ((fit(" function, module or file; small letters match both cases", width), "muted@bar"),)
-    if matching is None:
-        return ((fit(" …", width), "muted@bar"),)
-    share = f" {figures.percent(matching, zoomed)} of samples match" if zoomed else " no samples"
-    return ((fit(f"{share}   n next  N previous  esc ends", width), "text@bar"),)
+    text, key = matching
+    return ((fit(f" {text}   n next  N previous  esc ends", width), f"{key}@bar"),)
 
 
 class Said(RowsView):
@@ -99,7 +96,7 @@ class SearchLine(Horizontal):
         else:
             self._problem = ""
             self.post_message(self.Changed(self._search))
-        self.show(None, 0)
+        self.show("…", "muted")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Back to the icicle, if there is something to look for."""
@@ -107,7 +104,7 @@ class SearchLine(Horizontal):
         if not self._problem:
             self.post_message(self.Done())
 
-    def show(self, matching: int | None, zoomed: int) -> None:
-        """Say how much matches."""
+    def show(self, matching: str, key: str) -> None:
+        """Say how much matches, in this style."""
         said = self.query_one(Said)
-        said.draw(lambda: [message_row(self._problem, self._search, matching, zoomed, said.size.width)])
+        said.draw(lambda: [message_row(self._problem, self._search, (matching, key), said.size.width)])

@@ -33,18 +33,18 @@ def part_of_line(stacks: Completeness) -> list[Span]:
     return [(" stacks ", "muted"), (figure(stacks), "text" if is_enough(stacks) else "*warning")]
 
 
-def stacks_rows(stacks: Completeness, width: int) -> list[Spans]:
-    """Every reason with its share, and what was guessed; nothing while there are no events."""
+def stacks_rows(stacks: Completeness, width: int, counted: str = "samples") -> list[Spans]:
+    """Every reason with its share, and what was guessed; nothing while there are no events. counted: what they are."""
     rows: list[tuple[str, str]] = []
     if stacks.known:
-        of = f"{figure(stacks)} whole, of {figures.count(stacks.known)} samples"
+        of = f"{figure(stacks)} whole, of {figures.count(stacks.known)} {counted}"
         rows.append((of, "text@bar" if is_enough(stacks) else "warning@bar"))
         rows += [(f"{figures.percent(n, stacks.known)} end early: {why}", "warning@bar") for why, n in stacks.reasons]
     if stacks.guessed:
         guessed = figures.percent(stacks.guessed, stacks.known)
         rows.append((f"{guessed} with callers found by the frame pointer alone, whole or not", "muted@bar"))
     if stacks.unknown:
-        rows.append((f"? not known whether whole: {figures.count(stacks.unknown)} samples", "text@bar"))
+        rows.append((f"? not known whether whole: {figures.count(stacks.unknown)} {counted}", "text@bar"))
     if not rows:
         return []
     head = [((" " * width, "text@bar"),), ((fit(" Stacks in view", width), "*accent@bar"),)]

@@ -35,6 +35,12 @@ def test_selection_and_matches_have_their_own_looks() -> None:
 
 def test_without_colours_shapes_do_it() -> None:
     assert "".join(text for text, _ in icicle_row(ROW, 22, mono=True)) == "|read___  |视频转…░░  "
+    assert "".join(text for text, _ in icicle_row(ROW, 22, mono=True, waits=True)) == "|read...  |视频转…░░  "
+
+
+def test_time_that_passed_waiting_has_other_colours() -> None:
+    keys = [key for text, key in icicle_row(ROW, 22, waits=True) if "▏" in text]
+    assert keys == [f"box:wait-native{READ.shade}", f"box:wait-process{WIDE.shade}"]
 
 
 @given(

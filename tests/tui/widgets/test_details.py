@@ -5,7 +5,7 @@ from rich.cells import cell_len
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui.icicle.labels import make_label
-from aperture_tui.tui.model import Box
+from aperture_tui.tui.model import Box, Unit
 from aperture_tui.tui.widgets.details import detail_rows
 
 BOX = Box(0, 9, 0, make_label("ns::run<int>(long)", "libx.so", "/src/x.cc", 42, FrameKind.NATIVE), 250, 50)
@@ -21,6 +21,12 @@ def test_everything_that_is_known() -> None:
     assert name.strip() == "ns::run<int>(long)"
     assert " ".join(numbers.split("│")[0].split()) == "25.0 % of view 250 samples 50 self 50.0 % of parent"
     assert numbers.split("│")[1].split() == ["native", "libx.so", "/src/x.cc:42"]
+
+
+def test_weights_that_are_times_are_told_as_times() -> None:
+    rows = detail_rows(BOX, PARENT, 1000, 110, 2, unit=Unit("off-CPU", timed=True))
+    numbers = "".join(text for text, _ in rows[1]).split("│")[0]
+    assert " ".join(numbers.split()) == "25.0 % of view 250 ns off-CPU 50 ns self 50.0 % of parent"
 
 
 def test_a_narrow_row_keeps_the_name_and_the_share() -> None:

@@ -1,0 +1,47 @@
+"""Since when each collector has been telling: a rate over a time in which nobody counted would be too low."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.kinds import Kind
+
+COLLECTORS: Final = {Kind.CPU: "cpu", Kind.SYSCALL: "syscall", Kind.LOCK: "lock", Kind.OFFCPU: "offcpu"}
+"""The names that Health gives to the collectors of these kinds, in the order of the views."""
+
+
+def health_of(kind: Kind, health: Sequence[Health]) -> Health | None:
+    """The newest word of a kind's collector; None if it has not been heard of."""
+    return next((one for one in health if one.name == COLLECTORS.get(kind)), None)
+
+
+class Attached:
+    """Watches collectors come and go.
+
+    A collector that runs when it is first asked for may have run all along. One that does not has told nothing before
+    that moment, once it runs; until then, what there is comes from an earlier time or from a recording.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[Kind, int] = {}
+        self._since: dict[Kind, int] = {}
+
+    def note(self, wanted: Kind, health: Sequence[Health], end_ns: int) -> None:
+        """wanted: the kind that is looked at. end_ns: the newest moment that anything is known of."""
+        for kind in COLLECTORS:
+            if kind is Kind.CPU:
+                continue  # it runs from the beginning, and its samples have their own times
+            one = health_of(kind, health)
+            if one is not None and one.state is State.RUNNING:
+                if kind in self._asked:
+                    self._since[kind] = self._asked.pop(kind)
+            elif kind is wanted:
+                self._asked.setdefault(kind, end_ns)
+            else:
+                self._asked.pop(kind, None)
+
+    def since(self, kind: Kind) -> int:
+        """Unix nanoseconds; 0 for as long as there is anything."""
+        return self._since.get(kind, 0)
