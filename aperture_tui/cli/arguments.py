@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
+
+from aperture_tui.collect.settings import EVENTS
 
 if TYPE_CHECKING:
     from aperture_tui.collect.settings import Settings
 
 MAX_HZ: Final = 9999
-EVENTS: Final = ("cpu",)
-"""The kinds of events that can be collected now."""
-
+_MAX_BLOCK_US: Final = 60_000_000
 
 _NUMPY_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
@@ -74,16 +75,44 @@ def process(text: str) -> int:
 
 
 def events(text: str) -> tuple[str, ...]:
-    """Kinds of events, separated by commas."""
-    chosen = tuple(text.split(","))
-    for name in chosen:
-        if name not in EVENTS:
-            raise argparse.ArgumentTypeError(f"{name!r} is not collected; there is: {', '.join(EVENTS)}")
-    return chosen
+    """Kinds of events, separated by commas; `all` is all of them."""
+    chosen = set(text.split(","))
+    for name in sorted(chosen - {"all", *EVENTS}):
+        raise argparse.ArgumentTypeError(f"{name!r} is not collected; there is: {', '.join(EVENTS)}, all")
+    return tuple(name for name in EVENTS if name in chosen or "all" in chosen)
+
+
+def syscall(text: str) -> str:
+    """The name of a system call of this machine."""
+    from aperture_tui.collect.syscalls.names import compat_numbers, numbers
+
+    machine = os.uname().machine
+    known = {**numbers(machine), **compat_numbers(machine)}
+    if not known:
+        raise argparse.ArgumentTypeError(f"{text!r}: the names of system calls are not known of {machine}")
+    if text not in known:
+        near = difflib.get_close_matches(text, known, 5) or ("read", "openat", "futex")
+        words = f"{text!r} is not a system call of {machine}; there is: {', '.join(near)}, ... (man 2 syscalls)"
+        raise argparse.ArgumentTypeError(words)
+    return text
+
+
+def every(text: str) -> int:
+    """Every how many calls; 0 is never."""
+    if not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of calls: give 1 for every call, 0 for none")
+    return int(text)
+
+
+def microseconds(text: str) -> int:
+    """A short duration, in whole microseconds."""
+    if not (text.isascii() and text.isdecimal()) or int(text) > _MAX_BLOCK_US:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: give 0 to {_MAX_BLOCK_US} microseconds")
+    return int(text)
 
 
 def add_collecting(parser: argparse.ArgumentParser) -> None:
-    """What is collected: `-F`, `-p`, `--cgroup`, `--events`."""
+    """What is collected, as `settings` reads it."""
     group = parser.add_argument_group("what is collected")
     group.add_argument("-F", dest="hz", type=frequency, default=99, metavar="HZ", help="samples a second (99)")
     group.add_argument(
@@ -103,11 +132,44 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="only this control group (version 2) and those below it; may be given again",
     )
-    group.add_argument("--events", type=events, default=("cpu",), metavar="LIST", help="kinds of events (cpu)")
+    kinds = f"kinds of events, of {', '.join(EVENTS)}, or all (cpu)"
+    group.add_argument("--events", type=events, default=("cpu",), metavar="LIST", help=kinds)
+    group.add_argument(
+        "--syscall",
+        dest="syscalls",
+        type=syscall,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of system calls only this one; may be given again",
+    )
+    group.add_argument(
+        "--syscall-stacks",
+        type=every,
+        default=0,
+        metavar="N",
+        help="take the user stack of every Nth system call (0: of none)",
+    )
+    group.add_argument(
+        "--min-block",
+        type=microseconds,
+        default=0,
+        metavar="US",
+        help="count waits shorter than this many microseconds\ntogether, without their stacks (0)",
+    )
+    group.add_argument(
+        "--no-wait-stacks",
+        dest="wait_stacks",
+        action="store_false",
+        help="of waits only how long, for what and by whom: the\ncheapest way to see them",
+    )
 
 
-def settings(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Settings:
-    """The collector's settings; wrong usage ends the program."""
+def settings(parser: argparse.ArgumentParser, chosen: argparse.Namespace, live: bool = False) -> Settings:
+    """What is to be collected; wrong usage ends the program.
+
+    live: screens can ask for kinds of events that are not collected from the beginning, so that no option is in vain.
+    """
     from aperture_tui.collect import cgroups
     from aperture_tui.collect.settings import Settings
 
@@ -117,13 +179,35 @@ def settings(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Set
         parser.error(str(error))
     if len(directories) > 8:
         parser.error("at most 8 control groups can be given")
-    return Settings(chosen.hz, tuple(chosen.pids), directories)
+    if not live:
+        _refuse_what_is_in_vain(parser, chosen)
+    return Settings(
+        hz=chosen.hz,
+        pids=tuple(chosen.pids),
+        cgroups=directories,
+        events=chosen.events,
+        syscalls=tuple(dict.fromkeys(chosen.syscalls)),
+        syscall_stacks=chosen.syscall_stacks,
+        min_block_ns=1000 * chosen.min_block,
+        wait_stacks=chosen.wait_stacks,
+    )
+
+
+def _refuse_what_is_in_vain(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """An option for events that are not collected is a mistake, and its user would wait for nothing."""
+    if "syscall" not in chosen.events and (chosen.syscalls or chosen.syscall_stacks):
+        parser.error("--syscall and --syscall-stacks need syscall among --events")
+    if "offcpu" not in chosen.events and chosen.min_block:
+        parser.error("--min-block needs offcpu among --events")
+    if not {"offcpu", "lock"}.intersection(chosen.events) and not chosen.wait_stacks:
+        parser.error("--no-wait-stacks needs offcpu or lock among --events")
 
 
 def filter_words(chosen: argparse.Namespace) -> str:
     """What the kernel filters by, for the screen; "" if nothing."""
     parts = [f"pid {','.join(map(str, chosen.pids))}"] if chosen.pids else []
     parts += [f"cgroup {path}" for path in chosen.cgroups]
+    parts += [f"syscall {','.join(dict.fromkeys(chosen.syscalls))}"] if chosen.syscalls else []
     return " ".join(parts)
 
 

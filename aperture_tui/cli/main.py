@@ -11,8 +11,8 @@ from aperture_tui import __version__
 from aperture_tui.cli.arguments import Parser, prepare
 
 _COMMANDS: Final = {
-    "record": "sample this machine, or a command, into a file",
-    "export": "a recording as folded stacks, JSON or text",
+    "record": "samples, calls and waits of this machine, or of a command, in a file",
+    "export": "a recording as folded stacks, JSON, histograms or text",
     "doctor": "what this machine offers, what is missing, and the command that mends it",
 }
 

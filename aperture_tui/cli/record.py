@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli.arguments import Parser, add_collecting, environment_of_others, fail, seconds, settings
@@ -23,13 +24,16 @@ examples:
   aperture record --duration 30 -o busy.aperture         the whole machine
   aperture record -p 4242 -o server.aperture             one process, until ctrl+c
   aperture record -o build.aperture -- make -j8          a command and all that it starts
+  aperture record --events cpu,offcpu --min-block 50 -p 4242 -o slow.aperture
+  aperture record --events all --duration 10 -o all.aperture
+  aperture record --events syscall --syscall read --syscall write --syscall-stacks 100 -o io.aperture -- tar cf a.tar .
   aperture export busy.aperture -o busy.folded
 """
 
 
 def run(argv: list[str]) -> int:
     """The command -> exit status: 0, 1 with one line, 2 for wrong usage; of a COMMAND that ended: its own."""
-    parser = Parser(_PROGRAM, "Record samples of this machine into a file.", _EXAMPLES)
+    parser = Parser(_PROGRAM, "Record samples, calls and waits of this machine into a file.", _EXAMPLES)
     add_collecting(parser)
     parser.add_argument("--duration", type=seconds, metavar="S", help="end after this time (else on ctrl+c)")
     parser.add_argument("-o", dest="output", required=True, metavar="FILE", help="the recording to write")
@@ -38,13 +42,14 @@ def run(argv: list[str]) -> int:
     from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session, SessionError
 
+    what = settings(parser, chosen)  # wrong usage is said before a command waits and a file is begun
     launched: _Launched | None = None
     try:
         if chosen.command:
             launched = _Launched(chosen.command)
-            chosen.pids.append(launched.pid)
+            what = replace(what, pids=(*what.pids, launched.pid))
         writer = Writer(chosen.output)
-        session = Session(settings(parser, chosen), {"recording": writer})
+        session = Session(what, {"recording": writer})
         session.start()
     except (SessionError, OSError) as error:
         if launched:

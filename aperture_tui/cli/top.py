@@ -12,7 +12,7 @@ from aperture_tui.cli.arguments import Parser, add_collecting, fail, filter_word
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session
@@ -26,6 +26,9 @@ examples:
   aperture-top -F 999                   ten times the detail
   aperture-top --once --duration 10     a text report of ten seconds
   aperture-top --once --format json | jq .processes
+  aperture-top --once --events all      where time goes that is not on the CPU, too
+  aperture-top --once --events syscall --syscall fsync --syscall-stacks 1 -p 4242
+  aperture-top --once --events cpu,offcpu,lock --min-block 100 --format json | jq .latencies.lock
 
 `aperture doctor` says what this machine lacks.
 """
@@ -71,8 +74,9 @@ def main(argv: list[str] | None = None) -> int:
 class _Collecting:
     """The session behind a command: a store, and a recording if one was asked for."""
 
-    def __init__(self, parser: Parser, chosen: argparse.Namespace) -> None:
+    def __init__(self, parser: Parser, chosen: argparse.Namespace, live: bool = False) -> None:
         self._parser = parser
+        self._live = live
         self._chosen = chosen
         self._session: Session | None = None
         self._writer: Writer | None = None
@@ -82,7 +86,7 @@ class _Collecting:
         from aperture_tui.session import Session
         from aperture_tui.store.memory import MemoryStore
 
-        what = settings(self._parser, self._chosen)
+        what = settings(self._parser, self._chosen, live=self._live)
         store = MemoryStore()
         sinks: dict[str, Any] = {"memory": store}
         if self._chosen.record:
@@ -93,6 +97,11 @@ class _Collecting:
         session.start()
         self._session = session
         return store
+
+    def want(self, events: frozenset[str]) -> None:
+        """Collect these beside what is collected anyway. Before there is a session nothing happens: ask again then."""
+        if self._session is not None:
+            self._session.want(events)
 
     def end(self) -> str:
         """Stop, if it was started -> what failed meanwhile, in one line, or ""."""
@@ -118,22 +127,26 @@ def _once(parser: Parser, chosen: argparse.Namespace) -> int:
         return fail(_PROGRAM, error)
     wait(chosen.duration, "collecting")
     failure = collecting.end()
-    status = _report(store, chosen.format)
+    status = _report(store, chosen.format, chosen.events)
     return fail(_PROGRAM, failure) if failure else status
 
 
-def _report(store: Store, form: str) -> int:
+def _report(store: Store, form: str, events: Sequence[str]) -> int:
     import json
     import shutil
 
     from aperture_tui.export import report, structured
+    from aperture_tui.export.collected import TIMED, default_measure, kind_name
+    from aperture_tui.profile.kinds import Kind
     from aperture_tui.profile.query import Query
 
+    kinds = [kind for kind in (Kind.CPU, *TIMED) if kind_name(kind) in events]
+    query = Query(kinds[0], measure=default_measure(kinds[0]))
     if form == "json":
-        text = json.dumps(structured.document(store, Query())) + "\n"
+        text = json.dumps(structured.document(store, query)) + "\n"
     else:
         width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-        text = report.text(store, Query(), width)
+        text = report.text(store, query, width, kinds)
     try:
         sys.stdout.buffer.write(text.encode())  # UTF-8 whatever the locale: the report's own signs are not ASCII
         sys.stdout.flush()
@@ -149,11 +162,11 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
     if problem := terminal_problem():
         return fail(_PROGRAM, problem)
     if chosen.cgroups:
-        settings(parser, chosen)  # a wrong path is wrong usage, said before the screen is taken
+        settings(parser, chosen, live=True)  # a wrong path is wrong usage, said before the screen is taken
     if not sys.stderr.isatty():
         # Textual draws there: `2>errors.txt` must not swallow the screen
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # final for type checkers alone
-    collecting = _Collecting(parser, chosen)
+    collecting = _Collecting(parser, chosen, live=True)
     try:
         app = ApertureApp(
             collecting.begin,
@@ -161,6 +174,7 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
             theme=chosen.theme,
             title_host=_host(),
             pinned=filter_words(chosen),
+            want=collecting.want,
         )
     except ValueError as error:
         parser.error(str(error))

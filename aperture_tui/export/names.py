@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.kinds import Kind
@@ -39,6 +40,21 @@ def frame_name(frame: Frame) -> str:
 def unit(query: Query) -> str:
     """What the weights of the query's answers count: "samples", "waits" …, or "ns"."""
     return "ns" if query.measure is Measure.TIME else COUNTED[query.kind]
+
+
+_KERNEL_ERRORS: Final = {
+    512: "ERESTARTSYS",
+    513: "ERESTARTNOINTR",
+    514: "ERESTARTNOHAND",
+    515: "ENOIOCTLCMD",
+    516: "ERESTART_RESTARTBLOCK",
+}
+"""What system calls return inside the kernel (include/linux/errno.h): programs see EINTR, or nothing at all."""
+
+
+def errno_name(code: int) -> str:
+    """The symbol of an error: "EAGAIN"; "errno 999" of one without."""
+    return errno.errorcode.get(code) or _KERNEL_ERRORS.get(code) or f"errno {code}"
 
 
 def whole_share(completeness: Completeness) -> str:

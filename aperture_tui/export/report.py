@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import textwrap
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from rich.cells import cell_len, set_cell_size
-
 from aperture_tui import __version__
-from aperture_tui.export.names import COUNTED, NO_STACK, amount_bytes, amount_ns, frame_name, time_utc, whole_share
+from aperture_tui.export import locks, offcpu, stacks, syscalls
+from aperture_tui.export.collected import kind_name, of_kind, time_range, unknown_because
+from aperture_tui.export.names import COUNTED, amount_bytes, amount_ns, time_utc, whole_share
+from aperture_tui.export.stacks import percent
+from aperture_tui.export.table import fitted, wrapped
 from aperture_tui.profile.health import State
+from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure
-from aperture_tui.profile.trie import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from aperture_tui.profile.calltree import CallTree
     from aperture_tui.profile.completeness import Completeness
@@ -26,52 +25,81 @@ if TYPE_CHECKING:
     from aperture_tui.store.base import ProcessUse, Store
 
 PROCESSES: Final = 10
-FUNCTIONS: Final = 20
-TREE_LINES: Final = 80
-SMALLEST: Final = 0.01  # the share of the whole under which a branch is left out
 _LABEL: Final = 11  # width of the labels of the header
 _WIDE: Final = 90  # from this width on the processes have a column for their stacks
+_SECTIONS: Final = {
+    Kind.SYSCALL: ("Syscalls", syscalls.section),
+    Kind.LOCK: ("Locks", locks.section),
+    Kind.OFFCPU: ("Off-CPU", offcpu.section),
+}
 
 
-def text(store: Store, query: Query, width: int = 80) -> str:
-    """Header, processes, functions and call tree, in lines of at most `width` cells. Raises re.error."""
-    tree = store.call_tree(query)
-    lines = [part for line in _header(store, query, tree) for part in _wrapped(line, width)]
-    if tree.weight:
-        lines += ["", *_processes(store.processes(query), query, tree.weight, width)]
-        lines += ["", *_functions(tree), "", *_tree(tree)]
-    else:
-        lines += ["", f"No {COUNTED[query.kind]} in this range."]
-    return "".join(f"{fitted(line, width)}\n" for line in lines)
+def text(store: Store, query: Query, width: int = 80, kinds: Sequence[Kind] = ()) -> str:
+    """A header, and a section for each kind, that of the query alone by default, in lines of at most `width` cells.
+
+    CPU samples, and kinds without a section of their own: processes, functions and call tree. Raises re.error.
+    """
+    lines = _header(store, query)
+    trees: dict[Kind, CallTree] = {}
+    for kind in kinds or (query.kind,):
+        if kind not in _SECTIONS:
+            trees[kind] = store.call_tree(of_kind(query, kind))
+            lines += _weight(trees[kind], of_kind(query, kind))
+        lines += _stacks(store, of_kind(query, kind))
+    lines += _costs(store, query)
+    # losses and reasons are never cut off
+    out = [part for line in lines for part in wrapped(line, width, further=_LABEL)]
+    for kind in kinds or (query.kind,):
+        asked = of_kind(query, kind)
+        out += ["", *(_samples(store, asked, trees[kind], width) if kind in trees else _section(store, asked, width))]
+    return "".join(f"{fitted(line, width)}\n" for line in out)
 
 
-def fitted(line: str, width: int) -> str:
-    """A line cut to this many terminal cells, with an ellipsis where something was cut."""
-    line = line.rstrip()
-    if cell_len(line) <= width:
-        return line
-    return set_cell_size(line, max(width - 1, 0)).rstrip() + "…"
+def _samples(store: Store, query: Query, tree: CallTree, width: int) -> Iterator[str]:
+    if not tree.weight:
+        yield f"No {COUNTED[query.kind]} in this range."
+        return
+    yield from _processes(store.processes(query), query, tree.weight, width)
+    yield ""
+    yield from stacks.functions(tree)
+    yield ""
+    yield from stacks.branches(tree)
 
 
-def _wrapped(line: str, width: int) -> list[str]:
-    """A line of the header in as many lines as it needs: losses and reasons are never cut off."""
-    return textwrap.wrap(line, max(width, 2 * _LABEL), subsequent_indent=" " * _LABEL)
+def _section(store: Store, query: Query, width: int) -> list[str]:
+    """A kind's own section; a line in its stead where there is nothing, which says so only where somebody looked."""
+    title, section = _SECTIONS[query.kind]
+    if lines := section(store, query, width):
+        return lines
+    if why := unknown_because(store, query.kind):
+        return wrapped(f"{title}: unknown, {why}", width)
+    return [f"{title}: no {COUNTED[query.kind]} in this range."]
 
 
-def _header(store: Store, query: Query, tree: CallTree) -> Iterator[str]:
-    span = store.span()
-    hosts = store.hosts()
-    names = [f"{h.name}, Linux {h.kernel}, {h.cpus} CPUs, {amount_bytes(h.memory_bytes)}" for h in hosts]
-    yield f"aperture {__version__}"
-    yield _labelled("host", "; ".join(names) or "unknown")
-    start = max(span.start_ns, query.start_ns or 0)
-    end = span.end_ns if query.end_ns is None else min(span.end_ns, query.end_ns)
+def _header(store: Store, query: Query) -> list[str]:
+    names = [f"{h.name}, Linux {h.kernel}, {h.cpus} CPUs, {amount_bytes(h.memory_bytes)}" for h in store.hosts()]
+    start, end = time_range(store, query)
     held = f"{time_utc(start)}, for {amount_ns(end - start)}" if end > start else "nothing held"
-    yield _labelled("range", held)
-    weight = amount_ns(tree.weight) if query.measure is Measure.TIME else f"{tree.weight:,} {COUNTED[query.kind]}"
-    yield _labelled(query.kind.name.lower(), weight)
-    if completeness := _completeness(store.completeness(query), COUNTED[query.kind]):
-        yield _labelled("stacks", completeness)
+    host = "; ".join(names) or "unknown"
+    return [f"aperture {__version__}", _labelled("host", host), _labelled("range", held)]
+
+
+def _weight(tree: CallTree, query: Query) -> Iterator[str]:
+    amount = amount_ns(tree.weight) if query.measure is Measure.TIME else f"{tree.weight:,} {COUNTED[query.kind]}"
+    yield _labelled(kind_name(query.kind), amount)
+
+
+def _stacks(store: Store, query: Query) -> Iterator[str]:
+    told = store.completeness(query)
+    if query.kind is Kind.SYSCALL and not told.known:
+        return  # most calls have no stack by intention
+    if words := _completeness(told, COUNTED[query.kind]):
+        yield _labelled("stacks", words if query.kind is Kind.CPU else f"{kind_name(query.kind)}: {words}")
+
+
+def _costs(store: Store, query: Query) -> Iterator[str]:
+    """What it cost, and what is missing."""
+    span = store.span()
     if gauges := store.gauges(query):
         yield _labelled("own cost", _own_cost(gauges))
     if span.dropped_events:
@@ -127,68 +155,11 @@ def _processes(uses: list[ProcessUse], query: Query, weight: int, width: int) ->
         where = use.container or use.cgroup or "(cgroup unknown)"
         whole = f" {whole_share(use.completeness).removesuffix(' %'):>8}" if wide else ""
         name = use.name or "[unknown]"
-        yield f"{_percent(share, weight)} {amount:>10} {use.pid:>9} {use.threads:>8}{whole}  {name}  {where}"
+        yield f"{percent(share, weight)} {amount:>10} {use.pid:>9} {use.threads:>8}{whole}  {name}  {where}"
     if len(uses) > PROCESSES:
         yield f"{'':>6} and {len(uses) - PROCESSES:,} more processes"
-
-
-def _functions(tree: CallTree) -> Iterator[str]:
-    own, total = _by_function(tree).frame_weights()
-    total[ROOT] = own[ROOT]  # of the root only what came without a stack is a line of its own
-    by = np.lexsort((np.arange(len(own)), -total, -own))
-    by = by[own[by] > 0]
-    yield f"{'self %':>6} {'total %':>7}  function  module"
-    for frame in by[:FUNCTIONS].tolist():
-        words = tree.symbols.frame_at(frame)
-        name = frame_name(words) if frame else NO_STACK
-        shares = f"{_percent(own[frame], tree.weight)} {_percent(total[frame], tree.weight):>7}"
-        yield f"{shares}  {name}  {words.module or words.file}"
-    if len(by) > FUNCTIONS:
-        yield f"{'':>6} {'':>7}  and {len(by) - FUNCTIONS:,} more functions"
-
-
-def _by_function(tree: CallTree) -> CallTree:
-    """The same tree with one frame for all lines of a function: good for frame_weights, not for finding children."""
-    frames = tree.symbols.frames
-    columns = np.stack([frames[column] for column in ("function", "module", "file", "kind")], axis=1)
-    _, first, group = np.unique(columns, axis=0, return_index=True, return_inverse=True)
-    return replace(tree, trie=replace(tree.trie, frame=first[group].astype(np.uint32)[tree.trie.frame]))
-
-
-def _tree(tree: CallTree) -> Iterator[str]:
-    """Indented by branch, not by depth: a callee with its caller's whole share stands below it without repeating it."""
-    yield f"{'%':>6}  call tree (branches from {SMALLEST:.0%}; a line without a share has that of its caller above)"
-    if unplaced := int(tree.self_weight[ROOT]):
-        yield f"{_percent(unplaced, tree.weight)}  {NO_STACK}"
-    waiting = [(node, 0, True) for node in _branches(tree, ROOT)]
-    for _ in range(TREE_LINES):
-        if not waiting:
-            return
-        node, indent, branch = waiting.pop()
-        share = _percent(tree.total[node], tree.weight)
-        name = frame_name(tree.symbols.frame_at(int(tree.trie.frame[node])))
-        yield f"{share if branch else '':>6}  {'  ' * indent}{name}"
-        below = _branches(tree, node)
-        if len(below) == 1 and _percent(tree.total[below[0]], tree.weight) == share:
-            waiting.append((below[0], indent, False))
-        else:
-            waiting += [(child, indent + 1, True) for child in below]
-    if waiting:
-        yield f"{'':>6}  … and more branches"
-
-
-def _branches(tree: CallTree, node: int) -> list[int]:
-    """The children of a node that are large enough to show, smallest first."""
-    kids = tree.trie.children(node)
-    weights = tree.total[kids]
-    order = np.argsort(weights, kind="stable")
-    return [int(kids[i]) for i in order if weights[i] >= max(1, SMALLEST * tree.weight)]
 
 
 def _share(part: int, whole: int) -> str:
     percent = 100 * part / whole
     return f"{percent:.2f} %" if percent < 0.1 else f"{percent:.1f} %"
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * int(part) / whole:>6.1f}"

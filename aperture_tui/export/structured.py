@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from aperture_tui import __version__
-from aperture_tui.export.names import unit
+from aperture_tui.export.collected import TIMED, collected, kind_name, of_kind
+from aperture_tui.export.histogram import lower_bound
+from aperture_tui.export.names import errno_name, unit
+from aperture_tui.export.offcpu import RUNNABLE
+from aperture_tui.profile.kinds import Kind, Role
+from aperture_tui.profile.latency import BUCKETS, Latency
+from aperture_tui.profile.query import Measure
 from aperture_tui.profile.trie import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aperture_tui.profile.calltree import CallTree
     from aperture_tui.profile.query import Query
     from aperture_tui.store.base import ProcessUse, Store
 
 SCHEMA: Final = 1
 """The version of the document. Readers must accept keys that they do not know."""
+_QUANTILES: Final = (0.5, 0.9, 0.99)
+_BOUNDS: Final = [str(lower_bound(i)) for i in range(BUCKETS)]
+_PLAIN: Final = [
+    name for name in (f.name for f in fields(Latency)) if name not in ("histogram", "outcomes", "at_least")
+]
+"""What a row says as it is; asdict would copy each of its values, in ten times the time."""
 
 
 def document(store: Store, query: Query) -> dict[str, Any]:
@@ -33,7 +47,66 @@ def document(store: Store, query: Query) -> dict[str, Any]:
         "completeness": store.completeness(query).as_json(),
         "processes": [process_document(use) for use in store.processes(query)],
         "tree": tree_document(store.call_tree(query), unit(query)),
+        **waits_document(store, query),
     }
+
+
+def waits_document(store: Store, query: Query) -> dict[str, Any]:
+    """What is known of the time that was not spent on the CPU, by the kinds that were collected.
+
+    A kind that was not collected is absent; one of which there was nothing has empty lists. A query with a name or a
+    value has those of its own kind alone.
+    """
+    kinds = collected(store)
+    own = query.name is not None or query.value is not None
+    timed = [replace(of_kind(query, kind), measure=Measure.TIME) for kind in kinds if kind in TIMED]
+    asked = {kind_name(q.kind): q for q in timed if not own or q.kind is query.kind}
+    locks = {name: q for name, q in asked.items() if q.kind is Kind.LOCK}
+    return {
+        "collected": [kind_name(kind) for kind in kinds],
+        "latencies": {name: [latency_document(one, q.kind) for one in store.latencies(q)] for name, q in asked.items()},
+        "in_flight": {
+            name: [in_flight_document(one) for one in store.latencies(replace(q, role=Role.IN_FLIGHT))]
+            for name, q in asked.items()
+            if q.kind is not Kind.OFFCPU  # told only once it has ended
+        },
+        "holders": {name: threads_document(store, q, Role.HOLDER) for name, q in locks.items()},
+        "wakers": {name: threads_document(store, q, Role.WAKER) for name, q in locks.items()},
+        "trees": _trees(store, asked.values()),
+    }
+
+
+def _trees(store: Store, asked: Iterable[Query]) -> dict[str, Any]:
+    queries = {kind_name(q.kind): q for q in asked if q.kind is not Kind.SYSCALL}
+    if (off := queries.get("offcpu")) and off.name in (None, RUNNABLE):
+        queries[RUNNABLE] = replace(off, name=RUNNABLE)
+    return {name: tree_document(store.call_tree(q), unit(q)) for name, q in queries.items()}
+
+
+def latency_document(one: Latency, kind: Kind) -> dict[str, Any]:
+    """A row of calls or waits as JSON types; null where a kind cannot tell."""
+    document: dict[str, Any] = {name: getattr(one, name) for name in _PLAIN}
+    document["histogram"] = {bound: n for bound, n in zip(_BOUNDS, one.histogram, strict=True) if n}
+    document["errors"] = {errno_name(code): n for code, n in one.outcomes.items()}
+    document["quantiles"] = {f"p{round(100 * q)}": one.quantile(q) for q in _QUANTILES}
+    if kind is Kind.OFFCPU:  # summed by stack and not by length: neither the shortest nor any bucket is known
+        document |= {"histogram": None, "quantiles": None, "minimum_ns": None, "minimum_exact": False}
+    return document
+
+
+def in_flight_document(one: Latency) -> dict[str, Any]:
+    """Calls or waits that go on as JSON types."""
+    names = ("pid", "start_ns", "process", "name", "value", "tid", "count", "time_ns", "maximum_ns", "at_least")
+    return {name: getattr(one, name) for name in names}
+
+
+def threads_document(store: Store, query: Query, role: Role) -> list[dict[str, Any]]:
+    """The threads on the other side of waits for locks. Their events have the lock's address, but not always its name
+    and never the waiter's stack, by which the query could narrow them.
+    """
+    told = store.latencies(replace(query, role=role, threads=True, name=None, frame=None, measure=Measure.COUNT))
+    names = ("pid", "start_ns", "process", "value", "tid", "count")
+    return [{name: getattr(one, name) for name in names} for one in told]
 
 
 def process_document(use: ProcessUse) -> dict[str, Any]:
@@ -47,6 +120,7 @@ def query_document(query: Query) -> dict[str, Any]:
         **asdict(query),
         "kind": query.kind.name.lower(),
         "measure": query.measure.value,
+        "role": query.role.name.lower(),
         "pids": list(query.pids),
         "tids": list(query.tids),
     }

@@ -6,10 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from aperture_tui import __version__
+from aperture_tui.cli.arguments import Parser, add_collecting, settings
+from aperture_tui.collect.settings import EVENTS, Settings
 
 
 def aperture(*arguments: str, module: str = "top") -> subprocess.CompletedProcess[str]:
@@ -35,7 +39,17 @@ def aperture(*arguments: str, module: str = "top") -> subprocess.CompletedProces
         (["--duration", "0"], "duration"),
         (["--duration", "nan"], "duration"),
         (["--refresh", "1000"], "rate"),
-        (["--events", "cpu,coffee"], "coffee"),
+        (["--events", "cpu,coffee"], "there is: cpu, offcpu, syscall, lock, all"),
+        (["--events", ""], "there is: cpu, offcpu, syscall, lock, all"),
+        (["--events", "syscall", "--syscall", "Read"], "there is: read"),
+        (["--syscall-stacks", "-1"], "number of calls"),
+        (["--syscall-stacks", "4294967296"], "number of calls"),
+        (["--min-block", "1.5"], "microseconds"),
+        (["--min-block", "60000001"], "microseconds"),
+        (["--once", "--syscall", "read"], "need syscall among --events"),
+        (["--once", "--events", "offcpu,lock", "--syscall-stacks", "5"], "need syscall among --events"),
+        (["--once", "--events", "lock", "--min-block", "5"], "needs offcpu among --events"),
+        (["--once", "--events", "cpu,syscall", "--no-wait-stacks"], "needs offcpu or lock among --events"),
         (["--format", "yaml"], "yaml"),
         (["--cgroup", "/no/such/group", "--once"], "no control group"),
         (["--nonsense"], "--nonsense"),
@@ -52,6 +66,44 @@ def test_wrong_usage(arguments: list[str], word: str) -> None:
     assert done.stderr.startswith("aperture-top: ")
 
 
+def chosen(*arguments: str, live: bool = False) -> Settings:
+    parser = Parser("x", "", "")
+    add_collecting(parser)
+    return settings(parser, parser.parse_args(arguments), live)
+
+
+def test_what_is_collected() -> None:
+    assert chosen() == Settings()
+    assert chosen("--events", "lock,cpu,lock").events == ("cpu", "lock")
+    assert chosen("--events", "all").events == chosen("--events", "cpu,all").events == EVENTS
+    few = ("--syscall", "write", "--syscall", "read", "--syscall", "write", "--syscall-stacks", "100")
+    assert chosen("--events", "offcpu,syscall", *few, "--min-block", "50", "-F", "49", "--no-wait-stacks") == Settings(
+        hz=49,
+        events=("offcpu", "syscall"),
+        syscalls=("write", "read"),
+        syscall_stacks=100,
+        min_block_ns=50_000,
+        wait_stacks=False,
+    )
+
+
+def test_live_screens_may_want_later_what_the_options_are_for() -> None:
+    found = chosen("--syscall", "read", "--min-block", "1", live=True)
+    assert (found.events, found.syscalls, found.min_block_ns) == (("cpu",), ("read",), 1000)
+
+
+def test_wrong_usage_of_a_recording_touches_no_file_and_starts_no_command(tmp_path: Path) -> None:
+    """Neither later, when the pipe behind which a command would wait is closed."""
+    old, mark = tmp_path / "old.aperture", tmp_path / "mark"
+    old.write_text("precious")
+    for wrong in (["--cgroup", "/no/such/group"], ["--min-block", "5"]):
+        done = aperture("record", *wrong, "-o", str(old), "--", "touch", str(mark), module="main")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    time.sleep(0.3)
+    assert old.read_text() == "precious"
+    assert not mark.exists()
+
+
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["record"], ["record", "-F", "0", "-o", "x"]], ids=" ".join)
 def test_wrong_usage_of_the_other_commands(arguments: list[str]) -> None:
     done = aperture(*arguments, module="main")
@@ -61,10 +113,12 @@ def test_wrong_usage_of_the_other_commands(arguments: list[str]) -> None:
 def test_version_and_help() -> None:
     assert aperture("--version").stdout == f"aperture-top {__version__}\n"
     assert aperture("--version", module="main").stdout == f"aperture {__version__}\n"
-    for module, command in (("top", []), ("main", []), ("main", ["record"])):
+    for module, command in (("top", []), ("main", []), ("main", ["record"]), ("main", ["export"])):
         done = aperture(*command, "--help", module=module)
         assert done.returncode == 0
         assert "examples:" in done.stdout
+        for word in ("syscall", "offcpu", "lock") if command or module == "top" else ():
+            assert word in done.stdout.partition("examples:")[2]
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv (util-linux)")

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from aperture_tui.cli.export import run
+from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.recording.writer import Writer
+from tests.export import sample
 from tests.store.facts import SECOND, T0, Fact, batch_of
 
 WEB = Process(42, T0, "web")
@@ -47,7 +49,10 @@ def test_stdout_has_folded_stacks_and_nothing_else(recording: str, capfdbinary: 
         (["--from", "-3s"], "web;f0 2\nweb;f1 1\n"),
         (["--from", "2023-11-14T22:13:20Z", "--to", "2023-11-14T22:13:22Z"], "web;f0 1\nweb;f1 1\n"),
         (["--to=-5s", "--frame", "^f1$"], "web;f1 3\n"),
-        (["--event", "offcpu"], "sh;wäit 1\n"),
+        (["--event", "offcpu"], "sh;wäit 10101010\n"),
+        (["--event", "offcpu", "--measure", "count"], "sh;wäit 1\n"),
+        (["--measure", "time", "--frame", "f1"], "web;f1 50505050\n"),
+        (["--name", ""], "web;f0 6\nweb;f1 5\n"),
         (["-p", "42", "--pid", "7", "--frame", "f0"], "web;f0 6\n"),
     ],
 )
@@ -77,6 +82,10 @@ def test_the_suffix_gives_the_format(recording: str, tmp_path: Path) -> None:
         (["x", "--pid", "me"], "not a pid"),
         (["x", "-o", "x.svg"], "--format"),
         (["x", "--event", "magic"], "magic"),
+        (["x", "--event", "offcpu", "--format", "histogram"], "there are of: syscall, lock"),
+        (["x", "--format", "histogram"], "there are of: syscall, lock"),
+        (["x", "--event", "lock", "--format", "histogram", "--top", "0"], "1 or more"),
+        (["x", "--measure", "bytes"], "bytes"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(
@@ -133,6 +142,63 @@ def test_nothing_found_says_what_there_is(recording: str, capfdbinary: pytest.Ca
     stdout, stderr = out(capfdbinary)
     assert stdout == ""
     assert "no lock events here; it holds 2023-11-14 22:13:20 UTC to 2023-11-14 22:13:30 UTC" in stderr
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> str:
+    """A recording of samples, calls, locks and off-CPU time."""
+    path = tmp_path / "waits.aperture"
+    symbols = Symbols()
+    writer = Writer(path)
+    writer.append(sample.waits_batch(symbols))
+    writer.set_health([Health("syscall", State.RUNNING, "", 9, {"table full": 12}), Health("cpu", State.STOPPED)])
+    writer.close()
+    return str(path)
+
+
+def test_every_kind_in_every_format(waiting: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    for event, folded, text in (
+        ("syscall", "データベース;fdatasync 960000001\n", "Syscalls: 1,763 calls"),
+        ("lock", "evil\\x1b[31m:name;mmap_[k];down_write_[k] 1500000\n", "Locks: 10 waits"),
+        ("offcpu", "データベース;main;書く;[runnable] 200000000\n", "Off-CPU: blocked 5.02 s"),
+    ):
+        assert run([waiting, "--event", event]) == 0
+        assert folded in out(capfdbinary)[0]
+        assert run([waiting, "--event", event, "--format", "text"]) == 0
+        assert text in out(capfdbinary)[0]
+        assert run([waiting, "--event", event, "--format", "json"]) == 0
+        document = json.loads(out(capfdbinary)[0])
+        assert document["tree"]["unit"] == "ns"
+        assert document["query"]["kind"] == event
+        assert set(document["latencies"]) == {"syscall", "lock", "offcpu"}
+
+
+def test_histograms_of_the_first_or_of_a_name(waiting: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    histograms = [waiting, "--event", "syscall", "--format", "histogram"]
+    assert run([*histograms, "--top", "1"]) == 0
+    text = out(capfdbinary)[0]
+    assert text.startswith("openat of evil")
+    assert text.endswith("and 4 more (--top)\n")
+    assert run([*histograms, "--name", "read"]) == 0
+    text = out(capfdbinary)[0]
+    assert text.startswith("read of web server 4242: 1,007 calls")
+    assert "openat" not in text
+
+
+def test_what_was_lost_of_the_exported_kind_is_said(waiting: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run([waiting, "--event", "syscall"]) == 0
+    assert out(capfdbinary)[1] == f"aperture export: {waiting}: lost: table full: 12\n"
+    assert run([waiting, "--event", "lock"]) == 0
+    assert out(capfdbinary)[1] == ""
+
+
+def test_nothing_found_of_what_nobody_collected(waiting: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run([waiting, "--event", "gpu_copy"]) == 0
+    assert out(capfdbinary)[1].endswith("; such events were not collected\n")
+    assert run([waiting, "--event", "syscall", "--name", "nonsense"]) == 0
+    assert "not collected" not in out(capfdbinary)[1]
+    assert run([waiting, "--event", "syscall", "--name", "fsync"]) == 0
+    assert "no syscall events that ended here" in out(capfdbinary)[1]
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(recording: str) -> None:

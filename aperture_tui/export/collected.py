@@ -1,0 +1,83 @@
+"""What was collected, and over what time: it tells "nothing happened" from "nobody looked"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from aperture_tui.profile.health import State
+from aperture_tui.profile.kinds import Kind, Role
+from aperture_tui.profile.query import Measure, Query
+
+if TYPE_CHECKING:
+    from aperture_tui.store.base import Store
+
+TIMED: Final = (Kind.SYSCALL, Kind.LOCK, Kind.OFFCPU)
+"""The kinds whose time is not on the CPU, in the order of a report."""
+
+
+def default_measure(kind: Kind) -> Measure:
+    """Samples are counted; of everything else the time matters."""
+    return Measure.COUNT if kind is Kind.CPU else Measure.TIME
+
+
+def collected(store: Store) -> tuple[Kind, ...]:
+    """The kinds that were collected, whether there was anything of them or not, CPU first.
+
+    A collector says so itself, while it runs and once it has delivered something; where none has reported, as in a
+    store that was filled by something else, the events that are there say it.
+    """
+    told = {health.name: health for health in store.health()}
+    out = []
+    for kind in (Kind.CPU, *TIMED):
+        health = told.get(kind_name(kind))
+        seen = health is not None and (health.state is State.RUNNING or health.delivered > 0)
+        if seen or _any(store, kind):
+            out.append(kind)
+    return tuple(out)
+
+
+def _any(store: Store, kind: Kind) -> bool:
+    return any(store.processes(Query(kind, role=role)) for role in (Role.OWN, Role.IN_FLIGHT))
+
+
+def unknown_because(store: Store, kind: Kind) -> str:
+    """Why it is not known whether there was anything of a kind, in words; "" where its collector looked."""
+    told = {health.name: health for health in store.health()}
+    health = told.get(kind_name(kind))
+    if health is None:
+        return "its collector has not reported"
+    if health.state is State.FAILED:
+        return health.message or "its collector failed"
+    return "its collector was still starting" if health.state is State.STARTING else ""
+
+
+def kind_name(kind: Kind) -> str:
+    """As on command lines, in JSON and in the Health of its collector."""
+    return kind.name.lower()
+
+
+def of_kind(query: Query, kind: Kind) -> Query:
+    """The same selection of another kind's events, in its measure. Names and values mean something in one kind only."""
+    if kind is query.kind:
+        return query
+    return replace(query, kind=kind, name=None, value=None, measure=default_measure(kind))
+
+
+def time_range(store: Store, query: Query) -> tuple[int, int]:
+    """Start and end of the part of the query's range that was looked at, Unix nanoseconds; equal where nothing was.
+
+    An event of calls or waits bears the end of its interval, so the first one lies about a second behind the
+    beginning: readings of the host, which are taken from the start on, say more.
+    """
+    span = store.span()
+    times = [sample.time_ns for sample in store.gauges(replace(query, start_ns=None, end_ns=None))]
+    times += [span.start_ns, span.end_ns] if span.events else []
+    if not times:
+        return 0, 0
+    start = max(min(times), span.dropped_until_ns, query.start_ns or 0)
+    end = max(times)
+    return start, max(start, end if query.end_ns is None else min(end, query.end_ns))
+
+
+__all__ = ["TIMED", "collected", "default_measure", "kind_name", "of_kind", "time_range", "unknown_because"]
