@@ -9,11 +9,12 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.collect import bpf
-from bench import first_paint, first_sample, keys, live, machine, overhead, report, unwind
+from bench import first_paint, first_sample, keys, live, machine, overhead, probes, report, unwind
+from bench.counted import counted
 from bench.load import LoadError, Loads
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from bench.figures import Figure
 
 _RESULTS: Final = Path(__file__).parent / "results"
-_GROUPS: Final = ("overhead", "first-sample", "first-paint", "keys", "live", "unwind")
+_GROUPS: Final = ("overhead", "first-sample", "first-paint", "keys", "live", "unwind", "probes")
+_COUNTS_ITSELF: Final = "probes"
+"""All others have BPF statistics on throughout, so that run time is counted for every profiler alike."""
 
 
 def main() -> int:
@@ -39,16 +42,12 @@ def main() -> int:
         print(f"bench: {time.monotonic() - began:5.0f} s  {words}", file=sys.stderr, flush=True)
 
     load_before = machine.load()
-    statistics = bpf.enable_statistics()  # so that BPF run time is counted for every profiler alike
     try:
         with tempfile.TemporaryDirectory(prefix="aperture-bench-", ignore_cleanup_errors=True) as folder:
             figures = _measure(chosen, Path(folder), tell)
     except LoadError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    finally:
-        if statistics is not None:
-            os.close(statistics)
     facts = {**machine.facts(), "load": f"{load_before} before, {machine.load()} after"}
     facts["run"] = f"{time.monotonic() - began:.0f} s, {', '.join(chosen.only)}" + (" (quick)" if chosen.quick else "")
     text = report.markdown(figures, facts)
@@ -85,10 +84,12 @@ def _measure(chosen: argparse.Namespace, scratch: Path, tell: Callable[[str], No
         "keys": lambda: keys.measure(2 if quick else 12, 3.0 if quick else 8.0, tell),
         "live": lambda: live.measure(loads, 6.0 if quick else 20.0, 8.0 if quick else 60.0, tell),
         "unwind": lambda: unwind.measure(scratch, rounds, 2.0 if quick else 4.0, tell),
+        "probes": lambda: probes.measure(loads, scratch, rounds, 0.2 if quick else 1.0, 4.0 if quick else 60.0, tell),
     }
     figures: list[Figure] = []
     for name in chosen.only:
-        figures += groups[name]()
+        with nullcontext() if name == _COUNTS_ITSELF else counted():
+            figures += groups[name]()
     return figures
 
 

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Final
 from bench import procfs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 END_S: Final = 60.0
@@ -59,14 +59,18 @@ class Program:
 
     def wait_for_perf_event(self, timeout_s: float = 30.0) -> float:
         """Seconds from exec until it holds a perf event. Raises FailedError."""
+        return self.wait_until(procfs.holds_perf_event, "no perf event", timeout_s)
+
+    def wait_until(self, true_of: Callable[[int], bool], otherwise: str, timeout_s: float = 30.0) -> float:
+        """Seconds from exec until something is true of the process. Raises FailedError, also when it ends."""
         while time.monotonic_ns() - self.began_ns < timeout_s * 1e9:
-            if procfs.holds_perf_event(self.pid):
+            if true_of(self.pid):
                 return (time.monotonic_ns() - self.began_ns) / 1e9
             if ended := self._reap(os.WNOHANG):
                 raise FailedError(self._last_words(ended.status))
             time.sleep(0.004)
         self.kill()
-        raise FailedError(f"no perf event within {timeout_s:.0f} s")
+        raise FailedError(f"{otherwise} within {timeout_s:.0f} s")
 
     def end(self, number: int = signal.SIGINT) -> Ended:
         """Ask it to end, wait, and pay. Raises FailedError if it has already failed, or does not end."""
@@ -90,7 +94,7 @@ class Program:
     def kill(self) -> None:
         """End it at once, if it still runs."""
         if self._process.returncode is None:
-            self._process.kill()
+            os.kill(self.pid, signal.SIGKILL)  # Popen would wait for one that has just ended by itself
             self._reap(0)
         self._errors.close()
 

@@ -48,20 +48,18 @@ def perf(hz: int) -> Profiler:
 
 
 def profile_bpfcc(hz: int, scratch: Path) -> Profiler:
-    """BCC's `profile`, folded output; with stub headers where the kernel's are not installed."""
-    name = shutil.which("profile-bpfcc")
-    missing = "" if name else "profile-bpfcc is not installed: apt-get install bpfcc-tools"
+    """BCC's `profile`, folded output."""
+    return bcc_tool("profile-bpfcc", scratch, "-F", str(hz), "-f")
+
+
+def bcc_tool(name: str, scratch: Path, *arguments: str) -> Profiler:
+    """A tool of BCC; with stub headers where the kernel's are not installed."""
+    found = shutil.which(name)
+    missing = "" if found else f"{name} is not installed: apt-get install bpfcc-tools"
     real = Path("/lib/modules") / platform.release() / "build"
     extra = {} if real.exists() else {"BCC_KERNEL_SOURCE": str(_stub_headers(scratch))}
     remark = "" if real.exists() else "compiled with stub headers: starts faster than with real ones"
-    return Profiler(
-        f"profile-bpfcc -F {hz} -f",
-        "profile-bpfcc",
-        (name or "profile-bpfcc", "-F", str(hz), "-f"),
-        extra,
-        missing,
-        remark,
-    )
+    return Profiler(" ".join((name, *arguments)), name, (found or name, *arguments), extra, missing, remark)
 
 
 def nothing() -> Profiler:
