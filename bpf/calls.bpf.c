@@ -4,7 +4,7 @@
  * both, or either: for futexes alone it is attached to their own tracepoints, for then other calls pay less.
  *
  * Given as defines: CALLS, FUTEX (what is collected), RAW (attached to the raw tracepoints of all calls), SLOTS (threads,
- * a power of two; CALL_SLOTS and WAIT_SLOTS are the same, or 1 where they are not used), ENTRIES, FILTERED (by bpf/filter.h), BY_CALL (only calls in call_filter), EVERY (the stack of every so many calls; 0: none), STACKS (whether those of waits are taken),
+ * a power of two; CALL_SLOTS and WAIT_SLOTS are the same, or 1 where they are not used), CALL_ENTRIES and ENTRIES (room in the tables), FILTERED (by bpf/filter.h), BY_CALL (only calls in call_filter), EVERY (the stack of every so many calls; 0: none), STACKS (whether those of waits are taken),
  * TASK_STATUS (offset of thread_info.status in task_struct; 0: no 32-bit calls), X86, and those of unwind.h.
  */
 
@@ -78,8 +78,8 @@ BPF_F_TABLE("array", u32, struct wait, wait_slots, WAIT_SLOTS, 1024);
 /* calls that are wanted, by number; filled by collect/calls.py */
 BPF_ARRAY(call_filter, u8, NUMBERS);
 /* sums since the epoch, of calls, of waits, and of who ended them or held the lock; drained by collect/calls.py */
-BPF_TABLE("hash", struct call_key, struct took, calls_0, ENTRIES);
-BPF_TABLE("hash", struct call_key, struct took, calls_1, ENTRIES);
+BPF_TABLE("hash", struct call_key, struct took, calls_0, CALL_ENTRIES);
+BPF_TABLE("hash", struct call_key, struct took, calls_1, CALL_ENTRIES);
 INLINE struct took *calls_find(bool odd, struct call_key *key)
 {
     return odd ? calls_1.lookup(key) : calls_0.lookup(key);
@@ -268,7 +268,7 @@ INLINE bool take_stack(void)
 }
 
 /* -> whether the walk goes on from here, and with it everything else. */
-INLINE bool end_call(context *ctx, u32 tid, u32 pid, u64 now, u32 *nr)
+INLINE bool end_call(context *ctx, u32 tid, u32 pid)
 {
     int zero = 0;
     u32 slot = tid & (SLOTS - 1);
@@ -276,7 +276,7 @@ INLINE bool end_call(context *ctx, u32 tid, u32 pid, u64 now, u32 *nr)
     if (!c)
         return false;
     if (c->tid != tid || !c->start_ns) {
-        if (!c->start_ns) {
+        if (!c->start_ns && c->tid != tid) {
             c->tid = tid; /* it began before we looked: it is over now */
             c->process_ns = 0;
 #if FUTEX
@@ -287,9 +287,8 @@ INLINE bool end_call(context *ctx, u32 tid, u32 pid, u64 now, u32 *nr)
         }
         return false;
     }
-    u64 ns = now - c->start_ns;
+    u64 ns = bpf_ktime_get_ns() - c->start_ns;
     s64 ret = result(ctx);
-    *nr = c->nr;
     c->start_ns = 0;
     u64 error = ret < 0 && ret >= -4095 ? -ret : 0;
     struct call_key key = {tid | (u64)c->nr << 32 | (u64)bucket(ns) << 46 | error << 52, 0};
@@ -310,10 +309,10 @@ INLINE bool end_call(context *ctx, u32 tid, u32 pid, u64 now, u32 *nr)
 
 int on_exit(context *ctx)
 {
-    u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
-    u32 tid = id, pid = id >> 32, nr = 0;
+    u64 id = bpf_get_current_pid_tgid();
+    u32 tid = id, pid = id >> 32;
 #if CALLS
-    bool walk = end_call(ctx, tid, pid, now, &nr);
+    bool walk = end_call(ctx, tid, pid);
 #if FUTEX
     u32 slot = tid & (SLOTS - 1);
     struct wait *w = wait_slots.lookup(&slot);
@@ -324,7 +323,7 @@ int on_exit(context *ctx)
             if (p)
                 add_call(&p->call, pid, p->ns, 0);
         }
-        return end_futex(ctx, tid, pid, now);
+        return end_futex(ctx, tid, pid, bpf_ktime_get_ns());
     }
 #endif
     if (walk) {
@@ -335,7 +334,7 @@ int on_exit(context *ctx)
     }
     return 0;
 #else
-    return end_futex(ctx, tid, pid, now);
+    return end_futex(ctx, tid, pid, bpf_ktime_get_ns());
 #endif
 }
 

@@ -18,7 +18,7 @@ from aperture_tui.collect.sums import Slots, Sums, slot_count
 from aperture_tui.collect.syscalls.begun import CALL_SLOT
 from aperture_tui.collect.syscalls.calls import Calls
 from aperture_tui.collect.syscalls.names import COMPAT, compat_numbers, numbers
-from aperture_tui.collect.traced import ENTRIES, Traced
+from aperture_tui.collect.traced import Traced
 from aperture_tui.collect.unwind import walking
 from aperture_tui.profile.health import Health, State
 
@@ -39,6 +39,8 @@ LOCK_KEY: Final = np.dtype(
 OTHER_KEY: Final = np.dtype([("address", "<u8"), ("stack", "<u8"), ("who", "<u4"), ("tid", "<u4"), ("role", "<u8")])
 """struct other_key."""
 _SLOTS: Final = 1 << 17
+CALL_ENTRIES, ENTRIES = 1 << 16, 1 << 14
+"""A storm of short-lived processes makes more different calls in a second than there is room for waits."""
 _NO_ENTRY, _NO_SLOT, _LOCK_NO_ENTRY, _LOCK_NO_SLOT, _RACED, _NOT_WALKED = range(6)
 _FUTEX_CALLS: Final = ("futex", "futex_waitv", "futex_wait", "futex_wake", "futex_requeue")
 """Those that have tracepoints of their own, as far as the kernel has them."""
@@ -76,7 +78,8 @@ class CallCollector(Traced):
         """Load, map, attach; then look at what goes on already."""
         raw = self._calls is not None or not _has_tracepoint("futex")
         slots = slot_count(_SLOTS)
-        defines = {"SLOTS": slots, "ENTRIES": ENTRIES, "RAW": int(raw), **self._defines(slots)}
+        room = {"SLOTS": slots, "CALL_ENTRIES": CALL_ENTRIES, "ENTRIES": ENTRIES}
+        defines = {**room, "RAW": int(raw), **self._defines(slots)}
         loaded = self.take(lambda sizes: _source(raw, {**defines, **sizes}), given=self._shared)
         keys = {"calls": CALL_KEY} if self._calls else {}
         keys |= {"locks": LOCK_KEY, "others": OTHER_KEY} if self._locks else {}

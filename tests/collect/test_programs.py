@@ -15,7 +15,7 @@ pytestmark = pytest.mark.bpf
 
 Defines = Mapping[str, int]
 Make = Callable[[Defines], compiler.Source]
-COMMON = {"SLOTS": 1 << 15, "ENTRIES": 1 << 12}
+COMMON = {"SLOTS": 1 << 15, "CALL_ENTRIES": 1 << 12, "ENTRIES": 1 << 12}
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["unwinder", "frame pointers"])

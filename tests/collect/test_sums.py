@@ -224,7 +224,7 @@ def test_calls_on_all_cpus_are_counted_exactly_across_changes(monkeypatch: pytes
 
 @pytest.mark.bpf
 def test_what_finds_no_room_is_counted_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "ENTRIES", 8)
+    monkeypatch.setattr(calls, "CALL_ENTRIES", 8)
     with standing(Settings(), unwinder=False) as common:
         collector = calls.CallCollector(common, ("syscall",))
         collector.start()
