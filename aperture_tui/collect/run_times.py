@@ -15,6 +15,7 @@ from typing import Final
 
 from aperture_tui.collect import bpf
 
+_READ_S: Final = 0.9
 EVERY: Final = 16
 """Drains of which one is timed, where timing is dear."""
 
@@ -55,6 +56,8 @@ class RunTimes:
 
     def drain(self, dear: bool) -> None:
         """At every drain. dear: programs are attached that are run too often to time all their runs."""
+        if not dear and self._statistics is not None and self._clock() - self._read_at < _READ_S:
+            return  # all of it is timed: it need not be read more often than it is told
         self._read()
         timed = not dear or self._drains % EVERY == 0
         self._drains += 1

@@ -159,13 +159,21 @@ def test_what_is_wanted_is_attached_and_afterwards_detached() -> None:
     assert seen.session.failure == ""
 
 
+def all_loaded() -> set[int]:
+    """Our programs, once no more of them come: the larger part of the unwinder is loaded beside the first samples."""
+    programs: set[int] = set()
+    while programs != (programs := set(programs_of(os.getpid()))):
+        time.sleep(1)
+    return programs
+
+
 @pytest.mark.bpf
 def test_it_stays_for_a_while_for_people_go_back_and_forth(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attached, "LINGER_S", 2.0)
     with watching() as seen:
         seen.session.want(frozenset({"syscall"}))
         seen.until_running("syscall")
-        programs = set(programs_of(os.getpid()))
+        programs = all_loaded()
         for _ in range(3):
             seen.session.want(frozenset())
             time.sleep(0.5)
