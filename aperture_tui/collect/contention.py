@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from aperture_tui.collect import bpf, compiler
-from aperture_tui.collect.naming import WHO
+from aperture_tui.collect.naming import RECORD
 from aperture_tui.collect.shortest import with_shortest_alone
 from aperture_tui.collect.sums import Sums, slot_count
 from aperture_tui.collect.traced import ENTRIES, Traced
@@ -30,7 +30,6 @@ LOCK_KEY: Final = np.dtype(
     [("address", "<u8"), ("stack", "<u8"), ("tid", "<u4"), ("error", "<u2"), ("kind", "u1"), ("bucket", "u1")]
 )
 """struct lock_key of bpf/contention.bpf.c."""
-_RECORD: Final = np.dtype([*WHO, ("flags", "<u4"), ("comm", "S16")])
 _SLOTS: Final = 1 << 16
 _SPIN, _READ, _WRITE, _RT, _PERCPU, _MUTEX = 1, 2, 4, 8, 16, 32
 """LCB_F_* of include/trace/events/lock.h."""
@@ -68,7 +67,7 @@ class ContentionCollector(Traced):
         if sums is None or not len(sums["locks"]) or self._tables is None:
             return []
         rows = sums["locks"]
-        records = np.zeros(len(rows), _RECORD)
+        records = np.zeros(len(rows), RECORD)
         records["time_ns"] = self._tables.time_ns
         for field in ("stack", "start_ns", "pid", "flags", "comm"):
             records[field] = rows[field]

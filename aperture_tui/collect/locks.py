@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from aperture_tui.collect.groups import edges
+from aperture_tui.collect.in_flight import LONG_NS, Turns, in_flight
 from aperture_tui.collect.lock_names import LockNames
 from aperture_tui.collect.lock_slots import FUTEXES, begun_waits, holder, thread
-from aperture_tui.collect.naming import WHO
+from aperture_tui.collect.naming import RECORD
 from aperture_tui.collect.outcomes import outcomes
 from aperture_tui.collect.shortest import with_shortest_alone
 from aperture_tui.collect.syscalls.begun import Begun
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from aperture_tui.collect.sums import Slots
     from aperture_tui.profile.symbols import Symbols
 
-RECORD: Final = np.dtype([*WHO, ("flags", "<u4"), ("comm", "S16")])
-IN_FLIGHT_S: Final = 0.5
-"""How often it is told what goes on."""
-LONG_NS: Final = 250_000_000
-"""A wait that goes on for as long is told."""
 _HOLDER_AGAIN_S: Final = 10.0
 """After this it is told again who holds a lock that somebody waits for all that time."""
 
@@ -42,7 +37,7 @@ class Locks:
         self._names = LockNames()
         self._begun = Begun(common.settings)
         self._held: dict[tuple[int, int], tuple[int, float]] = {}  # (pid, address) -> who was told as holder, and when
-        self._told = 0.0
+        self._turns = Turns()
         self.delivered = 0
         self.degraded: Counter[str] = Counter()
 
@@ -109,45 +104,26 @@ class Locks:
 
     def in_flight(self, slots: Slots, symbols: Symbols) -> NDArray[np.void]:
         """Now and then: waits that go on, (n,) of EVENT, one for each (process, lock, stack)."""
-        now_s = time.monotonic()
-        if now_s - self._told < IN_FLIGHT_S:
+        if not self._turns.is_due():
             return np.zeros(0, EVENT)
-        self._told = now_s
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         rows = slots.since(now - LONG_NS)
         rows = rows[rows["kind"] < len(FUTEXES)]
         early = begun_waits(self._begun.still(slots))
-        begun_before = np.isin(np.concatenate((rows["tid"], early["tid"])), early["tid"])
+        begun_before = np.arange(len(rows) + len(early)) >= len(rows)
         rows = np.concatenate((rows, early))
         if not len(rows):
             return np.zeros(0, EVENT)
-        self._common.standstill.fill(rows, rows["start_ns"], now)
-        order = np.lexsort((rows["start_ns"], rows["stack"], rows["address"], rows["process_ns"], rows["pid"]))
-        rows, begun_before = rows[order], begun_before[order]
-        begins = edges(rows["pid"], rows["process_ns"], rows["address"], rows["stack"])
-        oldest = rows[begins]
-        records = np.zeros(len(oldest), RECORD)
-        records["time_ns"] = now
-        records["start_ns"] = oldest["process_ns"]
-        for field in ("stack", "pid", "tid", "flags"):
-            records[field] = oldest[field]
-        events = self._common.naming.events(records, symbols)
-        events["flags"][oldest["stack"] == 0] = Flag.NONE
-        events["flags"] &= ~np.uint16(Flag.TRUNCATED)  # of what goes on it says that its age is a lower bound
-        events["flags"][begun_before[begins]] |= np.uint16(Flag.TRUNCATED)
-        ages = now - rows["start_ns"]
+        self._common.standstill.fill(rows, rows["start_ns"], now)  # here, for they are told apart by their stacks
+        by = ("address", "stack")
+        events, oldest = in_flight(self._common, Kind.LOCK, rows, by, begun_before, now, symbols)
         events["value"] = oldest["address"]
-        events["weight"] = np.diff(np.append(begins, len(rows)))
-        events["duration_ns"] = np.add.reduceat(ages, begins)
-        events["maximum_ns"] = np.maximum.reduceat(ages, begins)
-        events["kind"] = Kind.LOCK
         self._names.name(events, [FUTEXES[kind] for kind in oldest["kind"].tolist()], symbols)
-        events["flags"] |= np.uint16(Role.IN_FLIGHT << ROLE_SHIFT)
-        events["thread"] = 0
-        return np.concatenate((events, self._holders(events, oldest, now_s)))
+        return np.concatenate((events, self._holders(events, oldest)))
 
-    def _holders(self, events: NDArray[np.void], waits: NDArray[np.void], now_s: float) -> NDArray[np.void]:
+    def _holders(self, events: NDArray[np.void], waits: NDArray[np.void]) -> NDArray[np.void]:
         """Who holds the locks that are waited for: one event each, when that is another thread than was last told."""
+        now_s = time.monotonic()
         found: list[tuple[int, int]] = []
         told = {key: one for key, one in self._held.items() if now_s - one[1] < _HOLDER_AGAIN_S}
         for i, (pid, address, kind) in enumerate(waits[["pid", "address", "kind"]].tolist()):

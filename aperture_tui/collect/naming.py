@@ -20,6 +20,9 @@ WHO: Final = [("time_ns", "<u8"), ("stack", "<u8"), ("start_ns", "<u8"), ("pid",
 """The fields of a record that say when and whose it is: CLOCK_MONOTONIC, a stack's hash, CLOCK_BOOTTIME. With them go
 `flags`, and `comm`, the thread's name."""
 
+RECORD: Final = np.dtype([*WHO, ("flags", "<u4"), ("comm", "S16")])
+"""A record of nothing else."""
+
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _TICK_NS: Final = 10_000_001
 _MAX_STARTS: Final = 1 << 16

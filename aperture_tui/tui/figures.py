@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Final
 
-_RESTARTS: Final = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
-"""What the kernel answers itself when a signal interrupts a call (include/linux/errno.h); programs never see these."""
 _LENGTHS: Final = (
     ("µs", 1e3, 999.5), ("ms", 1e6, 999.5), ("s", 1e9, 119.5), ("min", 60e9, 119.5), ("h", 3600e9, 99.5),
     ("d", 86400e9, 999.5),
@@ -96,11 +93,6 @@ def rate(n: float) -> str:
 def amount(n: int, timed: bool) -> str:
     """A weight: "24,000", or as nanoseconds "1.5 ms"."""
     return latency(n) if timed else count(n)
-
-
-def errno_name(number: int) -> str:
-    """ "ENOENT"; "errno 4095" for what has no name."""
-    return errno.errorcode.get(number) or _RESTARTS.get(number) or f"errno {number}"
 
 
 def window(seconds: float | None) -> str:

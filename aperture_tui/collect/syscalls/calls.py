@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aperture_tui.collect.groups import edges
-from aperture_tui.collect.naming import WHO
+from aperture_tui.collect.in_flight import LONG_NS, Turns, in_flight
+from aperture_tui.collect.naming import RECORD
 from aperture_tui.collect.outcomes import outcomes
 from aperture_tui.collect.syscalls.begun import CALL_SLOT, Begun
 from aperture_tui.collect.syscalls.names import COMPAT, compat_numbers, name, numbers
 from aperture_tui.profile.event import EVENT
-from aperture_tui.profile.kinds import ROLE_SHIFT, Flag, Kind, Role
+from aperture_tui.profile.kinds import Flag, Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from aperture_tui.collect.common import Common
     from aperture_tui.collect.sums import Slots
     from aperture_tui.profile.symbols import Symbols
-
-RECORD: Final = np.dtype([*WHO, ("flags", "<u4"), ("comm", "S16")])
-IN_FLIGHT_S: Final = 0.5
-"""How often it is told what goes on."""
-LONG_NS: Final = 250_000_000
-"""A call that goes on for as long is told."""
 
 _NR_SHIFT, _BUCKET_SHIFT, _ERROR_SHIFT = (np.uint64(n) for n in (32, 46, 52))
 
@@ -38,7 +33,7 @@ class Calls:
     def __init__(self, common: Common) -> None:
         self._common = common
         self._begun = Begun(common.settings)
-        self._told = 0.0
+        self._turns = Turns()
         self.delivered = 0
         self.degraded: Counter[str] = Counter()
         self._endless = np.array(
@@ -92,41 +87,20 @@ class Calls:
 
     def in_flight(self, slots: Slots, symbols: Symbols) -> NDArray[np.void]:
         """Now and then: what goes on, (n,) of EVENT, one for each (process, syscall)."""
-        now_s = time.monotonic()
-        if now_s - self._told < IN_FLIGHT_S:
+        if not self._turns.is_due():
             return np.zeros(0, EVENT)
-        self._told = now_s
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         rows = slots.since(now - LONG_NS)
         rows = rows[~np.isin(rows["nr"], self._endless)]
         early = self._begun.still(slots)
         if self._common.settings.syscalls:
             early = early[np.isin(early["nr"], self._chosen)]
+        begun_before = np.arange(len(rows) + len(early)) >= len(rows)
         rows = np.concatenate((rows, early[list(CALL_SLOT.names or ())].astype(CALL_SLOT)))
         if not len(rows):
             return np.zeros(0, EVENT)
-        seen_begin = np.arange(len(rows)) < len(rows) - len(early)
-        order = np.lexsort((rows["start_ns"], rows["nr"], rows["process_ns"], rows["pid"]))
-        rows, seen_begin = rows[order], seen_begin[order]
-        begins = edges(rows["pid"], rows["process_ns"], rows["nr"])
-        oldest = rows[begins]
-        records = np.zeros(len(oldest), RECORD)
-        records["time_ns"] = now
-        records["start_ns"] = oldest["process_ns"]
-        records["pid"], records["tid"] = oldest["pid"], oldest["tid"]
-        self._common.standstill.fill(records, oldest["start_ns"], now)
-        events = self._common.naming.events(records, symbols)
-        events["flags"][records["stack"] == 0] = Flag.NONE
-        events["flags"] &= ~np.uint16(Flag.TRUNCATED)  # of what goes on it says that its age is a lower bound
-        ages = now - rows["start_ns"]
+        events, oldest = in_flight(self._common, Kind.SYSCALL, rows, ("nr",), begun_before, now, symbols)
         events["name"] = _names(oldest["nr"], symbols)
-        events["weight"] = np.diff(np.append(begins, len(rows)))
-        events["duration_ns"] = np.add.reduceat(ages, begins)
-        events["maximum_ns"] = np.maximum.reduceat(ages, begins)
-        events["kind"] = Kind.SYSCALL
-        at_least = np.where(seen_begin[begins], Flag.NONE, Flag.TRUNCATED)
-        events["flags"] |= np.uint16(Role.IN_FLIGHT << ROLE_SHIFT) | at_least.astype(np.uint16)
-        events["thread"] = 0
         return events
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from aperture_tui.export.names import errno_name
 from aperture_tui.profile.latency import BUCKETS, Latency
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
@@ -170,7 +171,7 @@ def foot_rows(latency: Latency, width: int) -> list[Spans]:
 def error_words(outcomes: Mapping[int, int], width: int = 1000) -> str:
     """ "ENOENT 1.2k, EAGAIN 5", most first; "ENOENT 1.2k, 4 others 17" where there is no room for all."""
     most = sorted(outcomes.items(), key=lambda item: (-item[1], item[0]))
-    words = [f"{figures.errno_name(number)} {figures.short(n)}" for number, n in most]
+    words = [f"{errno_name(number)} {figures.short(n)}" for number, n in most]
     for shown in range(len(words), 0, -1):
         rest = [n for _, n in most[shown:]]
         more = [f"{len(rest)} other{'s' if len(rest) > 1 else ''} {figures.short(sum(rest))}"] if rest else []
