@@ -61,7 +61,6 @@ enum { PREEMPTED, SLEEPING, UNINTERRUPTIBLE, OTHER };
 #define TASK_INTERRUPTIBLE 1
 #define TASK_UNINTERRUPTIBLE 2
 #define TASK_DEAD 0x80
-#define TASK_NOLOAD 0x400
 #define PF_KTHREAD 0x00200000
 
 #define offsetof(type, member) __builtin_offsetof(type, member)
@@ -164,21 +163,13 @@ INLINE int walk_for(void *ctx, struct purpose *p, u32 pid)
 /* A wait that is over. The waiter is not the current thread: what is known of it is in its slot. */
 INLINE void add_wait(struct off *off, u32 tid, u64 blocked, u64 runnable)
 {
-    u32 zero = 0;
     struct off_key key = {off->stack, tid, off->why};
     bool odd = is_odd();
     struct took *entry = waits_find(odd, &key);
     if (!entry) {
-        struct took *fresh = blank.lookup(&zero);
-        u64 *made = entries.lookup(&zero);
-        if (!fresh || !made)
+        struct took *fresh = cleared_entry(off->pid, off->flags);
+        if (!fresh)
             return;
-        __sync_fetch_and_add(made, 1);
-        fresh->n = fresh->total_ns = fresh->max_ns = 0;
-        fresh->runnable_n = fresh->runnable_ns = fresh->runnable_max_ns = 0;
-        fresh->min_ns = ~0ULL;
-        fresh->pid = off->pid;
-        fresh->flags = off->flags;
         fresh->start_ns = off->process_ns;
         __builtin_memcpy(fresh->comm, off->comm, sizeof(fresh->comm));
         waits_make(odd, &key, fresh);

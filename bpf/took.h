@@ -47,8 +47,8 @@ INLINE bool is_odd(void)
     return which && (*which & 1);
 }
 
-/* An entry of the current thread's with nothing in it. */
-INLINE struct took *blank_entry(u32 pid, u32 flags)
+/* An entry with nothing in it, of nobody yet. */
+INLINE struct took *cleared_entry(u32 pid, u32 flags)
 {
     u32 zero = 0;
     struct took *fresh = blank.lookup(&zero);
@@ -61,8 +61,17 @@ INLINE struct took *blank_entry(u32 pid, u32 flags)
     fresh->min_ns = ~0ULL;
     fresh->pid = pid;
     fresh->flags = flags;
-    identity(&fresh->start_ns);
-    bpf_get_current_comm(&fresh->comm, sizeof(fresh->comm));
+    return fresh;
+}
+
+/* One of the current thread's. */
+INLINE struct took *blank_entry(u32 pid, u32 flags)
+{
+    struct took *fresh = cleared_entry(pid, flags);
+    if (fresh) {
+        identity(&fresh->start_ns);
+        bpf_get_current_comm(&fresh->comm, sizeof(fresh->comm));
+    }
     return fresh;
 }
 

@@ -98,7 +98,8 @@ class OffCpuCollector(Traced):
             return events
         taken = parts["stack"] != 0
         events["flags"][~taken] = Flag.NONE  # that it was not taken is no loss
-        self._degraded["wait without its stack: too many switches"] += int(parts["n"][~taken].sum())
+        if self._common.settings.wait_stacks:
+            self._degraded["wait without its stack: too many switches"] += int(parts["n"][~taken].sum())
         events["flags"] |= np.where(parts["estimated"], np.uint16(Flag.ESTIMATED), np.uint16(0))
         events["name"] = names(parts["why"], parts["part"], symbols)
         events["weight"], events["duration_ns"], events["maximum_ns"] = parts["n"], parts["total_ns"], parts["max_ns"]
@@ -122,20 +123,22 @@ class OffCpuCollector(Traced):
     def words(self) -> list[Health]:
         """Losses by cause."""
         counts = bpf.counters(self._loaded.maps["counters"], 5)
-        least = self._common.settings.min_block_ns
-        short = {f"shorter than {least / 1000:g} µs, left out": counts[_SHORT]} if least else {}
+        least, message = self._common.settings.min_block_ns, self._message
+        if least and not message:  # of all threads together: the time of each lacks them
+            few = f"waits shorter than {least / 1000:g} µs are left out"
+            message = f"{few}: {counts[_SHORT]:,}, {counts[_SHORT_NS] / 1e9:.3g} s together"
         return [
             Health(
                 "offcpu",
                 State.RUNNING,
-                self._message,
+                message,
                 delivered=self._delivered,
                 lost={
                     "waits: table full": counts[_NO_ENTRY],
                     "waits: two threads at one place": counts[_NO_SLOT],
                     "long waits: ring full": counts[_NO_ROOM],
                 },
-                degraded={**short, **self._degraded},
+                degraded=dict(self._degraded),
             )
         ]
 

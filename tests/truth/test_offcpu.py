@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -163,3 +164,18 @@ def test_waits_for_the_disk(tmp_path: Path) -> None:
     for one, function in ((faults[0], "touch"), (reads[0], "read_all")):
         stacks = stack_weights(kept, Query(kind=Kind.OFFCPU, pids=(program.pid,), name=one.name))
         assert share_with(stacks, function) > 0.5, f"{function} is lost: {stacks.most_common(2)}"
+
+
+def test_waits_that_are_too_short_are_counted_together() -> None:
+    with (
+        started("naps", 100, 10, 0) as program,
+        collecting(events=("offcpu",), pids=(program.pid,), min_block_ns=5_000_000) as kept,
+    ):
+        program.run()
+    (naps,) = [one for one in latencies(kept, Kind.OFFCPU, program.pid) if one.name == "clock_nanosleep"]
+    assert naps.count == 10, "those of 10 ms; the others, of 1 ms, are left out"
+    told = next(one.message for one in kept.health if one.name == "offcpu")
+    found = re.fullmatch(r"waits shorter than 5000 µs are left out: (\d+), ([\d.]+) s together", told)
+    assert found, told
+    assert int(found[1]) >= 100
+    assert float(found[2]) >= 0.1
