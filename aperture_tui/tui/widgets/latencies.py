@@ -12,9 +12,9 @@ from textual.message import Message
 from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.model import LatencyKey, LatencyLine
 from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.widgets.cursor import CursorTable
 from aperture_tui.tui.widgets.histogram import exactly
 from aperture_tui.tui.widgets.latency_columns import COLUMNS, ColumnSet, Placed, Whole, columns
-from aperture_tui.tui.widgets.rows import RowsView
 
 __all__ = ["SORTS", "ColumnSet", "LatencyTable", "Whole", "columns", "heading_row", "latency_row", "ordered"]
 
@@ -87,7 +87,7 @@ def _tie(line: LatencyLine, sort: str) -> tuple[str, str, int, int, int]:
     return (*words, key.value, key.pid, key.tid)
 
 
-class LatencyTable(RowsView, can_focus=True):
+class LatencyTable(CursorTable):
     """Calls or waits, most of what is sorted by first. The selection follows the key, not the row.
 
     Until somebody has chosen one, the first row is selected, whichever that is; when the selected one is gone, what
@@ -97,12 +97,6 @@ class LatencyTable(RowsView, can_focus=True):
     KEYS_TITLE = "the table"
     DEFAULT_CSS = "LatencyTable { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False),
-        Binding("down,j", "move(1)", "down", show=False),
-        Binding("home", "move(-100000)", "first", show=False),
-        Binding("end", "move(100000)", "last", show=False),
-        Binding("pageup", "page(-1)", "page up", show=False),
-        Binding("pagedown", "page(1)", "page down", show=False),
         Binding("enter", "choose", "look into it", key_display="enter"),
         Binding("s", "sort", "sort"),
     ]
@@ -131,7 +125,6 @@ class LatencyTable(RowsView, can_focus=True):
         self._chosen: LatencyKey | None = None
         self._told: LatencyKey | None = None
         self._index = 0
-        self._top = 0
 
     def show(
         self, lines: tuple[LatencyLine, ...], total_ns: int, total_count: int, range_ns: int, columns: ColumnSet
@@ -175,26 +168,17 @@ class LatencyTable(RowsView, can_focus=True):
         self.draw(self._rows_now)
 
     def _rows_now(self) -> list[Spans]:
-        width, room = self.size.width, self.size.height - 1
-        if room < 1:
+        width = self.size.width
+        if self.size.height < 2:
             return []
         placed = columns(width, self._which, self.sort)
         whole = self._whole._replace(by_count=self.sort == "calls", mono=self.palette.mono)
-        self._top = max(min(self._top, self._index, max(0, len(self._lines) - room)), self._index - room + 1, 0)
         rows = [heading_row(placed, width, self.sort)]
-        for i, line in enumerate(self._lines[self._top : self._top + room], self._top):
-            rows.append(latency_row(line, placed, width, whole, i == self._index, self.has_focus))
+        for i in self.in_sight(self._index, len(self._lines)):
+            rows.append(latency_row(self._lines[i], placed, width, whole, i == self._index, self.has_focus))
         if not self._lines:
             rows.append(((fit(f" no {self._which.value} in view", width), "muted"),))
         return rows
-
-    def on_focus(self) -> None:
-        """Show the cursor."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """Hide the cursor."""
-        self.redraw()
 
     def action_move(self, by: int) -> None:
         """Select another row."""
@@ -205,10 +189,6 @@ class LatencyTable(RowsView, can_focus=True):
             self._index = max(0, min(len(self._lines) - 1, index))
             self._chosen = self._lines[self._index].key
             self._tell()
-
-    def action_page(self, pages: int) -> None:
-        """Select a row a page away."""
-        self.action_move(pages * max(1, self.size.height - 2))
 
     def action_choose(self) -> None:
         """Look into the selected row."""
@@ -232,11 +212,3 @@ class LatencyTable(RowsView, can_focus=True):
             self._choose(index)
             if event.chain == 2:
                 self.action_choose()
-
-    def on_mouse_scroll_down(self) -> None:
-        """Select further down."""
-        self.action_move(1)
-
-    def on_mouse_scroll_up(self) -> None:
-        """Select further up."""
-        self.action_move(-1)

@@ -13,8 +13,8 @@ from textual.message import Message
 from aperture_tui.tui.cells import LEVELS, fit
 from aperture_tui.tui.model import ProcessKey, ProcessLine
 from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.widgets.cursor import CursorTable
 from aperture_tui.tui.widgets.gauges import bar
-from aperture_tui.tui.widgets.rows import RowsView
 from aperture_tui.tui.widgets.stacks import figure, is_enough
 
 _PID: Final = 8
@@ -91,18 +91,12 @@ def _spark(values: Sequence[float], width: int) -> str:
     return cells.rjust(width)
 
 
-class ProcessTable(RowsView, can_focus=True):
+class ProcessTable(CursorTable):
     """Processes, most CPU first. The selection follows the process, not the row."""
 
     KEYS_TITLE = "the process table"
     DEFAULT_CSS = "ProcessTable { height: 8; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False),
-        Binding("down,j", "move(1)", "down", show=False),
-        Binding("home", "move(-100000)", "first", show=False),
-        Binding("end", "move(100000)", "last", show=False),
-        Binding("pageup", "page(-1)", "page up", show=False),
-        Binding("pagedown", "page(1)", "page down", show=False),
         Binding("enter", "choose", "only this process", key_display="enter"),
     ]
 
@@ -118,7 +112,6 @@ class ProcessTable(RowsView, can_focus=True):
         self._lines: tuple[ProcessLine, ...] = ()
         self._selected: ProcessKey | None = None
         self._filtered: ProcessKey | None = None
-        self._top = 0
 
     def show(self, lines: tuple[ProcessLine, ...], filtered: ProcessKey | None) -> None:
         """Show these processes; filtered: the one that alone is looked at."""
@@ -134,35 +127,22 @@ class ProcessTable(RowsView, can_focus=True):
         return next((i for i, line in enumerate(self._lines) if line.key == self._selected), 0)
 
     def _rows_now(self) -> list[Spans]:
-        width, room = self.size.width, self.size.height - 1
-        if room < 1:
+        width = self.size.width
+        if self.size.height < 2:
             return []
         columns = Columns(width)
         index = self._index()
-        self._top = max(min(self._top, index, max(0, len(self._lines) - room)), index - room + 1, 0)
         scale = max((line.share for line in self._lines), default=0.0)
         rows = [heading_row(columns, self._filtered)]
-        for i, line in enumerate(self._lines[self._top : self._top + room], self._top):
-            rows.append(process_row(line, columns, i == index, self.has_focus, scale, self.palette.mono))
+        for i in self.in_sight(index, len(self._lines)):
+            rows.append(process_row(self._lines[i], columns, i == index, self.has_focus, scale, self.palette.mono))
         return rows
-
-    def on_focus(self) -> None:
-        """Show the cursor."""
-        self.draw(self._rows_now)
-
-    def on_blur(self) -> None:
-        """Hide the cursor."""
-        self.draw(self._rows_now)
 
     def action_move(self, by: int) -> None:
         """Select another process."""
         if self._lines:
             self._selected = self._lines[max(0, min(len(self._lines) - 1, self._index() + by))].key
             self.draw(self._rows_now)
-
-    def action_page(self, pages: int) -> None:
-        """Select a process a page away."""
-        self.action_move(pages * max(1, self.size.height - 2))
 
     def action_choose(self) -> None:
         """Look at the selected process alone."""
@@ -177,11 +157,3 @@ class ProcessTable(RowsView, can_focus=True):
             self.draw(self._rows_now)
             if event.chain == 2:
                 self.action_choose()
-
-    def on_mouse_scroll_down(self) -> None:
-        """Select further down."""
-        self.action_move(1)
-
-    def on_mouse_scroll_up(self) -> None:
-        """Select further up."""
-        self.action_move(-1)
