@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from heapq import nlargest
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.kinds import Kind, Role
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from aperture_tui.tui.recent import Recent
 
 SHOWN: Final = 500
+_BEST: Final = 50
 _SIDES: Final = 8
 """Holders and wakers of one lock that are told."""
 _KERNEL: Final = 1 << 63
@@ -38,10 +41,9 @@ def latencies(store: Store, query: Query, recent: Recent[LatencyKey]) -> Latenci
         holders = _sides(store, replace(query, role=Role.HOLDER, start_ns=max(0, since)))
         wakers = _sides(store, replace(query, role=Role.WAKER))
     going = {key_of(one): one for one in in_flight}
-    shown = told[:SHOWN]
+    shown = _shown(told, going)
+    left_out = len(told) - len(shown)
     keys = {key_of(one) for one in shown}
-    shown += [one for one in told[SHOWN:] if key_of(one) in going]
-    keys |= {key_of(one) for one in shown}
     shown += [_nothing_ended(one) for key, one in going.items() if key not in keys]
     lines = (
         LatencyLine(
@@ -54,7 +56,18 @@ def latencies(store: Store, query: Query, recent: Recent[LatencyKey]) -> Latenci
         )
         for one in shown
     )
-    return Latencies(tuple(lines), sum(one.time_ns for one in told), sum(one.count for one in told))
+    return Latencies(tuple(lines), sum(one.time_ns for one in told), sum(one.count for one in told), left_out)
+
+
+def _shown(told: list[Latency], going: dict[LatencyKey, Latency]) -> list[Latency]:
+    """Those with the most time, the first ones by whatever else the table may be sorted by, and what goes on."""
+    if len(told) <= SHOWN:
+        return list(told)
+    best = set(range(SHOWN))
+    for of in (attrgetter("count"), attrgetter("errors"), attrgetter("maximum_ns")):
+        best.update(nlargest(_BEST, range(len(told)), key=lambda i, of=of: of(told[i])))  # type: ignore[misc]
+    best.update(i for i, one in enumerate(told) if key_of(one) in going)
+    return [told[i] for i in sorted(best)]
 
 
 def note_recent(store: Store, query: Query, end_ns: int, recent: Recent[LatencyKey]) -> None:

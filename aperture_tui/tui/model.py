@@ -176,11 +176,15 @@ class ViewRequest:
 
 
 class Latencies(NamedTuple):
-    """The rows of a table of calls or waits, most time first. total_ns, total_count: of all, also those cut off."""
+    """The rows of a table of calls or waits, most time first. total_ns, total_count: of all, also those cut off.
+
+    left_out: how many rows were cut off; none of them is among the first by time, number, errors or longest.
+    """
 
     lines: tuple[LatencyLine, ...] = ()
     total_ns: int = 0
     total_count: int = 0
+    left_out: int = 0
 
 
 class Wall(NamedTuple):

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.symbols import Process, Symbols
+from aperture_tui.store.memory import MemoryStore
 from aperture_tui.tui import latency_lines
 from aperture_tui.tui.model import Latencies, LatencyKey, LatencyLine
 from aperture_tui.tui.recent import Recent
+from tests.store.facts import T0, Fact, batch_of
 from tests.tui.waiting import LOCKS, MMAP, PIDS, SECOND, START_NS, SYSCALLS, TABLE, filled
 
 END = START_NS + 12 * SECOND
@@ -42,6 +45,20 @@ def test_what_is_in_flight_stands_in_its_row_or_in_one_of_its_own() -> None:
     oldest = _line(found, "sshd", "poll").in_flight
     assert oldest is not None
     assert oldest.at_least
+
+
+def test_rows_that_are_cut_are_counted_and_none_of_them_is_first_by_anything() -> None:
+    """Many processes with much time each; few with many calls, one error, or one long call, and little time."""
+    symbols = Symbols()
+    many = [Fact(T0 + i, Process(100 + i, T0), kind=Kind.SYSCALL, name="read", duration_ns=10**9) for i in range(700)]
+    often = Fact(T0, Process(1, T0), kind=Kind.SYSCALL, name="getppid", duration_ns=10**6, weight=5000)
+    store = MemoryStore(recorded=True)
+    store.append(batch_of([*many, often], symbols))
+    found = latency_lines.latencies(store, Query(Kind.SYSCALL), Recent())
+    assert len(found.lines) + found.left_out == 701
+    assert 0 < found.left_out < 201
+    assert "getppid" in {line.key.name for line in found.lines}
+    assert found.total_count == 5700, "of all, also those cut off"
 
 
 def test_holders_and_wakers_stand_with_their_lock() -> None:

@@ -108,8 +108,10 @@ class LatencyScreen(ViewScreen):
 
     def amount(self, snapshot: ViewSnapshot) -> str:
         """How many there are in the table."""
-        known = snapshot.latencies.lines or words.is_running(self.KIND, snapshot)
-        return f"{figures.count(snapshot.latencies.total_count) if known else '?'} {self.WORD}"
+        told = snapshot.latencies
+        known = told.lines or words.is_running(self.KIND, snapshot)
+        cut = f", {told.left_out:,} small rows cut" if told.left_out else ""
+        return f"{figures.count(told.total_count) if known else '?'} {self.WORD}{cut}"
 
     def _show_selected(self) -> None:
         line = self.table.selected
