@@ -68,7 +68,7 @@ def waits_document(store: Store, query: Query) -> dict[str, Any]:
         "in_flight": {
             name: [in_flight_document(one) for one in store.latencies(replace(q, role=Role.IN_FLIGHT))]
             for name, q in asked.items()
-            if q.kind is not Kind.OFFCPU  # told only once it has ended
+            if q.kind is not Kind.OFFCPU  # what goes on is among its own rows, a part at a time
         },
         "holders": {name: threads_document(store, q, Role.HOLDER) for name, q in locks.items()},
         "wakers": {name: threads_document(store, q, Role.WAKER) for name, q in locks.items()},
