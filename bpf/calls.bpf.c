@@ -136,8 +136,8 @@ struct purpose {
     u32 pid;
 };
 BPF_PERCPU_ARRAY(purposes, struct purpose, 1);
-/* calls until the next whose stack is taken */
-BPF_PERCPU_ARRAY(until_sample, u32, 1);
+/* calls whose stack is taken */
+BPF_PERCPU_ARRAY(call_draw, struct draw, 1);
 
 INLINE void count(int cause)
 {
@@ -256,15 +256,8 @@ int on_enter(context *ctx)
 INLINE bool take_stack(void)
 {
     int zero = 0;
-    u32 *left = until_sample.lookup(&zero);
-    if (!EVERY || !left)
-        return false;
-    if (*left) {
-        *left -= 1;
-        return false;
-    }
-    *left = EVERY - 1;
-    return true;
+    struct draw *d = call_draw.lookup(&zero);
+    return d && is_drawn(d, EVERY);
 }
 
 /* -> whether the walk goes on from here, and with it everything else. */

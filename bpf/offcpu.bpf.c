@@ -347,23 +347,18 @@ int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
-/* wakes until the next that is looked at */
-BPF_PERCPU_ARRAY(until_wake, u32, 1);
+/* wakes that are looked at */
+BPF_PERCPU_ARRAY(wake_draw, struct draw, 1);
 #define WAKES_EVERY 16
 
 /* The current thread wakes another one: now and then, where it does so. */
 int on_waking(struct bpf_raw_tracepoint_args *ctx)
 {
     int zero = 0;
-    u32 *left = until_wake.lookup(&zero);
+    struct draw *d = wake_draw.lookup(&zero);
     struct purpose *p = purposes.lookup(&zero);
-    if (!left || !p)
+    if (!d || !p || !is_drawn(d, WAKES_EVERY))
         return 0;
-    if (*left) {
-        *left -= 1;
-        return 0;
-    }
-    *left = WAKES_EVERY - 1;
     u64 now = bpf_ktime_get_ns();
     u32 pid = bpf_get_current_pid_tgid() >> 32, tid = 0;
     read_kernel(&tid, sizeof(tid), (char *)ctx->args[0] + TASK_PID);

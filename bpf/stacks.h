@@ -14,6 +14,24 @@ BPF_ARRAY(stack_salt, u64, 1);
 /* stacks that found no room in the ring; filled here, read by collect/stacks.py */
 BPF_PERCPU_ARRAY(stack_lost, u64, 1);
 
+/* Which of so many things has its stack taken: of every so many one, at a place that is drawn anew each time, as what
+ * is done by turns would keep step with every so manieth. */
+struct draw {
+    u32 at;
+    u32 drawn;
+};
+
+INLINE bool is_drawn(struct draw *d, u32 every)
+{
+    bool it = d->at == d->drawn;
+    d->at++;
+    if (d->at >= every) {
+        d->at = 0;
+        d->drawn = bpf_get_prandom_u32() % every;
+    }
+    return it;
+}
+
 /* What makes equal addresses of this process different from those of others, and of its other execs. */
 INLINE u64 stack_seed(u64 *start_ns)
 {

@@ -148,7 +148,7 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
         type=every,
         default=0,
         metavar="N",
-        help="take the user stack of every Nth system call (0: of none)",
+        help="take the user stack of one system call in N (0: of none)",
     )
     group.add_argument(
         "--min-block",

@@ -15,9 +15,9 @@ class Settings:
 
     hz: CPU samples a second. pids: these processes alone, and what they start from now on. cgroups: directories of
     control groups (version 2), with all below them. events: collected from the beginning to the end; what a screen
-    wants for a while comes on top. syscalls: names; only these are measured, () is all. syscall_stacks: every so many
-    calls the user stack is taken as well, 0 is never. min_block_ns: shorter waits are counted together, without stacks.
-    wait_stacks: whether the stacks of waits are taken at all.
+    wants for a while comes on top. syscalls: names; only these are measured, () is all. syscall_stacks: of so many
+    calls one has its user stack taken as well, 0 is none. min_block_ns: shorter waits are counted together, without
+    stacks. wait_stacks: whether the stacks of waits are taken at all.
     """
 
     hz: int = 99

@@ -92,8 +92,8 @@ def running(pid: int) -> bool:
 def test_a_sitting(terminal: Terminal) -> None:
     screen = terminal.see(r"three_parts")
     assert "Overview" in screen
-    assert re.search(r"CPU\s+\d", screen)
-    assert re.search(r"lost 0", screen)
+    terminal.see(r"CPU\s+\d")
+    terminal.see(r"lost 0")  # the first samples may be seen before the collector's first word of itself
 
     terminal.press("2")
     terminal.until(lambda: "PROCESS" not in terminal.text(), "the CPU screen")

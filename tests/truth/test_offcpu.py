@@ -107,10 +107,16 @@ def test_a_wait_that_began_before_counts_from_the_beginning_of_the_session() -> 
         assert so_far >= (stopping_ns - attached_ns) * 0.95
 
 
-def test_each_of_two_threads_that_play_ping_pong_is_woken_by_the_other() -> None:
-    with started("pingpong", 3, 0, LAST_CPU) as program, collecting(events=("offcpu",), pids=(program.pid,)) as kept:
+@pytest.mark.parametrize("cpus", [(0, LAST_CPU), (LAST_CPU, LAST_CPU)], ids=["two CPUs", "one CPU"])
+def test_each_of_two_threads_that_play_ping_pong_is_woken_by_the_other(cpus: tuple[int, int]) -> None:
+    """On one CPU every second wake is of the same thread: what is sampled must not keep step with them."""
+    with started("pingpong", 3, *cpus) as program, collecting(events=("offcpu",), pids=(program.pid,)) as kept:
         told = program.run()
     ping, pong = told["ping"]["tid"], told["pong"]["tid"]
+    wakes: Counter[int] = Counter()
+    for event in events(kept, Kind.OFFCPU, Role.WAKER):
+        wakes[event.value] += event.weight
+    assert 0.8 < wakes[ping] / wakes[pong] < 1.25, f"both are woken as often: {wakes}"
     for woken, waker, function in ((ping, pong, "pong_turn"), (pong, ping, "ping_turn")):
         by_tid: Counter[int] = Counter()
         stacks: Counter[tuple[str, ...]] = Counter()

@@ -157,14 +157,33 @@ def test_only_chosen_syscalls_are_measured() -> None:
 
 
 def test_sampled_stacks_leave_the_counts_exact() -> None:
-    """For longer than it takes to make the unwind tables."""
-    with collecting(events=("syscall",), syscall_stacks=10) as kept, started("naps", 1000, 0, 0) as program:
+    """For longer than it takes to make the unwind tables. Calls of others would be among those counted to the tenth."""
+    with (
+        started("naps", 1000, 0, 0) as program,
+        collecting(events=("syscall",), syscall_stacks=10, pids=(program.pid,)) as kept,
+    ):
         program.run()
     assert_exact(kept, "syscall", by_name(kept, program.pid)["clock_nanosleep"].count, 1000)
     stacks = stack_weights(kept, Query(kind=Kind.SYSCALL, pids=(program.pid,), name="clock_nanosleep"))
     taken = {stack: n for stack, n in stacks.items() if len(stack) > 1}
     assert abs(sum(taken.values()) - 100) <= 1 + (os.cpu_count() or 1), "every tenth, on each CPU"
     assert sum(n for stack, n in taken.items() if "main" in stack) > 50, f"the calls are lost: {stacks.most_common(3)}"
+
+
+def test_calls_that_take_turns_are_sampled_alike() -> None:
+    """A program's reads and writes alternate: what is sampled must not keep step with them."""
+    cpu = (os.cpu_count() or 1) - 1
+    with (
+        started("pingpong", 2, cpu, cpu) as program,
+        collecting(events=("syscall",), syscall_stacks=10, pids=(program.pid,)) as kept,
+    ):
+        program.run()
+    counts = by_name(kept, program.pid)
+    for name in ("read", "write"):
+        stacks = stack_weights(kept, Query(kind=Kind.SYSCALL, pids=(program.pid,), name=name))
+        taken = sum(n for stack, n in stacks.items() if len(stack) > 1)
+        assert counts[name].count > 10_000
+        assert 0.09 < taken / counts[name].count < 0.11, f"{taken} of {counts[name].count} {name}s"
 
 
 @pytest.mark.parametrize(
