@@ -2,7 +2,7 @@
 /*
  * What a tracepoint tells of a system call: of those of all calls (RAW), or of those of a single one.
  *
- * Given as defines: RAW, TASK_STATUS, X86 (bpf/calls.bpf.c).
+ * Given as defines: RAW, TASK_STATUS (bpf/calls.bpf.c), X86.
  */
 
 #if RAW
@@ -20,17 +20,11 @@ INLINE s64 result(context *ctx)
 }
 
 /* Whether it came by the 32-bit way. */
-INLINE bool is_compat(void)
+INLINE bool is_compat(char *task)
 {
     u32 status = 0;
-    if (!TASK_STATUS)
-        return false;
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
-    void *task = current_task();
-    asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(status) : "r"(task), "i"(TASK_STATUS));
-#else
-    read_kernel(&status, sizeof(status), (char *)bpf_get_current_task() + TASK_STATUS);
-#endif
+    if (TASK_STATUS)
+        MEMBER32(status, task, TASK_STATUS);
     return status & TS_COMPAT;
 }
 
@@ -74,7 +68,7 @@ INLINE s64 result(context *ctx)
     return ctx->args[0];
 }
 
-INLINE bool is_compat(void)
+INLINE bool is_compat(char *task)
 {
     return false; /* these tracepoints do not see 32-bit calls */
 }

@@ -3,9 +3,11 @@
  * System calls by process and outcome with their latencies, and waits in futexes by lock and stack. One program serves
  * both, or either: for futexes alone it is attached to their own tracepoints, for then other calls pay less.
  *
- * Given as defines: CALLS, FUTEX (what is collected), RAW (attached to the raw tracepoints of all calls), SLOTS (threads,
- * a power of two; CALL_SLOTS and WAIT_SLOTS are the same, or 1 where they are not used), CALL_ENTRIES and ENTRIES (room in the tables), FILTERED (by bpf/filter.h), BY_CALL (only calls in call_filter), EVERY (the stack of every so many calls; 0: none), STACKS (whether those of waits are taken),
- * TASK_STATUS (offset of thread_info.status in task_struct; 0: no 32-bit calls), X86, and those of unwind.h.
+ * Given as defines: CALLS, FUTEX (what is collected), RAW (attached to the raw tracepoints of all calls),
+ * SLOTS (threads, a power of two; CALL_SLOTS and WAIT_SLOTS are the same, or 1 where they are not used), CALL_ENTRIES and
+ * ENTRIES (room in the tables), FILTERED (by bpf/filter.h), BY_CALL (only calls in call_filter), EVERY (of so many calls
+ * one has its stack taken; 0: none), STACKS (whether those of waits are taken), TASK_STATUS (offset of thread_info.status
+ * in task_struct; 0: no 32-bit calls), and those of unwind.h.
  */
 
 #include "stacks.h"
@@ -82,7 +84,15 @@ BPF_TABLE("hash", struct call_key, struct took, calls_0, CALL_ENTRIES);
 BPF_TABLE("hash", struct call_key, struct took, calls_1, CALL_ENTRIES);
 INLINE struct took *calls_find(bool odd, struct call_key *key)
 {
-    return odd ? calls_1.lookup(key) : calls_0.lookup(key);
+    struct took *found;
+    if (odd) {
+        found = calls_1.lookup(key);
+        APART(found, 1);
+    } else {
+        found = calls_0.lookup(key);
+        APART(found, 0);
+    }
+    return found;
 }
 INLINE void calls_make(bool odd, struct call_key *key, struct took *fresh)
 {
@@ -97,7 +107,15 @@ BPF_TABLE("hash", struct lock_key, struct took, locks_0, ENTRIES);
 BPF_TABLE("hash", struct lock_key, struct took, locks_1, ENTRIES);
 INLINE struct took *locks_find(bool odd, struct lock_key *key)
 {
-    return odd ? locks_1.lookup(key) : locks_0.lookup(key);
+    struct took *found;
+    if (odd) {
+        found = locks_1.lookup(key);
+        APART(found, 1);
+    } else {
+        found = locks_0.lookup(key);
+        APART(found, 0);
+    }
+    return found;
 }
 INLINE void locks_make(bool odd, struct lock_key *key, struct took *fresh)
 {
@@ -112,7 +130,15 @@ BPF_TABLE("hash", struct other_key, struct took, others_0, ENTRIES);
 BPF_TABLE("hash", struct other_key, struct took, others_1, ENTRIES);
 INLINE struct took *others_find(bool odd, struct other_key *key)
 {
-    return odd ? others_1.lookup(key) : others_0.lookup(key);
+    struct took *found;
+    if (odd) {
+        found = others_1.lookup(key);
+        APART(found, 1);
+    } else {
+        found = others_0.lookup(key);
+        APART(found, 0);
+    }
+    return found;
 }
 INLINE void others_make(bool odd, struct other_key *key, struct took *fresh)
 {
@@ -219,18 +245,18 @@ INLINE int walk_for(void *ctx, struct purpose *p, u32 what)
 #include "futex.h"
 
 /* A call's number in our tables: with COMPAT, and no larger than the filter has room for. */
-INLINE u32 numbered(context *ctx)
+INLINE u32 numbered(context *ctx, char *task)
 {
-    return (number(ctx) & (COMPAT - 1)) | (is_compat() ? COMPAT : 0);
+    return (number(ctx) & (COMPAT - 1)) | (is_compat(task) ? COMPAT : 0);
 }
 
 int on_enter(context *ctx)
 {
-    u64 id = bpf_get_current_pid_tgid();
-    u32 tid = id, pid = id >> 32;
+    struct thread t = current_thread();
+    u32 tid = t.tid, pid = t.pid;
     if (FILTERED && !wanted(pid))
         return 0;
-    u32 nr = numbered(ctx);
+    u32 nr = numbered(ctx, t.task);
     u64 now = bpf_ktime_get_ns();
 #if CALLS
     u32 slot = tid & (SLOTS - 1);

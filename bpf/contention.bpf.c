@@ -48,7 +48,15 @@ BPF_TABLE("hash", struct lock_key, struct took, locks_0, ENTRIES);
 BPF_TABLE("hash", struct lock_key, struct took, locks_1, ENTRIES);
 INLINE struct took *locks_find(bool odd, struct lock_key *key)
 {
-    return odd ? locks_1.lookup(key) : locks_0.lookup(key);
+    struct took *found;
+    if (odd) {
+        found = locks_1.lookup(key);
+        APART(found, 1);
+    } else {
+        found = locks_0.lookup(key);
+        APART(found, 0);
+    }
+    return found;
 }
 INLINE void locks_make(bool odd, struct lock_key *key, struct took *fresh)
 {

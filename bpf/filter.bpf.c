@@ -2,7 +2,7 @@
 /*
  * Attached with a pid filter only: what a watched process starts is watched as well.
  *
- * Given as defines: TASK_TGID (offset in task_struct), and those of unwind_processes.h.
+ * Given as defines: those of task.h.
  */
 
 #include "unwind_processes.h"

@@ -25,6 +25,10 @@ BPF_PERCPU_ARRAY(blank, struct took, 1);
 /* entries that were made since the epoch, to be set back by user space: it changes over before a table is full */
 BPF_ARRAY(entries, u64, 1);
 
+/* Keeps two look-ups apart that differ in their map alone. Put together by the compiler they have no one map, so that the
+ * kernel cannot call the map's own function, but calls it by a pointer: with retpolines 28 ns more. */
+#define APART(found, which) asm volatile("" : "+r"(found) : "i"(which))
+
 /* Defines NAME_entry: the entry of a key in the table that is being filled, made where there was none; 0 if the table is
  * full. NAME_find and NAME_make are the program's, for BCC lets no macro use a map. */
 #define ENTRY(name, key_type)                                                                                          \

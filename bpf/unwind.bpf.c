@@ -2,7 +2,7 @@
 /*
  * What processes do to the tables of unwind.h: a forked child has its parent's mappings, an exec and an exit end them.
  *
- * Given as defines: TASK_TGID (offset in task_struct), and those of unwind_processes.h.
+ * Given as defines: those of task.h.
  */
 
 #include "unwind_processes.h"

@@ -11,9 +11,8 @@
  * among its programs, and begins with `begin_walk` and `walk_user`. The walk is done in tail calls, so that each
  * program is small for the verifier; its state is in the scratch map, so that the verifier sees unknown numbers only.
  *
- * Given as defines: UNWIND_ROWS, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_MM, TASK_STACK,
- * TASK_FSBASE, TASK_GROUP_LEADER, TASK_START_BOOTTIME, TASK_SELF_EXEC_ID (offsets in task_struct), and those of
- * unwind_processes.h.
+ * Given as defines: UNWIND_ROWS, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_MM,
+ * TASK_FSBASE (offsets in task_struct), and those of task.h.
  */
 
 #include "unwind_processes.h"
@@ -53,7 +52,6 @@
 #else
 #define TASK_WITHOUT_USER 0x00200010
 #endif
-#define USER32_CS 0x23               /* __USER32_CS (arch/x86/include/asm/segment.h) */
 
 /* one executable mapping of a process; pc - bias is what the rows are sorted by */
 struct mapping {
@@ -110,28 +108,12 @@ BPF_PROG_ARRAY(tails, 2);
 #define TAIL_UNWIND 0
 #define TAIL_PYTHON 1
 
-static long (*read_user)(void *to, u32 size, const void *from) = (void *)112;
-static void *(*current_task)(void) = (void *)158;     /* bpf_get_current_task_btf */
-static void *(*task_registers)(void *) = (void *)175; /* bpf_task_pt_regs */
-
 INLINE int finish(void *ctx, struct walk *w);
 
 INLINE u64 mix(u64 h, u64 word)
 {
     h = (h ^ word) * 0x9E3779B97F4A7C15ULL;
     return h ^ h >> 29;
-}
-
-/* The process's start, and a number that tells its execs apart. */
-INLINE u64 identity(u64 *start_ns)
-{
-    char *task = (char *)bpf_get_current_task();
-    char *leader = 0;
-    u64 exec = 0;
-    read_kernel(&leader, sizeof(leader), task + TASK_GROUP_LEADER);
-    read_kernel(start_ns, sizeof(*start_ns), leader + TASK_START_BOOTTIME);
-    read_kernel(&exec, sizeof(exec), task + TASK_SELF_EXEC_ID);
-    return *start_ns * 31 + exec;
 }
 
 /* Hash the n newest words, of at most MAX_KERNEL. n is read anew each time: the verifier then learns nothing of it, and
@@ -206,11 +188,6 @@ INLINE void ask(u32 pid, u32 stop)
 #if UNWIND_ROWS
 
 /* x86-64, under the names of user space (arch/x86/include/uapi/asm/ptrace.h); the context of a perf event begins so */
-struct pt_regs {
-    unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags,
-        rsp, ss;
-};
-
 /* All ones when a <= b, both below 2^63, without a branch that the verifier would have to follow. */
 INLINE u64 not_above(u64 a, u64 b)
 {
@@ -400,26 +377,20 @@ int python(void *ctx)
 INLINE u64 take_registers(struct walk *w, struct pt_regs *interrupted)
 {
     u64 cs = 0;
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 15, 0) && !defined(REGISTERS_BY_STACK)
     char *task = current_task();
-    struct pt_regs *saved = task_registers(task);
-#else
-    char *task = (char *)bpf_get_current_task(), *stack = 0;
-    read_kernel(&stack, sizeof(stack), task + TASK_STACK);
-    struct pt_regs *saved = (struct pt_regs *)(stack + 16384) - 1; /* THREAD_SIZE of x86_64 without KASAN */
-#endif
     if (interrupted && (interrupted->cs & 3)) {
         w->ip = interrupted->rip;
         w->sp = interrupted->rsp;
         w->bp = interrupted->rbp;
         cs = interrupted->cs;
     } else {
-        read_kernel(&w->ip, 8, &saved->rip);
-        read_kernel(&w->sp, 8, &saved->rsp);
-        read_kernel(&w->bp, 8, &saved->rbp);
-        read_kernel(&cs, 8, &saved->cs);
+        struct pt_regs *saved = saved_registers(task);
+        REGISTER(w->ip, saved, rip);
+        REGISTER(w->sp, saved, rsp);
+        REGISTER(w->bp, saved, rbp);
+        REGISTER(cs, saved, cs);
     }
-    read_kernel(&w->thread_pointer, 8, task + TASK_FSBASE);
+    MEMBER64(w->thread_pointer, task, TASK_FSBASE);
     return cs;
 }
 
@@ -461,10 +432,10 @@ INLINE u32 walk_tables(void *ctx, struct walk *w, void *interrupted)
  * registers of a perf event, or 0. */
 INLINE void walk_user(void *ctx, struct walk *w, void *interrupted)
 {
-    char *task = (char *)bpf_get_current_task(), *mm = 0;
+    char *task = current_task(), *mm = 0;
     u32 flags = 0;
-    read_kernel(&flags, sizeof(flags), task + TASK_FLAGS);
-    read_kernel(&mm, sizeof(mm), task + TASK_MM);
+    MEMBER32(flags, task, TASK_FLAGS);
+    MEMBER64(mm, task, TASK_MM);
     if (flags & TASK_WITHOUT_USER || !mm) /* it has no user stack, or none any more: it is exiting */
         w->s.flags |= WHOLE;
     else

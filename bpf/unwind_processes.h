@@ -2,13 +2,10 @@
 /*
  * What is known of processes for unwinding: the maps that every program of the unwinder shares.
  *
- * Given as defines: TASK_SIGNAL (offset in task_struct), SIGNAL_LIVE (in signal_struct).
+ * Given as defines: those of task.h.
  */
 
-#define INLINE static inline __attribute__((always_inline))
-
-/* helpers by number: BCC loads all of kallsyms when it sees them by name */
-static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
+#include "task.h"
 
 /* a process's mappings: a slice of unwind_mappings, in order */
 struct slice {
@@ -37,12 +34,3 @@ BPF_HASH(unwind_processes, u32, struct slice, 16384);
 BPF_HASH(unwind_python, u32, struct python, 4096);
 /* pid -> when it may be asked for again, CLOCK_MONOTONIC; filled here, and by collect/unwind to put it off */
 BPF_TABLE("lru_hash", u32, u64, unwind_asked, 8192);
-/* Whether the thread that exits is its process's last: the first may end long before. */
-INLINE bool is_last_thread(void)
-{
-    char *task = (char *)bpf_get_current_task(), *signal = 0;
-    u32 live = 0;
-    read_kernel(&signal, sizeof(signal), task + TASK_SIGNAL);
-    read_kernel(&live, sizeof(live), signal + SIGNAL_LIVE);
-    return !live;
-}

@@ -1,7 +1,8 @@
 """The compiling child: BCC and LLVM live and die in this process, so the profiler never carries their 100 MB.
 
-Reads a JSON list of requests on stdin {source, defines, programs: {function: type}}, writes one JSON answer on stdout:
-{"objects": [...]} or {"error": text, "at": number of the request}. Started by collect.compiler, never imported by it.
+Reads a JSON list of requests on stdin {source, defines, programs: {function: type}, tracepoint}, writes one JSON answer
+on stdout: {"objects": [...]} or {"error": text, "at": number of the request}. Started by collect.compiler, never
+imported by it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def compiled(request: dict[str, Any]) -> ObjectCode:
         code = module.dump_func(name.encode())
         if code is None:
             raise ValueError(f"the source has no function {name!r}")
-        programs.append(ProgramSpec(name, kind, relink(bytes(code), numbers)))
+        programs.append(ProgramSpec(name, kind, relink(bytes(code), numbers), request["tracepoint"]))
     return ObjectCode(tuple(maps), tuple(programs))
 
 

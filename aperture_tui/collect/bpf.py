@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from aperture_tui.collect import btf
+
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
@@ -33,14 +35,15 @@ _SYSCALLS: Final = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD = 0, 1, 2, 3, 5
 RAW_TRACEPOINT_OPEN, LOOKUP_BATCH, LOOKUP_AND_DELETE_BATCH, ENABLE_STATS = 17, 24, 25, 32
 
-PROG_TRACEPOINT, PROG_PERF_EVENT, PROG_RAW_TRACEPOINT = 5, 7, 17
-"""Program types."""
+PROG_TRACEPOINT, PROG_PERF_EVENT, PROG_RAW_TRACEPOINT, PROG_TRACING = 5, 7, 17, 26
+"""Program types. PROG_TRACING: at a raw tracepoint whose arguments have types, so that their members can be loaded."""
 MAP_HASH, MAP_ARRAY, MAP_PERCPU_ARRAY, MAP_CGROUP_ARRAY, MAP_LRU_HASH, MAP_RING = 1, 2, 6, 8, 9, 27
 """Map types."""
 MMAPABLE = 1 << 10
 """Flag of an array map: it can be mapped."""
 
 _ATTR_SIZE: Final = 128
+_TRACE_RAW_TP: Final = 23
 _LOG_SIZE: Final = 1 << 16
 _NOT_SUPPORTED: Final = 524  # ENOTSUPP, which the kernel lets out in places
 
@@ -86,13 +89,19 @@ def create_map(spec: MapSpec, max_entries: int | None = None) -> int:
     return call(MAP_CREATE, attr)
 
 
-def load_program(name: str, kind: int, code: bytes) -> int:
-    """Hand a program to the verifier -> descriptor. Raises OSError; the verifier's last words are in its text."""
+def load_program(name: str, kind: int, code: bytes, tracepoint: str = "") -> int:
+    """Hand a program to the verifier -> descriptor. tracepoint: that of PROG_TRACING.
+
+    Raises BtfError, or OSError; the verifier's last words are in its text.
+    """
     instructions = ctypes.create_string_buffer(code, len(code))
     licence = ctypes.create_string_buffer(b"GPL")  # the helpers that read stacks and kernel memory require it
     head = (kind, len(code) // 8, _address(instructions), _address(licence))
     attr = attribute("=IIQQ", *head)
     struct.pack_into("16s", attr, 48, name.encode("ascii", "replace")[:15])
+    if kind == PROG_TRACING:
+        struct.pack_into("=I", attr, 68, _TRACE_RAW_TP)
+        struct.pack_into("=I", attr, 108, btf.tracepoint_type(tracepoint))
     try:
         return call(PROG_LOAD, attr)
     except OSError as error:
@@ -108,9 +117,9 @@ def load_program(name: str, kind: int, code: bytes) -> int:
 
 
 def open_raw_tracepoint(name: str, program: int) -> int:
-    """Attach a program to a raw tracepoint -> descriptor that holds it there."""
+    """Attach a program to a raw tracepoint -> descriptor that holds it there. name: "" of PROG_TRACING."""
     text = ctypes.create_string_buffer(name.encode())
-    return call(RAW_TRACEPOINT_OPEN, attribute("=QI", _address(text), program))
+    return call(RAW_TRACEPOINT_OPEN, attribute("=QI", _address(text) if name else 0, program))
 
 
 def lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
@@ -323,7 +332,7 @@ def load(
     """Make the object's maps, with other max_entries where `sizes` says so, and load its programs.
 
     given: descriptors of maps that are there already, and are shared with other objects. later: programs that `add`
-    loads when there is time for it. Raises OSError; nothing is left open then.
+    loads when there is time for it. Raises OSError or BtfError; nothing is left open then.
     """
     raise_locked_memory_limit()
     sizes, given = sizes or {}, given or {}
@@ -340,7 +349,7 @@ def load(
         for program in code.programs:
             if program.name not in later:
                 opened.append(add(loaded, program))
-    except OSError:
+    except (OSError, btf.BtfError):
         for fd in opened:
             os.close(fd)
         raise
@@ -348,8 +357,8 @@ def load(
 
 
 def add(loaded: Loaded, program: ProgramSpec) -> int:
-    """Load a program of an object whose maps are there -> descriptor. Raises OSError."""
-    fd = load_program(program.name, program.type, program.linked(list(loaded.maps.values())))
+    """Load a program of an object whose maps are there -> descriptor. Raises OSError or BtfError."""
+    fd = load_program(program.name, program.type, program.linked(list(loaded.maps.values())), program.tracepoint)
     loaded.programs[program.name] = fd
     return fd
 

@@ -49,8 +49,6 @@ _FUTEX_CALLS: Final = ("futex", "futex_waitv", "futex_wait", "futex_wake", "fute
 class CallCollector(Traced):
     """kinds: "syscall", "lock" or both."""
 
-    PROGRAMS = ("on_enter", "on_exit", "on_exec", "on_thread_exit")
-
     def __init__(self, common: Common, kinds: tuple[str, ...]) -> None:
         super().__init__(common, kinds)
         self._calls = Calls(common) if "syscall" in kinds else None
@@ -71,7 +69,7 @@ class CallCollector(Traced):
             self._locks.follow(before._locks)
 
     def _share(self, name: str, before: CallCollector) -> None:
-        fd = self._shared[name] = os.dup(before._loaded.maps[name])
+        fd = self._shared[name] = os.dup(before._maps[name])
         self.hold(partial(os.close, fd))
 
     def load(self) -> None:
@@ -80,16 +78,16 @@ class CallCollector(Traced):
         slots = slot_count(_SLOTS)
         room = {"SLOTS": slots, "CALL_ENTRIES": CALL_ENTRIES, "ENTRIES": ENTRIES}
         defines = {**room, "RAW": int(raw), **self._defines(slots)}
-        loaded = self.take(lambda sizes: _source(raw, {**defines, **sizes}), given=self._shared)
+        programs = self.take(lambda sizes: _source(raw, {**defines, **sizes}), given=self._shared)
         keys = {"calls": CALL_KEY} if self._calls else {}
         keys |= {"locks": LOCK_KEY, "others": OTHER_KEY} if self._locks else {}
-        self._tables = Sums(loaded.maps, keys, ENTRIES)
-        self._call_slots = Slots(loaded.maps["call_slots"], CALL_SLOT, slots if self._calls else 1)
+        self._tables = Sums(self._maps, keys, ENTRIES)
+        self._call_slots = Slots(self._maps["call_slots"], CALL_SLOT, slots if self._calls else 1)
         self.hold(self._call_slots.close)
-        self._wait_slots = Slots(loaded.maps["wait_slots"], WAIT_SLOT, slots if self._locks else 1)
+        self._wait_slots = Slots(self._maps["wait_slots"], WAIT_SLOT, slots if self._locks else 1)
         self.hold(self._wait_slots.close)
         self._filter_calls()
-        self._attach(raw)
+        self._attach(raw, programs)
         if self._calls is not None and "call_slots" not in self._shared:
             self._calls.look_at_what_goes_on()
         if self._locks is not None and "wait_slots" not in self._shared:
@@ -114,10 +112,9 @@ class CallCollector(Traced):
             wanted = [ours[name]] if name in ours else []
             wanted += [compat[name] | COMPAT] if name in compat else []
             for number in wanted:
-                bpf.update(self._loaded.maps["call_filter"], struct.pack("=I", number), b"\1")
+                bpf.update(self._maps["call_filter"], struct.pack("=I", number), b"\1")
 
-    def _attach(self, raw: bool) -> None:
-        programs = self._loaded.programs
+    def _attach(self, raw: bool, programs: Mapping[str, int]) -> None:
         if raw:
             self.attach(bpf.open_raw_tracepoint("sys_exit", programs["on_exit"]))
             self.attach(bpf.open_raw_tracepoint("sys_enter", programs["on_enter"]))
@@ -148,7 +145,7 @@ class CallCollector(Traced):
 
     def words(self) -> list[Health]:
         """Losses by cause."""
-        counts = bpf.counters(self._loaded.maps["counters"], 6)
+        counts = bpf.counters(self._maps["counters"], 6)
         words = []
         if self._calls is not None:
             words.append(
@@ -187,16 +184,15 @@ def _source(raw: bool, defines: Mapping[str, int]) -> compiler.Source:
     programs = {"on_enter": kind, "on_exit": kind}
     programs |= dict.fromkeys(("on_exec", "on_thread_exit"), bpf.PROG_RAW_TRACEPOINT)
     made = walking.source(programs, "calls", kind, defines if defines.get("UNWIND_ROWS") else {})
-    return replace(made, defines={**made.defines, **_architecture(), **defines})
+    return replace(made, defines={**made.defines, **_status(), **defines})
 
 
-def _architecture() -> dict[str, int]:
+def _status() -> dict[str, int]:
     """What tells 32-bit calls apart, where there are any."""
-    x86 = os.uname().machine == "x86_64"
-    if not x86:
-        return {"X86": 0, "TASK_STATUS": 0}
+    if os.uname().machine != "x86_64":
+        return {"TASK_STATUS": 0}
     at = btf.member_offsets("task_struct", ("thread_info",))["thread_info"]
-    return {"X86": 1, "TASK_STATUS": at + btf.member_offsets("thread_info", ("status",))["status"]}
+    return {"TASK_STATUS": at + btf.member_offsets("thread_info", ("status",))["status"]}
 
 
 def _has_tracepoint(name: str) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _CACHE_BYTES: Final = 16 << 20  # of all files; one has 2 to 20 KB
 _TIMEOUT_S: Final = 60
 _INCLUDE: Final = re.compile(r'^#include "([a-z_]+\.h)"$', re.MULTILINE)
@@ -39,11 +39,15 @@ class CompileError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One program file: `name` of bpf/NAME.bpf.c, its functions with their program types, and its -D defines."""
+    """One program file: `name` of bpf/NAME.bpf.c, its functions with their program types, and its -D defines.
+
+    tracepoint: that of functions of type bpf.PROG_TRACING.
+    """
 
     name: str
     programs: Mapping[str, int]
     defines: Mapping[str, int] = field(default_factory=dict)
+    tracepoint: str = ""
 
     def text(self) -> str:
         """The C source, with what it includes of bpf/ put in: the key of the cache has to see all of it."""
@@ -102,6 +106,7 @@ def _key(source: Source, text: str, release: str) -> str:
         text,
         sorted(source.programs.items()),
         sorted(source.defines.items()),
+        source.tracepoint,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
@@ -134,12 +139,13 @@ def _write(folder: PrivateFolder, name: str, code: ObjectCode) -> None:
 
 def _compile(sources: Sequence[tuple[Source, str]], release: str) -> list[ObjectCode]:
     """Each source, with its text, by one child: to start Python and LLVM takes as long as to compile."""
-    version = _version_code(release)
+    version = version_code(release)
     request = [
         {
             "source": text,
             "defines": {**source.defines, "LINUX_VERSION_CODE": version},
             "programs": dict(source.programs),
+            "tracepoint": source.tracepoint,
         }
         for source, text in sources
     ]
@@ -176,7 +182,12 @@ def _complaint(name: str, error: str, words: str) -> str:
     return f"bpf/{name}.bpf.c does not compile: {first or error}"
 
 
-def _version_code(release: str) -> int:
+def kernel_version() -> int:
+    """KERNEL_VERSION of the running kernel; 0 if its release is like none."""
+    return version_code(platform.release())
+
+
+def version_code(release: str) -> int:
     """KERNEL_VERSION of a release like 6.1.0-21-amd64; 0 if it is like none."""
     found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
     if found is None:

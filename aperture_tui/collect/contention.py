@@ -39,8 +39,6 @@ _NO_ENTRY, _NO_SLOT, _NESTED, _NOT_WALKED = range(4)
 class ContentionCollector(Traced):
     """Locks of the kernel; a kernel without the tracepoints (before 5.19) has none, and that is said."""
 
-    PROGRAMS = ("on_begin", "on_end")
-
     def __init__(self, common: Common) -> None:
         super().__init__(common, ("kernel locks",))
         self._delivered = 0
@@ -52,15 +50,15 @@ class ContentionCollector(Traced):
         filtered = int(bool(settings.pids or settings.cgroups))
         defines = {"SLOTS": slot_count(_SLOTS), "ENTRIES": ENTRIES, "FILTERED": filtered}
         defines["STACKS"] = int(settings.wait_stacks)
-        loaded = self.take(lambda sizes: _source({**defines, **sizes}))
-        self._tables = Sums(loaded.maps, {"locks": LOCK_KEY}, ENTRIES)
+        programs = self.take(lambda sizes: _source({**defines, **sizes}))
+        self._tables = Sums(self._maps, {"locks": LOCK_KEY}, ENTRIES)
         try:
-            self.attach(bpf.open_raw_tracepoint("contention_end", loaded.programs["on_end"]))
-            self.attach(bpf.open_raw_tracepoint("contention_begin", loaded.programs["on_begin"]))
+            self.attach(bpf.open_raw_tracepoint("contention_end", programs["on_end"]))
+            self.attach(bpf.open_raw_tracepoint("contention_begin", programs["on_begin"]))
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EINVAL):
                 raise
-            self._message = "this kernel does not tell of its locks (lock:contention_begin comes with 5.19)"
+            self.limit("this kernel does not tell of its locks (lock:contention_begin comes with 5.19)")
 
     def named(self, sums: Mapping[str, NDArray[np.void]] | None, symbols: Symbols) -> list[NDArray[np.void]]:
         """Waits since the last time."""
@@ -89,7 +87,7 @@ class ContentionCollector(Traced):
 
     def words(self) -> list[Health]:
         """Losses by cause."""
-        counts = bpf.counters(self._loaded.maps["counters"], 4)
+        counts = bpf.counters(self._maps["counters"], 4)
         return [
             Health(
                 self.name,
@@ -121,6 +119,6 @@ def kind_of(how: int) -> str:
 
 
 def _source(defines: Mapping[str, int]) -> compiler.Source:
-    programs = dict.fromkeys(ContentionCollector.PROGRAMS, bpf.PROG_RAW_TRACEPOINT)
+    programs = dict.fromkeys(("on_begin", "on_end"), bpf.PROG_RAW_TRACEPOINT)
     made = walking.source(programs, "contention", bpf.PROG_RAW_TRACEPOINT, {})
     return replace(made, defines={**made.defines, **defines, "UNWIND_ROWS": 0})

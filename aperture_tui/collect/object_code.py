@@ -35,11 +35,15 @@ class MapSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProgramSpec:
-    """One program. In `code` a reference to a map holds the map's place in ObjectCode.maps, not a descriptor."""
+    """One program. In `code` a reference to a map holds the map's place in ObjectCode.maps, not a descriptor.
+
+    tracepoint: that of bpf.PROG_TRACING.
+    """
 
     name: str
     type: int
     code: bytes
+    tracepoint: str = ""
 
     def linked(self, descriptors: Sequence[int]) -> bytes:
         """The code with descriptors in place of map numbers. Raises ObjectCodeError for a map that is not there."""
@@ -57,7 +61,9 @@ class ObjectCode:
         """A dict of JSON types."""
         return {
             "maps": [[m.name, m.type, m.key_size, m.value_size, m.max_entries, m.flags] for m in self.maps],
-            "programs": [[p.name, p.type, base64.b64encode(p.code).decode("ascii")] for p in self.programs],
+            "programs": [
+                [p.name, p.type, base64.b64encode(p.code).decode("ascii"), p.tracepoint] for p in self.programs
+            ],
         }
 
     @classmethod
@@ -66,8 +72,8 @@ class ObjectCode:
         try:
             maps = tuple(MapSpec(str(row[0]), *(int(v) for v in row[1:6])) for row in data["maps"])
             programs = tuple(
-                ProgramSpec(str(name), int(kind), base64.b64decode(code, validate=True))
-                for name, kind, code in data["programs"]
+                ProgramSpec(str(name), int(kind), base64.b64decode(code, validate=True), str(tracepoint))
+                for name, kind, code, tracepoint in data["programs"]
             )
         except (KeyError, TypeError, ValueError, IndexError, binascii.Error) as error:
             raise ObjectCodeError(f"not object code: {error!r}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -34,15 +33,15 @@ WAKE_KEY: Final = np.dtype([("stack", "<u8"), ("tid", "<u4"), ("woken", "<u4")])
 
 _SLOTS: Final = 1 << 16
 _RING_BYTES: Final = 1 << 18
-_TRACEPOINTS: Final = {"sched_switch": "on_switch", "sched_wakeup": "on_wakeup", "sched_waking": "on_waking"}
+_SWITCH: Final = "sched_switch"
+_WAKES: Final = {"on_waking": "sched_waking", "on_wakeup": "sched_wakeup"}
+"""The programs of bpf/wakes.bpf.c and their tracepoints."""
 _ACCOUNT: Final = ("run_delay", "last_arrival", "last_queued")
 _NO_ENTRY, _NO_SLOT, _NO_ROOM, _SHORT, _SHORT_NS = range(5)
 
 
 class OffCpuCollector(Traced):
     """Waits of threads, and who ended them."""
-
-    PROGRAMS = ("on_switch", "on_wakeup", "on_waking")
 
     def __init__(self, common: Common) -> None:
         super().__init__(common, ("offcpu",))
@@ -64,16 +63,24 @@ class OffCpuCollector(Traced):
             "STACKS": int(settings.wait_stacks),
             "MIN_NS": settings.min_block_ns,
         }
-        loaded = self.take(lambda sizes: _source({**defines, **sizes}), {"long_waits": _RING_BYTES})
-        self._tables = Sums(loaded.maps, {"waits": OFF_KEY, "wakes": WAKE_KEY}, ENTRIES)
-        self._slots = Slots(loaded.maps["off_slots"], OFF, slots, "out_ns")
+        programs = self.take(lambda sizes: _source({**defines, **sizes}), {"long_waits": _RING_BYTES})
+        wakes = [name for name, wanted in self._wakes_wanted().items() if wanted]
+        if wakes:
+            given = {name: self._maps[name] for name in ("off_slots", "counters", "epoch", "entries")}
+            programs = {**programs, **self.take(lambda sizes: _wakes_source({**defines, **sizes}), given=given)}
+        self._tables = Sums(self._maps, {"waits": OFF_KEY, **({"wakes": WAKE_KEY} if wakes else {})}, ENTRIES)
+        self._slots = Slots(self._maps["off_slots"], OFF, slots, "out_ns")
         self.hold(self._slots.close)
-        self._ring = Ring(loaded.maps["long_waits"], _RING_BYTES)
+        self._ring = Ring(self._maps["long_waits"], _RING_BYTES)
         self.hold(self._ring.close)
-        for point, name in _TRACEPOINTS.items():
-            if name == "on_switch" or (settings.wait_stacks if name == "on_waking" else not _scheduler_tells()):
-                self.attach(bpf.open_raw_tracepoint(point, loaded.programs[name]))
+        for name in wakes:
+            self.attach(bpf.open_raw_tracepoint(_WAKES[name], programs[name]))
+        self.attach(bpf.open_raw_tracepoint("" if _typed() else _SWITCH, programs["on_switch"]))
         self._waits.look_at_what_goes_on()
+
+    def _wakes_wanted(self) -> dict[str, bool]:
+        """Which programs of bpf/wakes.bpf.c there is work for."""
+        return {"on_waking": self._common.settings.wait_stacks, "on_wakeup": not _scheduler_tells()}
 
     # -- draining
 
@@ -89,7 +96,8 @@ class OffCpuCollector(Traced):
         if sums is not None:
             time_ns = self._tables.time_ns if self._tables else 0
             parts.append(_summed(sums["waits"], time_ns))
-            wakes.append(self._wakes(sums["wakes"], time_ns, symbols))
+            if "wakes" in sums:
+                wakes.append(self._wakes(sums["wakes"], time_ns, symbols))
         return [self._told(np.concatenate(parts), symbols), *wakes]
 
     def _told(self, parts: NDArray[np.void], symbols: Symbols) -> NDArray[np.void]:
@@ -122,7 +130,7 @@ class OffCpuCollector(Traced):
 
     def words(self) -> list[Health]:
         """Losses by cause."""
-        counts = bpf.counters(self._loaded.maps["counters"], 5)
+        counts = bpf.counters(self._maps["counters"], 5)
         least, message = self._common.settings.min_block_ns, self._message
         if least and not message:  # of all threads together: the time of each lacks them
             few = f"waits shorter than {least / 1000:g} µs are left out"
@@ -162,20 +170,29 @@ def _summed(rows: NDArray[np.void], time_ns: int) -> NDArray[np.void]:
 
 
 def _source(defines: Mapping[str, int]) -> compiler.Source:
-    programs = dict.fromkeys(_TRACEPOINTS.values(), bpf.PROG_RAW_TRACEPOINT)
+    kind = bpf.PROG_TRACING if _typed() else bpf.PROG_RAW_TRACEPOINT
     sizes = defines if defines.get("UNWIND_ROWS") else {}
-    made = walking.source(programs, "offcpu", bpf.PROG_RAW_TRACEPOINT, sizes)
+    made = walking.source({"on_switch": kind}, "offcpu", kind, sizes, _SWITCH)
     return replace(made, defines={**made.defines, **_offsets(), **defines})
 
 
+def _wakes_source(defines: Mapping[str, int]) -> compiler.Source:
+    sizes = defines if defines.get("UNWIND_ROWS") else {}
+    made = walking.source(dict.fromkeys(_WAKES, bpf.PROG_RAW_TRACEPOINT), "wakes", bpf.PROG_RAW_TRACEPOINT, sizes)
+    return replace(made, defines={**made.defines, **defines})
+
+
+def _typed() -> bool:
+    """Whether members of the arguments are loaded (MEMBER64 of bpf/task.h)."""
+    return compiler.kernel_version() >= compiler.version_code("5.11")
+
+
 def _offsets() -> dict[str, int]:
-    x86 = int(os.uname().machine == "x86_64")
-    pid = btf.member_offsets("task_struct", ("pid",))["pid"]
     try:
         state = btf.member_offsets("task_struct", ("__state",))["__state"]
     except btf.BtfError:  # before 5.14
         state = btf.member_offsets("task_struct", ("state",))["state"]
-    return {"TASK_PID": pid, "TASK_STATE": state, "X86": x86, **_account()}
+    return {"TASK_STATE": state, **_account()}
 
 
 def _account() -> dict[str, int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from aperture_tui.collect import bpf, btf, compiler
 from aperture_tui.collect.common import CollectorError
+from aperture_tui.collect.unwind import walking
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.health import Health, State
 
@@ -33,14 +34,14 @@ class Traced:
     names: of its words of health, the first of which has the cost.
     """
 
-    PROGRAMS: tuple[str, ...] = ()
-    """Whose run time is ours; that of their tail calls is in it."""
-
     def __init__(self, common: Common, names: tuple[str, ...]) -> None:
         self.name = "+".join(names)
         self._names = names
         self._common = common
         self._state, self._message = State.STARTING, "loading the BPF program"
+        self._loaded: list[bpf.Loaded] = []
+        self._maps: dict[str, int] = {}
+        self._limits: list[str] = []
         self._attached: list[int] = []
         self._held = contextlib.ExitStack()
         self._sums: dict[str, NDArray[np.void]] | None = None
@@ -71,17 +72,26 @@ class Traced:
         source: Callable[[Mapping[str, int]], compiler.Source],
         sizes: Mapping[str, int] | None = None,
         given: Mapping[str, int] | None = None,
-    ) -> bpf.Loaded:
-        """Load a program whole. given: maps that another one has already. Raises OSError, CompileError or BtfError."""
+    ) -> Mapping[str, int]:
+        """Load programs whole -> their descriptors. given: maps that others have already.
+
+        Raises OSError, CompileError or BtfError.
+        """
         walker = self._common.load(source, sizes or {}, given)
-        self._loaded = walker.loaded
+        self._loaded.append(walker.loaded)
+        self._maps.update(walker.loaded.maps)
         self.hold(walker.loaded.close)
-        self._message = walker.finish() or walker.refused
-        return walker.loaded
+        self.limit(walker.finish() or walker.refused)
+        return walker.loaded.programs
 
     def hold(self, let_go: Callable[[], None]) -> None:
         """Keep what is let go of in this way, the last first."""
         self._held.callback(let_go)
+
+    def limit(self, words: str) -> None:
+        """Say what it goes on without; "" is nothing."""
+        if words and words not in self._limits:
+            self._limits.append(words)
 
     def attach(self, fd: int) -> None:
         """Keep what holds a program at its place."""
@@ -101,7 +111,7 @@ class Traced:
                 self._state, self._message = State.FAILED, text
                 raise CollectorError(text) from error
             undo.pop_all()
-        self._state = State.RUNNING
+        self._state, self._message = State.RUNNING, "; ".join(self._limits)
 
     def finish(self) -> None:
         """Detach: what was counted until now is read whole."""
@@ -139,8 +149,8 @@ class Traced:
 
     @property
     def programs(self) -> list[int]:
-        """Descriptors of what runs in the kernel."""
-        return [self._loaded.programs[name] for name in self.PROGRAMS]
+        """Descriptors of what runs in the kernel. The run time of tail calls is in that of who makes them."""
+        return [fd for loaded in self._loaded for name, fd in loaded.programs.items() if name not in walking.TAILS]
 
     def health(self) -> list[Health]:
         """Losses by cause, and cost."""
@@ -149,5 +159,7 @@ class Traced:
         words = self.words()
         missed = sum(bpf.missed_runs(fd) for fd in self.programs)
         lost = {**words[0].lost, "events: the program was running already": missed} if missed else words[0].lost
-        words[0] = replace(words[0], lost=lost, cpu_ns=self._cpu_ns, memory_bytes=self._loaded.nbytes)
+        words[0] = replace(
+            words[0], lost=lost, cpu_ns=self._cpu_ns, memory_bytes=sum(loaded.nbytes for loaded in self._loaded)
+        )
         return words

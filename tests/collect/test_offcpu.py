@@ -13,7 +13,7 @@ PROGRAM = "offcpu.bpf.c"
 
 def test_the_layouts_are_those_of_the_c_structures() -> None:
     assert_mirrors(OFF_KEY, layout(PROGRAM, "off_key"))
-    assert_mirrors(WAKE_KEY, layout(PROGRAM, "wake_key"))
+    assert_mirrors(WAKE_KEY, layout("wakes.bpf.c", "wake_key"))
 
 
 def test_the_numbers_of_the_program_are_those_here() -> None:

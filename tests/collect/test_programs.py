@@ -9,6 +9,7 @@ import pytest
 
 from aperture_tui.collect import calls, compiler, contention, offcpu
 from aperture_tui.collect.common import Common
+from aperture_tui.collect.unwind import walking
 from tests.collect.standing import standing
 
 pytestmark = pytest.mark.bpf
@@ -57,6 +58,10 @@ def test_offcpu(common: Common) -> None:
     accepted(common, offcpu._source, variants)
 
 
+def test_wakes(common: Common) -> None:
+    accepted(common, offcpu._wakes_source, [{}])
+
+
 def test_contention(common: Common) -> None:
     accepted(common, contention._source, every(FILTERED=(0, 1), STACKS=(0, 1)))
 
@@ -67,9 +72,9 @@ def test_on_other_architectures_they_are_compiled_without_what_only_x86_has(
     """Their registers are another matter: this machine has none."""
     if common.supply.maps is not None:
         pytest.skip("there is no unwinder for them yet")
-    offsets = offcpu._offsets()
-    monkeypatch.setattr(calls, "_architecture", lambda: {"X86": 0, "TASK_STATUS": 0})
-    monkeypatch.setattr(offcpu, "_offsets", lambda: {**offsets, "X86": 0})
+    defines = walking.task_defines()
+    monkeypatch.setattr(walking, "task_defines", lambda: {**defines, "X86": 0})
+    monkeypatch.setattr(calls, "_status", lambda: {"TASK_STATUS": 0})
     accepted(
         common,
         calls_source,

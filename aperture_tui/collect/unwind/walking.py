@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 TAILS: Final = ("unwind", "python")
 """The tail calls of bpf/unwind.h, by their place in the map `tails`."""
 _MEMBERS: Final = (
-    *("group_leader", "start_boottime", "self_exec_id", "tgid"),
+    *("pid", "tgid", "group_leader", "start_boottime", "self_exec_id"),
     *("flags", "mm", "stack", "thread", "signal"),
 )
 
@@ -78,18 +79,21 @@ def _words(error: OSError) -> str:
     return f"stacks are walked by frame pointers: {bpf.explain(error)}"
 
 
-def source(programs: Mapping[str, int], name: str, kind: int, sizes: Mapping[str, int]) -> compiler.Source:
-    """What is compiled. kind: the type of the programs that walk. sizes: KernelMaps.defines, or nothing for no
-    unwinder. Raises BtfError.
+def source(
+    programs: Mapping[str, int], name: str, kind: int, sizes: Mapping[str, int], tracepoint: str = ""
+) -> compiler.Source:
+    """What is compiled. kind: the type of the programs that walk; tracepoint: theirs, if it is bpf.PROG_TRACING.
+    sizes: KernelMaps.defines, or nothing for no unwinder. Raises BtfError.
     """
     tails = dict.fromkeys(TAILS, kind) if sizes else {}
-    return compiler.Source(name, {**programs, **tails}, {"UNWIND_ROWS": 0, **task_defines(), **sizes})
+    return compiler.Source(name, {**programs, **tails}, {"UNWIND_ROWS": 0, **task_defines(), **sizes}, tracepoint)
 
 
 def task_defines() -> dict[str, int]:
     """What the programs have to know of the kernel's structures. Raises BtfError."""
     defines = {f"TASK_{member.upper()}": at for member, at in btf.member_offsets("task_struct", _MEMBERS).items()}
     thread = defines.pop("TASK_THREAD")
+    defines["X86"] = int(os.uname().machine == "x86_64")
     try:
         defines["TASK_FSBASE"] = thread + btf.member_offsets("thread_struct", ("fsbase",))["fsbase"]
     except btf.BtfError:
