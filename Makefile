@@ -7,7 +7,7 @@ UV ?= $(BIN)/uv
 UV_VERSION := 0.13.9
 
 .NOTPARALLEL:
-.PHONY: help setup setup-dev top test check format bench inferno lock wheel clean
+.PHONY: help setup setup-dev top test check format bench inferno lock proto wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 18
@@ -55,6 +55,9 @@ lock: setup-dev  ## write requirements.lock and requirements-dev.lock anew from 
 	@[ -x "$(UV)" ] || command -v "$(UV)" >/dev/null || $(BIN)/pip install --quiet uv==$(UV_VERSION)
 	$(COMPILE) pyproject.toml --group build --output-file requirements.lock $(LOCK_ARGS)
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(LOCK_ARGS)
+
+proto: setup-dev  ## write the generated code in aperture_tui/wire/ anew from proto/
+	@setup/proto.sh .
 
 wheel: setup-dev  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation

@@ -11,8 +11,8 @@ import contextlib
 import ctypes
 import threading
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aperture_tui.collect import bpf, cpu, host, requirements
 from aperture_tui.collect.attached import Attached
@@ -42,6 +42,16 @@ _TRIM_FIRST, _TRIM_EVERY = 4, 10
 """Tellings after which memory is given back: soon after the symbol tables were read, then every ten seconds."""
 _MAX_SYMBOLS: Final = 1_000_000
 """Rows in Symbols past which a new generation begins: some 60 MB."""
+
+
+def facts(settings: Settings) -> dict[str, Any]:
+    """For the header of a recording, JSON types: the machine, its clocks, and what is collected how."""
+    clocks = {"unix_ns": time.CLOCK_REALTIME, "boottime_ns": time.CLOCK_BOOTTIME, "monotonic_ns": time.CLOCK_MONOTONIC}
+    return {
+        "host": asdict(host.facts()),
+        "clocks": {name: time.clock_gettime_ns(clock) for name, clock in clocks.items()},
+        "collectors": asdict(settings),
+    }
 
 
 class SessionError(RuntimeError):

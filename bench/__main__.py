@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import first_paint, first_sample, keys, live, machine, overhead, probes, report, unwind
+from bench import first_paint, first_sample, keys, live, machine, overhead, probes, recordings, report, unwind
 from bench.counted import counted
 from bench.load import LoadError, Loads
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.figures import Figure
 
 _RESULTS: Final = Path(__file__).parent / "results"
-_GROUPS: Final = ("overhead", "first-sample", "first-paint", "keys", "live", "unwind", "probes")
+_GROUPS: Final = ("overhead", "first-sample", "first-paint", "keys", "live", "unwind", "recordings", "probes")
 _COUNTS_ITSELF: Final = "probes"
 """All others have BPF statistics on throughout, so that run time is counted for every profiler alike."""
 
@@ -84,6 +84,9 @@ def _measure(chosen: argparse.Namespace, scratch: Path, tell: Callable[[str], No
         "keys": lambda: keys.measure(2 if quick else 12, 3.0 if quick else 8.0, tell),
         "live": lambda: live.measure(loads, 6.0 if quick else 20.0, 8.0 if quick else 60.0, tell),
         "unwind": lambda: unwind.measure(scratch, rounds, 2.0 if quick else 4.0, tell),
+        "recordings": lambda: recordings.measure(
+            loads, scratch, rounds, 3.0 if quick else 10.0, 50 if quick else 1000, tell
+        ),
         "probes": lambda: probes.measure(loads, scratch, rounds, 0.2 if quick else 1.0, 4.0 if quick else 60.0, tell),
     }
     figures: list[Figure] = []

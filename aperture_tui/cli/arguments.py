@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from aperture_tui.collect.settings import EVENTS
 
@@ -63,6 +64,22 @@ def seconds(text: str) -> float:
     if not 0.1 <= value <= 86400 * 365:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration: give seconds, at least 0.1")
     return value
+
+
+class Limit(NamedTuple):
+    """Of time ("s") or size ("bytes")."""
+
+    unit: str
+    amount: int
+
+
+def limit(text: str) -> Limit:
+    """`90s`, `15m`, `1h`, `7d`; `500kB`, `100MB`, `10GB`."""
+    found = re.fullmatch(r"(\d{1,9})(s|m|h|d|kB|MB|GB)", text, re.ASCII)
+    if found is None or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no limit: give a time as 30m, 1h, 7d, or a size as 100MB, 10GB")
+    factor = {"s": 1, "m": 60, "h": 3600, "d": 86400, "kB": 1000, "MB": 10**6, "GB": 10**9}[found[2]]
+    return Limit("bytes" if found[2].endswith("B") else "s", int(found[1]) * factor)
 
 
 def process(text: str) -> int:

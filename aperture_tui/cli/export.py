@@ -5,43 +5,62 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli.arguments import Parser, fail
+from aperture_tui.cli.opening import OpeningError, opened
+from aperture_tui.cli.output import width, write
 from aperture_tui.cli.times import attached, moment
-from aperture_tui.export.collected import collected, default_measure
+from aperture_tui.cli.values import number, pattern, pid
+from aperture_tui.cli.waiting import progress
+from aperture_tui.export.collected import collected, default_measure, kind_name, of_kind
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Measure, Query
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aperture_tui.store.base import Store
 
 _PROGRAM: Final = "aperture export"
-_SUFFIXES: Final = {".folded": "folded", ".collapsed": "folded", ".json": "json", ".txt": "text"}
-_KINDS: Final = {kind.name.lower(): kind for kind in Kind}
+_SUFFIXES: Final = {
+    ".folded": "folded",
+    ".collapsed": "folded",
+    ".svg": "svg",
+    ".speedscope.json": "speedscope",
+    ".pb.gz": "pprof",
+    ".pprof": "pprof",
+    ".perfetto.json": "perfetto",
+    ".trace.json": "perfetto",
+    ".json": "json",
+    ".txt": "text",
+}
+"""The longer before what they end in."""
+_KINDS: Final = {kind_name(kind): kind for kind in Kind}
 _HISTOGRAMS: Final = ("syscall", "lock")
 _EXAMPLES: Final = """\
 examples:
   aperture export busy.aperture -o busy.folded              stacks, one a line, with their samples
-  aperture export busy.aperture | inferno-flamegraph > busy.svg
+  aperture export busy.aperture -o busy.svg                 a flame graph, drawn by inferno
+  aperture export busy.aperture -o busy.pb.gz               then: go tool pprof -http=: busy.pb.gz
+  aperture export busy.aperture -o busy.speedscope.json     open it at https://www.speedscope.app
+  aperture export busy.aperture -o busy.perfetto.json       a timeline: open it at https://ui.perfetto.dev
   aperture export busy.aperture --format text --from -30s   a report of its last half minute
   aperture export busy.aperture --pid 4242 --frame malloc -o malloc.json
 
 of recordings made with --events:
-  aperture export all.aperture --event offcpu | inferno-flamegraph --countname ns > blocked.svg
+  aperture export all.aperture --event offcpu -o blocked.svg
+  aperture export all.aperture --event lock -o locks.pb.gz
   aperture export all.aperture --event lock --format text            who waited for which lock, and who held it
   aperture export all.aperture --event syscall --format text         calls with their latencies, errors, in flight
   aperture export all.aperture --event syscall --format histogram --name fsync
   aperture export all.aperture --event lock --measure count -o waits.folded
 
-Folded stacks and JSON of cpu count samples; those of offcpu, lock and syscall add up nanoseconds, or with
---measure count waits and calls. In folded stacks the innermost frame of syscall is the call, and of offcpu it is
-[runnable] where a thread was not blocked but waited for a CPU.
+Stacks of cpu count samples; those of offcpu, lock and syscall add up nanoseconds, or with --measure count waits and
+calls; pprof has both. The innermost frame of syscall is the call, and of offcpu it is [runnable] where a thread was not
+blocked but waited for a CPU. A timeline (perfetto) has all kinds of events, or with --event one.
 
 Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the end of the recording.
 """
@@ -52,73 +71,62 @@ def run(argv: list[str]) -> int:
     parser = _parser()
     chosen = parser.parse_args(attached(argv, ("--from", "--to")))
     form = _format(parser, chosen)
-    from aperture_tui.recording.reader import RecordingError, load
+    from aperture_tui.export.svg import InfernoError, find
+    from aperture_tui.store.compaction import TooManyError
 
     try:
-        store = load(chosen.file)
-    except RecordingError as error:
+        if form == "svg":
+            find()  # before anybody has to wait
+        with progress(f"reading {chosen.file}") as watch:
+            store = opened(chosen.file, watch)
+            query = _query(parser, chosen, store)
+            data = _written(store, query, form, chosen)
+            all_kinds = form == "perfetto" and not chosen.event
+            _warn(chosen.file, store, query, collected(store) if all_kinds else (query.kind,))
+    except (OpeningError, InfernoError, TooManyError) as error:
         return fail(_PROGRAM, error)
-    except OSError as error:
-        return fail(_PROGRAM, f"{chosen.file}: {error.strerror}")
-    query = _query(parser, chosen, store)
-    _warn(chosen.file, store, query)
-    return _write(_text(store, query, form, chosen.top).encode(), chosen.output)
+    return write(_PROGRAM, data, chosen.output)
 
 
 def _parser() -> Parser:
-    parser = Parser(_PROGRAM, "Write a recording as folded stacks, JSON, histograms or a report in text.", _EXAMPLES)
+    parser = Parser(_PROGRAM, "Write a recording in a format that other tools read, or as a report in text.", _EXAMPLES)
     parser.add_argument("file", metavar="FILE", help="a recording")
     parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
     forms = sorted({*_SUFFIXES.values(), "histogram"})
     parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout folded")
-    parser.add_argument("--event", choices=list(_KINDS), default="cpu", help="kind of events (cpu)")
+    parser.add_argument("--event", choices=list(_KINDS), help="kind of events (cpu; of perfetto all)")
     measures = [measure.value for measure in Measure]
     parser.add_argument("--measure", choices=measures, help="what is summed (of cpu count, else time, in nanoseconds)")
     parser.add_argument("--name", metavar="NAME", help="only this system call, kind of lock, or reason to be off-CPU")
-    parser.add_argument("--top", type=_number, default=10, metavar="N", help="histograms at most (10)")
+    parser.add_argument("--top", type=number, default=10, metavar="N", help="histograms at most (10)")
     parser.add_argument("--from", dest="start", type=moment, metavar="T", help="nothing before this time")
     parser.add_argument("--to", dest="end", type=moment, metavar="T", help="nothing from this time on")
     parser.add_argument(
-        "-p", "--pid", dest="pids", type=_pid, action="append", default=[], metavar="PID", help="may be given again"
+        "-p", "--pid", dest="pids", type=pid, action="append", default=[], metavar="PID", help="may be given again"
     )
     parser.add_argument(
-        "--frame", type=_pattern, metavar="RE", help="only stacks with a function, module or file that matches"
+        "--frame", type=pattern, metavar="RE", help="only stacks with a function, module or file that matches"
     )
     return parser
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) < 1 << 32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number: give 1 or more")
-    return int(text)
-
-
-def _pid(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a pid")
-    return int(text)
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error
-    return text
 
 
 def _format(parser: Parser, chosen: argparse.Namespace) -> str:
     both = chosen.output and os.path.exists(chosen.output) and os.path.exists(chosen.file)
     if both and os.path.samefile(chosen.output, chosen.file):
         parser.error(f"{chosen.output} is the recording itself")
-    if chosen.format == "histogram" and chosen.event not in _HISTOGRAMS:
-        parser.error(f"there are no histograms of {chosen.event}; there are of: {', '.join(_HISTOGRAMS)}")
-    if chosen.format:
-        return str(chosen.format)
-    suffix = Path(chosen.output or "x.folded").suffix
-    if suffix not in _SUFFIXES:
-        parser.error(f"no format has the suffix of {chosen.output!r}: end it in {', '.join(_SUFFIXES)}, or --format")
-    return _SUFFIXES[suffix]
+    form = str(chosen.format or _by_suffix(parser, chosen.output))
+    if form == "histogram" and chosen.event not in _HISTOGRAMS:
+        parser.error(f"there are no histograms of {chosen.event or 'cpu'}; there are of: {', '.join(_HISTOGRAMS)}")
+    if form == "pprof" and not chosen.output and sys.stdout.isatty():
+        parser.error("pprof is binary, and stdout a terminal: give -o OUT")
+    return form
+
+
+def _by_suffix(parser: Parser, output: str | None) -> str:
+    forms = [form for suffix, form in _SUFFIXES.items() if (output or ".folded").endswith(suffix)]
+    if not forms:
+        parser.error(f"no format has the suffix of {output!r}: end it in {', '.join(_SUFFIXES)}, or --format")
+    return forms[0]
 
 
 def _query(parser: Parser, chosen: argparse.Namespace, store: Store) -> Query:
@@ -127,53 +135,58 @@ def _query(parser: Parser, chosen: argparse.Namespace, store: Store) -> Query:
     end = chosen.end.resolve(now) if chosen.end else None
     if start is not None and end is not None and start >= end:
         parser.error("--from is not before --to")
-    kind = _KINDS[chosen.event]
+    kind = _KINDS[chosen.event or "cpu"]
     measure = Measure(chosen.measure) if chosen.measure else default_measure(kind)
     return Query(kind, start, end, pids=tuple(chosen.pids), frame=chosen.frame, name=chosen.name, measure=measure)
 
 
-def _warn(file: str, store: Store, query: Query) -> None:
-    """What the reader of the output has to know, on stderr."""
-    kind = query.kind.name.lower()
+def _warn(file: str, store: Store, query: Query, kinds: Sequence[Kind]) -> None:
+    """What the reader of the output has to know, on stderr. kinds: those that are in it."""
+    names = {kind_name(kind) for kind in kinds}
     for health in store.health():
-        if health.name in ("recording", "store", kind) and (health.message or health.lost_total):
+        if health.name in ("recording", "import", "store", *names) and (health.message or health.lost_total):
             lost = [f"lost: {cause}: {n:,}" for cause, n in health.lost.items() if n]
             print(f"{_PROGRAM}: {file}: {'; '.join(filter(None, [health.message, *lost]))}", file=sys.stderr)
     span = store.span()
     if span.dropped_events:
         print(f"{_PROGRAM}: {file}: {span.dropped_events:,} oldest events left out ({span.limit})", file=sys.stderr)
-    if not store.processes(query):
+    asked = [of_kind(query, kind) for kind in kinds]
+    if not any(map(store.processes, asked)):
         from aperture_tui.export.names import time_utc
 
         held = f"it holds {time_utc(span.start_ns)} to {time_utc(span.end_ns)}" if span.events else "it is empty"
         looked = "" if query.kind in collected(store) else "; such events were not collected"
-        ended = " that ended" if store.processes(replace(query, role=Role.IN_FLIGHT)) else ""
-        print(f"{_PROGRAM}: {file}: no {kind} events{ended} here; {held}{looked}", file=sys.stderr)
+        ended = " that ended" if any(store.processes(replace(one, role=Role.IN_FLIGHT)) for one in asked) else ""
+        which = f"{kind_name(query.kind)} events" if query.kind in kinds else "events"
+        print(f"{_PROGRAM}: {file}: no {which}{ended} here; {held}{looked}", file=sys.stderr)
 
 
-def _text(store: Store, query: Query, form: str, top: int) -> str:
-    from aperture_tui.export import folded, histogram, report, structured
+def _written(store: Store, query: Query, form: str, chosen: argparse.Namespace) -> bytes:
+    """The file. Raises InfernoError and TooManyError."""
+    from aperture_tui.export import folded, histogram, perfetto, pprof, report, speedscope, structured, svg
 
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-    if form == "json":
-        return json.dumps(structured.document(store, query)) + "\n"
-    if form == "text":
-        return report.text(store, query, width)
-    if form == "histogram":
-        return histogram.text(store, query, top, width)
-    return folded.of_query(store, query)
+    title = os.path.basename(chosen.file)
+    match form:
+        case "json":
+            return _json(structured.document(store, query))
+        case "speedscope":
+            return _json(speedscope.document(store, query, title))
+        case "perfetto":
+            document = perfetto.document(store, query, (query.kind,) if chosen.event else ())
+            if left_out := document["otherData"]["not_drawn"]:
+                words = f"{left_out:,} samples not drawn but counted: the oldest of too many, or with a weight"
+                print(f"{_PROGRAM}: {chosen.file}: {words}", file=sys.stderr)
+            return _json(document)
+        case "pprof":
+            return pprof.of_query(store, query)
+        case "svg":
+            return svg.of_query(store, query, f"{title}: {kind_name(query.kind)}").encode()
+        case "text":
+            return report.text(store, query, width(chosen.output)).encode()
+        case "histogram":
+            return histogram.text(store, query, chosen.top, width(chosen.output)).encode()
+    return folded.of_query(store, query).encode()
 
 
-def _write(data: bytes, output: str | None) -> int:
-    """All of it as bytes: data is UTF-8 whatever the locale is."""
-    try:
-        if output:
-            Path(output).write_bytes(data)
-        else:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-    except BrokenPipeError:  # the reader has seen enough; nothing may be said of it when Python flushes at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except OSError as error:
-        return fail(_PROGRAM, f"{output or 'stdout'}: {error.strerror}")
-    return 0
+def _json(document: object) -> bytes:
+    return (json.dumps(document) + "\n").encode()

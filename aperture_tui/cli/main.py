@@ -13,6 +13,7 @@ from aperture_tui.cli.arguments import Parser, prepare
 _COMMANDS: Final = {
     "record": "samples, calls and waits of this machine, or of a command, in a file",
     "export": "a recording as folded stacks, JSON, histograms or text",
+    "diff": "what changed between two recordings, and what of it is more than chance",
     "doctor": "what this machine offers, what is missing, and the command that mends it",
 }
 
@@ -20,6 +21,7 @@ _EXAMPLES: Final = """\
 examples:
   aperture record --duration 30 -o busy.aperture
   aperture export busy.aperture -o busy.folded
+  aperture diff before.aperture after.aperture
   aperture doctor
 
 The live screens are `aperture-top`.

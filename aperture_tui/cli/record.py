@@ -9,13 +9,16 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.cli.arguments import Parser, add_collecting, environment_of_others, fail, seconds, settings
+from aperture_tui.cli.arguments import Parser, add_collecting, environment_of_others, fail, limit, seconds, settings
 from aperture_tui.cli.waiting import wait
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from aperture_tui.collect.settings import Settings
+    from aperture_tui.recording.rotation import RotatingWriter
+    from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session
 
 _PROGRAM: Final = "aperture record"
@@ -26,6 +29,7 @@ examples:
   aperture record -o build.aperture -- make -j8          a command and all that it starts
   aperture record --events cpu,offcpu --min-block 50 -p 4242 -o slow.aperture
   aperture record --events all --duration 10 -o all.aperture
+  aperture record --rotate 1h --keep 24h --keep 10GB -o /var/lib/aperture      for weeks: what was at 3 a.m. is there
   aperture record --events syscall --syscall read --syscall write --syscall-stacks 100 -o io.aperture -- tar cf a.tar .
   aperture export busy.aperture -o busy.folded
 """
@@ -36,19 +40,38 @@ def run(argv: list[str]) -> int:
     parser = Parser(_PROGRAM, "Record samples, calls and waits of this machine into a file.", _EXAMPLES)
     add_collecting(parser)
     parser.add_argument("--duration", type=seconds, metavar="S", help="end after this time (else on ctrl+c)")
-    parser.add_argument("-o", dest="output", required=True, metavar="FILE", help="the recording to write")
+    parser.add_argument(
+        "-o", dest="output", required=True, metavar="FILE", help="the recording to write, or with --rotate the folder"
+    )
+    limits = parser.add_argument_group("always recording")
+    limits.add_argument(
+        "--rotate",
+        type=limit,
+        action="append",
+        default=[],
+        metavar="1h|100MB",
+        help="a new file after so long, or so much; may be given again",
+    )
+    limits.add_argument(
+        "--keep",
+        type=limit,
+        action="append",
+        default=[],
+        metavar="24h|10GB",
+        help="delete files that are older, or the oldest\nuntil all are no larger; may be given again",
+    )
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: run this, and record it alone")
     chosen = parser.parse_args(argv)
-    from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session, SessionError
 
+    _refuse_what_is_in_vain(parser, chosen)
     what = settings(parser, chosen)  # wrong usage is said before a command waits and a file is begun
     launched: _Launched | None = None
     try:
         if chosen.command:
             launched = _Launched(chosen.command)
             what = replace(what, pids=(*what.pids, launched.pid))
-        writer = Writer(chosen.output)
+        writer = _writer(chosen, what)
         session = Session(what, {"recording": writer})
         session.start()
     except (SessionError, OSError) as error:
@@ -65,7 +88,7 @@ def run(argv: list[str]) -> int:
         return fail(_PROGRAM, error)
     if session.failure:
         return fail(_PROGRAM, session.failure)
-    _tell(chosen, writer.events)
+    _tell(chosen, writer)
     return launched.status() if launched else 0
 
 
@@ -73,10 +96,31 @@ def _ended(launched: _Launched | None, session: Session) -> Callable[[], bool]:
     return lambda: bool(session.failure) or (launched is not None and launched.ended())
 
 
-def _tell(chosen: argparse.Namespace, events: int) -> None:
+def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace) -> None:
+    if chosen.keep and not chosen.rotate:
+        parser.error("--keep needs --rotate: one file is never deleted")
+    if chosen.rotate and os.path.exists(chosen.output) and not os.path.isdir(chosen.output):
+        parser.error(f"with --rotate {chosen.output} has to be a folder")
+    if not chosen.rotate and os.path.isdir(chosen.output):
+        parser.error(f"{chosen.output} is a folder: give a file, or --rotate 1h for a file each hour")
+
+
+def _writer(chosen: argparse.Namespace, what: Settings) -> Writer | RotatingWriter:
+    """Raises OSError."""
+    from aperture_tui.recording.rotation import RotatingWriter, Rotation
+    from aperture_tui.recording.writer import Writer
+    from aperture_tui.session import facts
+
+    if not chosen.rotate:
+        return Writer(chosen.output, facts(what))
+    every, keep = ({one.unit: one.amount for one in limits} for limits in (chosen.rotate, chosen.keep))
+    rotation = Rotation(every.get("s"), every.get("bytes"), keep.get("s"), keep.get("bytes"))
+    return RotatingWriter(chosen.output, rotation, facts(what))
+
+
+def _tell(chosen: argparse.Namespace, writer: Writer | RotatingWriter) -> None:
     if sys.stderr.isatty():
-        size = os.path.getsize(chosen.output)
-        print(f"{events:,} events in {chosen.output} ({size / 1e6:.1f} MB)", file=sys.stderr)
+        print(f"{writer.events:,} events in {chosen.output} ({writer.bytes / 1e6:.1f} MB)", file=sys.stderr)
 
 
 class _Launched:

@@ -1,10 +1,11 @@
-"""`aperture-top`: the live screens, and their headless twin `--once`."""
+"""`aperture-top`: the screens, live or over a recording, and their headless twin `--once`."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
@@ -24,14 +25,31 @@ examples:
   aperture-top                          what this machine is doing
   aperture-top -p 4242                  one process, and what it starts
   aperture-top -F 999                   ten times the detail
+  aperture-top --replay busy.aperture   the same screens over a recording: space plays, , and . step, g goes to a time
   aperture-top --once --duration 10     a text report of ten seconds
   aperture-top --once --format json | jq .processes
   aperture-top --once --events all      where time goes that is not on the CPU, too
   aperture-top --once --events syscall --syscall fsync --syscall-stacks 1 -p 4242
+  aperture-top --once --replay busy.aperture --format json | jq .span
   aperture-top --once --events cpu,offcpu,lock --min-block 100 --format json | jq .latencies.lock
 
 `aperture doctor` says what this machine lacks.
 """
+
+
+_NOT_OF_A_RECORDING: Final = {
+    "hz": "-F",
+    "pids": "-p",
+    "cgroups": "--cgroup",
+    "events": "--events",
+    "syscalls": "--syscall",
+    "syscall_stacks": "--syscall-stacks",
+    "min_block": "--min-block",
+    "wait_stacks": "--no-wait-stacks",
+    "duration": "--duration",
+    "record": "--record",
+}
+"""What says how to collect, and so nothing where nothing is collected."""
 
 
 def _parser() -> Parser:
@@ -45,6 +63,7 @@ def _parser() -> Parser:
     screens = parser.add_argument_group("screens")
     screens.add_argument("--refresh", type=_refresh, default=2.0, metavar="HZ", help="repaints a second (2)")
     screens.add_argument("--theme", metavar="NAME", help="colours; see the themes in the command palette")
+    parser.add_argument("--replay", metavar="PATH", help="show a recording, or a folder of them, and collect nothing")
     parser.add_argument("--record", metavar="FILE", help="write what is collected into a recording as well")
     return parser
 
@@ -66,9 +85,19 @@ def main(argv: list[str] | None = None) -> int:
     prepare()
     parser = _parser()
     chosen = parser.parse_args(argv)
+    if chosen.replay is not None and (in_vain := _given(argv)):
+        parser.error(f"{in_vain} cannot be given with --replay: a recording is as it was made")
     if chosen.once or not (sys.stdout.isatty() and sys.stdin.isatty()):
-        return _once(parser, chosen)
+        return _report_of(chosen) if chosen.replay is not None else _once(parser, chosen)
     return _screens(parser, chosen)
+
+
+def _given(argv: list[str] | None) -> str:
+    """The first option on the command line that says how to collect; "" if none does."""
+    parser = _parser()
+    parser.set_defaults(**dict.fromkeys(_NOT_OF_A_RECORDING))
+    chosen = parser.parse_args(argv)
+    return next((option for name, option in _NOT_OF_A_RECORDING.items() if getattr(chosen, name) is not None), "")
 
 
 class _Collecting:
@@ -131,6 +160,17 @@ def _once(parser: Parser, chosen: argparse.Namespace) -> int:
     return fail(_PROGRAM, failure) if failure else status
 
 
+def _report_of(chosen: argparse.Namespace) -> int:
+    from aperture_tui.cli.opening import OpeningError, opened
+    from aperture_tui.export.collected import collected, kind_name
+
+    try:
+        store = opened(chosen.replay)
+    except OpeningError as error:
+        return fail(_PROGRAM, error)
+    return _report(store, chosen.format, [kind_name(kind) for kind in collected(store)] or ["cpu"])
+
+
 def _report(store: Store, form: str, events: Sequence[str]) -> int:
     import json
     import shutil
@@ -169,12 +209,10 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
     collecting = _Collecting(parser, chosen, live=True)
     try:
         app = ApertureApp(
-            collecting.begin,
+            partial(_open, chosen.replay) if chosen.replay is not None else collecting.begin,
             refresh_hz=chosen.refresh,
             theme=chosen.theme,
-            title_host=_host(),
-            pinned=filter_words(chosen),
-            want=collecting.want,
+            **_of_recording(chosen.replay) if chosen.replay is not None else _of_this_machine(chosen, collecting),
         )
     except ValueError as error:
         parser.error(str(error))
@@ -183,7 +221,30 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
         app.run()
     finally:
         failure = collecting.end()
+    failure = failure or app.failure
     return fail(_PROGRAM, failure) if failure else app.return_code or 0
+
+
+def _of_this_machine(chosen: argparse.Namespace, collecting: _Collecting) -> dict[str, Any]:
+    """What the app is told of a live session."""
+    return {"title_host": _host(), "pinned": filter_words(chosen), "want": collecting.want}
+
+
+def _of_recording(path: str) -> dict[str, Any]:
+    """What the app is told of a recording: its name."""
+    from aperture_tui.profile.text import clean
+
+    return {"recording": clean(os.path.basename(os.path.abspath(path)))}
+
+
+def _open(path: str) -> Store:
+    """The store of a recording. Raises RuntimeError with one clear line."""
+    from aperture_tui.cli.opening import OpeningError, opened
+
+    try:
+        return opened(path)
+    except OpeningError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def _host() -> str:

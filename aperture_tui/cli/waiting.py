@@ -1,7 +1,8 @@
-"""Waiting for the end of a collection: a bar for people, silence for pipes, and signals that end it early."""
+"""Waiting: for the end of a collection, which signals end early, and for work. A bar for people, silence for pipes."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -9,9 +10,12 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _STEP_S: Final = 0.25
+_PATIENCE_S: Final = 1.0
+_REDRAW_S: Final = 0.1
+_CELLS: Final = 20
 
 
 def wait(duration_s: float | None, words: str, done: Callable[[], bool] | None = None) -> None:
@@ -39,6 +43,33 @@ def wait(duration_s: float | None, words: str, done: Callable[[], bool] | None =
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@contextlib.contextmanager
+def progress(words: str) -> Iterator[Callable[[float], None]]:
+    """Gives what is to be told how much of the work is done, 0 to 1; after a second there is a bar on a terminal."""
+    began = shown = time.monotonic()
+    on = sys.stderr.isatty()
+
+    def show(share: float) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if on and now - began > _PATIENCE_S and now - shown > _REDRAW_S:
+            shown = now
+            sys.stderr.write(f"\r{words} {_bar(share)} {100 * share:.0f} %\x1b[K")
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if shown != began:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _bar(share: float) -> str:
+    full = round(_CELLS * min(1.0, max(0.0, share)))
+    return "━" * full + "╌" * (_CELLS - full)
+
+
 class _Bar:
     """A progress bar on stderr, when that is a terminal and there is more than a second to wait."""
 
@@ -55,8 +86,7 @@ class _Bar:
         if left_s is None or self._duration_s is None:
             text = f"{self._words} {passed:.0f} s (ctrl+c ends)"
         else:
-            full = round(20 * min(1.0, passed / self._duration_s))
-            text = f"{self._words} {'━' * full}{'╌' * (20 - full)} {max(0.0, left_s):.0f} s"
+            text = f"{self._words} {_bar(passed / self._duration_s)} {max(0.0, left_s):.0f} s"
         sys.stderr.write(f"\r{text}\x1b[K")
         sys.stderr.flush()
 

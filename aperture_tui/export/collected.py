@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.health import State
-from aperture_tui.profile.kinds import Kind, Role
+from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure, Query
 
 if TYPE_CHECKING:
@@ -28,17 +28,14 @@ def collected(store: Store) -> tuple[Kind, ...]:
     store that was filled by something else, the events that are there say it.
     """
     told = {health.name: health for health in store.health()}
+    held = store.kinds()
     out = []
     for kind in (Kind.CPU, *TIMED):
         health = told.get(kind_name(kind))
         seen = health is not None and (health.state is State.RUNNING or health.delivered > 0)
-        if seen or _any(store, kind):
+        if seen or kind in held:
             out.append(kind)
     return tuple(out)
-
-
-def _any(store: Store, kind: Kind) -> bool:
-    return any(store.processes(Query(kind, role=role)) for role in (Role.OWN, Role.IN_FLIGHT))
 
 
 def unknown_because(store: Store, kind: Kind) -> str:

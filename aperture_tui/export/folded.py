@@ -38,16 +38,23 @@ def of_query(store: Store, query: Query) -> str:
     Of syscalls the innermost frame is the name of the call: most calls have no other below their process. Of off-CPU
     time the innermost frame is `[runnable]` where a thread was not blocked but waited for a CPU.
     """
+    return _written(_lines(parts(store, query)))
+
+
+def parts(store: Store, query: Query) -> list[tuple[str, CallTree]]:
+    """The trees of a query over one trie, each with the frame that all its stacks end in; "" for none.
+
+    Raises re.error.
+    """
     if query.kind is Kind.SYSCALL:
         names = {one.name for one in store.latencies(query)}
-        trees = [(name or _UNKNOWN, store.call_tree(replace(query, name=name))) for name in names]
-    elif query.kind is Kind.OFFCPU:
-        trees = [("", offcpu.blocked_tree(store, query))]
-        if query.name in (None, offcpu.RUNNABLE):
-            trees.append((f"[{offcpu.RUNNABLE}]", store.call_tree(replace(query, name=offcpu.RUNNABLE))))
-    else:
-        trees = [("", store.call_tree(query))]
-    return _written(_lines(trees))
+        return [(name or _UNKNOWN, store.call_tree(replace(query, name=name))) for name in names]
+    if query.kind is not Kind.OFFCPU:
+        return [("", store.call_tree(query))]
+    trees = [("", offcpu.blocked_tree(store, query))]
+    if query.name in (None, offcpu.RUNNABLE):
+        trees.append((f"[{offcpu.RUNNABLE}]", store.call_tree(replace(query, name=offcpu.RUNNABLE))))
+    return trees
 
 
 def text(tree: CallTree) -> str:

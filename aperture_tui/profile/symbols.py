@@ -71,6 +71,16 @@ class _Rows:
         return self._n - 1
 
 
+def _row_ids(table: _Rows, ids: dict[tuple[int, ...], int], rows: NDArray[np.void]) -> NDArray[np.uint32]:
+    out = []
+    for row in rows.tolist():
+        known = ids.get(row)
+        if known is None:
+            known = ids[row] = table.add(row)
+        out.append(known)
+    return np.array(out, np.uint32)
+
+
 class Symbols:
     """Strings, frames, stacks and processes with their ids. Id 0 is the empty string, the root, no process."""
 
@@ -135,6 +145,18 @@ class Symbols:
         if known is None:
             known = self._process_ids[row] = self._processes.add(row)
         return known
+
+    def frame_rows(self, rows: NDArray[np.void]) -> NDArray[np.uint32]:
+        """The ids of frames, (n,) of FRAME with strings of these tables: (n,)."""
+        return _row_ids(self._frames, self._frame_ids, rows)
+
+    def process_rows(self, rows: NDArray[np.void]) -> NDArray[np.uint32]:
+        """The ids of processes, (n,) of PROCESS with strings of these tables: (n,)."""
+        return _row_ids(self._processes, self._process_ids, rows)
+
+    def graft(self, above: NDArray[np.int64], frames: NDArray[np.uint32], deepest: int) -> NDArray[np.int32]:
+        """The stacks for those of another trie (`StackTable.graft`)."""
+        return self._stacks.graft(above, frames, deepest)
 
     def stacks(self, paths: Sequence[Sequence[int] | NDArray[np.uint32]]) -> NDArray[np.int32]:
         """The stack ids of paths of frame ids, root to leaf: (m,) int32. Equal paths have equal ids."""

@@ -132,12 +132,9 @@ class StackTable:
             keys, inverse = np.unique(
                 at[rows].astype(np.uint64) << _FRAME_BITS | paths[rows, level], return_inverse=True
             )
-            place = np.minimum(np.searchsorted(old.keys, keys), max(len(old.keys) - 1, 0))
-            known = old.keys[place] == keys if len(old.keys) else np.zeros(len(keys), bool)
-            nodes = np.empty(len(keys), np.int64)
-            nodes[known] = old.kids[place[known]]
-            new = keys[~known]
-            nodes[~known] = np.arange(n, n + len(new))
+            nodes = self._found(old, keys)
+            new = keys[nodes < 0]
+            nodes[nodes < 0] = np.arange(n, n + len(new))
             n += len(new)
             fresh.append(new)
             at[rows] = nodes[inverse]
@@ -170,6 +167,63 @@ class StackTable:
             nodes[i] = node
         if made:
             self._append(np.array(made, np.uint64), np.array(depths, np.uint16))
+        return nodes
+
+    def graft(self, above: NDArray[np.int64], frames: NDArray[np.uint32], deepest: int) -> NDArray[np.int32]:
+        """The nodes for those of another trie, new ones made as needed: (n,).
+
+        above: (n,), the parent of each: the place here of one before it, or -1 less a node of this trie. frames: (n,).
+        What is deeper than `deepest`, at most 65,535, becomes its parent. Level by level, as in `intern`.
+        """
+        old = self._view
+        depth = self._depths(above)
+        nodes = np.where(above < 0, -1 - above, -1)  # until a node is known, what is above the first
+        n, fresh, fresh_depth = len(old), [], []
+        order = np.argsort(depth, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(depth[order])) + 1):
+            inner = above[rows] >= 0
+            parents = nodes[rows]
+            parents[inner] = nodes[above[rows][inner]]
+            level = int(depth[rows[0]]) if len(rows) else 0
+            if level > deepest:
+                nodes[rows] = parents
+                continue
+            keys, inverse = np.unique(parents.astype(np.uint64) << _FRAME_BITS | frames[rows], return_inverse=True)
+            found = self._found(old, keys)
+            new = keys[found < 0]
+            found[found < 0] = np.arange(n, n + len(new))
+            n += len(new)
+            fresh.append(new)
+            fresh_depth.append(np.full(len(new), level, np.uint16))
+            nodes[rows] = found[inverse]
+        if n > len(old):
+            self._append(np.concatenate(fresh), np.concatenate(fresh_depth))
+        return nodes.astype(np.int32)
+
+    def _depths(self, above: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,): the depth of each node of `graft`, from its parent down."""
+        depth = np.zeros(len(above), np.int64)
+        order = np.argsort(above, kind="stable")
+        parents = above[order]
+        level = np.flatnonzero(above < 0)
+        depth[level] = self._view.depth[-1 - above[level]].astype(np.int64) + 1
+        while len(level):
+            first = np.searchsorted(parents, level)
+            many = np.searchsorted(parents, level, "right") - first
+            owner = np.repeat(np.arange(len(level)), many)
+            place = np.arange(len(owner)) - np.repeat(np.cumsum(many) - many, many) + first[owner]
+            kids = order[place]
+            depth[kids] = depth[level[owner]] + 1
+            level = kids
+        return depth
+
+    @staticmethod
+    def _found(old: Trie, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """(n,): the nodes of these keys; -1 for those that are new."""
+        place = np.minimum(np.searchsorted(old.keys, keys), max(len(old.keys) - 1, 0))
+        known = old.keys[place] == keys if len(old.keys) else np.zeros(len(keys), bool)
+        nodes = np.full(len(keys), -1, np.int64)
+        nodes[known] = old.kids[place[known]]
         return nodes
 
     def _append(self, keys: NDArray[np.uint64], depths: NDArray[np.uint16]) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
-FORMAT: Final = 1
-"""The version that this code writes, and the newest that it reads."""
+FORMAT: Final = 2
+"""The version that this code writes and reads. 1 was before the first release."""
 
 MAGIC: Final = b"\x89APERTUR"  # not text, so that no text file is taken for a recording
 MAX_BLOCK: Final = 64 << 20
@@ -23,8 +23,10 @@ MAX_BLOCK: Final = 64 << 20
 
 _FILE: Final = struct.Struct("<8sIII")  # magic, format, length of the JSON that follows, its CRC-32
 _BLOCK: Final = struct.Struct("<4sBBHIII")  # marker, type, flags, 0, stored bytes, plain bytes, CRC-32 of the stored
-_HEADER: Final = _BLOCK.size + 4  # and the CRC-32 of these fields, so that a length can be trusted
-_MARKER: Final = b"ApBk"
+HEADER: Final = _BLOCK.size + 4
+"""Bytes before a payload: with the CRC-32 of the fields, so that a length can be trusted."""
+MARKER: Final = b"ApBk"
+"""The first bytes of a block; its type follows."""
 _PACKED: Final = 1  # flag: the payload is a zstd frame
 _LEVEL: Final = 3  # of zstd: 5 MB of events in 10 ms; level 9 takes six times as long for a tenth less
 
@@ -46,11 +48,15 @@ class BlockType(enum.IntEnum):
 
 
 class Block(NamedTuple):
-    """One block as it was found. payload: unpacked; None if it is damaged. kind: a BlockType, or one unknown."""
+    """One block as it was found. payload: unpacked; None if it is damaged. kind: a BlockType, or one unknown.
+
+    end: where the next one begins.
+    """
 
     offset: int
     kind: int
     payload: bytes | None
+    end: int
 
 
 class Cut(NamedTuple):
@@ -74,7 +80,7 @@ def pack(kind: BlockType, payload: bytes) -> bytes:
     packed = zstandard.ZstdCompressor(level=_LEVEL).compress(payload)
     flags = _PACKED if len(packed) < len(payload) else 0
     stored = packed if flags else payload
-    fields = _BLOCK.pack(_MARKER, kind, flags, 0, len(stored), len(payload), zlib.crc32(stored))
+    fields = _BLOCK.pack(MARKER, kind, flags, 0, len(stored), len(payload), zlib.crc32(stored))
     return fields + struct.pack("<I", zlib.crc32(fields)) + stored
 
 
@@ -86,10 +92,11 @@ def read_header(file: BinaryIO, name: str) -> dict[str, Any]:
     magic, version, length, crc = _FILE.unpack(fields)
     if magic != MAGIC or version == 0:
         raise RecordingError(f"{name}: not a recording of aperture")
-    if version > FORMAT:
+    if version != FORMAT:
+        age, mend = ("newer", "upgrade, or export") if version > FORMAT else ("older", "export")
         raise RecordingError(
-            f"{name}: made by a newer aperture (format {version}, this one reads {FORMAT}): upgrade, "
-            "or export it with the version that made it"
+            f"{name}: made by a{'n' * (age == 'older')} {age} aperture (format {version}, this one reads {FORMAT}): "
+            f"{mend} it with the version that made it"
         )
     text = file.read(length) if length <= MAX_BLOCK else b""
     if len(text) != length or zlib.crc32(text) != crc:
@@ -113,36 +120,55 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is not a number")
 
 
-def scan(file: BinaryIO) -> Iterator[Block | Cut]:
+def block_at(file: BinaryIO, offset: int) -> Block | None:
+    """The block at a place that was told; None if there is none whose header can be trusted, or if it is cut."""
+    file.seek(offset)
+    lengths = _lengths(file.read(HEADER))
+    if lengths is None:
+        return None
+    kind, flags, stored_bytes, plain_bytes, crc = lengths
+    stored = file.read(stored_bytes)
+    if len(stored) < stored_bytes:
+        return None
+    return _block(offset, kind, flags, stored, plain_bytes, crc)
+
+
+def _block(offset: int, kind: int, flags: int, stored: bytes, plain_bytes: int, crc: int) -> Block:
+    whole = zlib.crc32(stored) == crc
+    return Block(offset, kind, _unpacked(stored, flags, plain_bytes) if whole else None, offset + HEADER + len(stored))
+
+
+def scan(file: BinaryIO, end: int | None = None) -> Iterator[Block | Cut]:
     """All blocks from where the file stands to its last whole one, and the bytes between that are none.
 
-    A damaged payload costs its block; a damaged length costs the bytes up to the next block that can be trusted.
+    end: where the file ended when it was opened; one that is being written grows. A damaged payload costs its block; a
+    damaged length costs the bytes up to the next block that can be trusted.
     """
     offset = file.tell()
-    while fields := file.read(_HEADER):
+    while (end is None or offset < end) and (fields := file.read(HEADER)):
         lengths = _lengths(fields)
         if lengths is None:
             found = _next_block(file, offset + 1)
-            end = file.seek(0, 2) if found is None else found
-            yield Cut(offset, end - offset, found is None)
-            offset = file.seek(end)
+            after = file.seek(0, 2) if found is None else found
+            yield Cut(offset, after - offset, found is None)
+            offset = file.seek(after)
             continue
         kind, flags, stored_bytes, plain_bytes, crc = lengths
         stored = file.read(stored_bytes)
         if len(stored) < stored_bytes:
-            yield Cut(offset, _HEADER + len(stored), True)
+            yield Cut(offset, HEADER + len(stored), True)
             return
-        whole = zlib.crc32(stored) == crc
-        yield Block(offset, kind, _unpacked(stored, flags, plain_bytes) if whole else None)
-        offset += _HEADER + stored_bytes
+        block = _block(offset, kind, flags, stored, plain_bytes, crc)
+        yield block
+        offset = file.seek(block.end)  # whoever was given the block may have read elsewhere
 
 
 def _lengths(fields: bytes) -> tuple[int, int, int, int, int] | None:
     """Type, flags, stored bytes, plain bytes and CRC of a block whose header can be trusted."""
-    if len(fields) < _HEADER or zlib.crc32(fields[:-4]) != int.from_bytes(fields[-4:], "little"):
+    if len(fields) < HEADER or zlib.crc32(fields[:-4]) != int.from_bytes(fields[-4:], "little"):
         return None
     marker, kind, flags, _, stored, plain, crc = _BLOCK.unpack(fields[:-4])
-    if marker != _MARKER or stored > MAX_BLOCK or plain > MAX_BLOCK:
+    if marker != MARKER or stored > MAX_BLOCK or plain > MAX_BLOCK:
         return None
     return kind, flags, stored, plain, crc
 
@@ -153,12 +179,12 @@ def _next_block(file: BinaryIO, offset: int) -> int | None:
     window = b""
     while chunk := file.read(1 << 20):
         window += chunk
-        at = window.find(_MARKER)
-        while 0 <= at <= len(window) - _HEADER:
-            if _lengths(window[at : at + _HEADER]) is not None:
+        at = window.find(MARKER)
+        while 0 <= at <= len(window) - HEADER:
+            if _lengths(window[at : at + HEADER]) is not None:
                 return offset + at
-            at = window.find(_MARKER, at + 1)
-        keep = min(len(window), _HEADER - 1)
+            at = window.find(MARKER, at + 1)
+        keep = min(len(window), HEADER - 1)
         offset += len(window) - keep
         window = window[len(window) - keep :]
     return None

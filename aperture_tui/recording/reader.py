@@ -1,30 +1,29 @@
-"""Reads a recording from anyone, whole or cut, up to its last whole block."""
+"""Reads a recording from anyone, whole or cut, up to its last whole block: front to back, or block by block."""
 
 from __future__ import annotations
 
-import struct
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.health import Health, State
 from aperture_tui.recording import words
-from aperture_tui.recording.blocks import Block, BlockType, Cut, RecordingError, read_header, scan
+from aperture_tui.recording.blocks import BlockType, RecordingError, block_at, read_header
+from aperture_tui.recording.index import EVENTS_HEAD, Index
 from aperture_tui.recording.tables import DamagedError, Tables, generation_of
-from aperture_tui.store.memory import Limits, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from aperture_tui.profile.host import HostFacts, HostSample
-
-_EVENTS_HEAD: Final = struct.Struct("<II")  # generation, number of events
-LOADED_BYTES: Final = 2 << 30
-"""What `load` holds at most: 25 million events; the oldest are let go first, and the store says so."""
+    from aperture_tui.profile.symbols import Symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +64,25 @@ class Damage:
 
 
 class Reader:
-    """One reading of a file, front to back, in bounded memory. Raises RecordingError, or OSError if it cannot be read.
+    """One file, read in bounded memory. Raises RecordingError, or OSError if it cannot be read. Not safe for threads.
 
-    header: the facts that the writer gave. complete: the file was closed in order. damage: what could not be read.
-    Both are known when `contents` has come to its end.
+    What is written after it was opened is not seen. header: the facts that the writer gave. rows: its blocks, (n,) of
+    INDEX. complete: the file was closed in order. damage: what could not be read, as far as it was tried.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        self.complete = False
-        self.damage = Damage()
-        self._tables = Tables(-1)
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by close()
         try:
             self.header: dict[str, Any] = read_header(self._file, self.path)
-            self._first_block = self._file.tell()
+            index = Index(self._file, self._file.tell(), os.fstat(self._file.fileno()).st_size, self.path)
         except BaseException:
             self._file.close()
             raise
+        self.rows, self.complete = index.rows, index.complete
+        unknown = int(np.count_nonzero(self.rows["type"] > max(BlockType)))
+        self.damage = Damage(index.cut_bytes, index.skipped_bytes, index.damaged, unknown_blocks=unknown)
+        self._counted: set[int] = set()
 
     def __enter__(self) -> Reader:
         return self
@@ -96,19 +96,60 @@ class Reader:
 
     def contents(self) -> Iterator[Batch | Words]:
         """Everything in the order of the file. Batches of one generation share one Symbols, which grows meanwhile."""
-        self._file.seek(self._first_block)
-        self.damage, self.complete, self._tables = Damage(), False, Tables(-1)
-        for found in scan(self._file):
-            if isinstance(found, Cut):
-                self._count(found)
-            elif found.payload is None:
-                self.damage.blocks += 1
-            elif (content := self._content(found, found.payload)) is not None:
-                yield content
+        tables = Tables(-1)
+        for row in self.rows:
+            if row["type"] in (BlockType.SYMBOLS, BlockType.EVENTS) and row["generation"] != tables.generation:
+                tables = Tables(int(row["generation"]))
+            if row["type"] == BlockType.SYMBOLS:
+                self._take_symbols(int(row["offset"]), tables)
+            elif row["type"] == BlockType.EVENTS:
+                events = self.events(row, tables)
+                if len(events):
+                    yield Batch(tables.symbols, events)
+            elif (told := self.words(row)) is not None:
+                yield told
 
     def batches(self) -> Iterator[Batch]:
         """The events alone."""
         return (content for content in self.contents() if isinstance(content, Batch))
+
+    def tables(self, generation: int, symbols: Symbols) -> Tables:
+        """All symbols of one generation, taken into tables that others may share."""
+        tables = Tables(generation, symbols)
+        mine = (self.rows["type"] == BlockType.SYMBOLS) & (self.rows["generation"] == generation)
+        for offset in self.rows["offset"][mine].tolist():
+            self._take_symbols(offset, tables)
+        return tables
+
+    def events(self, row: np.void, tables: Tables) -> NDArray[np.void]:
+        """The events of a block, (n,) of EVENT, with ids of the tables of its generation."""
+        offset = int(row["offset"])
+        payload = self._payload(offset, BlockType.EVENTS)
+        if payload is None:
+            return np.zeros(0, EVENT)
+        if len(payload) < EVENTS_HEAD.size:
+            return self._damaged(offset)
+        generation, count = EVENTS_HEAD.unpack_from(payload)
+        if len(payload) != EVENTS_HEAD.size + count * EVENT.itemsize or generation != tables.generation:
+            return self._damaged(offset)
+        events = tables.remapped(np.frombuffer(payload, EVENT, offset=EVENTS_HEAD.size))
+        if offset not in self._counted:
+            self._counted.add(offset)
+            self.damage.events += count - len(events)
+        return events
+
+    def words(self, row: np.void) -> Words | None:
+        """What a block tells beside events and symbols; None if that is nothing, or damaged."""
+        kind, offset = int(row["type"]), int(row["offset"])
+        if kind not in _WORDS:
+            return None
+        name, read = _WORDS[BlockType(kind)]
+        payload = self._payload(offset, BlockType(kind))
+        told = None if payload is None else read(payload)
+        if told is None:
+            self._damaged(offset)
+            return None
+        return Words(**{name: tuple(told)})
 
     def health(self) -> Health:
         """The file's own line of truth, for the screens."""
@@ -118,85 +159,38 @@ class Reader:
         message = "; ".join(part for part in (d.message, end) if part)
         return Health("recording", State.STOPPED, message, lost={cause: n for cause, n in lost.items() if n})
 
-    def _count(self, cut: Cut) -> None:
-        if cut.end:
-            self.damage.truncated_bytes += cut.length
-        else:
-            self.damage.skipped_bytes += cut.length
-
-    def _content(self, block: Block, payload: bytes) -> Batch | Words | None:
-        match block.kind:
-            case BlockType.SYMBOLS:
-                self._take_symbols(payload)
-                return None
-            case BlockType.EVENTS:
-                return self._events(payload)
-            case BlockType.HOSTS:
-                return self._told(hosts=words.hosts(payload))
-            case BlockType.GAUGES:
-                return self._told(gauges=words.gauges(payload))
-            case BlockType.HEALTH:
-                return self._told(health=words.health(payload))
-            case BlockType.INDEX:
-                return None
-            case BlockType.END:
-                self.complete = True
-                return None
-            case _:
-                self.damage.unknown_blocks += 1
-                return None
-
-    def _told(self, **rows: list[Any] | None) -> Words | None:
-        ((kind, values),) = rows.items()
-        if values is None:
-            self.damage.blocks += 1
+    def _payload(self, offset: int, kind: BlockType) -> bytes | None:
+        """Of the block that the index says is there."""
+        block = block_at(self._file, offset)
+        if block is None or block.kind != kind or block.payload is None:
+            self._damaged(offset)
             return None
-        return Words(**{kind: tuple(values)})
+        return block.payload
 
-    def _take_symbols(self, payload: bytes) -> None:
+    def _take_symbols(self, offset: int, tables: Tables) -> None:
+        payload = self._payload(offset, BlockType.SYMBOLS)
+        if payload is None:
+            return
         try:
-            self._tables_of(generation_of(payload)).extend(payload)
+            if generation_of(payload) != tables.generation:
+                raise DamagedError("symbols of another generation")
+            tables.extend(payload)
         except DamagedError:
+            self._damaged(offset)
+
+    def _damaged(self, offset: int) -> NDArray[np.void]:
+        """Count the block, once -> no events."""
+        if offset not in self._counted:
+            self._counted.add(offset)
             self.damage.blocks += 1
-
-    def _tables_of(self, generation: int) -> Tables:
-        if self._tables.generation != generation:
-            self._tables = Tables(generation)
-        return self._tables
-
-    def _events(self, payload: bytes) -> Batch | None:
-        if len(payload) < _EVENTS_HEAD.size:
-            self.damage.blocks += 1
-            return None
-        generation, count = _EVENTS_HEAD.unpack_from(payload)
-        if len(payload) != _EVENTS_HEAD.size + count * EVENT.itemsize:
-            self.damage.blocks += 1
-            return None
-        tables = self._tables_of(generation)
-        events = tables.remapped(np.frombuffer(payload, EVENT, offset=_EVENTS_HEAD.size))
-        self.damage.events += count - len(events)
-        return Batch(tables.symbols, events) if len(events) else None
+        return np.zeros(0, EVENT)
 
 
-def load(path: str | Path, limits: Limits | None = None) -> MemoryStore:
-    """A whole recording as a store; what could not be read stands in its health, under the name "recording".
-
-    Raises RecordingError, or OSError if the file cannot be read.
-    """
-    store = MemoryStore(limits or Limits(seconds=None, bytes=LOADED_BYTES, gauges=1 << 20), recorded=True)
-    health: tuple[Health, ...] = ()
-    with Reader(path) as reader:
-        for content in reader.contents():
-            if isinstance(content, Batch):
-                store.append(content)
-                continue
-            if content.hosts:
-                store.set_hosts(content.hosts)
-            for sample in content.gauges:
-                store.append_gauges(sample)
-            health = content.health or health
-        store.set_health([*health, reader.health()])
-    return store
+_WORDS: Final[dict[int, tuple[str, Callable[[bytes], Sequence[Any] | None]]]] = {
+    BlockType.HOSTS: ("hosts", words.hosts),
+    BlockType.GAUGES: ("gauges", words.gauges),
+    BlockType.HEALTH: ("health", words.health),
+}
 
 
-__all__ = ["LOADED_BYTES", "Damage", "Reader", "RecordingError", "Words", "load"]
+__all__ = ["Damage", "Reader", "RecordingError", "Words"]

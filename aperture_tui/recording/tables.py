@@ -1,17 +1,16 @@
-"""Symbols in blocks: what was added to the tables since the block before, and the tables built up again."""
+"""Symbols out of blocks: the tables of a generation built up again. `chosen.py` has the way into them."""
 
 from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.profile.kinds import FrameKind
-from aperture_tui.profile.symbols import FRAME, PROCESS, Frame, Process, Symbols
+from aperture_tui.profile.symbols import FRAME, PROCESS, Symbols
 
 MAX_ROWS: Final = 4_000_000
 """Rows in one table of one generation; a session begins a new one after a quarter of that."""
@@ -21,10 +20,7 @@ MAX_DEPTH: Final = 1024
 """Frames of one stack; deeper ones lose their innermost frames when a recording is read."""
 
 _MAX_TEXTS: Final = 256 << 20  # bytes of all strings of one generation
-_CHUNK_ROWS: Final = 50_000
-_CHUNK_PATHS: Final = 4096
-_MAX_STEPS: Final = 64 << 20  # frames in all new stacks of one block together: a hostile trie is deep and wide
-_HEAD: Final = struct.Struct("<9I")  # generation; first row and rows of strings, frames, nodes, processes
+HEAD: Final = struct.Struct("<9I")  # generation; first row and rows of strings, frames, nodes, processes
 
 
 class Marks(NamedTuple):
@@ -34,50 +30,6 @@ class Marks(NamedTuple):
     frames: int = 1
     nodes: int = 1
     processes: int = 1
-
-
-def marks_of(symbols: Symbols) -> Marks:
-    """All rows that there are now."""
-    return Marks(len(symbols.strings), len(symbols.frames), len(symbols.trie), len(symbols.processes))
-
-
-def increments(symbols: Symbols, generation: int, known: Marks) -> Iterator[tuple[bytes, Marks]]:
-    """Payloads of symbols blocks with the rows beyond `known`, and what is known after each.
-
-    A payload refers only to itself and to those before it.
-    """
-    end = marks_of(symbols)
-    trie, frames, processes = symbols.trie, symbols.frames, symbols.processes
-    while known != end:
-        # a table waits until the one that it refers to is complete
-        strings = _upto(known.strings, end.strings)
-        frame = _upto(known.frames, end.frames if strings == end.strings else 0)
-        process = _upto(known.processes, end.processes if strings == end.strings else 0)
-        node = _upto(known.nodes, end.nodes if frame == end.frames else 0)
-        texts = [_cut(text) for text in symbols.strings[known.strings : strings]]
-        upto = Marks(strings, frame, node, process)
-        payload = b"".join(
-            (
-                _HEAD.pack(generation, *(n for a, b in zip(known, upto, strict=True) for n in (a, b - a))),
-                np.array([len(text) for text in texts], "<u4").tobytes(),
-                *texts,
-                frames[known.frames : frame].tobytes(),
-                trie.parent[known.nodes : node].astype("<u4").tobytes(),
-                trie.frame[known.nodes : node].astype("<u4").tobytes(),
-                processes[known.processes : process].tobytes(),
-            )
-        )
-        yield payload, upto
-        known = upto
-
-
-def _upto(known: int, end: int) -> int:
-    return max(known, min(end, known + _CHUNK_ROWS))
-
-
-def _cut(text: str) -> bytes:
-    data = text.encode("utf-8", "backslashreplace")
-    return data if len(data) <= MAX_TEXT else data[:MAX_TEXT].decode("utf-8", "ignore").encode()
 
 
 class _Ids:
@@ -110,11 +62,11 @@ class Tables:
     events those. A block that is missing makes all later ones of its generation useless, but not those before.
     """
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self, generation: int, symbols: Symbols | None = None) -> None:
+        """symbols: where the rows go, else tables of their own; equal rows of several generations become one there."""
         self.generation = generation
-        self.symbols = Symbols()
+        self.symbols = symbols if symbols is not None else Symbols()
         self._strings, self._frames, self._nodes, self._processes = _Ids(), _Ids(), _Ids(), _Ids()
-        self._parents, self._node_frames, self._depths = _Ids(), _Ids(), _Ids()
         self._text_bytes = 0
 
     @property
@@ -153,22 +105,22 @@ class Tables:
         self._strings.extend(np.array(ids, np.uint32))
 
     def _add_frames(self, rows: NDArray[np.void]) -> None:
-        _check(rows, ("function", "module", "file"), self._strings.n)
-        words, ids = self.symbols.strings, self._strings.rows
-        new = [
-            self.symbols.frame(Frame(words[ids[function]], words[ids[module]], words[ids[file]], line, _kind(kind)))
-            for function, module, file, line, kind in rows.tolist()
-        ]
-        self._frames.extend(np.array(new, np.uint32))
+        rows = self._with_strings(rows, ("function", "module", "file"))
+        kinds = rows["kind"]  # one of a later version, or a second root, is unknown here
+        rows["kind"] = np.where((kinds > FrameKind.ROOT) & (kinds <= max(FrameKind)), kinds, FrameKind.UNKNOWN)
+        self._frames.extend(self.symbols.frame_rows(rows))
 
     def _add_processes(self, rows: NDArray[np.void]) -> None:
-        _check(rows, ("name", "cgroup", "container"), self._strings.n)
-        words, ids = self.symbols.strings, self._strings.rows
-        new = [
-            self.symbols.process(Process(pid, start_ns, words[ids[name]], words[ids[cgroup]], words[ids[container]]))
-            for start_ns, pid, name, cgroup, container in rows.tolist()
-        ]
-        self._processes.extend(np.array(new, np.uint32))
+        self._processes.extend(self.symbols.process_rows(self._with_strings(rows, ("name", "cgroup", "container"))))
+
+    def _with_strings(self, rows: NDArray[np.void], columns: tuple[str, ...]) -> NDArray[np.void]:
+        """The rows with strings of `symbols`. Raises DamagedError."""
+        out = rows.copy()
+        for column in columns:
+            if (rows[column] >= self._strings.n).any():
+                raise DamagedError("a row that refers to a string that is not there")
+            out[column] = self._strings.rows[rows[column]]
+        return out
 
     def _add_nodes(self, parents: NDArray[np.uint32], frames: NDArray[np.uint32]) -> None:
         first, n = self._nodes.n, len(parents)
@@ -176,76 +128,31 @@ class Tables:
             raise DamagedError("a stack that refers to what is not there")
         if n and not frames.all():
             raise DamagedError("a root inside a stack")
-        depth = self._depth_of(parents, first)
-        shallow = depth <= MAX_DEPTH
-        leaf = shallow.copy()
-        inner = parents[shallow].astype(np.int64) - first
-        leaf[inner[inner >= 0]] = False
-        if int(depth[leaf].sum(dtype=np.int64)) > _MAX_STEPS:
-            raise DamagedError("stacks that are too deep and too many")
-        self._parents.extend(parents)
-        self._node_frames.extend(self._frames.rows[frames])
-        self._depths.extend(depth)
-        self._nodes.extend(self._interned(first, parents, leaf, shallow))
-
-    def _depth_of(self, parents: NDArray[np.uint32], first: int) -> NDArray[np.uint32]:
-        """(n,): the depths of new nodes, the first of which has id `first`."""
-        known = self._depths.rows[np.minimum(parents, first - 1)].tolist()
-        out: list[int] = []
-        for i, parent in enumerate(parents.tolist()):
-            out.append((known[i] if parent < first else out[parent - first]) + 1)
-        return np.array(out, np.uint32)
-
-    def _interned(
-        self, first: int, parents: NDArray[np.uint32], leaf: NDArray[np.bool_], shallow: NDArray[np.bool_]
-    ) -> NDArray[np.uint32]:
-        """The nodes of this session for new nodes of the file: (n,). Leaves by their paths, the others above them."""
-        new = np.zeros(len(parents), np.uint32)
-        leaves = np.flatnonzero(leaf)
-        for start in range(0, len(leaves), _CHUNK_PATHS):
-            chunk = leaves[start : start + _CHUNK_PATHS]
-            new[chunk] = self.symbols.stacks(self._paths(chunk + first))
-        trie = self.symbols.trie
-        nodes, above = new.tolist(), (parents.astype(np.int64) - first).tolist()
-        for i in range(len(nodes) - 1, -1, -1):
-            if shallow[i] and above[i] >= 0:
-                nodes[above[i]] = int(trie.parent[nodes[i]])
-        known = self._nodes.rows
-        for i in np.flatnonzero(~shallow).tolist():
-            nodes[i] = nodes[above[i]] if above[i] >= 0 else int(known[parents[i]])
-        return np.array(nodes, np.uint32)
-
-    def _paths(self, nodes: NDArray[np.int64]) -> list[list[int]]:
-        """The frames of nodes of the file, root to leaf, with the ids of `symbols`."""
-        lengths = self._depths.rows[nodes].astype(np.int64)
-        matrix = np.zeros((len(nodes), int(lengths.max(initial=0))), np.uint32)
-        at = nodes.copy()
-        for level in range(matrix.shape[1]):
-            rows = np.flatnonzero(lengths > level)
-            matrix[rows, lengths[rows] - 1 - level] = self._node_frames.rows[at[rows]]
-            at[rows] = self._parents.rows[at[rows]]
-        return [row[:n].tolist() for row, n in zip(matrix, lengths.tolist(), strict=True)]
+        above = parents.astype(np.int64) - first
+        outside = above < 0
+        above[outside] = -1 - self._nodes.rows[parents[outside]].astype(np.int64)
+        self._nodes.extend(self.symbols.graft(above, self._frames.rows[frames], MAX_DEPTH).astype(np.uint32))
 
 
 def generation_of(payload: bytes) -> int:
     """The generation that a symbols block belongs to. Raises DamagedError."""
-    if len(payload) < _HEAD.size:
+    if len(payload) < HEAD.size:
         raise DamagedError("a short block")
     return int.from_bytes(payload[:4], "little")
 
 
 def _sections(payload: bytes, known: Marks) -> tuple[Marks, list[bytes]]:
     """Rows of each table, and the bytes of each column. Raises DamagedError unless all fits exactly."""
-    if len(payload) < _HEAD.size:
+    if len(payload) < HEAD.size:
         raise DamagedError("a short block")
-    fields = _HEAD.unpack_from(payload)
+    fields = HEAD.unpack_from(payload)
     if fields[1::2] != known:
         raise DamagedError("symbols before these are missing")
     counts = Marks(*fields[2::2])
-    lengths_end = _HEAD.size + 4 * counts.strings
+    lengths_end = HEAD.size + 4 * counts.strings
     if lengths_end > len(payload):
         raise DamagedError("a short block")
-    text_bytes = int(np.frombuffer(payload[_HEAD.size : lengths_end], "<u4").sum(dtype=np.int64))
+    text_bytes = int(np.frombuffer(payload[HEAD.size : lengths_end], "<u4").sum(dtype=np.int64))
     node_bytes = 4 * counts.nodes
     rest = (
         text_bytes,
@@ -258,17 +165,7 @@ def _sections(payload: bytes, known: Marks) -> tuple[Marks, list[bytes]]:
         raise DamagedError("a block of the wrong length")
     edges = np.cumsum([lengths_end, *rest]).tolist()
     pieces = [payload[a:b] for a, b in itertools.pairwise(edges)]
-    return counts, [payload[_HEAD.size : lengths_end], *pieces]
+    return counts, [payload[HEAD.size : lengths_end], *pieces]
 
 
-def _check(rows: NDArray[np.void], columns: tuple[str, ...], n: int) -> None:
-    if any((rows[column] >= n).any() for column in columns):
-        raise DamagedError("a row that refers to a string that is not there")
-
-
-def _kind(kind: int) -> FrameKind:
-    """A kind of a later version, or a second root, is unknown here."""
-    return FrameKind(kind) if FrameKind.ROOT < kind <= max(FrameKind) else FrameKind.UNKNOWN
-
-
-__all__ = ["DamagedError", "Marks", "Tables", "generation_of", "increments", "marks_of"]
+__all__ = ["HEAD", "MAX_TEXT", "DamagedError", "Marks", "Tables", "generation_of"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import struct
 import time
-from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,8 +14,9 @@ from numpy.typing import NDArray
 from aperture_tui import __version__
 from aperture_tui.recording import words
 from aperture_tui.recording.blocks import BlockType, file_header, pack
-from aperture_tui.recording.tables import Marks, increments
-from aperture_tui.store.slices import joined
+from aperture_tui.recording.chosen import Chosen
+from aperture_tui.recording.index import EVENTS_HEAD, LINK, row
+from aperture_tui.store.slices import joined, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,15 +27,13 @@ if TYPE_CHECKING:
     from aperture_tui.profile.host import HostFacts, HostSample
     from aperture_tui.profile.symbols import Symbols
 
-INDEX: Final = np.dtype([("offset", "<u8"), ("start_ns", "<u8"), ("end_ns", "<u8"), ("events", "<u4"), ("kind", "<u4")])
-"""One entry of the index block: where a block of events or symbols begins, and what is in it."""
-
 _FLUSH_S: Final = 1.0
 _FLUSH_BYTES: Final = 1 << 20
 _BLOCK_EVENTS: Final = 1 << 16
 _HEALTH_S: Final = 10.0
-_MAX_INDEX: Final = 1 << 20  # entries: six days at two a second; later blocks are found by reading
 _MAX_GAUGES: Final = 1024
+GENERATION_BYTES: Final = 16 << 20
+"""Of a file, after which ids begin anew and the index is written: who looks for a minute need not read more."""
 
 
 class Writer:
@@ -47,27 +44,32 @@ class Writer:
     profile must not make a busy disk busier. After an error (a full disk) the file is cut back to its last whole
     block, the error is raised once, and what comes later is counted in `lost` and not written.
 
-    events: how many are in the file.
+    events, bytes: how many are in the file.
     """
 
-    def __init__(self, path: str | Path, facts: Mapping[str, Any] | None = None) -> None:
-        """Create or replace the file. facts: JSON types for its header. Raises OSError."""
+    def __init__(self, path: str | Path, facts: Mapping[str, Any] | None = None, *, new: bool = False) -> None:
+        """Create or replace the file, which its owner alone may read, for it tells of all that others run.
+
+        facts: JSON types for its header. new: it must not be there, not even as a link. Raises OSError.
+        """
         self.path = str(path)
         self.events = 0
         self._taken = 0
         self._failed = False
-        self._file: int | None = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        self._offset = 0
-        self._symbols: Symbols | None = None
-        self._generation = -1
-        self._marks = Marks()
+        self._file: int | None = os.open(
+            self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_EXCL if new else os.O_TRUNC), 0o600
+        )
+        self.bytes = 0
+        self._chosen: Chosen | None = None
+        self._generation = 0
+        self._rows = bytearray()  # of the index, since it was written
+        self._indexed = self._indexed_bytes = 0
         self._pending: list[NDArray[np.void]] = []
         self._pending_bytes = 0
         self._gauges: list[HostSample] = []
         self._health: list[Health] = []
         self._told: list[object] = []
         self._told_at = self._flushed_at = time.monotonic()
-        self._index = array("Q")
         with self._closing_on_error():
             self._write(
                 file_header({"generator": f"aperture {__version__}", "created_ns": time.time_ns(), **(facts or {})})
@@ -91,10 +93,9 @@ class Writer:
         self._taken += len(batch)
         if not len(batch) or self._closed():
             return
-        if batch.symbols is not self._symbols:
+        if self._chosen is None or batch.symbols is not self._chosen.symbols:
             self._flush()
-            self._symbols, self._marks = batch.symbols, Marks()
-            self._generation += 1
+            self._begin_generation(batch.symbols)
         self._pending.append(batch.events)
         self._pending_bytes += batch.events.nbytes
         self._flush_if_due()
@@ -123,9 +124,8 @@ class Writer:
         try:
             if not self._failed:
                 self._flush(last=True)
-                at = self._offset
-                self._block(BlockType.INDEX, np.array(self._index, "<u8").tobytes())
-                self._block(BlockType.END, struct.pack("<Q", at))
+                self._write_index()
+                self._block(BlockType.END, LINK.pack(self._indexed))
                 self._sync(self._file)
         finally:
             file, self._file = self._file, None
@@ -158,27 +158,37 @@ class Writer:
             self._told, self._told_at = [*important], self._flushed_at
 
     def _flush_events(self) -> None:
-        if self._symbols is None or not self._pending:
+        if self._chosen is None or not self._pending:
             return
-        for payload, marks in increments(self._symbols, self._generation, self._marks):
-            self._note(BlockType.SYMBOLS, 0, 0, 0)
-            self._block(BlockType.SYMBOLS, payload)
-            self._marks = marks
         pending, self._pending, self._pending_bytes = joined(self._pending), [], 0
-        for start in range(0, len(pending), _BLOCK_EVENTS):
-            events = pending[start : start + _BLOCK_EVENTS]
-            times = events["time_ns"]
-            self._note(BlockType.EVENTS, int(times.min()), int(times.max()) + 1, len(events))
-            self._block(BlockType.EVENTS, struct.pack("<II", self._generation, len(events)) + events.tobytes())
-            self.events += len(events)
+        payloads, events = self._chosen.numbered(pending)
+        for payload in payloads:
+            self._block(BlockType.SYMBOLS, payload)
+        for kind in np.unique(events["kind"]).tolist():
+            alike = taken(events, events["kind"] == kind)
+            for start in range(0, len(alike), _BLOCK_EVENTS):
+                some = alike[start : start + _BLOCK_EVENTS]
+                self._block(BlockType.EVENTS, EVENTS_HEAD.pack(self._chosen.generation, len(some)) + some.tobytes())
+                self.events += len(some)
+        if self.bytes - self._indexed_bytes >= GENERATION_BYTES:
+            self._begin_generation(self._chosen.symbols)
 
-    def _note(self, kind: BlockType, start_ns: int, end_ns: int, events: int) -> None:
-        if len(self._index) < 4 * _MAX_INDEX:
-            # two 32-bit fields in one word, as INDEX has them on a little-endian machine and in the file
-            self._index.extend((self._offset, start_ns, min(end_ns, (1 << 64) - 1), kind << 32 | events))
+    def _begin_generation(self, symbols: Symbols) -> None:
+        if self._chosen is not None:
+            self._write_index()
+            self._generation += 1
+        self._chosen = Chosen(symbols, self._generation)
+
+    def _write_index(self) -> None:
+        at = self.bytes
+        self._block(BlockType.INDEX, LINK.pack(self._indexed) + self._rows)
+        self._rows, self._indexed, self._indexed_bytes = bytearray(), at, self.bytes
 
     def _block(self, kind: BlockType, payload: bytes) -> None:
+        at = self.bytes
         self._write(pack(kind, payload))
+        if kind not in (BlockType.INDEX, BlockType.END):
+            self._rows += row(at, kind, payload).tobytes()
 
     def _write(self, data: bytes) -> None:
         assert self._file is not None  # noqa: S101 - no public method comes here once it is closed
@@ -189,9 +199,9 @@ class Writer:
         except OSError as error:
             self._failed, self._pending = True, []
             with contextlib.suppress(OSError):  # a pipe cannot be cut; a reader skips the torn block by itself
-                os.ftruncate(self._file, self._offset)
+                os.ftruncate(self._file, self.bytes)
             raise self._said(error) from error
-        self._offset += len(data)
+        self.bytes += len(data)
 
     def _said(self, error: OSError) -> OSError:
         return OSError(error.errno, f"cannot write the recording: {error.strerror}", self.path)

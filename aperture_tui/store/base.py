@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aperture_tui.profile.health import Health
     from aperture_tui.profile.latency import Latency
     from aperture_tui.profile.query import Query
+    from aperture_tui.profile.symbols import Symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,10 @@ class Store(Protocol):
         """What is held now."""
         ...
 
+    def kinds(self) -> frozenset[int]:
+        """The kinds of which events are held, in whatever role: numbers of profile.kinds.Kind, or of newer ones."""
+        ...
+
     def hosts(self) -> list[HostFacts]:
         """The machines that the data comes from."""
         ...
@@ -112,6 +117,14 @@ class Store(Protocol):
 
     def latencies(self, query: Query) -> list[Latency]:
         """Calls or waits by process, name and value, and by thread with `query.threads`; most first by the measure."""
+        ...
+
+    def selected(self, query: Query) -> tuple[Symbols, NDArray[np.void]]:
+        """The events themselves, (n,) of profile.event.EVENT, in no particular order.
+
+        Of a range with very many of them alike ones are one, (n,) of compaction.COMPACT. Raises TooManyError if even
+        those are more than can be held.
+        """
         ...
 
     def diff(self, base: Query, after: Query) -> CallTree:

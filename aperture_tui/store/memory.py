@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import bisect
-import re
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.profile.calltree import CallTree
-from aperture_tui.profile.completeness import Completeness, completeness
 from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.kinds import Role
 from aperture_tui.profile.symbols import FRAME, PROCESS, Remap, Symbols, carry
-from aperture_tui.store.base import Span, Timeline
-from aperture_tui.store.latencies import latencies
-from aperture_tui.store.processes import process_uses
-from aperture_tui.store.selection import FrameSearch, event_mask, measured, newest_word, process_rows
-from aperture_tui.store.slices import Limits, Slices, joined, taken
-from aperture_tui.store.thread_stacks import ThreadStacks
+from aperture_tui.store.answers import Answers, Held
+from aperture_tui.store.base import Span
+from aperture_tui.store.slices import Limits, Slices, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aperture_tui.profile.batch import Batch
     from aperture_tui.profile.host import HostFacts, HostSample
-    from aperture_tui.profile.latency import Latency
     from aperture_tui.profile.query import Query
-    from aperture_tui.store.base import ProcessUse
 
 AHEAD_NS: Final = 10_000_000_000
 """A time further ahead of the clock than this is nonsense."""
@@ -43,20 +33,7 @@ _ROW_BYTES: Final = 150  # measured: what CPython 3.11 takes for a row's tuple o
 _STRING_BYTES: Final = 60  # measured: a string's place in the list, and its entry in a dict
 
 
-IN_FLIGHT_NS: Final = 2_000_000_000
-"""How long a word of what is in flight is believed: it is told again every second."""
-
-_TreeOf = Callable[[NDArray[np.void], NDArray[np.int64]], CallTree]
-
-
-class _Selected(NamedTuple):
-    """The events of a query, (n,) of EVENT, and the tables that their ids point into."""
-
-    symbols: Symbols
-    events: NDArray[np.void]
-
-
-class MemoryStore:
+class MemoryStore(Answers):
     """A Store over a bounded ring of one-second slices; also a sink.
 
     One thread appends; any thread asks. A question copies references to the slices under a lock and computes
@@ -70,12 +47,11 @@ class MemoryStore:
     def __init__(
         self, limits: Limits | None = None, clock: Callable[[], int] | None = None, recorded: bool = False
     ) -> None:
+        super().__init__()
         self._slices = Slices(limits or Limits())
         self._clock = None if recorded else clock or _steady_clock()
         self._lock = threading.Lock()
         self._symbols = Symbols()
-        self._search = FrameSearch()
-        self._by_thread = ThreadStacks(self._symbols)
         self._strings_seen = self._string_bytes = 0
         self._appended = self._clamped = 0
         self._gauges: list[HostSample] = []
@@ -106,7 +82,7 @@ class MemoryStore:
             remap = _carried(self._symbols, symbols, held.all_views())
             held = held.rewritten(lambda events: _remapped(events, remap))
         with self._lock:
-            self._slices, self._symbols, self._by_thread = held, symbols, ThreadStacks(symbols)
+            self._slices, self._symbols = held, symbols
             self._strings_seen = self._string_bytes = 0
         self._weigh_strings()
 
@@ -154,6 +130,11 @@ class MemoryStore:
                 s.start_ns, s.end_ns, s.events, s.bytes + self._table_bytes(), s.dropped, s.dropped_until_ns, s.limit
             )
 
+    def kinds(self) -> frozenset[int]:
+        """The kinds of which events are held."""
+        with self._lock:
+            return self._slices.kinds
+
     def hosts(self) -> list[HostFacts]:
         """The machine that the events are from, once it is known."""
         with self._lock:
@@ -180,104 +161,17 @@ class MemoryStore:
             high = len(self._gauges) if query.end_ns is None else self._gauge_index(query.end_ns)
             return self._gauges[low:high]
 
-    def processes(self, query: Query) -> list[ProcessUse]:
-        """Processes with events in the query, most first; equal ones by pid."""
-        (selected,) = self._select(self._settled(query))
-        return process_uses(*selected, query.measure)
-
-    def timeline(self, query: Query, buckets: int) -> Timeline:
-        """The part of the query's range that is held in equal buckets; the last may reach beyond its end."""
-        if buckets < 1:
-            raise ValueError("a timeline has at least one bucket")
-        span = self.span()
-        start = min(max(span.start_ns, query.start_ns or 0), (1 << 63) - 1)
-        end = max(start, span.end_ns if query.end_ns is None else min(span.end_ns, query.end_ns))
-        width = max(1, -(-(end - start) // buckets))
-        (selected,) = self._select(query)
-        times = selected.events["time_ns"]
-        events = taken(selected.events, (times >= start) & (times < end))
-        bucket = ((events["time_ns"] - np.uint64(start)) // np.uint64(width)).astype(np.int64)
-        weights = np.zeros(buckets, np.int64)
-        np.add.at(weights, bucket, measured(events, query.measure))
-        return Timeline(start, width, weights)
-
-    def call_tree(self, query: Query) -> CallTree:
-        """The stacks of the query with their weights."""
-        (selected,) = self._select(self._settled(query))
-        return self._tree_of(selected.symbols, query.threads)(selected.events, measured(selected.events, query.measure))
-
-    def completeness(self, query: Query) -> Completeness:
-        """How many of the query's events have a whole user stack."""
-        query = self._settled(query)
-        ((symbols, views),) = self._held(query)
-        if not views:
-            return Completeness()
-        chosen = self._chooser(symbols, query)
-        kept = [(view, chosen(view)) for view in views]  # two columns are copied, not whole records
-        flags, weight = (np.concatenate([view[column][keep] for view, keep in kept]) for column in ("flags", "weight"))
-        return completeness(flags, weight)
-
-    def latencies(self, query: Query) -> list[Latency]:
-        """Calls or waits by process, name and value, most first by the measure."""
-        (selected,) = self._select(self._settled(query))
-        return latencies(*selected, query)
-
-    def diff(self, base: Query, after: Query) -> CallTree:
-        """Weights of `after` less those of `base`."""
-        if base.threads != after.threads:
-            raise ValueError("stacks by thread differ from all others")
-        before, now = self._select(self._settled(base), self._settled(after))
-        tree = self._tree_of(now.symbols, after.threads)
-        return tree(now.events, measured(now.events, after.measure)).subtract(
-            tree(before.events, measured(before.events, base.measure))
-        )
-
-    def _tree_of(self, symbols: Symbols, threads: bool) -> _TreeOf:
-        """Sums weights, (n,) int64, of the stacks of events, (n,) of EVENT. All its answers share a trie."""
-        if not threads:
-            return lambda events, weights: CallTree.of_stacks(symbols, events["stack"], weights)
-        with self._lock:
-            if symbols is not self._symbols:
-                return ThreadStacks(symbols).tree
-            if self._by_thread.full:
-                self._by_thread = ThreadStacks(symbols)
-            return self._by_thread.tree
-
-    def _settled(self, query: Query) -> Query:
-        """Of what is in flight the newest word alone: the query narrowed to its moment. Other queries as they are."""
-        if query.role is not Role.IN_FLIGHT:
-            return query
-        with self._lock:
-            end = max(self._slices.end_ns, self._gauges[-1].time_ns + 1 if self._gauges else 0)
-            end = end if query.end_ns is None else min(end, query.end_ns)
-            start = max(end - IN_FLIGHT_NS, query.start_ns or 0)
-            views = self._slices.views(query.kind, start, end)
-        moment = newest_word(views, start, end)
-        return replace(query, start_ns=moment, end_ns=moment + 1 if moment else 0)
-
-    def _select(self, *queries: Query) -> list[_Selected]:
-        """The events of each query, all as of one moment. Raises re.error."""
-        held = zip(self._held(*queries), queries, strict=True)
-        return [_Selected(symbols, self._matching(symbols, joined(views), query)) for (symbols, views), query in held]
-
-    def _held(self, *queries: Query) -> list[tuple[Symbols, list[NDArray[np.void]]]]:
-        """All events of the seconds that each query touches, as of one moment. Raises re.error."""
-        for query in queries:
-            re.compile(query.frame or "")
+    def held(self, *queries: Query) -> list[Held]:
+        """All events of the seconds that each query touches, as of one moment."""
         with self._lock:
             symbols = self._symbols
             views = [self._slices.views(q.kind, q.start_ns, q.end_ns) if self._is_here(q) else [] for q in queries]
-        return [(symbols, v) for v in views]
+        return [Held(symbols, v) for v in views]
 
-    def _matching(self, symbols: Symbols, events: NDArray[np.void], query: Query) -> NDArray[np.void]:
-        return taken(events, self._chooser(symbols, query)(events)) if len(events) else events
-
-    def _chooser(self, symbols: Symbols, query: Query) -> Callable[[NDArray[np.void]], NDArray[np.bool_]]:
-        """Gives for events, (n,) of EVENT, which of them the query selects: (n,) bool."""
-        nodes = None if query.frame is None else self._search.nodes(symbols, query.frame)
-        rows = process_rows(symbols, query)
-        name = None if query.name is None else symbols.known_string(query.name)
-        return lambda events: event_mask(events, query, rows, nodes, name)
+    def newest_ns(self) -> int:
+        """The end of what is known."""
+        with self._lock:
+            return max(self._slices.end_ns, self._gauges[-1].time_ns + 1 if self._gauges else 0)
 
     def _is_here(self, query: Query) -> bool:
         return query.host is None or any(host.name == query.host for host in self._hosts)

@@ -13,7 +13,7 @@ from aperture_tui.profile.kinds import ROLE_SHIFT, Role
 from aperture_tui.profile.query import Measure, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aperture_tui.profile.symbols import Symbols
 
@@ -24,9 +24,11 @@ _PATTERNS: Final = 8  # the patterns whose matches are remembered
 
 
 def measured(events: NDArray[np.void], measure: Measure) -> NDArray[np.int64]:
-    """(n,) int64: what each event weighs in a measure."""
+    """(n,) int64: what each event weighs in a measure. events: (n,) of EVENT, or of `compaction.COMPACT`."""
     if measure is Measure.COUNT:
         return events["weight"].astype(np.int64)
+    if events.dtype["duration_ns"] == np.int64:  # sums of what was believed
+        return events["duration_ns"].astype(np.int64)
     weights: NDArray[np.int64] = np.minimum(events["duration_ns"], np.uint64(LONGEST_NS)).astype(np.int64)
     return weights
 
@@ -125,7 +127,7 @@ def event_mask(
     return keep
 
 
-def newest_word(views: list[NDArray[np.void]], start_ns: int, end_ns: int) -> int:
+def newest_word(views: Iterable[NDArray[np.void]], start_ns: int, end_ns: int) -> int:
     """When it was last told, in this half-open range, what of one kind was in flight, for whomever; 0 for never.
 
     views: arrays of EVENT of that kind. To be asked before anything else narrows a query: of a process that has nothing

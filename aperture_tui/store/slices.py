@@ -87,6 +87,11 @@ class Slices:
             return 0
         return max(s.high_ns for s in self._slices[self._seconds[-1]].values()) + 1
 
+    @property
+    def kinds(self) -> frozenset[int]:
+        """The kinds of events that there are."""
+        return frozenset(kind for kinds in self._slices.values() for kind, s in kinds.items() if s.n)
+
     def add(self, events: NDArray[np.void]) -> None:
         """Put events, (n,) of EVENT in any order, into the slices of their seconds and kinds; then keep the limits."""
         rows = np.ascontiguousarray(events).view(_RECORD)

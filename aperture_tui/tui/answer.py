@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from aperture_tui.export.collected import time_range
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness, together
 from aperture_tui.profile.health import Health
@@ -16,7 +17,7 @@ from aperture_tui.profile.query import Measure, Query
 from aperture_tui.store.base import ProcessUse, Span, Store
 from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui import latency_lines
-from aperture_tui.tui.attached import Attached
+from aperture_tui.tui.attached import Attached, recorded
 from aperture_tui.tui.icicle.layout import Edges, Labels, lay_out, matching_weight
 from aperture_tui.tui.model import (
     SAMPLES,
@@ -31,7 +32,8 @@ from aperture_tui.tui.model import (
     ViewSnapshot,
     Wall,
 )
-from aperture_tui.tui.recent import Recent
+from aperture_tui.tui.playhead import Held
+from aperture_tui.tui.recent import Past, Recent
 from aperture_tui.tui.wall_time import wall
 
 _RECENT_S: Final = 2.0
@@ -51,10 +53,11 @@ _WAKES: Final = Unit("wakes")
 class _Data:
     """What the store said of one moment: everything that zoom, search, size and order are answered from.
 
-    choice: the request as far as the store was asked for it.
+    choice: the request as far as the store was asked for it, but for the moment. past: that was given, and is end_ns.
     """
 
     choice: ViewRequest
+    past: bool
     end_ns: int
     range_ns: int
     tree: CallTree
@@ -77,10 +80,16 @@ class _Sight:
 
 
 class Answers:
-    """Answers requests out of a store; between two ticks, and while frozen, out of what was last fetched."""
+    """Answers requests out of a store; between two ticks, and while time stands still, out of what was last fetched.
 
-    def __init__(self, store: Store) -> None:
+    recorded: what the store holds never changes, and nobody collects.
+    """
+
+    def __init__(self, store: Store, recorded: bool = False) -> None:
         self._store = store
+        self._recorded = recorded
+        self._kinds: frozenset[Kind] | None = None
+        self._all = Held()
         self._data: _Data | None = None
         self._labels: Labels | None = None
         self._search = FrameSearch()
@@ -88,16 +97,20 @@ class Answers:
         self._edges = Edges()
         self._attached = Attached()
         self._busy: Recent[tuple[int, int]] = Recent()
+        self._was_busy = Past(self._busy_until)
         self._rates: Recent[LatencyKey] = Recent()
+        self._had_rates: Past[LatencyKey] | None = None
         self._rates_of: tuple[Kind, ProcessKey | None] | None = None
 
     def answer(self, request: ViewRequest, fresh: bool) -> ViewSnapshot:
         """The snapshot for a request. fresh: fetch new data. Raises what the store raises."""
         health: list[Health] = self._store.health()
+        span = self._store.span()
+        held = self._held(span)
         choice = _choice(request)
         data = self._data
-        if data is None or data.choice != choice or (fresh and not request.frozen):
-            data = self._data = self._fetch(choice, health, data.end_ns if data and request.frozen else None)
+        if data is None or data.choice != choice or _is_elsewhere(data, request.end_ns, fresh):
+            data = self._data = self._fetch(choice, health, held, request.end_ns)
         hosts: list[HostFacts] = self._store.hosts()
         snapshot = ViewSnapshot(
             request,
@@ -107,40 +120,55 @@ class Answers:
             gauges=data.gauges,
             hosts=tuple(hosts),
             health=tuple(health),
-            span=self._store.span(),
+            span=span,
             stacks=data.stacks,
             end_ns=data.end_ns,
             range_ns=data.range_ns,
+            held=held,
+            recorded=self._kinds,
         )
         return replace(snapshot, icicle=self._lay_out(request, data)) if request.width > 0 else snapshot
 
+    def _held(self, span: Span) -> Held:
+        """The time that can be looked at. Of a recording it is found out once, and what it has with it."""
+        if not self._recorded:
+            end = self._now(span)
+            return Held(span.start_ns or end, end)
+        if self._kinds is None:
+            self._all = Held(*time_range(self._store, Query()))
+            self._kinds = recorded(self._store)
+        return self._all
+
     # -- fetching
 
-    def _fetch(self, choice: ViewRequest, health: list[Health], end_ns: int | None) -> _Data:
+    def _fetch(self, choice: ViewRequest, health: list[Health], held: Held, end_ns: int | None) -> _Data:
         """Ask the store for the newest, or for what ended then."""
-        span = self._store.span()
-        end = end_ns if end_ns is not None else self._now(span)
-        start = span.start_ns if choice.window_s is None else max(span.start_ns, end - int(choice.window_s * 1e9))
-        if end_ns is None:
+        live = end_ns is None and not self._recorded
+        end = held.end_ns if end_ns is None else end_ns
+        start = held.start_ns if choice.window_s is None else max(held.start_ns, end - int(choice.window_s * 1e9))
+        start = min(start, end)
+        if live:
             self._attached.note(choice.kind, health, end)
-            start = max(start, self._attached.since(choice.kind))
+        if (since := self._attached.since(choice.kind)) < end:
+            start = max(start, since)
         query = Query(choice.kind, start_ns=start, end_ns=end + 1)
         of_process = query
         if choice.process is not None:
             of_process = replace(query, pids=(choice.process.pid,), process_start_ns=choice.process.start_ns)
-        live = end_ns is None
-        lines, stacks = self._processes(choice, query, live)
+        began = None if live else held.start_ns
+        lines, stacks = self._processes(choice, query, began)
         of_stacks = self._of_stacks(choice, of_process)
         if stacks is None:
             counts = choice.kind is not Kind.SYSCALL  # which have stacks only now and then
             stacks = self._store.completeness(of_stacks[0]) if counts else Completeness()
         return _Data(
             choice,
+            end_ns is not None,
             end,
-            max(end - start, 0),
+            end - start,
             self._tree(choice, of_stacks),
             lines,
-            self._latencies(choice, of_process, live),
+            self._latencies(choice, of_process, began),
             self._wall(of_process, health),
             tuple(self._store.gauges(query)),
             stacks,
@@ -152,47 +180,50 @@ class Answers:
         return max(span.end_ns, later[-1].time_ns) if later else span.end_ns
 
     def _processes(
-        self, choice: ViewRequest, query: Query, live: bool
+        self, choice: ViewRequest, query: Query, began_ns: int | None
     ) -> tuple[tuple[ProcessLine, ...], Completeness | None]:
-        """The table of processes if it is wanted, and what it says of the stacks of those that are looked at."""
+        """The table of processes if it is wanted, and what it says of the stacks of those that are looked at.
+
+        began_ns: when what is held began, of a time that is over; None: it is now.
+        """
         if not choice.processes:
             return (), None
-        end, start = query.end_ns or 0, query.start_ns or 0
-        if live:
-            self._note_busy(end - 1)
+        end, start = (query.end_ns or 1) - 1, query.start_ns or 0
+        busy = self._busy_now(end) if began_ns is None else self._was_busy.before(end, began_ns)
         uses = self._store.processes(query)
         count = sum(use.count for use in uses)
-        lines = tuple(self._line(use, end - 1 - start, count) for use in uses[:_SHOWN_PROCESSES])
+        lines = tuple(_line(use, end - start, count, busy) for use in uses[:_SHOWN_PROCESSES])
         process = choice.process
         return lines, together(u.completeness for u in uses if process is None or (u.pid, u.start_ns) == process[:2])
 
-    def _note_busy(self, end: int) -> None:
-        """Once a second: how busy each process was just now."""
-        if not self._busy.is_due(end):
-            return
+    def _busy_now(self, end: int) -> Recent[tuple[int, int]]:
+        """How busy each process is, noted once a second."""
+        self._was_busy.forget()
+        if self._busy.is_due(end):
+            self._busy.note(end, self._busy_until(end))
+        return self._busy
+
+    def _busy_until(self, end: int) -> dict[tuple[int, int], float]:
+        """Cores that each process had in the last seconds before a moment."""
         span_ns = int(_RECENT_S * 1e9)
         uses = self._store.processes(Query(start_ns=max(0, end - span_ns), end_ns=end + 1))
-        self._busy.note(end, {(u.pid, u.start_ns): u.time_ns / span_ns for u in uses[:_SHOWN_PROCESSES]})
+        return {(u.pid, u.start_ns): u.time_ns / span_ns for u in uses[:_SHOWN_PROCESSES]}
 
-    def _line(self, use: ProcessUse, range_ns: int, count: int) -> ProcessLine:
-        return ProcessLine(
-            key=ProcessKey(use.pid, use.start_ns, use.name),
-            place=use.container or use.cgroup.rstrip("/").rpartition("/")[2],
-            threads=use.threads,
-            cores=use.time_ns / range_ns if range_ns else 0.0,
-            share=use.count / count if count else 0.0,
-            recent=self._busy[use.pid, use.start_ns],
-            stacks=use.completeness,
-        )
-
-    def _latencies(self, choice: ViewRequest, query: Query, live: bool) -> Latencies:
-        """The table of calls or waits, for the kinds that have one."""
+    def _latencies(self, choice: ViewRequest, query: Query, began_ns: int | None) -> Latencies:
+        """The table of calls or waits, for the kinds that have one. began_ns: as above."""
         if choice.kind not in (Kind.SYSCALL, Kind.LOCK):
             return Latencies()
         if self._rates_of != (choice.kind, choice.process):
-            self._rates, self._rates_of = Recent(), (choice.kind, choice.process)
-        if live:
-            latency_lines.note_recent(self._store, query, (query.end_ns or 1) - 1, self._rates)
+            self._rates, self._had_rates, self._rates_of = Recent(), None, (choice.kind, choice.process)
+        end = (query.end_ns or 1) - 1
+        if began_ns is not None:
+            whole = replace(query, start_ns=began_ns)
+            past = self._had_rates or Past(lambda until: latency_lines.rates(self._store, whole, until))
+            self._had_rates = past
+            return latency_lines.latencies(self._store, query, past.before(end, began_ns))
+        self._had_rates = None
+        if self._rates.is_due(end):
+            self._rates.note(end, latency_lines.rates(self._store, query, end))
         return latency_lines.latencies(self._store, query, self._rates)
 
     def _wall(self, query: Query, health: list[Health]) -> Wall | None:
@@ -249,7 +280,24 @@ class Answers:
 
 def _choice(request: ViewRequest) -> ViewRequest:
     """What of a request the store has to be asked for."""
-    return replace(request, width=0, zoom=(), by_weight=False, search="", frozen=False)
+    return replace(request, width=0, zoom=(), by_weight=False, search="", end_ns=None)
+
+
+def _is_elsewhere(data: _Data, end_ns: int | None, fresh: bool) -> bool:
+    """Whether another moment is wanted than the one that was fetched. fresh: the newest, if it is wanted, is newer."""
+    return fresh or data.past if end_ns is None else end_ns != data.end_ns
+
+
+def _line(use: ProcessUse, range_ns: int, count: int, busy: Recent[tuple[int, int]]) -> ProcessLine:
+    return ProcessLine(
+        key=ProcessKey(use.pid, use.start_ns, use.name),
+        place=use.container or use.cgroup.rstrip("/").rpartition("/")[2],
+        threads=use.threads,
+        cores=use.time_ns / range_ns if range_ns else 0.0,
+        share=use.count / count if count else 0.0,
+        recent=busy[use.pid, use.start_ns],
+        stacks=use.completeness,
+    )
 
 
 def _with_stacks(tree: CallTree, without: int) -> CallTree:

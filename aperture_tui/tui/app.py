@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -20,6 +21,7 @@ from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.palette import Palette
+from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.cpu import CpuScreen
@@ -52,13 +54,16 @@ _VIEWS: Final[dict[str, type[ViewScreen]]] = {
 
 
 class ApertureApp(App[None]):
-    """The live screens over any store.
+    """The screens over any store, live or recorded.
 
     connect: gives the store, in a worker thread after the first paint; what it raises is shown as one line.
     window_s: the newest seconds that are shown first, None for all. title_host, pinned: for the header: the machine,
     and the filters that the kernel applies. want: told the events that the view needs, by the names of the collectors,
-    whenever that changes, and again when the store is there; must not block. Raises ValueError for a theme that does
-    not exist.
+    whenever that changes, and again when the store is there; must not block. recording: the name of the one that the
+    store holds, "" while it is filled. clock: monotonic seconds, by which a recording plays. Raises ValueError for a
+    theme that does not exist.
+
+    failure: why a recording could not be opened, in one line; the app has then ended by itself.
     """
 
     TITLE = "aperture"
@@ -89,6 +94,8 @@ class ApertureApp(App[None]):
         title_host: str = "",
         pinned: str = "",
         want: Callable[[frozenset[str]], None] | None = None,
+        recording: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._colours = colours()
         self._ansi = self._colours is not Colours.RGB
@@ -99,12 +106,16 @@ class ApertureApp(App[None]):
         self.title_host = title_host
         self.pinned = pinned
         self._want = want
+        self.recording = recording
+        self.failure = ""
         self.looking = Looking(window_s=window_s)
+        self._clock = clock
+        self._played_at = 0.0
         self.snapshot: ViewSnapshot | None = None
         self.refresh_hz = refresh_hz
         self._began = time.monotonic()
         self._is_waiting = True
-        self._presenter = Presenter(connect, self._tell, refresh_hz)
+        self._presenter = Presenter(connect, self._tell, refresh_hz, recorded=bool(recording))
         for one in looks().values():
             self.register_theme(one.theme(self._ansi))
         self.theme = chosen.name
@@ -129,6 +140,20 @@ class ApertureApp(App[None]):
         """Seconds since the start, of us or of what is being waited for."""
         return time.monotonic() - self._began
 
+    @property
+    def held(self) -> Held:
+        """The time that can be looked at, as far as is known."""
+        return self.snapshot.held if self.snapshot else Held()
+
+    @property
+    def recorded_host(self) -> str:
+        """The machine that the events are from, "" while that is not known."""
+        return self.snapshot.hosts[0].name if self.snapshot and self.snapshot.hosts else ""
+
+    def now_ns(self) -> int:
+        """The wall clock: what day it is."""
+        return time.time_ns()
+
     # -- life
 
     def on_mount(self) -> None:
@@ -136,6 +161,7 @@ class ApertureApp(App[None]):
         self.theme_changed_signal.subscribe(self, self._change_look)
         self._show_view("overview")
         self._waiting = self.set_interval(1 / _WAITING_HZ, self._wait)
+        self._playing = self.set_interval(1 / self.refresh_hz, self.play_on, pause=True)
         self.call_after_refresh(self._presenter.start)
 
     def on_resize(self) -> None:
@@ -178,7 +204,12 @@ class ApertureApp(App[None]):
             gc.freeze()  # what the start made stays: no collection need look at it again
             self._tell_wants(self.current_mode)  # whoever connects may have missed it
         self.snapshot = snapshot
-        self._wait_for(not snapshot.fatal and any(one.state is State.STARTING for one in snapshot.health))
+        if snapshot.fatal and self.recording:  # nothing that could be mended while it is shown
+            self.failure = snapshot.error
+            self.exit(return_code=1)
+            return
+        is_live = not snapshot.fatal and not self.recording
+        self._wait_for(is_live and any(one.state is State.STARTING for one in snapshot.health))
         view = self._view
         if view is not None:
             view.show(snapshot)
@@ -193,8 +224,22 @@ class ApertureApp(App[None]):
 
     def look(self, looking: Looking) -> None:
         """Look at something else."""
-        self.looking = looking
+        played, self.looking = self.looking.time.plays, looking
+        if looking.time.plays and not played:
+            self._played_at = self._clock()
+            self._playing.resume()
+        elif played and not looking.time.plays:
+            self._playing.pause()
         self.ask()
+
+    def play_on(self) -> None:
+        """Let as much time pass in a recording that plays as has passed on the clock, times its speed."""
+        now = self._clock()
+        passed, self._played_at = now - self._played_at, now
+        if self.looking.time.plays:
+            self.look(replace(self.looking, time=self.looking.time.played(passed, self.held)))
+            if self._view is not None:
+                self._view.show_heading()
 
     def ask(self) -> None:
         """Ask for what is looked at, in the size of the icicle."""
@@ -206,6 +251,8 @@ class ApertureApp(App[None]):
         """Refresh more or less often."""
         self.refresh_hz = neighbour(RATES, self.refresh_hz, step) or self.refresh_hz
         self._presenter.set_rate(self.refresh_hz)
+        self._playing.stop()
+        self._playing = self.set_interval(1 / self.refresh_hz, self.play_on, pause=not self.looking.time.plays)
         self.notify(f"{self.refresh_hz:g} refreshes a second", timeout=2)
 
     def _change_look(self, theme: Theme) -> None:
@@ -256,7 +303,8 @@ class ApertureApp(App[None]):
         snapshot = self.snapshot
         health, stacks = (snapshot.health, snapshot.stacks) if snapshot else ((), Completeness())
         counted = "samples" if snapshot is None else words.counted(snapshot.request)
-        self.push_screen(Panel(health_rows(health, stacks, min(78, self.size.width - 2), counted)))
+        rows = health_rows(health, stacks, min(78, self.size.width - 2), counted, recorded=bool(self.recording))
+        self.push_screen(Panel(rows))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action that has a key, then Textual's own."""

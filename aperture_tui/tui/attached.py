@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
+
+if TYPE_CHECKING:
+    from aperture_tui.store.base import Store
 
 COLLECTORS: Final = {Kind.CPU: "cpu", Kind.SYSCALL: "syscall", Kind.LOCK: "lock", Kind.OFFCPU: "offcpu"}
 """The names that Health gives to the collectors of these kinds, in the order of the views."""
@@ -15,6 +18,13 @@ COLLECTORS: Final = {Kind.CPU: "cpu", Kind.SYSCALL: "syscall", Kind.LOCK: "lock"
 def health_of(kind: Kind, health: Sequence[Health]) -> Health | None:
     """The newest word of a kind's collector; None if it has not been heard of."""
     return next((one for one in health if one.name == COLLECTORS.get(kind)), None)
+
+
+def recorded(store: Store) -> frozenset[Kind]:
+    """The kinds that a recording has, be there anything of them or not."""
+    from aperture_tui.export.collected import collected  # late: it imports numpy
+
+    return frozenset(collected(store))
 
 
 class Attached:

@@ -70,14 +70,12 @@ def _shown(told: list[Latency], going: dict[LatencyKey, Latency]) -> list[Latenc
     return [told[i] for i in sorted(best)]
 
 
-def note_recent(store: Store, query: Query, end_ns: int, recent: Recent[LatencyKey]) -> None:
-    """Once a second: how many there are now, a second."""
-    if not recent.is_due(end_ns):
-        return
+def rates(store: Store, query: Query, end_ns: int) -> dict[LatencyKey, float]:
+    """How many there were a second, up to a moment and no earlier than the query begins."""
     start = max(query.start_ns or 0, end_ns - _RECENT_NS)
     last = store.latencies(replace(query, start_ns=start, end_ns=end_ns + 1))
     seconds = max(end_ns - start, 1_000_000_000) / 1e9
-    recent.note(end_ns, {key_of(one): one.count / seconds for one in last[:SHOWN]})
+    return {key_of(one): one.count / seconds for one in last[:SHOWN]}
 
 
 def key_of(one: Latency) -> LatencyKey:

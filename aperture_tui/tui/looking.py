@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui.model import LatencyKey, Path, ProcessKey, ViewRequest
+from aperture_tui.tui.playhead import Playhead
 from aperture_tui.tui.search import Search
 
 WINDOWS: Final[tuple[float | None, ...]] = (10.0, 30.0, 60.0, 300.0, None)
@@ -17,7 +18,7 @@ RATES: Final = (0.5, 1.0, 2.0, 4.0, 10.0)
 
 @dataclass(frozen=True)
 class Looking:
-    """The window, the process, the zoom, the order, the search, and whether time stands still.
+    """The window, where it ends, the process, the zoom, the order, the search.
 
     threads: stacks by thread. lock: the stacks of this one alone. wakers: whose stacks.
     """
@@ -27,7 +28,7 @@ class Looking:
     zoom: Path = ()
     by_weight: bool = False
     search: Search | None = None
-    frozen: bool = False
+    time: Playhead = field(default_factory=Playhead)
     threads: bool = False
     lock: LatencyKey | None = None
     wakers: bool = False
@@ -41,13 +42,18 @@ class Looking:
             zoom=self.zoom,
             by_weight=self.by_weight,
             search=self.search.source if self.search else "",
-            frozen=self.frozen,
+            end_ns=self.time.at_ns,
             processes=processes,
             kind=kind,
             threads=self.threads,
             wakers=self.wakers,
             lock=self.lock,
         )
+
+    @property
+    def past(self) -> bool:
+        """Whether it is not the newest that is looked at."""
+        return self.time.at_ns is not None
 
     def longer(self, step: int) -> Looking:
         """The next longer (1) or shorter (-1) window."""

@@ -11,6 +11,7 @@ from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.latency import Latency
 from aperture_tui.store.base import Span
+from aperture_tui.tui.playhead import Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +154,10 @@ class WallPart(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ViewRequest:
-    """What the screen shows now. window_s: the newest seconds, None is all that is held. width: of the icicle.
+    """What the screen shows now. window_s: so many seconds, None is all that is held. width: of the icicle.
 
-    zoom: only what is under this path. search: a pattern that compiles. frozen: nothing newer than the last answer.
+    end_ns: where the window ends, Unix nanoseconds; None is the newest that is known.
+    zoom: only what is under this path. search: a pattern that compiles.
     kind: of the events; it says whether there is a table of latencies, and whether their time is set against that on
     the CPU. processes: a table of them is wanted. threads: stacks by thread. wakers: the stacks of those who ended the
     waits, not of those who waited. lock: the stacks of this one alone.
@@ -168,7 +170,7 @@ class ViewRequest:
     zoom: Path = ()
     by_weight: bool = False
     search: str = ""
-    frozen: bool = False
+    end_ns: int | None = None
     processes: bool = True
     threads: bool = False
     wakers: bool = False
@@ -199,7 +201,8 @@ class ViewSnapshot:
     """One answer. error: one line, if the store could not answer; what else stands here is then the last that it said.
 
     end_ns, range_ns: the end of the view and what it really spans. stacks: how many of its stacks are whole, zoomed or
-    not. latencies, wall: where the request's kind has them. cost_ms: what the answer took.
+    not. latencies, wall: where the request's kind has them. held: the time that can be looked at. recorded: of a
+    recording, the kinds that were collected for it; None: it is live. cost_ms: what the answer took.
     """
 
     request: ViewRequest
@@ -214,6 +217,8 @@ class ViewSnapshot:
     stacks: Completeness = field(default_factory=Completeness)
     end_ns: int = 0
     range_ns: int = 0
+    held: Held = field(default_factory=Held)
+    recorded: frozenset[Kind] | None = None
     error: str = ""
     fatal: bool = False
     cost_ms: float = 0.0

@@ -76,6 +76,11 @@ class Palette:
         """Whether shapes alone must tell things apart."""
         return self.colours is Colours.MONO
 
+    @property
+    def rich(self) -> bool:
+        """Whether the terminal has many colours, and so most likely a font with more than a console's signs."""
+        return self.colours is Colours.RGB
+
     def style(self, key: str) -> Style:
         """The style of a key. Raises KeyError for a name that no look has."""
         style = self._known.get(key)

@@ -2,7 +2,8 @@
 
 The screen posts the newest request into a slot and goes on; the presenter asks the store, at once for a new request
 and at the refresh rate otherwise, and leaves the newest answer in another slot. Both slots hold one thing: whoever is
-slow skips, and nothing queues up. numpy is imported here, after the first paint.
+slow skips, and nothing queues up. Of a recording there is nothing new to ask for: only requests are answered. numpy is
+imported here, after the first paint.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ class Presenter:
     """Owns the store's questions. `ask`, `take`, `set_rate` and `stop` belong to the screen's thread.
 
     connect: gives the store; may take its time, and may raise. notify: called in the presenter's thread when an answer
-    waits; it must only post a message.
+    waits; it must only post a message. recorded: what the store holds never changes.
     """
 
-    def __init__(self, connect: Callable[[], Store], notify: Callable[[], None], refresh_hz: float) -> None:
+    def __init__(
+        self, connect: Callable[[], Store], notify: Callable[[], None], refresh_hz: float, recorded: bool = False
+    ) -> None:
         self._connect = connect
         self._notify = notify
+        self._recorded = recorded
         self._period_s = 1 / refresh_hz
         self._lock = threading.Condition()
         self._request: ViewRequest | None = None
@@ -82,7 +86,7 @@ class Presenter:
             return
         from aperture_tui.tui.answer import Answers
 
-        answers = Answers(store)
+        answers = Answers(store, self._recorded)
         last: ViewSnapshot | None = None
         due = time.monotonic()
         while (work := self._next(due)) is not None:
@@ -107,11 +111,13 @@ class Presenter:
         with self._lock:
             while not self._stopping:
                 late = time.monotonic() - due
-                tick = late >= 0 and self._answer is None  # a screen that has not taken the last one is too slow
+                # a screen that has not taken the last one is too slow
+                tick = late >= 0 and self._answer is None and not self._recorded
                 if self._request is not None and (self._asked or tick):
                     self._asked = False
                     return self._request, tick
-                self._lock.wait(None if late >= 0 or self._request is None else -late)
+                idle = late >= 0 or self._request is None or self._recorded
+                self._lock.wait(None if idle else -late)
         return None
 
     def _give(self, answer: ViewSnapshot) -> None:

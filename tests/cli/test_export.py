@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,8 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.recording.writer import Writer
-from tests.export import sample
+from aperture_tui.wire import pprof_pb2
+from tests.export import others, sample
 from tests.store.facts import SECOND, T0, Fact, batch_of
 
 WEB = Process(42, T0, "web")
@@ -73,6 +76,85 @@ def test_the_suffix_gives_the_format(recording: str, tmp_path: Path) -> None:
     assert "11 samples" in (tmp_path / "a.json").read_text()
 
 
+def test_formats_of_other_tools_by_their_suffixes(recording: str, tmp_path: Path) -> None:
+    for name in ("a.speedscope.json", "a.pb.gz", "a.pprof", "a.perfetto.json", "a.trace.json"):
+        assert run([recording, "-o", str(tmp_path / name)]) == 0
+    speedscope = json.loads((tmp_path / "a.speedscope.json").read_text())
+    assert (speedscope["name"], speedscope["profiles"][0]["endValue"]) == ("x.aperture", 11)
+    assert (tmp_path / "a.pb.gz").read_bytes() == (tmp_path / "a.pprof").read_bytes()
+    profile = pprof_pb2.Profile()
+    profile.ParseFromString(gzip.decompress((tmp_path / "a.pb.gz").read_bytes()))
+    assert sum(one.value[-1] for one in profile.sample) == 11
+    for name in ("a.perfetto.json", "a.trace.json"):
+        events = json.loads((tmp_path / name).read_text())["traceEvents"]
+        assert sum(event["args"]["samples"] for event in events if event["ph"] == "X" and event["name"] == "web") == 11
+
+
+def test_a_flame_graph(recording: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    others.inferno()
+    assert run([recording, "-o", str(tmp_path / "a.svg"), "--frame", "f0"]) == 0
+    text = (tmp_path / "a.svg").read_text()
+    assert "x.aperture: cpu" in text
+    assert "f0 (6 samples, 100.00%)" in text
+    assert run([recording, "--event", "lock", "--format", "svg"]) == 1
+    stdout, stderr = out(capfdbinary)
+    assert stdout == ""
+    assert stderr.splitlines()[-1] == "aperture export: nothing to draw: there are no stacks"
+
+
+def test_a_flame_graph_without_inferno_is_one_line(
+    recording: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    for name in ("PATH", "CARGO_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    assert run([recording, "-o", str(tmp_path / "a.svg")]) == 1
+    line = "aperture export: no inferno-flamegraph: make inferno (or cargo install inferno)\n"
+    assert out(capfdbinary) == ("", line)
+    assert not (tmp_path / "a.svg").exists()
+
+
+def test_a_timeline_has_all_kinds_or_the_one_that_is_asked_for(
+    waiting: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def counters(*arguments: str) -> set[str]:
+        assert run([waiting, "--format", "perfetto", *arguments]) == 0
+        events = json.loads(capfdbinary.readouterr().out)["traceEvents"]
+        return {event["name"] for event in events if event["ph"] == "C"} & {"cpu", "syscall", "lock", "offcpu"}
+
+    assert counters() == {"syscall", "lock", "offcpu"}
+    assert counters("--event", "lock") == {"lock"}
+
+
+def test_what_is_not_drawn_is_said(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    writer = Writer(tmp_path / "x.aperture")
+    writer.append(batch_of([Fact(T0, WEB, weight=weight) for weight in (1, 99)], Symbols()))
+    writer.close()
+    assert run([str(tmp_path / "x.aperture"), "--format", "perfetto"]) == 0
+    assert "99 samples not drawn but counted" in out(capfdbinary)[1]
+
+
+def test_a_binary_file_goes_into_a_pipe_but_not_to_a_terminal(
+    recording: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run([recording, "--format", "pprof"]) == 0
+    assert gzip.decompress(capfdbinary.readouterr().out)
+    code = "import sys; from aperture_tui.cli.main import main; sys.exit(main())"
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", code, "export", recording, "--format", "pprof"],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 2
+    assert "pprof is binary" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -80,7 +162,7 @@ def test_the_suffix_gives_the_format(recording: str, tmp_path: Path) -> None:
         (["x", "--frame", "("], "not a regular expression"),
         (["x", "--from", "soon"], "not a time"),
         (["x", "--pid", "me"], "not a pid"),
-        (["x", "-o", "x.svg"], "--format"),
+        (["x", "-o", "x.png"], ".speedscope.json"),
         (["x", "--event", "magic"], "magic"),
         (["x", "--event", "offcpu", "--format", "histogram"], "there are of: syscall, lock"),
         (["x", "--format", "histogram"], "there are of: syscall, lock"),
@@ -113,9 +195,10 @@ def test_a_file_that_cannot_be_read_or_written_is_one_line_and_status_1(
     recording: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     (tmp_path / "other").write_text("#!/bin/sh\n")
+    (tmp_path / "empty").mkdir()
     for arguments, words in (
         ([str(tmp_path / "absent")], "No such file"),
-        ([str(tmp_path)], "Is a directory"),
+        ([str(tmp_path / "empty")], "empty"),
         ([str(tmp_path / "other")], "not a recording"),
         ([recording, "-o", str(tmp_path / "absent" / "x.json")], "No such file"),
         ([recording, "-o", "/dev/full", "--format", "json"], "No space left"),

@@ -141,3 +141,24 @@ def test_views_are_consistent_while_another_thread_interns() -> None:
     done.set()
     reader.join()
     assert wrong == []
+
+
+@given(path_lists, path_lists, st.integers(0, 6))
+def test_a_grafted_trie_has_the_nodes_of_its_paths(here: list[Path], there: list[Path], deepest: int) -> None:
+    """Its parents are partly known here already, as those of an earlier part of it."""
+    other, table = StackTable(1), StackTable(1)
+    intern(other, there)
+    intern(table, here)
+    trie = other.view()
+    half = len(trie) // 2
+    nodes = np.zeros(1, np.int64)
+    for first, end in ((1, max(1, half)), (max(1, half), len(trie))):
+        parents = trie.parent[first:end].astype(np.int64)
+        above = np.where(parents >= first, parents - first, -1 - nodes[np.minimum(parents, first - 1)])
+        nodes = np.append(nodes, table.graft(above, trie.frame[first:end], deepest))
+    grown = table.view()
+    paths = [tuple(trie.path(node)) for node in range(len(trie))]
+    assert [tuple(grown.path(node)) for node in nodes.tolist()] == [path[:deepest] for path in paths]
+    assert len(set(map(tuple, (grown.path(node) for node in range(len(grown)))))) == len(grown)
+    assert (grown.parent[1:] < np.arange(1, len(grown))).all()
+    assert intern(table, paths) == intern(table, paths)

@@ -50,6 +50,11 @@ def everything(path: Path) -> tuple[dict[tuple[Frame, ...], int], Reader]:
     return words(store.call_tree(Query())), reader
 
 
+def first_block(data: bytes) -> int:
+    """Where it begins."""
+    return 20 + int.from_bytes(data[12:16], "little")
+
+
 def blocks_of(data: bytes) -> list[Block]:
     """The whole blocks of a file."""
     return [found for found in _scanned(data) if isinstance(found, Block)]
@@ -57,7 +62,7 @@ def blocks_of(data: bytes) -> list[Block]:
 
 def _scanned(data: bytes) -> Iterator[Block | Cut]:
     file = io.BytesIO(data)
-    file.seek(20 + int.from_bytes(data[12:16], "little"))
+    file.seek(first_block(data))
     return scan(file)
 
 

@@ -19,7 +19,8 @@ from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.recording import tables
 from aperture_tui.recording.blocks import MAX_BLOCK, Block, BlockType, Cut, file_header, pack, scan
-from aperture_tui.recording.reader import Reader, RecordingError, load
+from aperture_tui.recording.reader import Reader, RecordingError
+from aperture_tui.recording.replay import replay
 from aperture_tui.recording.writer import Writer
 from tests.recording.sample import GOOD, STACK, blocks_of, everything, small
 from tests.store.conformance import SH
@@ -81,14 +82,28 @@ class TestDamage:
         assert (reader.damage.blocks, reader.complete) == (1, True)
         assert reader.health().lost == {"damaged blocks": 1}
 
-    def test_a_damaged_length_costs_the_bytes_to_the_next_block(self, path: Path) -> None:
-        data = bytearray(GOOD)
-        first_events = next(b for b in blocks_of(GOOD) if b.kind == BlockType.EVENTS)
-        data[first_events.offset + 8] ^= 0xFF
+    @pytest.mark.parametrize("closed", [True, False])
+    def test_a_damaged_length_costs_a_block_and_without_index_the_bytes_to_the_next(
+        self, path: Path, closed: bool
+    ) -> None:
+        blocks = blocks_of(GOOD)
+        end = len(GOOD) if closed else next(b for b in blocks if b.kind == BlockType.INDEX).offset
+        first, second = (b for b in blocks if b.kind == BlockType.EVENTS)
+        data = bytearray(GOOD[:end] if closed else GOOD[:end] + GOOD[second.offset : second.end])
+        data[first.offset + 8] ^= 0xFF
         path.write_bytes(data)
         got, reader = everything(path)
-        assert got == {(*STACK, Frame("f1")): 2}
-        assert reader.damage.skipped_bytes > 0
+        assert got == ({(*STACK, Frame("f1")): 2} if closed else {})
+        assert (reader.damage.blocks, bool(reader.damage.skipped_bytes)) == (int(closed), not closed)
+
+    def test_a_damaged_index_costs_nothing_but_is_said(self, path: Path) -> None:
+        for index in (b for b in blocks_of(GOOD) if b.kind in (BlockType.INDEX, BlockType.END)):
+            data = bytearray(GOOD)
+            data[index.offset + 30] ^= 1
+            path.write_bytes(data)
+            got, reader = everything(path)
+            assert sum(got.values()) == 4
+            assert (reader.damage.blocks, reader.damage.skipped_bytes) == (1, 0)
 
     def test_events_whose_symbols_are_gone_are_counted_not_guessed(self, path: Path) -> None:
         symbols, writer = Symbols(), Writer(path)
@@ -177,7 +192,7 @@ class TestStrangers:
         with tempfile.NamedTemporaryFile() as file:
             file.write(out)
             file.flush()
-            store = load(file.name)
+            store = replay(file.name)
         for frame in range(len(store.call_tree(Query()).symbols.frames)):
             assert "\x1b" not in store.call_tree(Query()).symbols.frame_at(frame).function
         store.processes(Query())

@@ -6,7 +6,6 @@ import io
 import itertools
 import os
 import resource
-import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,13 +20,14 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
-from aperture_tui.recording import tables
-from aperture_tui.recording.blocks import Block, BlockType, scan
-from aperture_tui.recording.reader import Reader, load
-from aperture_tui.recording.writer import INDEX, Writer
+from aperture_tui.recording import chosen, tables
+from aperture_tui.recording.blocks import Block, BlockType, Cut, scan
+from aperture_tui.recording.index import Index
+from aperture_tui.recording.reader import Reader
+from aperture_tui.recording.replay import ReplayStore, replay
+from aperture_tui.recording.writer import Writer
 from aperture_tui.store.base import Store
-from aperture_tui.store.memory import MemoryStore
-from tests.recording.sample import GAUGE, HEALTH, STACK, everything, small
+from tests.recording.sample import GAUGE, HEALTH, STACK, everything, first_block, small
 from tests.store.conformance import HOST, SH, StoreConformance
 from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts
 
@@ -37,15 +37,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "x.aperture"
 
 
-class _Replayed(MemoryStore):
-    """Without the file's own line of health, which a live store has not."""
+class _Replayed(ReplayStore):
+    """Without the files' own line of health, which a live store has not."""
 
     def health(self) -> list[Health]:
         return [h for h in super().health() if h.name != "recording"]
 
 
-class TestLoadedStore(StoreConformance):
-    """A store loaded from a recording answers as the live one did."""
+class TestReplayStore(StoreConformance):
+    """A recording answers as the live store did."""
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
@@ -71,7 +71,7 @@ class TestLoadedStore(StoreConformance):
             for sample in gauges:
                 writer.append_gauges(sample)
             writer.close()
-            store = load(file)
+            store = replay(file)
         assert store.health()[-1] == Health("recording", State.STOPPED)
         store.__class__ = _Replayed
         return store
@@ -109,18 +109,17 @@ class TestWhole:
         writer.append(Batch(symbols, events))
         writer.close()
         with Reader(path) as reader:
-            (batch,) = reader.batches()
+            batches = list(reader.batches())
+        got, read = np.concatenate([batch.events for batch in batches]), batches[0].symbols
         for name in events.dtype.names or ():
             if name in ("thread", "name"):
-                assert [batch.symbols.strings[i] for i in batch.events[name]] == [
-                    symbols.strings[i] for i in events[name]
-                ]
+                assert [read.strings[i] for i in got[name]] == [symbols.strings[i] for i in events[name]]
             else:
-                assert batch.events[name].tolist() == events[name].tolist()
+                assert got[name].tolist() == events[name].tolist()
 
     def test_processes_and_words_come_back(self, path: Path) -> None:
         small(path)
-        store = load(path)
+        store = replay(path)
         assert store.hosts() == [HOST]
         assert store.gauges(Query()) == [GAUGE]
         assert store.health() == [HEALTH, Health("recording", State.STOPPED)]
@@ -141,23 +140,48 @@ class TestWhole:
         assert len({id(batch.symbols) for batch in batches}) == 1
         assert len(batches[0].symbols.trie) == 1 + len(STACK) + 3
 
-    def test_the_index_names_every_block_of_events(self, path: Path) -> None:
+    def test_the_index_names_every_block(self, path: Path) -> None:
         small(path)
         data = path.read_bytes()
         file = io.BytesIO(data)
-        with Reader(path) as reader:
-            file.seek(reader._first_block)
+        first = first_block(data)
+        file.seek(first)
         blocks = [block for block in scan(file) if isinstance(block, Block)]
         assert [b.kind for b in blocks][-2:] == [BlockType.INDEX, BlockType.END]
-        assert struct.unpack("<Q", blocks[-1].payload or b"") == (blocks[-2].offset,)
-        index = np.frombuffer(blocks[-2].payload or b"", INDEX)
-        expected = [(b.offset, b.kind) for b in blocks if b.kind in (BlockType.SYMBOLS, BlockType.EVENTS)]
-        assert list(zip(index["offset"].tolist(), index["kind"].tolist(), strict=True)) == expected
-        events = index[index["kind"] == BlockType.EVENTS]
-        assert events[["start_ns", "end_ns", "events"]].tolist() == [(T0, T0 + 1, 2), (T0 + 1, T0 + 2, 2)]
+        index = Index(file, first, len(data), "x")
+        assert (index.complete, index.cut_bytes, index.skipped_bytes) == (True, 0, 0)
+        expected = [(b.offset, b.kind) for b in blocks if b.kind not in (BlockType.INDEX, BlockType.END)]
+        assert list(zip(index.rows["offset"].tolist(), index.rows["type"].tolist(), strict=True)) == expected
+        events = index.rows[index.rows["type"] == BlockType.EVENTS]
+        assert events[["start_ns", "end_ns", "events", "generation", "kind"]].tolist() == [
+            (T0, T0 + 1, 2, 0, 1),
+            (T0 + 1, T0 + 2, 2, 1, 1),
+        ]
+
+    @pytest.mark.parametrize("cut", [0, 1, 20, 500])
+    def test_the_index_of_a_file_that_was_not_closed_is_that_of_its_blocks(
+        self, path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("aperture_tui.recording.writer.GENERATION_BYTES", 2000)
+        symbols, writer = Symbols(), Writer(path)
+        for i in range(60):
+            writer.append(batch_of([Fact(T0 + i, SH, stack=(*STACK, Frame(f"f{i}")))], symbols))
+            writer._flush()
+        data = path.read_bytes()[: path.stat().st_size - cut]
+        writer.close()
+        file = io.BytesIO(data)
+        first = first_block(data)
+        file.seek(first)
+        found = list(scan(file))
+        index = Index(file, first, len(data), "x")
+        blocks = [block for block in found if isinstance(block, Block) and block.kind != BlockType.INDEX]
+        assert sum(isinstance(block, Block) and block.kind == BlockType.INDEX for block in found) > 3
+        assert not index.complete
+        assert index.rows["offset"].tolist() == [block.offset for block in blocks]
+        assert index.cut_bytes == sum(block.length for block in found if isinstance(block, Cut))
 
     def test_long_texts_are_cut_and_many_rows_are_split(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tables, "_CHUNK_ROWS", 7)
+        monkeypatch.setattr(chosen, "_ROWS", 7)
         long = "é" * tables.MAX_TEXT
         made = [Fact(T0, Process(i + 1, name=f"p{i}"), stack=(Frame(f"f{i}"), Frame(long))) for i in range(30)]
         writer = Writer(path)
@@ -170,7 +194,7 @@ class TestWhole:
 
     def test_nothing_recorded_is_a_recording_too(self, path: Path) -> None:
         Writer(path).close()
-        assert load(path).span().events == 0
+        assert replay(path).span().events == 0
 
 
 class TestWriter:
@@ -260,4 +284,4 @@ def test_times_far_away_are_kept_as_they_are(path: Path) -> None:
     late = T0 + 50 * 365 * 86400 * SECOND
     writer.append(batch_of([Fact(T0, SH), Fact(late, SH)], Symbols()))
     writer.close()
-    assert (load(path).span().start_ns, load(path).span().end_ns) == (T0, late + 1)
+    assert (replay(path).span().start_ns, replay(path).span().end_ns) == (T0, late + 1)

@@ -69,6 +69,11 @@ class StoreConformance:
         base = replace(base, threads=after.threads)
         assert words(self.filled(events).diff(base, after)) == Reference(events).diff(base, after)
 
+    def test_the_kinds_are_those_of_the_events(self) -> None:
+        assert self.filled([]).kinds() == frozenset()
+        store = self.filled([Fact(T0, SH, stack=STACK)], [_going_on(T0, PYTHON, 5)])
+        assert store.kinds() == {Kind.CPU, Kind.SYSCALL}
+
     def test_stacks_by_thread_cannot_be_set_against_others(self) -> None:
         store = self.filled([Fact(T0, SH, stack=STACK)])
         with pytest.raises(ValueError, match="thread"):

@@ -11,6 +11,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Process, Symbols
+from aperture_tui.store import groups
 from aperture_tui.store import latencies as summing
 from aperture_tui.store.memory import MemoryStore
 from tests.store.facts import T0, Fact, Reference, batch_of
@@ -57,7 +58,7 @@ def test_thousands_of_groups_are_told_apart(threads: bool, chunk: int, monkeypat
 
 def test_locks_chosen_to_fall_into_one_place_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program chooses the addresses of its locks; here the worst choice: all that is hashed is the same."""
-    monkeypatch.setattr(summing, "_ODD", np.uint64(0))
+    monkeypatch.setattr(groups, "_ODD", np.uint64(0))
     events, query = waits(1000), Query(kind=Kind.LOCK)
     store = MemoryStore()
     store.append(batch_of(events, Symbols()))

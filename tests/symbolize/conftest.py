@@ -17,11 +17,13 @@ from aperture_tui.symbolize.opening import open_regular
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-def need(*tools: str) -> None:
-    """Skip, naming the first tool that is not installed."""
-    for tool in tools:
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+def need(*commands: str) -> None:
+    """Skip where one of these is missing, or is rustup's stand-in for a compiler that is not there."""
+    for command in commands:
+        if shutil.which(command) is None:
+            pytest.skip(f"{command} is not installed")
+        if command == "rustc" and subprocess.run(["rustc", "--version"], capture_output=True, check=False).returncode:
+            pytest.skip("rustc does not work: `rustc --version`")
 
 
 def run(*command: str | Path) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from aperture_tui.profile.health import Health, State
@@ -8,7 +10,7 @@ from aperture_tui.profile.query import Query
 from aperture_tui.store.memory import MemoryStore
 from aperture_tui.tui.answer import Answers
 from aperture_tui.tui.icicle.navigate import Place, path_of
-from aperture_tui.tui.model import ProcessKey, ViewRequest
+from aperture_tui.tui.model import ProcessKey, ViewRequest, ViewSnapshot
 from tests.tui.synthetic import PROGRAMS, SECOND, START_NS, SyntheticStore
 from tests.tui.waiting import RUNNING, SYSCALLS, Builder, filled, sampled
 
@@ -42,7 +44,7 @@ def test_frozen_time_stands_still_but_everything_else_answers() -> None:
     answers = Answers(store)
     live = answers.answer(ViewRequest(80), fresh=True)
     clock.go_on(100)
-    frozen = answers.answer(ViewRequest(80, frozen=True), fresh=True)
+    frozen = answers.answer(ViewRequest(80, end_ns=live.end_ns), fresh=True)
     assert frozen.end_ns == live.end_ns
     assert frozen.icicle == live.icicle
     assert frozen.processes == live.processes
@@ -50,15 +52,15 @@ def test_frozen_time_stands_still_but_everything_else_answers() -> None:
 
     assert frozen.icicle is not None
     path = path_of(frozen.icicle, Place(2, 0))
-    zoomed = answers.answer(ViewRequest(80, frozen=True, zoom=path), fresh=False)
+    zoomed = answers.answer(ViewRequest(80, end_ns=live.end_ns, zoom=path), fresh=False)
     assert zoomed.icicle is not None
     assert zoomed.icicle.zoom == path
-    searched = answers.answer(ViewRequest(80, frozen=True, search="read"), fresh=False)
+    searched = answers.answer(ViewRequest(80, end_ns=live.end_ns, search="read"), fresh=False)
     assert searched.icicle is not None
     assert 0 < (searched.icicle.matching or 0) < searched.icicle.total
-    shorter = answers.answer(ViewRequest(80, frozen=True, window_s=10.0), fresh=False)
+    shorter = answers.answer(ViewRequest(80, end_ns=live.end_ns, window_s=10.0), fresh=False)
     assert (shorter.end_ns, shorter.range_ns) == (live.end_ns, 10 * SECOND)
-    alone = answers.answer(ViewRequest(80, frozen=True, process=live.processes[1].key), fresh=False)
+    alone = answers.answer(ViewRequest(80, end_ns=live.end_ns, process=live.processes[1].key), fresh=False)
     assert alone.icicle is not None
     assert alone.icicle.total == round(live.processes[1].share * frozen.icicle.total)
 
@@ -222,8 +224,77 @@ def test_a_frozen_table_is_that_of_its_moment_in_another_view_too() -> None:
     builder = Builder()
     builder.load(SYSCALLS[0], 20)
     store.append(builder.batch())
-    frozen = answers.answer(ViewRequest(80, Kind.SYSCALL, frozen=True), fresh=True)
+    frozen = answers.answer(ViewRequest(80, Kind.SYSCALL, end_ns=live.end_ns), fresh=True)
     assert frozen.end_ns == live.end_ns
     assert frozen.latencies.total_count == 12 * sum(load.calls for load in SYSCALLS)
     assert sum(line.in_flight is not None for line in frozen.latencies.lines) == 3
     assert answers.answer(ViewRequest(80, Kind.SYSCALL), fresh=True).end_ns > live.end_ns
+
+
+def _settled(store: object, request_: ViewRequest) -> ViewSnapshot:
+    return Answers(store, recorded=True).answer(request_, fresh=False)  # type: ignore[arg-type]
+
+
+def test_the_window_of_a_moment_ends_there_and_is_cut_at_the_start() -> None:
+    store = SyntheticStore(rate=100, now=Clock(60))
+    at = START_NS + 40 * SECOND
+    snapshot = _settled(store, ViewRequest(80, window_s=30.0, end_ns=at))
+    assert (snapshot.end_ns, snapshot.range_ns, snapshot.icicle.total) == (at, 30 * SECOND, 3000)  # type: ignore[union-attr]
+    assert snapshot.gauges[-1].time_ns == at, "the host as it was then"
+    cut = _settled(store, ViewRequest(80, window_s=30.0, end_ns=START_NS + 4 * SECOND))
+    assert (cut.range_ns, cut.icicle.total) == (4 * SECOND, 400)  # type: ignore[union-attr]
+    everything = _settled(store, ViewRequest(80, window_s=None, end_ns=at))
+    assert everything.range_ns == 40 * SECOND
+    assert everything.held == (START_NS, START_NS + 60 * SECOND)
+
+
+def test_the_last_seconds_of_a_moment_are_those_before_it_whatever_was_shown_before() -> None:
+    answers = Answers(SyntheticStore(rate=300, now=Clock(60)), recorded=True)
+    late = answers.answer(ViewRequest(80), fresh=False).processes[0]
+    assert len(late.recent) == 10
+    early = answers.answer(ViewRequest(80, end_ns=START_NS + 3 * SECOND), fresh=False).processes[0]
+    assert len(early.recent) == 3
+    assert early.recent[1] == pytest.approx(0.9, rel=0.3), "300 samples a second, three tenths of them gunicorn's"
+
+
+def test_rates_of_calls_go_back_in_time_too() -> None:
+    answers = Answers(filled(), recorded=True)
+    request = ViewRequest(80, Kind.SYSCALL, processes=False)
+    lines = answers.answer(request, fresh=False).latencies.lines
+    ioctl = next(line for line in lines if line.key.name == "ioctl")
+    assert ioctl.recent[-3:] == (2000.0, 2000.0, 2000.0)
+    lines = answers.answer(replace(request, end_ns=START_NS + 5 * SECOND), fresh=False).latencies.lines
+    assert 3 <= len(next(line for line in lines if line.key.name == "ioctl").recent) <= 5
+
+
+def test_of_a_recording_nothing_is_asked_twice_and_the_end_is_found_again() -> None:
+    store = SyntheticStore()
+    answers = Answers(store, recorded=True)
+    end = answers.answer(ViewRequest(80), fresh=False)
+    then = answers.answer(ViewRequest(80, end_ns=START_NS + 20 * SECOND), fresh=False)
+    assert then.end_ns < end.end_ns
+    store.failing = RuntimeError("asked")
+    assert (
+        answers.answer(ViewRequest(80, end_ns=START_NS + 20 * SECOND, search="read"), fresh=False).end_ns == then.end_ns
+    )
+    store.failing = None
+    assert answers.answer(ViewRequest(80), fresh=False).end_ns == end.end_ns
+
+
+def test_what_a_recording_has_is_what_its_collectors_delivered() -> None:
+    some = (RUNNING[0], Health("syscall", State.STOPPED, delivered=5), Health("lock", State.STARTING))
+    assert _settled(filled(health=some), ViewRequest(80)).recorded == {Kind.CPU, Kind.SYSCALL}
+    told_by_events = _settled(filled(SYSCALLS, health=()), ViewRequest(80)).recorded
+    assert told_by_events == {Kind.CPU, Kind.SYSCALL}
+    assert Answers(filled()).answer(ViewRequest(80), fresh=True).recorded is None, "it is live"
+
+
+def test_live_one_can_look_back_and_comes_back() -> None:
+    clock = Clock(60)
+    answers = Answers(SyntheticStore(rate=100, now=clock))
+    answers.answer(ViewRequest(80), fresh=True)
+    back = answers.answer(ViewRequest(80, window_s=10.0, end_ns=START_NS + 20 * SECOND), fresh=False)
+    assert (back.end_ns, back.range_ns) == (START_NS + 20 * SECOND, 10 * SECOND)
+    clock.go_on(5)
+    assert answers.answer(ViewRequest(80, window_s=10.0, end_ns=back.end_ns), fresh=True).held.end_ns == clock.now_ns
+    assert answers.answer(ViewRequest(80, window_s=10.0), fresh=False).end_ns == clock.now_ns, "at once"

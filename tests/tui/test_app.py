@@ -243,7 +243,7 @@ async def test_the_palette_has_every_action() -> None:
         await pilot.press("ctrl+p", *"freeze")
         await pilot.pause(0.3)
         await pilot.press("enter")
-        await until(pilot, lambda: _app(pilot).looking.frozen, "frozen by the palette")
+        await until(pilot, lambda: _app(pilot).looking.past, "frozen by the palette")
 
 
 async def test_q_quits(size: tuple[int, int]) -> None:
@@ -289,7 +289,7 @@ async def test_a_click_on_the_keys_line_does_what_it_says() -> None:
     async with running((120, 40)) as pilot:
         at = text_of(_app(pilot))[-1].index("freeze")
         await pilot.click("#keys", offset=(at, 0))
-        assert _app(pilot).looking.frozen
+        assert _app(pilot).looking.past
 
 
 # -- trouble

@@ -100,6 +100,7 @@ def test_rates_of_the_last_seconds_are_noted_once_a_second() -> None:
     recent: Recent[LatencyKey] = Recent()
     store, query = filled(), Query(Kind.SYSCALL, start_ns=START_NS, end_ns=END + 1)
     for end in (END - 2 * SECOND, END - 2 * SECOND + 1, END - SECOND, END):
-        latency_lines.note_recent(store, query, end, recent)
+        if recent.is_due(end):
+            recent.note(end, latency_lines.rates(store, query, end))
     line = _line(latency_lines.latencies(store, query, recent), "python3", "ioctl")
     assert line.recent == (2000.0, 2000.0, 2000.0)

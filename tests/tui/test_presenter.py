@@ -16,9 +16,9 @@ WAIT_S = 20
 class Desk:
     """Takes answers as the screen does."""
 
-    def __init__(self, connect: Callable[[], Store], refresh_hz: float = 200) -> None:
+    def __init__(self, connect: Callable[[], Store], refresh_hz: float = 200, recorded: bool = False) -> None:
         self.told = threading.Semaphore(0)
-        self.presenter = Presenter(connect, self.told.release, refresh_hz)
+        self.presenter = Presenter(connect, self.told.release, refresh_hz, recorded)
         self.presenter.start()
 
     def next(self, good: Callable[[ViewSnapshot], bool] = lambda _: True) -> ViewSnapshot:
@@ -91,3 +91,14 @@ def test_what_keeps_it_from_connecting_is_one_line() -> None:
 def test_an_error_that_is_nobodys_words_says_its_kind() -> None:
     assert one_line(KeyError("stack")) == "KeyError: 'stack'"
     assert one_line(ValueError()) == "ValueError"
+
+
+def test_of_a_recording_only_requests_are_answered(store: SyntheticStore) -> None:
+    desk = Desk(lambda: store, refresh_hz=500, recorded=True)
+    desk.presenter.ask(ViewRequest(40))
+    assert desk.next().icicle is not None
+    assert not desk.told.acquire(timeout=0.2), "nobody asked"
+    desk.presenter.ask(ViewRequest(40, end_ns=store.now() - 10**9))
+    assert desk.next().request.end_ns is not None
+    assert not desk.told.acquire(timeout=0.1)
+    desk.presenter.stop()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from aperture_tui.tui.recent import Recent
+from aperture_tui.tui.recent import LOOKED_BACK, Past, Recent
 
 SECOND = 1_000_000_000
 
@@ -37,3 +37,22 @@ def test_what_was_noted_before_another_view_is_not_the_last_seconds() -> None:
     recent.note(1 * SECOND, {"a": 1.0})
     recent.note(60 * SECOND, {"a": 2.0})
     assert recent["a"] == (2.0,)
+
+
+def test_the_seconds_before_a_moment_are_asked_for_once() -> None:
+    asked: list[int] = []
+
+    def busy(end_ns: int) -> dict[str, float]:
+        asked.append(end_ns // SECOND)
+        return {"a": float(end_ns // SECOND)}
+
+    past = Past(busy)
+    assert past.before(103 * SECOND + 7, 100 * SECOND)["a"] == (101.0, 102.0, 103.0)
+    assert past.before(104 * SECOND, 100 * SECOND)["a"] == (101.0, 102.0, 103.0, 104.0)
+    assert past.before(102 * SECOND, 100 * SECOND)["a"] == (101.0, 102.0), "nothing of what came later"
+    assert asked == [101, 102, 103, 104]
+    assert past.before(500 * SECOND, 100 * SECOND)["a"][-1] == 500.0
+    assert len(asked) == 4 + LOOKED_BACK, "as far back as is shown"
+    past.forget()
+    past.before(500 * SECOND, 100 * SECOND)
+    assert len(asked) == 4 + 2 * LOOKED_BACK

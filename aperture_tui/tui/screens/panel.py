@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.screen import ModalScreen
 
 from aperture_tui.profile.completeness import Completeness
-from aperture_tui.profile.health import Health
+from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
@@ -98,11 +98,21 @@ def _legend(width: int, waits: bool) -> list[Spans]:
     return rows
 
 
-def health_rows(health: Sequence[Health], stacks: Completeness, width: int, counted: str = "samples") -> list[Spans]:
-    """Every part with each of its losses, and why stacks of the view are not whole. counted: what has the stacks."""
-    rows: list[Spans] = [((fit(" Health", width), "*text@bar"),)]
+def health_rows(
+    health: Sequence[Health], stacks: Completeness, width: int, counted: str = "samples", recorded: bool = False
+) -> list[Spans]:
+    """Every part with each of its losses, and why stacks of the view are not whole. counted: what has the stacks.
+
+    recorded: it is the last word of a session that is over. What is missing comes first, and that nothing runs any
+    more is not said.
+    """
+    title = " Health, as the recording has it" if recorded else " Health"
+    rows: list[Spans] = [((fit(title, width), "*text@bar"),)]
     for one in health:
-        rows += [((" " * width, "text@bar"),), ((fit(f" {plain(one.name)}: {one.state.value}", width), "*accent@bar"),)]
+        name = (
+            plain(one.name) if recorded and one.state is not State.FAILED else f"{plain(one.name)}: {one.state.value}"
+        )
+        rows += [((" " * width, "text@bar"),), ((fit(f" {name}", width), "*accent@bar"),)]
         if one.message:
             rows.append(((fit(f"   {one.message}", width), "warning@bar"),))
         rows.append(((fit(f"   {figures.count(one.delivered)} events delivered", width), "text@bar"),))

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import DescendantFocus
+from textual.events import DescendantFocus, Resize
 from textual.screen import Screen
+from textual.widgets import Input
 
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.tui import figures
+from aperture_tui.tui import figures, wall_clock
 from aperture_tui.tui.attached import COLLECTORS
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import ViewSnapshot
+from aperture_tui.tui.playhead import Playhead
 from aperture_tui.tui.screens import words
+from aperture_tui.tui.screens.time_keys import LIVE_ONLY, RECORDED_ONLY, TIME_KEYS
 from aperture_tui.tui.terminal import SMALLEST
 from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.header import Header, Heading
@@ -24,6 +27,8 @@ from aperture_tui.tui.widgets.health import HealthLine
 from aperture_tui.tui.widgets.keys import KeysLine
 from aperture_tui.tui.widgets.rows import RowsView
 from aperture_tui.tui.widgets.search import PatternInput, SearchLine
+from aperture_tui.tui.widgets.time_line import TimeFacts, TimeLine
+from aperture_tui.tui.widgets.time_prompt import TimeInput, TimePrompt
 
 if TYPE_CHECKING:
     from textual.widget import Widget
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 _WIDTHS: Final = [(0, "-no-room"), (SMALLEST[0], "-narrow"), (80, "-normal"), (140, "-wide")]
 _HEIGHTS: Final = [(0, "-no-lines"), (SMALLEST[1], "-flat"), (14, "-short"), (20, "-medium"), (32, "-tall")]
 """Classes that the screen has from so many columns and rows on."""
+_TIME_LINE_FROM: Final = 8
+"""Rows."""
 
 
 class ViewScreen(Screen[None], inherit_bindings=False):
@@ -48,7 +55,7 @@ class ViewScreen(Screen[None], inherit_bindings=False):
     VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", priority=True),  # or what is typed right after it is lost
-        Binding("space", "freeze", "freeze"),
+        *TIME_KEYS,
         Binding("left_square_bracket", "window(-1)", "shorter", key_display="["),
         Binding("right_square_bracket", "window(1)", "longer", key_display="]"),
         Binding("tab", "app.focus_next", "other part"),
@@ -64,10 +71,20 @@ class ViewScreen(Screen[None], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """Top to bottom."""
         yield Header(id="header")
+        yield TimeLine()
         yield from self.body()
         yield Details(id="details")
         yield HealthLine(id="health")
-        yield KeysLine()
+        yield KeysLine(of_time=bool(self.aperture.recording))
+
+    def on_mount(self) -> None:
+        """A recording has a line of time."""
+        self.set_class(bool(self.aperture.recording), "-recorded")
+
+    def on_resize(self, event: Resize) -> None:
+        """Where the line of time would leave no room for anything else, the header says the time."""
+        self.set_class(event.size.height < _TIME_LINE_FROM, "-tiny")
+        self.show_heading()
 
     def body(self) -> ComposeResult:
         """What stands in the middle; one of it is an Icicle."""
@@ -82,7 +99,7 @@ class ViewScreen(Screen[None], inherit_bindings=False):
     @property
     def is_whole(self) -> bool:
         """Whether all its parts are there: an answer may come before the first and after the last moment of that."""
-        parts = (Header, Icicle, Details, HealthLine, KeysLine)
+        parts = (Header, TimeLine, Icicle, Details, HealthLine, KeysLine)
         return self.is_running and all(self.query(part) for part in parts)
 
     @classmethod
@@ -117,7 +134,8 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         self._show_icicle(snapshot, looking)
         newest = snapshot.gauges[-1] if snapshot.gauges else None
         error = "" if snapshot.fatal else snapshot.error
-        self.query_one(HealthLine).show(snapshot.health, newest, snapshot.span, snapshot.stacks, error)
+        recorded = snapshot.recorded is not None
+        self.query_one(HealthLine).show(snapshot.health, newest, snapshot.span, snapshot.stacks, error, recorded)
 
     def _show_icicle(self, snapshot: ViewSnapshot, looking: Looking) -> None:
         view = snapshot.icicle
@@ -141,24 +159,48 @@ class ViewScreen(Screen[None], inherit_bindings=False):
             line.show(*(words.matching(view.matching, view.zoomed, view.unit) if view else ("…", "")))
 
     def show_heading(self) -> None:
-        """The header alone, as when only a key was pressed."""
+        """The header and the line of time alone, as when only a key was pressed."""
+        if not self.is_whole:
+            return
         app = self.aperture
         snapshot, looking = app.snapshot, app.looking
         mine = snapshot if snapshot and snapshot.request.kind is self.KIND else None
+        live = not app.recording
+        time_line = self.query_one(TimeLine)
+        facts = self._time_facts()
         heading = Heading(
             views=app.view_titles,
             current=self.TITLE_WORD,
-            host=app.title_host or (snapshot.hosts[0].name if snapshot and snapshot.hosts else ""),
+            host=(app.title_host or app.recorded_host) if live else "",
             pinned=app.pinned,
             process=f"{looking.process.name} ({looking.process.pid})" if looking.process else "",
             window_s=looking.window_s,
             range_ns=mine.range_ns if mine else 0,
             amount=self.amount(mine) if mine else "",
-            frozen=((words.clock(snapshot) if snapshot else "") or "now") if looking.frozen else "",
-            starting=words.starting(snapshot, app.waited_s),
-            collectors=words.collectors(snapshot.health) if snapshot else (),
+            frozen=wall_clock.clock(facts.at_ns) if live and looking.past else "",
+            past=not live,
+            clock="" if live or time_line.display else words.short_time(facts, app.palette.rich),
+            starting=words.starting(snapshot, app.waited_s, app.recording),
+            collectors=words.collectors(snapshot.health) if snapshot and live else (),
         )
         self.query_one(Header).show(heading)
+        if not live:
+            time_line.show(facts)
+
+    def _time_facts(self) -> TimeFacts:
+        """What the line of time says."""
+        app = self.aperture
+        snapshot, time = app.snapshot, app.looking.time
+        return TimeFacts(
+            time.place(app.held),
+            snapshot.range_ns if snapshot else 0,
+            app.held,
+            time.plays,
+            time.speed,
+            app.recording,
+            app.recorded_host,
+            app.now_ns(),
+        )
 
     def amount(self, snapshot: ViewSnapshot) -> str:
         """How much is in view, with its unit; "" while that is not known."""
@@ -215,10 +257,62 @@ class ViewScreen(Screen[None], inherit_bindings=False):
             self.end_search_line()
         self.look(looking)
 
+    def on_time_line_chosen(self, message: TimeLine.Chosen) -> None:
+        """The moment that was clicked at."""
+        self.at(self.aperture.looking.time.to(message.at_ns, self.aperture.held))
+
+    def at(self, time: Playhead) -> None:
+        """Look at another moment."""
+        self.look(replace(self.aperture.looking, time=time))
+
     def action_freeze(self) -> None:
         """Stop or resume time on the screen; collecting goes on."""
-        looking = self.aperture.looking
-        self.look(replace(looking, frozen=not looking.frozen))
+        app = self.aperture
+        time = app.looking.time
+        shown_ns = app.snapshot.end_ns if app.snapshot else 0
+        self.at(time.newest() if app.looking.past else time.frozen(shown_ns))
+
+    def action_play(self) -> None:
+        """Let time pass, or stand still."""
+        self.at(self.aperture.looking.time.toggled(self.aperture.held))
+
+    def action_step(self, seconds: int) -> None:
+        """So many seconds later, or earlier."""
+        self.at(self.aperture.looking.time.stepped(seconds, self.aperture.held))
+
+    def action_beginning(self) -> None:
+        """The first that is held."""
+        held = self.aperture.held
+        self.at(self.aperture.looking.time.to(held.first_ns, held))
+
+    def action_newest(self) -> None:
+        """The end of a recording; live, follow the time that passes."""
+        self.at(self.aperture.looking.time.newest())
+
+    def action_speed(self, step: int) -> None:
+        """Play faster or slower."""
+        self.aperture.play_on()
+        self.at(self.aperture.looking.time.faster(step))
+
+    async def action_go_to(self) -> None:
+        """Type a time."""
+        if not self.query(TimePrompt):
+            await self.mount(TimePrompt(self.aperture.held, self.aperture.now_ns()), before="#keys")
+            self.add_class("-going")
+        self.set_focus(self.query_one(TimeInput))
+
+    def action_end_go_to(self) -> None:
+        """No other time."""
+        for prompt in self.query(TimePrompt):
+            self.set_focus(self.main_part)
+            prompt.remove()
+            self.remove_class("-going")
+
+    def on_time_prompt_chosen(self, message: TimePrompt.Chosen) -> None:
+        """The time that was typed."""
+        self.action_end_go_to()
+        if message.at_ns is not None:
+            self.at(self.aperture.looking.time.to(message.at_ns, self.aperture.held))
 
     def action_window(self, step: int) -> None:
         """A longer or a shorter window."""
@@ -249,8 +343,10 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         self.set_focus(self.query_one(PatternInput))  # now, not when the keys that wait have been handled
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While a pattern is typed, a slash belongs to it."""
-        return action != "search" or not isinstance(self.focused, PatternInput)
+        """Some make sense only live, some only over a recording. What is typed belongs to the line that has it."""
+        if action in (LIVE_ONLY if self.aperture.recording else RECORDED_ONLY):
+            return False
+        return action not in ("search", "go_to") or not isinstance(self.focused, Input)
 
     def action_end_search(self) -> None:
         """No search any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,7 +12,9 @@ from aperture_tui.tui import figures
 from aperture_tui.tui.attached import COLLECTORS, health_of
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import Unit, ViewRequest, ViewSnapshot
+from aperture_tui.tui.wall_clock import clock
 from aperture_tui.tui.widgets.header import MARK
+from aperture_tui.tui.widgets.time_line import TimeFacts, mark
 
 Line = tuple[str, str]
 """A text and its style key."""
@@ -62,26 +63,52 @@ def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Li
     if one is not None and state is State.FAILED:
         why = one.message or "no reason is known; ! has all that is"
         return [(f"No {noun}: the collector failed", "*error"), ("", "text"), (why, "text")]
+    if snapshot.recorded is not None:
+        return _not_recorded(kind, noun) if kind not in snapshot.recorded else _nothing_then(snapshot, looking, kind)
     title = f"No {noun} {'here' if snapshot.span.events and state is not State.STARTING else 'yet'}"
     return [(title, "*text"), ("", "text"), (_why(snapshot, looking, kind, one), "muted")]
 
 
-def _why(snapshot: ViewSnapshot, looking: Looking, kind: Kind, one: Health | None) -> str:
-    of_process, of_window, at_all = _NOTHING[kind]
-    if one is not None and one.state is State.STARTING:
-        return one.message or ("The collectors are starting." if kind is Kind.CPU else "The collector is starting.")
-    if one is None and kind is Kind.CPU and any(h.state is State.STARTING for h in snapshot.health):
-        return "The collectors are starting."
-    if kind is not Kind.CPU and looking.frozen:
-        return f"There are none up to {clock(snapshot) or 'now'}, where time stands still. space lets it go on."
-    if kind is not Kind.CPU and (one is None or one.state is State.STOPPED):
-        return f"The collector {COLLECTORS[kind]} is not attached."
+def _not_recorded(kind: Kind, noun: str) -> list[Line]:
+    how = f"Such events were not collected: record them with --events {COLLECTORS[kind]}, or all."
+    return [(f"No {noun} in this recording", "*text"), ("", "text"), (how, "muted")]
+
+
+def _nothing_then(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Line]:
+    """Of a recording that has such events at other times, or of others."""
+    why = _of_selection(looking, kind) or (
+        f"{_NOTHING[kind][1]} ] makes it longer, < and > look earlier and later."
+        if snapshot.span.events
+        else "Nothing happened while this was recorded."
+    )
+    return [(f"No {_NOUNS[kind] if not looking.wakers else 'wakes'} here", "*text"), ("", "text"), (why, "muted")]
+
+
+def _of_selection(looking: Looking, kind: Kind) -> str:
+    """That there is nothing of what was chosen, and how to choose all; "" if nothing was."""
     if looking.wakers:
         return "None was seen in this window. w shows who waited."
     if looking.lock is not None:
         return f"Nothing waited for {looking.lock.name} in this window. Esc shows all locks."
     if looking.process is not None:
-        return f"{looking.process.name} ({looking.process.pid}) {of_process}. Esc shows all processes."
+        return f"{looking.process.name} ({looking.process.pid}) {_NOTHING[kind][0]}. Esc shows all processes."
+    return ""
+
+
+def _why(snapshot: ViewSnapshot, looking: Looking, kind: Kind, one: Health | None) -> str:
+    _, of_window, at_all = _NOTHING[kind]
+    if one is not None and one.state is State.STARTING:
+        return one.message or ("The collectors are starting." if kind is Kind.CPU else "The collector is starting.")
+    if one is None and kind is Kind.CPU and any(h.state is State.STARTING for h in snapshot.health):
+        return "The collectors are starting."
+    if looking.past and snapshot.end_ns <= snapshot.span.dropped_until_ns:
+        return f"What there was is not held any more: {snapshot.span.limit or 'the newest'} is. e shows the newest."
+    if kind is not Kind.CPU and looking.past:
+        return f"There are none up to {clock(snapshot.end_ns) or 'now'}, where time stands still. space lets it go on."
+    if kind is not Kind.CPU and (one is None or one.state is State.STOPPED):
+        return f"The collector {COLLECTORS[kind]} is not attached."
+    if words := _of_selection(looking, kind):
+        return words
     return f"{of_window} ] makes it longer." if snapshot.span.events else at_all
 
 
@@ -99,13 +126,15 @@ def counted(request: ViewRequest) -> str:
     return "wakes" if request.wakers else COUNTED[request.kind]
 
 
-def clock(snapshot: ViewSnapshot) -> str:
-    """The end of the view as a time of day; "" while there is none."""
-    return time.strftime("%H:%M:%S", time.localtime(snapshot.end_ns / 1e9)) if snapshot.end_ns else ""
+def short_time(facts: TimeFacts, rich: bool) -> str:
+    """How a recording plays and where, in few cells. rich: the terminal has more than ASCII."""
+    return f"{mark(facts.plays, facts.speed, not rich)} {clock(facts.at_ns)}".rstrip()
 
 
 def is_running(kind: Kind, snapshot: ViewSnapshot) -> bool:
-    """Whether a kind is collected: nothing of it is then none."""
+    """Whether a kind is collected, or was for this recording: nothing of it is then none."""
+    if snapshot.recorded is not None:
+        return kind in snapshot.recorded
     one = health_of(kind, snapshot.health)
     return one is not None and one.state is State.RUNNING
 
@@ -116,14 +145,14 @@ def collectors(health: Sequence[Health]) -> tuple[tuple[str, State], ...]:
     return tuple((name, one.state) for name, one in found if one is not None and one.state is not State.STOPPED)
 
 
-def starting(snapshot: ViewSnapshot | None, waited_s: float) -> str:
-    """What is being waited for, with a mark that moves; "" when nothing is."""
-    mark = MARK[int(waited_s * 5) % len(MARK)]
+def starting(snapshot: ViewSnapshot | None, waited_s: float, recording: str = "") -> str:
+    """What is being waited for, with a mark that moves; "" when nothing is. recording: the name of the one shown."""
+    turning = MARK[int(waited_s * 5) % len(MARK)]
     if snapshot is None:
-        return f"{mark} starting {waited_s:.1f} s"
-    if snapshot.fatal:
+        return f"{turning} {f'opening {recording}' if recording else 'starting'} {waited_s:.1f} s"
+    if snapshot.fatal or snapshot.recorded is not None:
         return ""
     for one in snapshot.health:
         if one.state is State.STARTING:
-            return f"{mark} {one.message or f'{one.name} is starting'} {waited_s:.1f} s"
+            return f"{turning} {one.message or f'{one.name} is starting'} {waited_s:.1f} s"
     return ""

@@ -96,7 +96,7 @@ def gauge_rows(samples: Sequence[HostSample], width: int, height: int, mono: boo
     if height <= 0 or width < 20:
         return []
     if not samples:
-        return [((fit(" no readings of the host yet", width), "muted"),)]
+        return [((fit(" no readings of the host in view", width), "muted"),)]
     side = min(width // 3, 72) if width >= 100 and height > 1 else 0
     main = width - side
     newest = samples[-1]

@@ -38,6 +38,8 @@ class Heading:
     """What the header says. views: (key, title) of each; starting: what is being waited for, "" when nothing is.
 
     amount: how much is in view, with its unit. collectors: (name, state) of those that are attached or should be.
+    frozen: since when time stands still, "" while it passes. past: it is a recording, and nothing in it is the last of
+    anything. clock: how a recording plays and where, if no line of its own says so.
     """
 
     views: tuple[tuple[str, str], ...]
@@ -49,6 +51,8 @@ class Heading:
     range_ns: int = 0
     amount: str = ""
     frozen: str = ""
+    past: bool = False
+    clock: str = ""
     starting: str = ""
     collectors: tuple[tuple[str, State], ...] = ()
 
@@ -141,12 +145,17 @@ def _collectors(heading: Heading, names: Mapping[str, str]) -> list[Span]:
 
 
 def _when(heading: Heading) -> tuple[str, str]:
-    """ "last 30 s", "all 12 min", or what there is of it while that is less; and a shorter form, if there is one."""
+    """ "last 30 s", "all 12 min", or what there is of it while that is less; and a shorter form, if there is one.
+
+    Of a recording only "30 s": to where is said with the time that is looked at.
+    """
     held = figures.duration(heading.range_ns)
     if heading.window_s is None:
         return f"all {held}", ""
     asked = figures.window(heading.window_s)
     full = heading.range_ns == 0 or heading.range_ns > 0.95e9 * heading.window_s
+    if heading.past:
+        return (asked, "") if full else (f"{asked} (has {held})", f"{held} of {asked}")
     return (f"last {asked}", "") if full else (f"last {asked} (has {held})", f"{held} of {asked}")
 
 
@@ -156,6 +165,8 @@ def _state(heading: Heading) -> list[Span]:
         spans.append((f" {heading.starting} ", "accent@bar"))
     if heading.frozen:
         spans.append((f" FROZEN {heading.frozen} ", "*background@warning"))
+    if heading.clock:
+        spans.append((f" {heading.clock} ", "*background@accent"))
     return spans
 
 

@@ -19,19 +19,27 @@ _LAG_NS = 2_000_000_000
 
 
 def health_row(
-    health: Sequence[Health], own: HostSample | None, held: Held, stacks: Completeness, width: int, error: str = ""
+    health: Sequence[Health],
+    own: HostSample | None,
+    held: Held,
+    stacks: Completeness,
+    width: int,
+    error: str = "",
+    recorded: bool = False,
 ) -> Spans:
-    """One row; trouble comes first and is cut last."""
+    """One row; trouble comes first and is cut last. recorded: it is the word of a session that is over."""
     parts = [[(f" ! {plain(error)} ", "*error")]] if error else []
-    for one in sorted(health, key=_is_well):
-        parts.append(_one(one))
+    for one in sorted(health, key=_is_whole if recorded else _is_well):
+        part = _one(one, recorded)
+        if part not in parts:  # who wrote a recording and who reads it have one name, and mostly one word
+            parts.append(part)
     whole = part_of_line(stacks)
     if whole and not is_enough(stacks):
         parts.append(whole)
     if held.limit:
         dropped = figures.count(held.dropped_events)
         parts.append([(f" kept {plain(held.limit)}, older let go ({dropped})", "muted")])
-    parts.append(_own(own))
+    parts.append(_own(own, recorded))
     if whole and is_enough(stacks) and _cells(parts) + _cells([whole]) + 2 <= width:
         parts.append(whole)
     return _joined(parts, width)
@@ -41,22 +49,30 @@ def _is_well(health: Health) -> bool:
     return health.state is not State.FAILED and not health.lost_total
 
 
-def _one(health: Health) -> list[Span]:
+def _is_whole(health: Health) -> bool:
+    """The same of a session that is over, where a message is of something that is missing."""
+    return _is_well(health) and not health.message
+
+
+def _one(health: Health, recorded: bool) -> list[Span]:
+    """One part. recorded: that it runs no more goes without saying, and how late it was at the end says nothing."""
     name = plain(health.name)
     if health.state is State.FAILED:
         return [(f" ! {name} failed: {plain(health.message)} ", "*error")]
     if health.state is State.STARTING:
         return [(f" {name} ", "text"), (plain(health.message) or "starting", "accent")]
     spans = [(f" {name} ", "text")]
-    if health.state is State.STOPPED:
+    if health.state is State.STOPPED and not recorded:
         spans.append(("stopped ", "warning"))
     if health.lost_total:
         spans = [(f" ! {name} lost {figures.count(health.lost_total)} ", "*error")]
+    elif recorded and health.message:
+        spans = [(f" ! {name}", "warning")]
     else:
         spans.append(_no_loss(health))
     if health.degraded:
         spans.append((f" partial {figures.count(sum(health.degraded.values()))}", "warning"))
-    if health.lag_ns is not None:
+    if health.lag_ns is not None and not recorded:
         spans.append((f" lag {figures.duration(health.lag_ns)}", "muted" if health.lag_ns < _LAG_NS else "warning"))
     if health.message:
         spans.append((f" {plain(health.message)}", "warning"))
@@ -70,11 +86,16 @@ def _no_loss(health: Health) -> Span:
     return ("ok", "good") if health.lag_ns is None else ("lost ?", "warning")
 
 
-def _own(own: HostSample | None) -> list[Span]:
-    """What the profiler itself takes: its CPU in the user's terms, its memory."""
+def _own(own: HostSample | None, recorded: bool) -> list[Span]:
+    """What the profiler itself takes, or took while it recorded: its CPU in the user's terms, its memory."""
     cpu = "?" if own is None or own.own_cpu is None else figures.percent(own.own_cpu, 1)
     memory = "?" if own is None or own.own_memory_bytes is None else figures.size(own.own_memory_bytes)
-    return [(" own CPU ", "muted"), (cpu, "text"), (" memory ", "muted"), (memory, "text")]
+    return [
+        (f" {'recorder' if recorded else 'own'} CPU ", "muted"),
+        (cpu, "text"),
+        (" memory ", "muted"),
+        (memory, "text"),
+    ]
 
 
 def _cells(parts: list[list[Span]]) -> int:
@@ -103,7 +124,13 @@ class HealthLine(RowsView):
     DEFAULT_CSS = "HealthLine { height: 1; }"
 
     def show(
-        self, health: Sequence[Health], own: HostSample | None, held: Held, stacks: Completeness, error: str = ""
+        self,
+        health: Sequence[Health],
+        own: HostSample | None,
+        held: Held,
+        stacks: Completeness,
+        error: str = "",
+        recorded: bool = False,
     ) -> None:
         """Say this."""
-        self.draw(lambda: [health_row(health, own, held, stacks, self.size.width, error)])
+        self.draw(lambda: [health_row(health, own, held, stacks, self.size.width, error, recorded)])

@@ -28,6 +28,8 @@ _FIRST: Final = (
     "out",
 )
 """What a narrow line keeps."""
+OF_TIME: Final = ("play or pause", "back 1 s", "on 1 s", "faster", "go to a time")
+"""What a narrow line over a recording keeps as well."""
 
 
 class Key(NamedTuple):
@@ -66,12 +68,17 @@ def _is_chord(name: str) -> bool:
     return len(name) > 1 and (name[0] == "^" or "+" in name)
 
 
-def keys_row(keys: Iterable[Key], width: int) -> tuple[Spans, list[tuple[int, int, Key]]]:
-    """One row, and where each key stands in it: (first cell, end, key). Those that do not fit are left out."""
+def keys_row(
+    keys: Iterable[Key], width: int, first: Sequence[str] = _FIRST
+) -> tuple[Spans, list[tuple[int, int, Key]]]:
+    """One row, and where each key stands in it: (first cell, end, key). Those that do not fit are left out.
+
+    first: what is kept longest.
+    """
     spans: list[Span] = []
     places: list[tuple[int, int, Key]] = []
     at = 0
-    for key in sorted(keys, key=lambda key: _FIRST.index(key.does) if key.does in _FIRST else len(_FIRST)):
+    for key in sorted(keys, key=lambda key: first.index(key.does) if key.does in first else len(first)):
         name, does = f" {key.keys[0]}", f" {key.does} "
         cells = width_of(name) + width_of(does)
         if at + cells > width:
@@ -88,8 +95,10 @@ class KeysLine(RowsView):
 
     DEFAULT_CSS = "KeysLine { height: 1; }"
 
-    def __init__(self) -> None:
+    def __init__(self, of_time: bool = False) -> None:
+        """of_time: the keys that move through time have their place."""
         super().__init__(id="keys")
+        self._of_time = OF_TIME if of_time else ()
         self._places: Sequence[tuple[int, int, Key]] = ()
 
     def show(self) -> None:
@@ -97,7 +106,9 @@ class KeysLine(RowsView):
         self.draw(self._row)
 
     def _row(self) -> list[Spans]:
-        row, self._places = keys_row((key for key in live_keys(self.screen) if key.shown), self.size.width)
+        keys = [key for key in live_keys(self.screen) if key.shown or key.does in self._of_time]
+        first = (*_FIRST[:2], *self._of_time, *_FIRST[2:])
+        row, self._places = keys_row(keys, self.size.width, first)
         return [row]
 
     async def on_click(self, event: Click) -> None:

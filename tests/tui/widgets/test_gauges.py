@@ -53,7 +53,7 @@ def test_gauges_fit_every_screen(width: int, height: int, mono: bool) -> None:
 def test_unknown_readings_are_question_marks() -> None:
     rows = _texts(gauge_rows([HostSample(1)], 80, 4))
     assert all("?" in row for row in rows)
-    assert _texts(gauge_rows([], 80, 4))[0].strip() == "no readings of the host yet"
+    assert _texts(gauge_rows([], 80, 4))[0].strip() == "no readings of the host in view"
 
 
 def test_a_machine_without_swap_says_none() -> None:

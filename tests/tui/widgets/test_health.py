@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
@@ -126,3 +128,18 @@ def test_the_panel_has_every_cause() -> None:
     assert any("partial 2: cut" in row for row in rows)
     assert any("CPU in user space ?" in row for row in rows)
     assert {cell_len(row) for row in rows} == {60}
+
+
+def test_of_a_recording_it_is_the_word_of_the_session_that_made_it() -> None:
+    stopped = replace(WELL, state=State.STOPPED)
+    unknown = Health("gpu", State.RUNNING, lag_ns=5)
+    writer, reader = Health("recording", State.RUNNING), Health("recording", State.STOPPED)
+    row = _text(health_row([stopped, unknown, writer, reader], OWN, Span(), FINE, 120, recorded=True))
+    assert row.strip() == ("cpu lost 0 │ gpu lost ? │ recording ok │ recorder CPU 0.4 % memory 62 MB │ stacks 99.0 %")
+
+
+def test_what_a_recording_lacks_stands_first() -> None:
+    cut = Health("recording", State.STOPPED, "the end is cut off (37 bytes)", degraded={"odd": 2})
+    row = health_row([WELL, cut], OWN, Span(), FINE, 120, recorded=True)
+    assert _text(row).startswith(" ! recording partial 2 the end is cut off (37 bytes) │ cpu")
+    assert "warning" in _keys(row, "cut off")

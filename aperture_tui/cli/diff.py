@@ -1,0 +1,218 @@
+"""`aperture diff`: what changed between two recordings, or two times of one, and what of it is more than chance."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aperture_tui.cli.arguments import Parser, fail
+from aperture_tui.cli.output import colours, width, write
+from aperture_tui.cli.times import attached, moment
+from aperture_tui.cli.values import number, pattern, pid, points
+from aperture_tui.export.collected import collected, default_measure, kind_name
+from aperture_tui.profile.comparable import Per
+from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.text import clean
+
+if TYPE_CHECKING:
+    from aperture_tui.export.comparison import Comparison, Side
+    from aperture_tui.profile.times import Moment
+    from aperture_tui.store.base import Store
+
+ABOVE: Final = 3
+"""The exit status where a regression is above the limit of --fail-above."""
+_PROGRAM: Final = "aperture diff"
+_SUFFIXES: Final = {".svg": "svg", ".json": "json", ".txt": "text"}
+_KINDS: Final = {kind_name(kind): kind for kind in Kind}
+_BY: Final = ("self", "total")
+_EXAMPLES: Final = """\
+examples:
+  aperture diff old.aperture new.aperture                    functions with a larger or smaller share of all samples
+  aperture diff old.aperture new.aperture -o diff.svg        a flame graph of new, red where there is more than in old
+  aperture diff a.aperture a.aperture --base-to -60s --from -60s        the last minute against what was before
+  aperture diff old.aperture new.aperture --event lock       by the time waited in and below each function
+  aperture diff base.aperture after.aperture --per run --by total --fail-above 5%       for a build: see below
+
+What is compared. Functions are the same on both sides if name, module and kind are, whatever their process's pid. With
+--per share a change is one of the share of each side's whole, in percentage points: length and frequency of the
+recordings do not matter, but where one function gets cheaper the shares of all others grow. --per second compares
+amounts a second, for programs under the same load; --per run the amounts themselves, for the same work done once on
+each side (aperture record -- COMMAND). Their changes are in percent of BASE's whole.
+
+* marks a change that is more than chance, of samples (--event cpu) alone; · one that may be chance, or has too few
+samples to tell. The number of functions compared is allowed for: of those marked, 1 % may be chance. With share and
+second, a side that varies from moment to moment by itself has to change by more. What differs from one run to the
+next (caches, other load, another machine) is not known from one recording of each.
+
+exit status: 0; 1 for a failure; 2 for wrong usage; 3 where --fail-above finds a regression.
+Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the end of the recording.
+"""
+
+
+def run(argv: list[str]) -> int:
+    """The command -> exit status: 0, 1 with one line, 2 for wrong usage, 3 for a regression above the limit."""
+    parser = _parser()
+    chosen = parser.parse_args(attached(argv, ("--from", "--to", "--base-from", "--base-to")))
+    form = _format(parser, chosen)
+    if chosen.fail_above is not None and chosen.event != "cpu":
+        parser.error(f"--fail-above is for cpu: of {chosen.event} it is not known what is more than chance")
+    from aperture_tui.cli.opening import OpeningError, opened
+
+    try:
+        before = opened(chosen.base)
+        after = before if _same(chosen.base, chosen.after) else opened(chosen.after)
+    except OpeningError as error:
+        return fail(_PROGRAM, error)
+    return _compared(chosen, form, *_sides(parser, chosen, before, after))
+
+
+def _compared(chosen: argparse.Namespace, form: str, base: Side, after: Side) -> int:
+    from aperture_tui.export.comparison import compared
+    from aperture_tui.export.svg import InfernoError
+
+    kind = base.query.kind
+    by = chosen.by or ("total" if kind in (Kind.OFFCPU, Kind.LOCK) else "self")
+    per = Per(chosen.per) if chosen.per else Per.SHARE if kind is Kind.CPU else Per.SECOND
+    comparison = compared(base, after, per)
+    _warn(comparison)
+    try:
+        text = _text(comparison, form, by, chosen)
+    except InfernoError as error:
+        return fail(_PROGRAM, error)
+    status = write(_PROGRAM, text.encode(), chosen.output)
+    return status or (0 if chosen.fail_above is None else _gate(comparison, by, chosen.fail_above))
+
+
+def _gate(comparison: Comparison, by: str, limit: float) -> int:
+    """3 with one line where a function got so much worse, 1 where that cannot be told."""
+    from aperture_tui.export.difference import above
+    from aperture_tui.profile.significance import smallest_visible
+
+    if any(extent.empty for extent in comparison.extents):
+        return fail(_PROGRAM, "there are no samples to compare: --fail-above cannot tell")
+    if found := above(comparison, by, limit):
+        more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
+        print(f"{_PROGRAM}: above {limit:g} %: {found[0]}{more}", file=sys.stderr)
+        return ABOVE
+    if (visible := smallest_visible(comparison.samples)) > limit:
+        words = f"so few samples show changes from {visible:.1f} points on: a longer recording shows smaller ones"
+        print(f"{_PROGRAM}: {words}", file=sys.stderr)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(_PROGRAM, "Compare two recordings, or two times of one, by function.", _EXAMPLES)
+    parser.add_argument("base", metavar="BASE", help="a recording: what it was")
+    parser.add_argument("after", metavar="AFTER", help="a recording: what it is now")
+    parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
+    forms = list(_SUFFIXES.values())
+    parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout text")
+    parser.add_argument("--event", choices=list(_KINDS), default="cpu", help="kind of events (cpu)")
+    measures = [measure.value for measure in Measure]
+    parser.add_argument("--measure", choices=measures, help="what is summed (of cpu count, else time, in nanoseconds)")
+    parser.add_argument(
+        "--by", choices=_BY, help="functions alone, or with all that they call\n(self; of offcpu and lock total)"
+    )
+    pers = [per.value for per in Per]
+    parser.add_argument("--per", choices=pers, help="what is compared, see below (of cpu share, else second)")
+    parser.add_argument("--top", type=number, default=20, metavar="N", help="lines of text for each direction (20)")
+    parser.add_argument(
+        "--fail-above",
+        type=points,
+        metavar="P%",
+        help="end with status 3 where a function's change is more\nthan chance and more than P percentage points",
+    )
+    _add_narrowing(parser)
+    return parser
+
+
+def _add_narrowing(parser: Parser) -> None:
+    group = parser.add_argument_group("what is compared of them")
+    for option, words in (("--base-from", "of BASE nothing before this time"), ("--base-to", "nor from this time on")):
+        group.add_argument(option, type=moment, metavar="T", help=words)
+    for option, words in (("--from", "of AFTER nothing before this time"), ("--to", "nor from this time on")):
+        group.add_argument(option, dest=f"after_{option[2:]}", type=moment, metavar="T", help=words)
+    group.add_argument(
+        "-p", "--pid", dest="pids", type=pid, action="append", default=[], metavar="PID", help="may be given again"
+    )
+    group.add_argument("--process", metavar="NAME", help="only processes of this name: pids differ between runs")
+    group.add_argument("--name", metavar="NAME", help="only this system call, kind of lock, or reason to be off-CPU")
+    group.add_argument(
+        "--frame", type=pattern, metavar="RE", help="only stacks with a function, module or file like it"
+    )
+
+
+def _format(parser: Parser, chosen: argparse.Namespace) -> str:
+    for name in (chosen.base, chosen.after):
+        if chosen.output and _same(chosen.output, name):
+            parser.error(f"{chosen.output} is one of the recordings")
+    if chosen.format:
+        return str(chosen.format)
+    suffix = Path(chosen.output or "x.txt").suffix
+    if suffix not in _SUFFIXES:
+        parser.error(f"no format has the suffix of {chosen.output!r}: end it in {', '.join(_SUFFIXES)}, or --format")
+    return _SUFFIXES[suffix]
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
+
+
+def _sides(parser: Parser, chosen: argparse.Namespace, before: Store, after: Store) -> tuple[Side, Side]:
+    from aperture_tui.export.comparison import Side
+
+    base = _query(parser, chosen, before, "--base-from", chosen.base_from, chosen.base_to)
+    now = _query(parser, chosen, after, "--from", chosen.after_from, chosen.after_to)
+    return Side(clean(chosen.base), before, base), Side(clean(chosen.after), after, now)
+
+
+def _query(
+    parser: Parser, chosen: argparse.Namespace, store: Store, option: str, start: Moment | None, end: Moment | None
+) -> Query:
+    now = store.span().end_ns
+    start_ns = start.resolve(now) if start else None
+    end_ns = end.resolve(now) if end else None
+    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+        parser.error(f"{option} is not before {option.replace('from', 'to')}")
+    kind = _KINDS[chosen.event]
+    return Query(
+        kind,
+        start_ns,
+        end_ns,
+        pids=tuple(chosen.pids),
+        process=chosen.process,
+        frame=chosen.frame,
+        name=chosen.name,
+        measure=Measure(chosen.measure) if chosen.measure else default_measure(kind),
+    )
+
+
+def _warn(comparison: Comparison) -> None:
+    """What the reader of the output has to know, on stderr."""
+    from aperture_tui.export.comparison import caveats, losses
+
+    lines = caveats(comparison)
+    for side, extent in zip(comparison.sides, comparison.extents, strict=True):
+        lines += [f"{side.label}: {words}" for words in losses(side)]
+        if not extent.whole:
+            kind = side.query.kind
+            looked = "" if kind in collected(side.store) else "; such events were not collected"
+            lines.append(f"{side.label}: no {kind_name(kind)} events here{looked}")
+    for line in dict.fromkeys(lines):  # both sides may be of one recording
+        print(f"{_PROGRAM}: {line}", file=sys.stderr)
+
+
+def _text(comparison: Comparison, form: str, by: str, chosen: argparse.Namespace) -> str:
+    """Raises InfernoError."""
+    from aperture_tui.export import difference, difference_json, difference_svg
+
+    if form == "json":
+        return json.dumps(difference_json.document(comparison, by)) + "\n"
+    if form == "svg":
+        return difference_svg.text(comparison)
+    return difference.text(comparison, by, chosen.top, width(chosen.output), colours(chosen.output))

@@ -1,0 +1,36 @@
+"""Opening what was recorded: our own files and folders of them, and profiles of other tools."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aperture_tui.store.base import Store
+
+
+class OpeningError(Exception):
+    """One clear line: what cannot be opened, and why."""
+
+
+def opened(path: str, watch: Callable[[float], None] | None = None) -> Store:
+    """A recording, a folder of them, or what another tool has written, as a store. Raises OpeningError.
+
+    watch: told how much of a long answer has been read, 0 to 1, whenever the store reads for one.
+    """
+    from aperture_tui.importing.opened import ImportingError, imported
+    from aperture_tui.recording.replay import RecordingError, replay
+
+    try:
+        if not os.path.isdir(path) and (other := imported(path)) is not None:
+            return other
+        store = replay(path)
+    except (RecordingError, ImportingError) as error:
+        raise OpeningError(str(error)) from error
+    except OSError as error:
+        raise OpeningError(f"{path}: {error.strerror or error}") from error
+    if watch is not None:
+        store.watch = watch
+    return store

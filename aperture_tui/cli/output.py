@@ -1,0 +1,42 @@
+"""Where a command's data goes: a file or stdout, a terminal or a pipe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from aperture_tui.cli.arguments import fail
+
+_WIDTH: Final = 100
+
+
+def write(program: str, data: bytes, output: str | None) -> int:
+    """All of it -> exit status. As bytes: data is UTF-8 whatever the locale is. output: a file, else stdout."""
+    try:
+        if output:
+            Path(output).write_bytes(data)
+        else:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the reader has seen enough; nothing may be said of it when Python flushes at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        return fail(program, f"{output or 'stdout'}: {error.strerror}")
+    return 0
+
+
+def width(output: str | None) -> int:
+    """Cells of a line: those of the terminal, and of everything else enough for a screen."""
+    return shutil.get_terminal_size((_WIDTH, 24)).columns if _to_terminal(output) else _WIDTH
+
+
+def colours(output: str | None) -> bool:
+    """Colours are for people, and not for all of them (https://no-color.org)."""
+    return _to_terminal(output) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _to_terminal(output: str | None) -> bool:
+    return not output and sys.stdout.isatty()

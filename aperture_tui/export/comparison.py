@@ -1,0 +1,212 @@
+"""Two selections of events side by side: by function, with what samples can say of the difference."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from aperture_tui.export import folded
+from aperture_tui.export.collected import collected, kind_name, time_range
+from aperture_tui.export.names import COUNTED, whole_share
+from aperture_tui.profile.calltree import CallTree
+from aperture_tui.profile.comparable import Extent, Per, scale
+from aperture_tui.profile.difference import Carrier, Functions, Pair, by_function, functions
+from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.significance import Evidence, evidence
+from aperture_tui.profile.symbols import Frame, Symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from aperture_tui.store.base import Store
+
+BASE, AFTER = 0, 1
+"""The sides of whatever has two."""
+SLICES: Final = 32
+"""Parts of equal length of each side: how much they differ is how much a side varies by itself."""
+_STACKS: Final = 0.05  # of all stacks: so many more whole ones on one side move totals visibly
+_SOURCES: Final = ("recording", "store")
+
+
+@dataclass(frozen=True)
+class Side:
+    """A query to a store. label: what it is called, most often its file."""
+
+    label: str
+    store: Store
+    query: Query
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides by function.
+
+    extents: of the weights. samples: how many on each side. periods_ns: the time that a sample stands for, on average,
+    0 where there are none. Of other events both are 0. by_self, by_total: what samples say; None where weights are not
+    of samples, and chance cannot be told from change: calls and waits are all counted, and none is like another.
+    """
+
+    sides: tuple[Side, Side]
+    per: Per
+    extents: tuple[Extent, Extent]
+    samples: tuple[int, int]
+    periods_ns: tuple[float, float]
+    functions: Functions
+    by_self: Evidence | None
+    by_total: Evidence | None
+
+    @property
+    def query(self) -> Query:
+        """That of the second side; the first differs in its range alone."""
+        return self.sides[AFTER].query
+
+    @property
+    def scale(self) -> float:
+        """What weights of the second side are multiplied by to stand beside the first (profile.comparable)."""
+        return scale(self.per, *self.extents)
+
+    def points(self, weights: Pair) -> NDArray[np.float64]:
+        """The change of each function in percent of the first side's whole, (n,); NaN where a side is empty."""
+        if any(extent.empty for extent in self.extents):
+            return np.full(len(weights.before), np.nan)
+        points = (weights.after * self.scale - weights.before) * (100 / self.extents[BASE].whole)
+        return points.astype(np.float64, copy=False)
+
+    def ratio(self, weights: Pair) -> NDArray[np.float64]:
+        """How many times as much, (n,): infinite of what is new, 0 of what is gone, NaN where a side is empty."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out: NDArray[np.float64] = weights.after * self.scale / weights.before
+        return out
+
+
+def compared(base: Side, after: Side, per: Per) -> Comparison:
+    """Both sides by function. Raises re.error."""
+    carrier, sides = Carrier(Symbols()), (base, after)
+    trees, counts = zip(*(_trees(side, carrier) for side in sides), strict=True)
+    told = functions(*trees)
+    times = [_seconds(side) for side in sides]
+    if base.query.kind is not Kind.CPU:
+        before, now = (Extent(tree.weight, seconds) for tree, seconds in zip(trees, times, strict=True))
+        return Comparison(sides, per, (before, now), (0, 0), (0.0, 0.0), told, None, None)
+    periods = _period_ns(base), _period_ns(after)
+    own, total = zip(*(_by_slice(side, told) for side in counts), strict=True)
+    samples = int(own[BASE][:, 0].sum()), int(own[AFTER][:, 0].sum())
+    of_samples = [Extent(*of) for of in zip(samples, times, periods, strict=True)]
+    extents = [
+        extent if base.query.measure is Measure.COUNT else replace(extent, whole=tree.weight, unit=1.0)
+        for extent, tree in zip(of_samples, trees, strict=True)
+    ]
+    times_as_many = scale(per, of_samples[BASE], of_samples[AFTER])
+    by_self, by_total = (evidence(before, now, times_as_many, per) for before, now in (own, total))
+    return Comparison(sides, per, (extents[BASE], extents[AFTER]), samples, periods, told, by_self, by_total)
+
+
+class _Counts(NamedTuple):
+    """Samples of a slice of time. own, total: by frame id."""
+
+    whole: int
+    own: NDArray[np.int64]
+    total: NDArray[np.int64]
+
+
+def _trees(side: Side, carrier: Carrier) -> tuple[CallTree, list[_Counts]]:
+    """All stacks of a side in its measure, and of samples how many in each slice of time."""
+    if side.query.kind is not Kind.CPU:
+        moved = [carrier.tree(tree, _leaf(leaf)) for leaf, tree in folded.parts(side.store, side.query)]
+        nothing = CallTree(carrier.symbols, carrier.symbols.trie, np.zeros(1, np.int64))
+        return reduce(CallTree.merge, moved, nothing), []
+    whole = carrier.tree(side.store.call_tree(side.query))
+    slices = (carrier.tree(side.store.call_tree(query)) for query in _sliced(side))
+    return whole, [_Counts(tree.weight, *by_function(tree)) for tree in slices]
+
+
+def _leaf(name: str) -> Frame | None:
+    return Frame(name, kind=FrameKind.KERNEL) if name else None
+
+
+def _sliced(side: Side) -> list[Query]:
+    """The query in slices of equal length; the first and the last reach as far as the query does."""
+    start, end = time_range(side.store, side.query)
+    edges: list[int | None] = [start + (end - start) * i // SLICES for i in range(SLICES + 1)]
+    edges[0], edges[-1] = side.query.start_ns, side.query.end_ns
+    counts = replace(side.query, measure=Measure.COUNT)
+    return [replace(counts, start_ns=a, end_ns=b) for a, b in itertools.pairwise(edges)]
+
+
+def _by_slice(slices: Sequence[_Counts], told: Functions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Self and total counts, (slices, 1 + n) each: the whole of a slice before those of its functions."""
+    own = np.zeros((len(slices), 1 + len(told.frame)), np.int64)
+    total = own.copy()
+    for i, one in enumerate(slices):
+        own[i, 0] = total[i, 0] = one.whole
+        known = told.frame < len(one.own)  # the frames that the tables had when it was counted
+        own[i, 1:][known], total[i, 1:][known] = one.own[told.frame[known]], one.total[told.frame[known]]
+    return own, total
+
+
+def _seconds(side: Side) -> float:
+    start, end = time_range(side.store, side.query)
+    return (end - start) / 1e9
+
+
+def _period_ns(side: Side) -> float:
+    uses = side.store.processes(side.query)
+    count = sum(use.count for use in uses)
+    return sum(use.time_ns for use in uses) / count if count else 0.0
+
+
+def losses(side: Side) -> list[str]:
+    """What the recording lacks of these events, in words."""
+    out = []
+    for health in side.store.health():
+        if health.name in (*_SOURCES, kind_name(side.query.kind)):
+            out += [health.message] if health.message else []
+            out += [f"{health.name}: {cause}: {n:,}" for cause, n in health.lost.items() if n]
+    span = side.store.span()
+    if span.dropped_events:
+        out.append(f"{span.dropped_events:,} oldest events left out ({span.limit or 'age'})")
+    return out
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """How the sides were made differently, each a line: what is no change of the program may look like one."""
+    base, after = comparison.sides
+    stores = base.store, after.store
+    told = (
+        _told("kernel", *(", ".join(sorted({host.kernel for host in store.hosts()})) for store in stores)),
+        _told("CPUs", *(", ".join(str(host.cpus) for host in store.hosts()) for store in stores)),
+        _told("events", *(", ".join(kind_name(kind) for kind in collected(store)) for store in stores)),
+        _told("frequency", *(f"{1e9 / period:.0f} Hz" if period else "" for period in comparison.periods_ns)),
+        _completeness(base, after),
+        _overlap(base, after),
+    )
+    return [line for line in told if line]
+
+
+def _told(what: str, before: str, now: str) -> str:
+    return f"{what}: {before} in BASE, {now} in AFTER" if before and now and before != now else ""
+
+
+def _completeness(base: Side, after: Side) -> str:
+    before, now = (side.store.completeness(side.query) for side in (base, after))
+    if before.share is None or now.share is None or abs(before.share - now.share) < _STACKS:
+        return ""
+    return _told(f"whole stacks, of {COUNTED[base.query.kind]}", whole_share(before), whole_share(now))
+
+
+def _overlap(base: Side, after: Side) -> str:
+    if base.store is not after.store:
+        return ""
+    (a, b), (c, d) = (time_range(side.store, side.query) for side in (base, after))
+    shared = min(b, d) - max(a, c)
+    return f"both sides are of one recording and share {shared / 1e9:.3g} s" if shared > 0 else ""
+
+
+__all__ = ["AFTER", "BASE", "Comparison", "Side", "caveats", "compared", "losses"]

@@ -1,0 +1,98 @@
+"""A query's events as the files of other profilers want them: summed by process, thread, stack and name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.export.names import NO_STACK
+from aperture_tui.export.offcpu import RUNNABLE
+from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.symbols import Frame, Symbols
+
+if TYPE_CHECKING:
+    from aperture_tui.profile.query import Query
+    from aperture_tui.store.base import Store
+
+_UNKNOWN: Final = "[unknown]"
+_TOGETHER: Final = ("process", "tid", "thread", "stack", "name")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Sums of the events that have process, thread, stack and name in common, by process and thread.
+
+    rows: (n,) of EVENT, one event of each; those five columns are true of all that were summed. counts, times_ns: (n,)
+    int64, what Measure.COUNT and Measure.TIME count.
+    """
+
+    symbols: Symbols
+    rows: NDArray[np.void]
+    counts: NDArray[np.int64]
+    times_ns: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def of_query(store: Store, query: Query) -> Samples:
+    """The samples of a query, whatever its measure. Raises re.error."""
+    return summed(*store.selected(query))
+
+
+def summed(symbols: Symbols, events: NDArray[np.void]) -> Samples:
+    """The samples of events, (n,) of EVENT."""
+    if not len(events):
+        return Samples(symbols, events, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    order = np.lexsort([events[column] for column in reversed(_TOGETHER)])
+    first = np.zeros(len(events), bool)
+    first[0] = True
+    for column in _TOGETHER:
+        values = events[column][order]
+        first[1:] |= values[1:] != values[:-1]
+    starts = np.flatnonzero(first)
+    weights, durations = (events[column][order].astype(np.int64) for column in ("weight", "duration_ns"))
+    return Samples(symbols, events[order[starts]], np.add.reduceat(weights, starts), np.add.reduceat(durations, starts))
+
+
+Place = tuple[int, str]
+"""A node of the trie, and what stands below it (`leaf`): equal ones have equal paths."""
+
+
+class Paths:
+    """The stacks of samples in words."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols = symbols
+        self._trie = symbols.trie
+        self._frames: dict[int, Frame] = {}
+
+    def place(self, row: np.void) -> Place:
+        """What an event's path is known by, cheaper than the path itself."""
+        return int(row["stack"]), leaf(int(row["kind"]), self._symbols.strings[row["name"]])
+
+    def path(self, place: Place) -> tuple[Frame, ...]:
+        """The frames of a stack, outermost first, without its process; and the leaf. Never empty."""
+        frames = [self._frame(frame) for frame in self._trie.path(place[0])]
+        frames = [frame for frame in frames if frame.kind is not FrameKind.PROCESS]
+        if place[1]:
+            frames.append(Frame(place[1], kind=FrameKind.UNKNOWN))
+        return tuple(frames) or (Frame(NO_STACK, kind=FrameKind.UNKNOWN),)
+
+    def _frame(self, frame: int) -> Frame:
+        if frame not in self._frames:
+            self._frames[frame] = self._symbols.frame_at(frame)
+        return self._frames[frame]
+
+
+def leaf(kind: int, name: str) -> str:
+    """What stands below the functions of a stack: the system call; `[runnable]` where a thread waited for a CPU."""
+    if kind == Kind.SYSCALL:
+        return name or _UNKNOWN
+    return f"[{RUNNABLE}]" if kind == Kind.OFFCPU and name == RUNNABLE else ""
+
+
+__all__ = ["Paths", "Place", "Samples", "leaf", "of_query", "summed"]

@@ -1,0 +1,169 @@
+"""Where the blocks of a recording are: read from its index blocks, or where there are none yet, from the blocks."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.profile.event import EVENT
+from aperture_tui.recording import words
+from aperture_tui.recording.blocks import HEADER, MARKER, BlockType, Cut, RecordingError, block_at, scan
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+INDEX: Final = np.dtype(
+    [
+        ("offset", "<u8"),
+        ("start_ns", "<u8"),
+        ("end_ns", "<u8"),
+        ("events", "<u4"),
+        ("generation", "<u4"),
+        ("type", "<u2"),
+        ("kind", "<u2"),
+        ("unused", "<u4"),
+    ]
+)
+"""One block: its place, its BlockType; of events and gauges their time, half-open; of events and symbols their
+generation. kind: the Kind of all its events. What does not apply is 0."""
+
+EVENTS_HEAD: Final = struct.Struct("<II")
+"""Before the events of a block: generation, number of events."""
+LINK: Final = struct.Struct("<Q")
+"""All of an end block: where the last index block is. The first bytes of that: where the one before it is, or 0."""
+
+_MAX_ROWS: Final = 1 << 22
+"""Blocks in a file: 168 MB of index; an honest file of a week has a tenth of that."""
+_WINDOW: Final = 4 << 20
+
+
+class Index:
+    """The blocks of one file, in its order. Raises RecordingError for a file with too many.
+
+    rows: (n,) of INDEX. complete: the file was closed in order. cut_bytes: at its end, that are no block.
+    skipped_bytes: between blocks. damaged: index blocks that cannot be read. Of what is before the last index block
+    damage is met only when it is read.
+    """
+
+    def __init__(self, file: BinaryIO, first: int, size: int, name: str) -> None:
+        self._file = file
+        self._first = first
+        self._size = size
+        self._name = name
+        self.cut_bytes = self.skipped_bytes = self.damaged = 0
+        last, self.complete = self._last()
+        parts = self._chain(last)
+        if not self.complete or not parts:
+            parts.append(self._scanned(self._first if not parts else self._after(last)))
+        self.rows: NDArray[np.void] = np.concatenate(parts)
+
+    def _last(self) -> tuple[int, bool]:
+        """Where the last index block is, and whether the end of the file says so; 0 for none."""
+        end = block_at(self._file, self._size - HEADER - LINK.size) if self._size > HEADER + LINK.size else None
+        if end is not None and end.kind == BlockType.END and end.payload is not None and len(end.payload) == LINK.size:
+            return int(LINK.unpack(end.payload)[0]), True
+        return self._searched(), False
+
+    def _searched(self) -> int:
+        """The last index block, found from the end: a file that was not closed has one for each generation."""
+        mark = MARKER + bytes([BlockType.INDEX])
+        end = self._size
+        while end > self._first:
+            start = max(self._first, end - _WINDOW)
+            self._file.seek(start)
+            window = self._file.read(end - start + len(mark) - 1)
+            at = window.rfind(mark)
+            while at >= 0:
+                if _rows_at(self._file, start + at) is not None:
+                    return start + at
+                at = window.rfind(mark, 0, at + len(mark) - 1)
+            end = start
+        return 0
+
+    def _chain(self, last: int) -> list[NDArray[np.void]]:
+        """The rows of all index blocks up to this one; nothing if one of them cannot be believed."""
+        parts: list[NDArray[np.void]] = []
+        at, above, total = last, self._size, 0
+        while at:
+            found = _rows_at(self._file, at) if self._first <= at < above else None
+            if found is None:
+                return []
+            before, rows = found
+            total += len(rows)
+            self._check(total)
+            if len(rows) and not _ascending(rows["offset"], max(before, self._first), at):
+                return []
+            parts.append(rows)
+            above, at = at, before
+        return parts[::-1]
+
+    def _after(self, offset: int) -> int:
+        block = block_at(self._file, offset)
+        return block.end if block is not None else self._size
+
+    def _scanned(self, offset: int) -> NDArray[np.void]:
+        """The rows of what comes from here on, read block by block."""
+        self._file.seek(offset)
+        found: list[NDArray[np.void]] = []
+        for block in scan(self._file, self._size):
+            if isinstance(block, Cut):
+                if block.end:
+                    self.cut_bytes += block.length
+                else:
+                    self.skipped_bytes += block.length
+                continue
+            self.complete |= block.kind == BlockType.END
+            if block.kind in (BlockType.INDEX, BlockType.END):
+                self.damaged += block.payload is None
+                continue
+            found.append(row(block.offset, block.kind, block.payload or b""))
+            self._check(len(found))
+        return np.concatenate(found) if found else np.zeros(0, INDEX)
+
+    def _check(self, rows: int) -> None:
+        if rows > _MAX_ROWS:
+            raise RecordingError(f"{self._name}: more than {_MAX_ROWS:,} blocks: record with --rotate")
+
+
+def row(offset: int, kind: int, payload: bytes) -> NDArray[np.void]:
+    """(1,) of INDEX for a block, by its unpacked payload; what that does not tell is 0."""
+    out = np.zeros(1, INDEX)
+    out["offset"], out["type"] = offset, kind
+    if kind == BlockType.SYMBOLS and len(payload) >= 4:
+        out["generation"] = int.from_bytes(payload[:4], "little")
+    elif kind == BlockType.EVENTS and len(payload) >= EVENTS_HEAD.size:
+        out["generation"], count = EVENTS_HEAD.unpack_from(payload)
+        if count and len(payload) == EVENTS_HEAD.size + count * EVENT.itemsize:
+            events = np.frombuffer(payload, EVENT, offset=EVENTS_HEAD.size)
+            kinds = events["kind"]
+            out["kind"] = kinds[0] if (kinds == kinds[0]).all() else 0
+            out["events"] = count
+            out["start_ns"], out["end_ns"] = _span(events["time_ns"])
+    elif kind == BlockType.GAUGES:
+        times = [sample.time_ns for sample in words.gauges(payload) or ()]
+        if times:
+            out["start_ns"], out["end_ns"] = min(times), max(times) + 1
+    return out
+
+
+def _span(times: NDArray[np.uint64]) -> tuple[int, int]:
+    return int(times.min()), min(int(times.max()) + 1, (1 << 64) - 1)
+
+
+def _rows_at(file: BinaryIO, offset: int) -> tuple[int, NDArray[np.void]] | None:
+    """What an index block says: where the one before it is, and its rows; None if there is none."""
+    block = block_at(file, offset)
+    if block is None or block.kind != BlockType.INDEX or block.payload is None:
+        return None
+    if len(block.payload) < LINK.size or (len(block.payload) - LINK.size) % INDEX.itemsize:
+        return None
+    (before,) = LINK.unpack_from(block.payload)
+    return before, np.frombuffer(block.payload, INDEX, offset=LINK.size)
+
+
+def _ascending(offsets: NDArray[np.uint64], low: int, high: int) -> bool:
+    inside = low <= int(offsets[0]) and int(offsets[-1]) < high
+    return inside and bool((offsets[1:] > offsets[:-1]).all())

@@ -1,0 +1,235 @@
+"""Recordings as a Store: what is asked for is read, and no more is held than what was asked for last."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.symbols import Symbols
+from aperture_tui.recording.blocks import BlockType, RecordingError
+from aperture_tui.recording.reader import Reader, Words
+from aperture_tui.store.answers import Answers, Held
+from aperture_tui.store.base import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aperture_tui.profile.host import HostFacts, HostSample
+    from aperture_tui.profile.query import Query
+    from aperture_tui.recording.tables import Tables
+
+SUFFIX: Final = ".aperture"
+_HELD_BYTES: Final = 32 << 20
+"""Of events that were read, the last used last to go."""
+_HELD_TABLES: Final = 8
+"""Generations of which it is known what became of their ids: a minute of a busy machine has two or three."""
+_MAX_SYMBOLS: Final = 1_000_000
+"""Rows of symbols past which those that are held are let go of before the next question, unless one needs as many."""
+_MAX_GAUGES: Final = 4096
+"""Readings of the host in an answer: of more every so manieth."""
+_LAST_NS: Final = (1 << 63) - 1
+
+
+class ReplayStore(Answers):
+    """A Store over recordings of one machine, in the order of their beginnings.
+
+    All files are open, and their indexes held; events are read when a question needs them. watch: told how much of what
+    an answer needs has been read, 0 to 1. health: the last word in the newest file, and one of what could not be read
+    so far.
+    """
+
+    def __init__(self, readers: Sequence[Reader], unread: Sequence[str] = ()) -> None:
+        """readers: at least one; they belong to the store from now on. unread: why other files are left out."""
+        super().__init__()
+        self._lock = threading.Lock()
+        self._readers = sorted(readers, key=_first_ns)
+        self._unread = list(unread)
+        self.watch: Callable[[float], None] = lambda _: None
+        sizes = [len(reader.rows) for reader in self._readers]
+        self._file = np.repeat(np.arange(len(sizes)), sizes)
+        self._rows = np.concatenate([reader.rows for reader in self._readers])
+        self._loaded = _Loaded()
+        self._limit, self._fresh = _MAX_SYMBOLS, True
+        self._span = self._spanned()
+
+    def close(self) -> None:
+        """Close the files."""
+        for reader in self._readers:
+            reader.close()
+
+    @property
+    def headers(self) -> list[dict[str, object]]:
+        """The facts of each file."""
+        return [reader.header for reader in self._readers]
+
+    # -- answering
+
+    def span(self) -> Span:
+        """What the files hold."""
+        return self._span
+
+    def kinds(self) -> frozenset[int]:
+        """The kinds of which there are events."""
+        return frozenset(np.unique(self._rows["kind"][self._rows["events"] > 0]).tolist())
+
+    def newest_ns(self) -> int:
+        """The end of what is known."""
+        timed = self._rows["type"] == BlockType.GAUGES
+        return max(self._span.end_ns, int(self._rows["end_ns"][timed].max(initial=0)))
+
+    def hosts(self) -> list[HostFacts]:
+        """The machines that the events are from."""
+        told = self._told(np.flatnonzero(self._rows["type"] == BlockType.HOSTS).tolist())
+        return list(dict.fromkeys(host for words in told for host in words.hosts))
+
+    def health(self) -> list[Health]:
+        """The last word of all collectors, and the files' own."""
+        rows = np.flatnonzero(self._rows["type"] == BlockType.HEALTH).tolist()
+        last = next((words.health for words in self._told(rows[::-1])), ())
+        with self._lock:
+            return [*last, _together([reader.health() for reader in self._readers], self._unread)]
+
+    def gauges(self, query: Query) -> list[HostSample]:
+        """Readings of the host in the query's range, oldest first; of very many, every so manieth."""
+        if not self._is_here(query):
+            return []
+        rows = np.flatnonzero((self._rows["type"] == BlockType.GAUGES) & self._in(query))
+        step = max(1, len(rows) // _MAX_GAUGES)
+        start, end = query.start_ns or 0, _LAST_NS if query.end_ns is None else query.end_ns
+        readings = [sample for words in self._told(rows[::step].tolist()) for sample in words.gauges]
+        return sorted((one for one in readings if start <= one.time_ns < end), key=lambda one: one.time_ns)
+
+    def held(self, *queries: Query) -> list[Held]:
+        """The blocks of each query's kind and range, read when they are looked at."""
+        with self._lock:
+            size = self._loaded.symbols.size()
+            if self._fresh:  # what one question needs is no reason to begin anew for the next
+                self._limit, self._fresh = max(_MAX_SYMBOLS, 2 * size), False
+            if size > self._limit:
+                self._loaded, self._fresh = _Loaded(), True
+            loaded = self._loaded
+        return [Held(loaded.symbols, self._blocks(loaded, query)) for query in queries]
+
+    def _blocks(self, loaded: _Loaded, query: Query) -> Iterator[NDArray[np.void]]:
+        if not self._is_here(query):
+            return
+        kind = (self._rows["kind"] == query.kind) | (self._rows["kind"] == 0)
+        needed = np.flatnonzero((self._rows["type"] == BlockType.EVENTS) & kind & self._in(query)).tolist()
+        for n, i in enumerate(needed):
+            self.watch(n / len(needed))
+            with self._lock:
+                events = loaded.events(self._file[i], self._readers[self._file[i]], self._rows[i])
+            if self._rows["kind"][i] == 0:
+                events = events[events["kind"] == query.kind]
+            yield events
+
+    def _in(self, query: Query) -> NDArray[np.bool_]:
+        """(n,): the blocks that may have something of the query's range."""
+        start, end = max(query.start_ns or 0, 0), _LAST_NS if query.end_ns is None else max(query.end_ns, 0)
+        overlapping: NDArray[np.bool_] = (self._rows["end_ns"] > start) & (self._rows["start_ns"] < end)
+        return overlapping
+
+    def _told(self, rows: Sequence[int]) -> Iterator[Words]:
+        for i in rows:
+            with self._lock:
+                words = self._readers[self._file[i]].words(self._rows[i])
+            if words is not None:
+                yield words
+
+    def _is_here(self, query: Query) -> bool:
+        return query.host is None or any(host.name == query.host for host in self.hosts())
+
+    def _spanned(self) -> Span:
+        mine = self._rows[self._rows["type"] == BlockType.EVENTS]
+        if not len(mine):
+            return Span()
+        start = int(mine["start_ns"].min(where=mine["start_ns"] > 0, initial=_LAST_NS))
+        end = min(int(mine["end_ns"].max()), _LAST_NS)
+        return Span(min(start, end), end, int(mine["events"].sum(dtype=np.int64)), self._rows.nbytes)
+
+
+class _Loaded:
+    """What was read, with common tables."""
+
+    def __init__(self) -> None:
+        self.symbols = Symbols()
+        self._tables: OrderedDict[tuple[int, int], Tables] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int], NDArray[np.void]] = OrderedDict()
+        self._bytes = 0
+
+    def events(self, file: int, reader: Reader, row: np.void) -> NDArray[np.void]:
+        """The events of a block, (n,) of EVENT."""
+        key = file, int(row["offset"])
+        events = self._blocks.pop(key, None)
+        if events is None:
+            events = _plausible(reader.events(row, self._tables_of(file, reader, int(row["generation"]))))
+            self._bytes += events.nbytes
+        self._blocks[key] = events
+        while self._bytes > _HELD_BYTES and len(self._blocks) > 1:
+            self._bytes -= self._blocks.popitem(last=False)[1].nbytes
+        return events
+
+    def _tables_of(self, file: int, reader: Reader, generation: int) -> Tables:
+        tables = self._tables.pop((file, generation), None) or reader.tables(generation, self.symbols)
+        self._tables[file, generation] = tables
+        if len(self._tables) > _HELD_TABLES:
+            self._tables.popitem(last=False)
+        return tables
+
+
+def replay(path: str | Path) -> ReplayStore:
+    """A recording, or all recordings of a folder. Raises RecordingError, or OSError for what cannot be read."""
+    if not Path(path).is_dir():
+        return ReplayStore([Reader(path)])
+    files = sorted(Path(path).glob(f"*{SUFFIX}"))
+    if not files:
+        raise RecordingError(f"{path}: no recordings (*{SUFFIX}) in this folder")
+    with contextlib.suppress(ValueError, OSError):  # one is open for each file
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    readers: list[Reader] = []
+    unread: list[str] = []
+    for file in files:
+        try:
+            readers.append(Reader(file))
+        except (RecordingError, OSError) as error:
+            unread.append(str(error) if isinstance(error, RecordingError) else f"{file}: {error.strerror}")
+    if not readers:
+        raise RecordingError(unread[0])
+    return ReplayStore(readers, unread)
+
+
+def _plausible(events: NDArray[np.void]) -> NDArray[np.void]:
+    """Times that are none, 0 or after the year 2262, become that of the newest event beside them."""
+    times = events["time_ns"]
+    odd = (times == 0) | (times > _LAST_NS)
+    if odd.any():
+        events["time_ns"][odd] = times[~odd].max(initial=1)
+    return events
+
+
+def _first_ns(reader: Reader) -> int:
+    timed = reader.rows["start_ns"][reader.rows["start_ns"] > 0]
+    return int(timed.min(initial=_LAST_NS))
+
+
+def _together(health: Sequence[Health], unread: Sequence[str]) -> Health:
+    """One line for all files."""
+    lost: dict[str, int] = {}
+    for one in health:
+        for cause, n in one.lost.items():
+            lost[cause] = lost.get(cause, 0) + n
+    told = [one.message for one in health if one.message]
+    message = f"{len(told)} of {len(health)} files: {told[0]}" if told and len(health) > 1 else "".join(told)
+    more = [f"{len(unread)} files left out: {unread[0]}"] if unread else []
+    return Health("recording", State.STOPPED, "; ".join(filter(None, [message, *more])), lost=lost)
+
+
+__all__ = ["SUFFIX", "RecordingError", "ReplayStore", "replay"]

@@ -1,0 +1,150 @@
+"""Recordings as a store: what is read for an answer, and how much is held."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from aperture_tui.profile.host import HostSample
+from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.query import Query
+from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.recording import reader, replay
+from aperture_tui.recording.blocks import RecordingError
+from aperture_tui.recording.replay import ReplayStore
+from aperture_tui.recording.writer import Writer
+from tests.recording.sample import HEALTH, STACK
+from tests.store.conformance import HOST, SH
+from tests.store.facts import SECOND, T0, Fact, batch_of, words
+
+STEPS = 120
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "x.aperture"
+
+
+def long(path: Path, monkeypatch: pytest.MonkeyPatch, steps: int = STEPS) -> Writer:
+    """A second in each block, a generation every few of them; not closed."""
+    monkeypatch.setattr("aperture_tui.recording.writer.GENERATION_BYTES", 2000)
+    symbols, writer = Symbols(), Writer(path)
+    writer.set_hosts([HOST])
+    writer.set_health([HEALTH])
+    for i in range(steps):
+        at = T0 + i * SECOND
+        facts = [Fact(at, SH, stack=(*STACK, Frame(f"f{i % 50}"))), Fact(at, SH, kind=Kind.SYSCALL, name="read")]
+        writer.append(batch_of(facts, symbols))
+        writer.append_gauges(HostSample(at, cpu_user=0.5))
+        writer._flush()
+    return writer
+
+
+@pytest.fixture
+def store(path: Path, monkeypatch: pytest.MonkeyPatch) -> ReplayStore:
+    long(path, monkeypatch).close()
+    return replay.replay(path)
+
+
+def stacks(first: int, end: int) -> dict[tuple[Frame, ...], int]:
+    out: dict[tuple[Frame, ...], int] = {}
+    for i in range(first, end):
+        stack = (*STACK, Frame(f"f{i % 50}"))
+        out[stack] = out.get(stack, 0) + 1
+    return out
+
+
+def of_steps(first: int, end: int) -> Query:
+    return Query(start_ns=T0 + first * SECOND, end_ns=T0 + end * SECOND)
+
+
+def test_the_last_minute_is_read_without_what_is_before_it(store: ReplayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    block_at = reader.block_at
+    monkeypatch.setattr(reader, "block_at", lambda file, at: read.append(at) or block_at(file, at))
+    query = of_steps(STEPS - 5, STEPS)
+    assert words(store.call_tree(query)) == stacks(STEPS - 5, STEPS)
+    first = int(store._rows["offset"][store._rows["start_ns"] == T0 + (STEPS - 15) * SECOND].min())
+    assert min(read) > first, "what is long before is not read"
+    del read[:]
+    store.call_tree(query)
+    assert read == [], "what was read is held"
+
+
+def test_only_the_kind_that_is_asked_for_is_read(store: ReplayStore) -> None:
+    store.call_tree(Query(kind=Kind.SYSCALL))
+    assert {int(block["kind"][0]) for block in store._loaded._blocks.values()} == {Kind.SYSCALL}
+
+
+@pytest.mark.parametrize("limit", ["_HELD_BYTES", "_MAX_SYMBOLS", "_HELD_TABLES"])
+def test_what_is_let_go_of_is_read_again(store: ReplayStore, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, limit, 1)
+    for _ in range(2):
+        for first in (0, 50, 100):
+            assert words(store.call_tree(of_steps(first, first + 20))) == stacks(first, first + 20)
+    assert words(store.call_tree(Query())) == stacks(0, STEPS)
+    held = sum(block.nbytes for block in store._loaded._blocks.values())
+    assert held == store._loaded._bytes
+    if limit == "_HELD_BYTES":
+        assert len(store._loaded._blocks) == 1
+
+
+def test_many_threads_ask_at_once(store: ReplayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "_HELD_BYTES", 1000)
+    wrong: list[object] = []
+
+    def ask(first: int) -> None:
+        for end in range(first + 1, first + 20):
+            if (got := words(store.call_tree(of_steps(first, end)))) != stacks(first, end):
+                wrong.append(got)
+
+    threads = [threading.Thread(target=ask, args=(10 * i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_file_that_is_being_written_is_opened_as_it_is_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = long(path, monkeypatch, 30)
+    store = replay.replay(path)
+    size = path.stat().st_size
+    for i in range(30, 40):
+        writer.append(batch_of([Fact(T0 + i * SECOND, SH, stack=STACK)], Symbols()))
+        writer._flush()
+    assert path.stat().st_size > size
+    assert words(store.call_tree(Query())) == stacks(0, 30)
+    assert "without having been closed" in store.health()[-1].message
+    writer.close()
+    assert replay.replay(path).span().events == 70
+
+
+def test_gauges_of_a_range_and_of_a_long_one_fewer(store: ReplayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [one.time_ns for one in store.gauges(of_steps(5, 8))] == [T0 + i * SECOND for i in (5, 6, 7)]
+    monkeypatch.setattr(replay, "_MAX_GAUGES", 10)
+    assert len(store.gauges(Query())) == 10
+    assert store.newest_ns() == T0 + (STEPS - 1) * SECOND + 1
+
+
+def test_a_folder_is_all_its_recordings_and_says_what_it_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long(tmp_path / "b.aperture", monkeypatch, 10).close()
+    (tmp_path / "a.aperture").write_bytes(b"not one of them" * 100)
+    (tmp_path / "notes.txt").write_text("hello")
+    store = replay.replay(tmp_path)
+    assert store.span().events == 20
+    message = store.health()[-1].message
+    assert message.startswith("1 files left out: ")
+    assert "a.aperture: not a recording" in message
+
+
+def test_a_folder_without_recordings_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="no recordings"):
+        replay.replay(tmp_path)
+    (tmp_path / "a.aperture").write_bytes(b"x")
+    with pytest.raises(RecordingError, match=r"a\.aperture: not a recording"):
+        replay.replay(tmp_path)
