@@ -10,7 +10,8 @@ import sys
 import numpy as np
 
 from aperture_tui.profile.batch import Batch, empty
-from aperture_tui.profile.host import HostSample
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.recording.writer import Writer
@@ -31,6 +32,8 @@ def write(path: str, megabytes: int) -> None:
     processes = np.array([symbols.process(Process(i + 1, 1000 + i, f"process{i}")) for i in range(_PROCESSES)])
     names = np.array([symbols.string(f"name{i}") for i in range(300)])
     writer, at = Writer(path), _BEGAN
+    writer.set_hosts([HostFacts("box", "6.1.0", 64, 256 << 30)])
+    writer.set_health([Health(name, State.RUNNING, delivered=1) for name in ("cpu", "offcpu", "syscall")])
     while writer.bytes < megabytes * 1_000_000:
         events, who = empty(_EVENTS), rng.integers(0, _PROCESSES, _EVENTS)
         events["time_ns"] = at + np.sort(rng.integers(0, _SECOND, _EVENTS))
