@@ -61,6 +61,11 @@ class SessionError(RuntimeError):
 class Sink(Protocol):
     """Where batches go. All methods are called by the collecting thread; OSError marks the sink as failed."""
 
+    @property
+    def lost(self) -> int:
+        """Events that it was given and will never have."""
+        ...
+
     def append(self, batch: Batch) -> None:
         """Take the events of one drain."""
         ...
@@ -200,6 +205,9 @@ class Session:
         collectors = [*self._attached.health(), supply, self._common.health()]
         if self._failure is not None:
             collectors.insert(0, self._failure)
+        for output in self._outputs:
+            if output.health.state is State.RUNNING and output.sink.lost:
+                output.health = replace(output.health, lost={"events: could not be written": output.sink.lost})
         health = [*collectors, *(output.health for output in self._outputs)]
         self._each(lambda sink: sink.set_health(health))
         self._tellings += 1
@@ -236,7 +244,14 @@ class Session:
                 give(output.sink)
             except OSError as error:
                 words = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-                output.health = replace(output.health, state=State.FAILED, message=words)
+                lost = output.sink.lost
+                output.health = replace(
+                    output.health,
+                    state=State.FAILED,
+                    message=words,
+                    delivered=max(0, output.health.delivered - lost),
+                    lost={"events: sink failed": lost} if lost else {},
+                )
 
 
 def _give_memory_back() -> None:

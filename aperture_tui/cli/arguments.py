@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from aperture_tui.collect.settings import EVENTS
+from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
     from aperture_tui.collect.settings import Settings
@@ -230,5 +231,5 @@ def filter_words(chosen: argparse.Namespace) -> str:
 
 def fail(program: str, message: object) -> int:
     """One line on stderr -> exit status 1."""
-    print(f"{program}: {message}", file=sys.stderr)
+    print(f"{program}: {clean(str(message))}", file=sys.stderr)
     return 1

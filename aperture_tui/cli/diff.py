@@ -74,15 +74,16 @@ def run(argv: list[str]) -> int:
 def _compared(chosen: argparse.Namespace, form: str, base: Side, after: Side) -> int:
     from aperture_tui.export.comparison import compared
     from aperture_tui.export.svg import InfernoError
+    from aperture_tui.store.compaction import TooManyError
 
     kind = base.query.kind
     by = chosen.by or ("total" if kind in (Kind.OFFCPU, Kind.LOCK) else "self")
     per = Per(chosen.per) if chosen.per else Per.SHARE if kind is Kind.CPU else Per.SECOND
-    comparison = compared(base, after, per)
-    _warn(comparison)
     try:
+        comparison = compared(base, after, per)
+        _warn(comparison)
         text = _text(comparison, form, by, chosen)
-    except InfernoError as error:
+    except (InfernoError, TooManyError) as error:
         return fail(_PROGRAM, error)
     status = write(_PROGRAM, text.encode(), chosen.output)
     return status or (0 if chosen.fail_above is None else _gate(comparison, by, chosen.fail_above))
@@ -90,11 +91,11 @@ def _compared(chosen: argparse.Namespace, form: str, base: Side, after: Side) ->
 
 def _gate(comparison: Comparison, by: str, limit: float) -> int:
     """3 with one line where a function got so much worse, 1 where that cannot be told."""
-    from aperture_tui.export.difference import above
+    from aperture_tui.export.difference import above, incomparable
     from aperture_tui.profile.significance import smallest_visible
 
-    if any(extent.empty for extent in comparison.extents):
-        return fail(_PROGRAM, "there are no samples to compare: --fail-above cannot tell")
+    if missing := incomparable(comparison):
+        return fail(_PROGRAM, f"{missing[0].lower()}{missing[1:]}: --fail-above cannot tell")
     if found := above(comparison, by, limit):
         more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
         print(f"{_PROGRAM}: above {limit:g} %: {found[0]}{more}", file=sys.stderr)
@@ -149,7 +150,7 @@ def _add_narrowing(parser: Parser) -> None:
 
 def _format(parser: Parser, chosen: argparse.Namespace) -> str:
     for name in (chosen.base, chosen.after):
-        if chosen.output and _same(chosen.output, name):
+        if chosen.output and (_same(chosen.output, name) or _is_in(chosen.output, name)):
             parser.error(f"{chosen.output} is one of the recordings")
     if chosen.format:
         return str(chosen.format)
@@ -163,6 +164,11 @@ def _same(one: str, other: str) -> bool:
     return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
 
 
+def _is_in(output: str, folder: str) -> bool:
+    """Whether it would be written over a file of a folder of recordings."""
+    return os.path.isdir(folder) and os.path.exists(output) and _same(os.path.dirname(output) or ".", folder)
+
+
 def _sides(parser: Parser, chosen: argparse.Namespace, before: Store, after: Store) -> tuple[Side, Side]:
     from aperture_tui.export.comparison import Side
 
@@ -174,9 +180,9 @@ def _sides(parser: Parser, chosen: argparse.Namespace, before: Store, after: Sto
 def _query(
     parser: Parser, chosen: argparse.Namespace, store: Store, option: str, start: Moment | None, end: Moment | None
 ) -> Query:
-    now = store.span().end_ns
-    start_ns = start.resolve(now) if start else None
-    end_ns = end.resolve(now) if end else None
+    held = store.span()
+    start_ns = start.resolve(held.end_ns, held.start_ns) if start else None
+    end_ns = end.resolve(held.end_ns, held.start_ns) if end else None
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         parser.error(f"{option} is not before {option.replace('from', 'to')}")
     kind = _KINDS[chosen.event]
@@ -197,9 +203,9 @@ def _warn(comparison: Comparison) -> None:
     from aperture_tui.export.comparison import caveats, losses
 
     lines = caveats(comparison)
-    for side, extent in zip(comparison.sides, comparison.extents, strict=True):
+    for side, extent, samples in zip(comparison.sides, comparison.extents, comparison.samples, strict=True):
         lines += [f"{side.label}: {words}" for words in losses(side)]
-        if not extent.whole:
+        if not extent.whole and not samples:
             kind = side.query.kind
             looked = "" if kind in collected(side.store) else "; such events were not collected"
             lines.append(f"{side.label}: no {kind_name(kind)} events here{looked}")

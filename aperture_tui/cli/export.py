@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli.arguments import Parser, fail
 from aperture_tui.cli.opening import OpeningError, opened
-from aperture_tui.cli.output import width, write
+from aperture_tui.cli.output import to_terminal, width, write
 from aperture_tui.cli.times import attached, moment
 from aperture_tui.cli.values import number, pattern, pid
 from aperture_tui.cli.waiting import progress
@@ -117,7 +117,7 @@ def _format(parser: Parser, chosen: argparse.Namespace) -> str:
     form = str(chosen.format or _by_suffix(parser, chosen.output))
     if form == "histogram" and chosen.event not in _HISTOGRAMS:
         parser.error(f"there are no histograms of {chosen.event or 'cpu'}; there are of: {', '.join(_HISTOGRAMS)}")
-    if form == "pprof" and not chosen.output and sys.stdout.isatty():
+    if form == "pprof" and to_terminal(chosen.output):
         parser.error("pprof is binary, and stdout a terminal: give -o OUT")
     return form
 
@@ -130,9 +130,9 @@ def _by_suffix(parser: Parser, output: str | None) -> str:
 
 
 def _query(parser: Parser, chosen: argparse.Namespace, store: Store) -> Query:
-    now = store.span().end_ns
-    start = chosen.start.resolve(now) if chosen.start else None
-    end = chosen.end.resolve(now) if chosen.end else None
+    held = store.span()
+    start = chosen.start.resolve(held.end_ns, held.start_ns) if chosen.start else None
+    end = chosen.end.resolve(held.end_ns, held.start_ns) if chosen.end else None
     if start is not None and end is not None and start >= end:
         parser.error("--from is not before --to")
     kind = _KINDS[chosen.event or "cpu"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from typing import Final
 
@@ -39,7 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see `aperture COMMAND --help`")
     chosen = parser.parse_args(arguments)
     command = importlib.import_module(f"aperture_tui.cli.{chosen.command}")
-    return int(command.run(chosen.arguments))
+    try:
+        return int(command.run(chosen.arguments))
+    except KeyboardInterrupt:  # whoever pressed ctrl+c needs no words for it
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

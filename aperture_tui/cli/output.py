@@ -19,8 +19,8 @@ def write(program: str, data: bytes, output: str | None) -> int:
         if output:
             Path(output).write_bytes(data)
         else:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            with open(1, "wb", closefd=False) as out:  # sys.stdout is None where it is closed
+                out.write(data)
     except BrokenPipeError:  # the reader has seen enough; nothing may be said of it when Python flushes at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except OSError as error:
@@ -30,13 +30,14 @@ def write(program: str, data: bytes, output: str | None) -> int:
 
 def width(output: str | None) -> int:
     """Cells of a line: those of the terminal, and of everything else enough for a screen."""
-    return shutil.get_terminal_size((_WIDTH, 24)).columns if _to_terminal(output) else _WIDTH
+    return shutil.get_terminal_size((_WIDTH, 24)).columns if to_terminal(output) else _WIDTH
 
 
 def colours(output: str | None) -> bool:
     """Colours are for people, and not for all of them (https://no-color.org)."""
-    return _to_terminal(output) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return to_terminal(output) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _to_terminal(output: str | None) -> bool:
-    return not output and sys.stdout.isatty()
+def to_terminal(output: str | None) -> bool:
+    """Whether it is a person that reads what goes there."""
+    return not output and sys.stdout is not None and sys.stdout.isatty()

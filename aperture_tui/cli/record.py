@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli.arguments import Parser, add_collecting, environment_of_others, fail, limit, seconds, settings
-from aperture_tui.cli.waiting import wait
+from aperture_tui.cli.waiting import unhurried, wait
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from aperture_tui.session import Session
 
 _PROGRAM: Final = "aperture record"
+_SHELL_FILES: Final = 10
+"""Descriptors that a shell can close: those of one digit (POSIX asks for no more, and dash has no more)."""
 _EXAMPLES: Final = """\
 examples:
   aperture record --duration 30 -o busy.aperture         the whole machine
@@ -66,6 +69,10 @@ def run(argv: list[str]) -> int:
 
     _refuse_what_is_in_vain(parser, chosen)
     what = settings(parser, chosen)  # wrong usage is said before a command waits and a file is begun
+    from aperture_tui.collect import requirements
+
+    if problem := requirements.first_problem("cpu"):  # before a recording that is there is written over
+        return fail(_PROGRAM, problem)
     launched: _Launched | None = None
     try:
         if chosen.command:
@@ -77,15 +84,16 @@ def run(argv: list[str]) -> int:
     except (SessionError, OSError) as error:
         if launched:
             launched.abandon()
-        return fail(_PROGRAM, error)
+        return fail(_PROGRAM, _said(error))
     if launched:
         launched.go()
-    wait(chosen.duration, "recording", _ended(launched, session))
-    session.stop()
-    try:
-        writer.close()
-    except OSError as error:
-        return fail(_PROGRAM, error)
+    with unhurried():
+        wait(chosen.duration, "recording", _ended(launched, session))
+        session.stop()
+        try:
+            writer.close()
+        except OSError as error:
+            return fail(_PROGRAM, _said(error))
     if session.failure:
         return fail(_PROGRAM, session.failure)
     _tell(chosen, writer)
@@ -97,6 +105,8 @@ def _ended(launched: _Launched | None, session: Session) -> Callable[[], bool]:
 
 
 def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace) -> None:
+    if chosen.output == "-":
+        parser.error("a recording is no stream: give the name of a file")
     if chosen.keep and not chosen.rotate:
         parser.error("--keep needs --rotate: one file is never deleted")
     if chosen.rotate and os.path.exists(chosen.output) and not os.path.isdir(chosen.output):
@@ -118,8 +128,16 @@ def _writer(chosen: argparse.Namespace, what: Settings) -> Writer | RotatingWrit
     return RotatingWriter(chosen.output, rotation, facts(what))
 
 
+def _said(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+
+
 def _tell(chosen: argparse.Namespace, writer: Writer | RotatingWriter) -> None:
-    if sys.stderr.isatty():
+    if writer.lost:
+        print(f"{_PROGRAM}: {writer.lost:,} events could not be written", file=sys.stderr)
+    if sys.stderr is not None and sys.stderr.isatty():
         print(f"{writer.events:,} events in {chosen.output} ({writer.bytes / 1e6:.1f} MB)", file=sys.stderr)
 
 
@@ -128,7 +146,8 @@ class _Launched:
 
     def __init__(self, command: list[str]) -> None:
         read, self._write = os.pipe()
-        gate = f'read -r _ <&{read}; exec {read}<&-; exec "$@"'
+        close = f"exec {read}<&-; " if read < _SHELL_FILES else ""
+        gate = f'read -r _ </dev/fd/{read}; {close}exec "$@"'
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", gate, "sh", *command], pass_fds=[read], env=environment_of_others()
         )
@@ -137,7 +156,8 @@ class _Launched:
 
     def go(self) -> None:
         """Let it run."""
-        os.write(self._write, b"\n")
+        with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+            os.write(self._write, b"\n")
         os.close(self._write)
 
     def abandon(self) -> None:

@@ -112,7 +112,7 @@ class _Collecting:
 
     def begin(self) -> Store:
         """Start collecting -> the store. Everything heavy is imported here. Raises SessionError or OSError."""
-        from aperture_tui.session import Session
+        from aperture_tui.session import Session, facts
         from aperture_tui.store.memory import MemoryStore
 
         what = settings(self._parser, self._chosen, live=self._live)
@@ -121,7 +121,7 @@ class _Collecting:
         if self._chosen.record:
             from aperture_tui.recording.writer import Writer
 
-            self._writer = sinks["recording"] = Writer(self._chosen.record)
+            self._writer = sinks["recording"] = Writer(self._chosen.record, facts(what))
         session = Session(what, sinks)
         session.start()
         self._session = session
@@ -168,7 +168,12 @@ def _report_of(chosen: argparse.Namespace) -> int:
         store = opened(chosen.replay)
     except OpeningError as error:
         return fail(_PROGRAM, error)
-    return _report(store, chosen.format, [kind_name(kind) for kind in collected(store)] or ["cpu"])
+    from aperture_tui.store.compaction import TooManyError
+
+    try:
+        return _report(store, chosen.format, [kind_name(kind) for kind in collected(store)] or ["cpu"])
+    except TooManyError as error:
+        return fail(_PROGRAM, error)
 
 
 def _report(store: Store, form: str, events: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ _STEP_S: Final = 0.25
 _PATIENCE_S: Final = 1.0
 _REDRAW_S: Final = 0.1
 _CELLS: Final = 20
+_HURRY_S: Final = 2.0
 
 
 def wait(duration_s: float | None, words: str, done: Callable[[], bool] | None = None) -> None:
@@ -44,10 +46,29 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
+def unhurried() -> Iterator[None]:
+    """What is written after the waiting is not cut short by a second ctrl+c; by one two seconds later it is."""
+    asked: list[float] = []
+
+    def hold(number: int, _frame: object) -> None:
+        asked.append(time.monotonic())
+        if asked[-1] - asked[0] > _HURRY_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    before = {number: signal.signal(number, hold) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def progress(words: str) -> Iterator[Callable[[float], None]]:
     """Gives what is to be told how much of the work is done, 0 to 1; after a second there is a bar on a terminal."""
     began = shown = time.monotonic()
-    on = sys.stderr.isatty()
+    on = _terminal()
 
     def show(share: float) -> None:
         nonlocal shown
@@ -65,6 +86,10 @@ def progress(words: str) -> Iterator[Callable[[float], None]]:
             sys.stderr.flush()
 
 
+def _terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def _bar(share: float) -> str:
     full = round(_CELLS * min(1.0, max(0.0, share)))
     return "━" * full + "╌" * (_CELLS - full)
@@ -77,7 +102,7 @@ class _Bar:
         self._duration_s = duration_s
         self._words = words
         self._began = time.monotonic()
-        self._on = sys.stderr.isatty() and (duration_s is None or duration_s > 1)
+        self._on = _terminal() and (duration_s is None or duration_s > 1)
 
     def show(self, left_s: float | None) -> None:
         if not self._on:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -33,6 +34,7 @@ SLICES: Final = 32
 """Parts of equal length of each side: how much they differ is how much a side varies by itself."""
 _STACKS: Final = 0.05  # of all stacks: so many more whole ones on one side move totals visibly
 _SOURCES: Final = ("recording", "store")
+_NAMES: Final = ("BASE", "AFTER")
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class Comparison:
     """Both sides by function.
 
     extents: of the weights. samples: how many on each side. periods_ns: the time that a sample stands for, on average,
-    0 where there are none. Of other events both are 0. by_self, by_total: what samples say; None where weights are not
-    of samples, and chance cannot be told from change: calls and waits are all counted, and none is like another.
+    0 where there are none or where it is not known. Of other events both are 0. by_self, by_total: what samples say;
+    None where weights are not of samples, and chance cannot be told from change: calls and waits are all counted, and
+    none is like another.
     """
 
     sides: tuple[Side, Side]
@@ -72,15 +75,22 @@ class Comparison:
         """What weights of the second side are multiplied by to stand beside the first (profile.comparable)."""
         return scale(self.per, *self.extents)
 
+    @property
+    def timed(self) -> bool:
+        """Whether weights times the unit of their extent are nanoseconds."""
+        if self.query.measure is Measure.TIME:
+            return True
+        return self.query.kind is Kind.CPU and _are_known(self.periods_ns, self.samples)
+
     def points(self, weights: Pair) -> NDArray[np.float64]:
-        """The change of each function in percent of the first side's whole, (n,); NaN where a side is empty."""
-        if any(extent.empty for extent in self.extents):
+        """The change of each function in percent of the first side's whole, (n,); NaN where that is unknown."""
+        if math.isnan(self.scale):
             return np.full(len(weights.before), np.nan)
         points = (weights.after * self.scale - weights.before) * (100 / self.extents[BASE].whole)
         return points.astype(np.float64, copy=False)
 
     def ratio(self, weights: Pair) -> NDArray[np.float64]:
-        """How many times as much, (n,): infinite of what is new, 0 of what is gone, NaN where a side is empty."""
+        """How many times as much, (n,): infinite of what is new, 0 of what is gone, NaN where that is unknown."""
         with np.errstate(divide="ignore", invalid="ignore"):
             out: NDArray[np.float64] = weights.after * self.scale / weights.before
         return out
@@ -98,7 +108,8 @@ def compared(base: Side, after: Side, per: Per) -> Comparison:
     periods = _period_ns(base), _period_ns(after)
     own, total = zip(*(_by_slice(side, told) for side in counts), strict=True)
     samples = int(own[BASE][:, 0].sum()), int(own[AFTER][:, 0].sum())
-    of_samples = [Extent(*of) for of in zip(samples, times, periods, strict=True)]
+    units = periods if _are_known(periods, samples) else (1.0, 1.0)  # of files that tell no durations
+    of_samples = [Extent(*of) for of in zip(samples, times, units, strict=True)]
     extents = [
         extent if base.query.measure is Measure.COUNT else replace(extent, whole=tree.weight, unit=1.0)
         for extent, tree in zip(of_samples, trees, strict=True)
@@ -152,14 +163,20 @@ def _by_slice(slices: Sequence[_Counts], told: Functions) -> tuple[NDArray[np.in
 
 
 def _seconds(side: Side) -> float:
+    """How long was looked at; 0 where that is not known, as all is of one moment."""
     start, end = time_range(side.store, side.query)
-    return (end - start) / 1e9
+    return (end - start) / 1e9 if end - start > 1 else 0.0
 
 
 def _period_ns(side: Side) -> float:
     uses = side.store.processes(side.query)
     count = sum(use.count for use in uses)
     return sum(use.time_ns for use in uses) / count if count else 0.0
+
+
+def _are_known(periods_ns: Sequence[float], samples: Sequence[int]) -> bool:
+    """Whether the samples of both sides stand for a time; those of a side that has none may."""
+    return all(period > 0 or not n for period, n in zip(periods_ns, samples, strict=True))
 
 
 def losses(side: Side) -> list[str]:
@@ -184,6 +201,8 @@ def caveats(comparison: Comparison) -> list[str]:
         _told("CPUs", *(", ".join(str(host.cpus) for host in store.hosts()) for store in stores)),
         _told("events", *(", ".join(kind_name(kind) for kind in collected(store)) for store in stores)),
         _told("frequency", *(f"{1e9 / period:.0f} Hz" if period else "" for period in comparison.periods_ns)),
+        _durations(comparison),
+        _modules(comparison.functions),
         _completeness(base, after),
         _overlap(base, after),
     )
@@ -192,6 +211,26 @@ def caveats(comparison: Comparison) -> list[str]:
 
 def _told(what: str, before: str, now: str) -> str:
     return f"{what}: {before} in BASE, {now} in AFTER" if before and now and before != now else ""
+
+
+def _durations(comparison: Comparison) -> str:
+    if comparison.timed or comparison.query.kind is not Kind.CPU or comparison.per is Per.SHARE:
+        return ""
+    unknown = [_NAMES[i] for i in (BASE, AFTER) if comparison.samples[i] and not comparison.periods_ns[i]]
+    return f"how long a sample stands for is not known in {' and '.join(unknown)}: numbers of samples are compared"
+
+
+def _modules(told: Functions) -> str:
+    """Folded stacks have none: beside another file nearly all functions are new or gone."""
+    frames = told.symbols.frames[told.frame]
+    real = ~np.isin(frames["kind"], (FrameKind.ROOT, FrameKind.PROCESS, FrameKind.UNKNOWN))
+    have = [bool(np.any(frames["module"][real & (weights > 0)])) for weights in told.total]
+    if all(have) or not any(have) or not all((weights[real] > 0).any() for weights in told.total):
+        return ""
+    without, other = _NAMES if have[AFTER] else _NAMES[::-1]
+    return (
+        f"{without} tells no modules, by which functions are told apart: most of those in {other} are not found in it"
+    )
 
 
 def _completeness(base: Side, after: Side) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from aperture_tui.profile.query import Measure
 from aperture_tui.profile.significance import FALSE, FEWEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,14 +53,29 @@ def text(comparison: Comparison, by: str, top: int, width: int, colour: bool = F
     Significant changes come first, then larger ones. colour: lines with significant changes are red and green.
     """
     lines = [part for line in _header(comparison, by) for part in wrapped(line, width, further=_LABEL)]
-    empty = [name for name, extent in zip(("BASE", "AFTER"), comparison.extents, strict=True) if extent.empty]
-    if empty:
-        counted = COUNTED[comparison.query.kind]
-        lines += ["", f"No {counted} in {' and '.join(empty)}: there is nothing to compare."]
+    if missing := incomparable(comparison):
+        lines += ["", *wrapped(f"{missing}: there is nothing to compare.", width)]
     else:
         for title, sign, tint in (("Regressions", 1, _WORSE), ("Improvements", -1, _BETTER)):
             lines += ["", *_section(comparison, by, title, sign, top, width, tint if colour else "")]
     return "".join(f"{line if _PLAIN in line else fitted(line, width)}\n" for line in lines)
+
+
+def incomparable(comparison: Comparison) -> str:
+    """Why nothing can be compared, in words; "" where it can."""
+    extents, samples, query = comparison.extents, comparison.samples, comparison.query
+    empty = [i for i, extent in enumerate(extents) if extent.empty]
+    if timeless := [i for i in empty if samples[i] and query.measure is Measure.TIME]:
+        return f"How long a sample stands for is not known in {_named(timeless)}"
+    if empty:
+        return f"No {COUNTED[query.kind]} in {_named(empty)}"
+    if math.isnan(comparison.scale):
+        return f"How long it took is not known of {_named([i for i, one in enumerate(extents) if not one.seconds])}"
+    return ""
+
+
+def _named(sides: Sequence[int]) -> str:
+    return " and ".join("AFTER" if side == AFTER else "BASE" for side in sides)
 
 
 def _header(comparison: Comparison, by: str) -> list[str]:
@@ -67,7 +83,8 @@ def _header(comparison: Comparison, by: str) -> list[str]:
     lines = [f"aperture {__version__}"]
     for name, side, weight in zip(("base", "after"), comparison.sides, _wholes(comparison), strict=True):
         start, end = time_range(side.store, side.query)
-        held = f"{time_utc(start)}, for {amount_ns(end - start)}" if end > start else "nothing held"
+        held = f"{time_utc(start)}, for {amount_ns(end - start)}" if end > start + 1 else time_utc(start)
+        held = held if end > start else "nothing held"
         lines.append(_labelled(name, f"{side.label}: {held}; {weight}"))
         lines += [_labelled("lost", f"{name}: {words}") for words in losses(side)]
     lines.append(_labelled("compared", f"{kind_name(query.kind)}: functions by {by}, {_COMPARED[comparison.per]}"))
@@ -89,7 +106,7 @@ def _counted(comparison: Comparison, samples: int) -> str:
     """What the whole of a side is an amount of."""
     query = comparison.query
     if query.kind is Kind.CPU:
-        return f" on CPU in {samples:,} samples"
+        return f" on CPU in {samples:,} samples" if comparison.timed else " samples"
     return "" if query.measure is Measure.TIME else f" {COUNTED[query.kind]}"
 
 
@@ -133,7 +150,7 @@ def ordered(points: NDArray[np.float64], evidence: Evidence | None) -> NDArray[n
 def above(comparison: Comparison, by: str, points: float) -> list[str]:
     """The functions whose change is significant and more than this, in words; most first, functions without stack too.
 
-    Empty as well where nothing can be told (`Comparison.by_self`, Extent.empty).
+    Empty as well where nothing can be told (`Comparison.by_self`, `incomparable`).
     """
     weights, evidence = chosen(comparison, by)
     if evidence is None:
@@ -176,6 +193,8 @@ def _columns(comparison: Comparison, by: str, rows: NDArray[np.int64]) -> list[C
 
 def _changes(comparison: Comparison, weights: Pair, rows: NDArray[np.int64]) -> list[str]:
     """What a run, or else a second, has more of it: where shares are compared, this says whether others shrank."""
+    if comparison.per is not Per.RUN and not all(extent.seconds for extent in comparison.extents):
+        return [""] * len(rows)
     amount = _amount(comparison)
     before, after = (_absolute(comparison, weights, rows, side) for side in (BASE, AFTER))
     unit = "" if comparison.per is Per.RUN else "/s"
@@ -200,7 +219,7 @@ def _absolute(comparison: Comparison, weights: Pair, rows: NDArray[np.int64], si
 
 def _amount(comparison: Comparison) -> Callable[[float], str]:
     """Samples are shown as the time that they stand for: their number says little where frequencies differ."""
-    if comparison.query.kind is Kind.CPU or comparison.query.measure is Measure.TIME:
+    if comparison.timed:
         return lambda value: amount_ns(round(value))
     return lambda value: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 

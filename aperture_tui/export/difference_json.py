@@ -37,8 +37,8 @@ def document(comparison: Comparison, by: str) -> dict[str, Any]:
         "per": comparison.per.value,
         "by": by,
         "unit": unit(comparison.query),
-        "base": _side_document(base, comparison.extents[0], samples[0]),
-        "after": _side_document(after, comparison.extents[1], samples[1]),
+        "base": _side_document(base, comparison.extents[0], samples[0], comparison.timed),
+        "after": _side_document(after, comparison.extents[1], samples[1], comparison.timed),
         "scale": _number(comparison.scale),
         "caveats": caveats(comparison),
         "significance": _significance(chosen(comparison, by)[1]),
@@ -46,7 +46,7 @@ def document(comparison: Comparison, by: str) -> dict[str, Any]:
     }
 
 
-def _side_document(side: Side, extent: Extent, samples: int | None) -> dict[str, Any]:
+def _side_document(side: Side, extent: Extent, samples: int | None, timed: bool) -> dict[str, Any]:
     start, end = time_range(side.store, side.query)
     return {
         "label": side.label,
@@ -55,7 +55,7 @@ def _side_document(side: Side, extent: Extent, samples: int | None) -> dict[str,
         "end_ns": end,
         "weight": extent.whole,
         "samples": samples,
-        "unit_ns": extent.unit if samples is not None else None,
+        "unit_ns": extent.unit if samples is not None and timed else None,
         "span": asdict(side.store.span()),
         "hosts": [asdict(host) for host in side.store.hosts()],
         "health": [health.as_json() for health in side.store.health()],

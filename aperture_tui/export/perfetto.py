@@ -25,6 +25,8 @@ from aperture_tui.export.flame_chart import slices
 from aperture_tui.export.names import COUNTED, frame_name
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.kinds import Flag, Kind, Role
+from aperture_tui.profile.query import Measure
+from aperture_tui.store.selection import measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,8 +125,8 @@ class _Counts:
         keys = events["pid"].astype(np.uint64) << np.uint64(32) | (times // self._width_ns).astype(np.uint64)
         found, of = np.unique(keys, return_inverse=True)
         sums = np.zeros((len(found), 2), np.int64)
-        np.add.at(sums[:, 0], of, events["weight"].astype(np.int64))
-        np.add.at(sums[:, 1], of, events["duration_ns"].astype(np.int64))
+        np.add.at(sums[:, 0], of, measured(events, Measure.COUNT))
+        np.add.at(sums[:, 1], of, measured(events, Measure.TIME))
         for key, (count, time_ns) in zip(found.tolist(), sums.tolist(), strict=True):
             buckets = self._sums.setdefault(key >> 32, {})
             before = buckets.get(key & 0xFFFFFFFF, (0, 0))

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from aperture_tui.export.names import NO_STACK
 from aperture_tui.export.offcpu import RUNNABLE
 from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.query import Measure
 from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.store.selection import measured
 
 if TYPE_CHECKING:
     from aperture_tui.profile.query import Query
@@ -54,8 +56,10 @@ def summed(symbols: Symbols, events: NDArray[np.void]) -> Samples:
         values = events[column][order]
         first[1:] |= values[1:] != values[:-1]
     starts = np.flatnonzero(first)
-    weights, durations = (events[column][order].astype(np.int64) for column in ("weight", "duration_ns"))
-    return Samples(symbols, events[order[starts]], np.add.reduceat(weights, starts), np.add.reduceat(durations, starts))
+    counts, times_ns = (
+        np.add.reduceat(measured(events, measure)[order], starts) for measure in (Measure.COUNT, Measure.TIME)
+    )
+    return Samples(symbols, events[order[starts]], counts, times_ns)
 
 
 Place = tuple[int, str]

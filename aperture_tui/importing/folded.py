@@ -24,8 +24,7 @@ from aperture_tui.profile.symbols import Frame, Process, Symbols
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from aperture_tui.importing.owners import NOBODY, Owner, numbered, place
-from aperture_tui.importing.source import Source
+    from aperture_tui.importing.source import Source
 
 _NO_STACK: Final = b"[no stack]"
 _UNKNOWN: Final = "[unknown]"

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from aperture_tui.importing.modules import kind_of
 from aperture_tui.importing.source import ImportingError
-from aperture_tui.importing.stacks import MAX_DEPTH, Frames, text_of
+from aperture_tui.importing.stacks import MAX_DEPTH, MAX_NAME, Frames, text_of
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.wire import pprof_pb2
@@ -45,14 +45,19 @@ class Texts:
         self.lost = 0
         self._data = data
         self._parts = parts
+        self._known: dict[int, str] = {}
 
     def __getitem__(self, index: int) -> str:
         """A text, shortened; "" for an index that points nowhere."""
         if not 0 <= index < len(self._parts):
             self.lost += index != 0
             return ""
-        part = self._parts[index]
-        return text_of(self._data[part.start : part.end])
+        known = self._known.get(index)
+        if known is None:
+            part = self._parts[index]
+            # no more of it than is kept: a text may be as long as the file, and be asked for a million times
+            known = self._known[index] = text_of(self._data[part.start : min(part.end, part.start + MAX_NAME + 1)])
+        return known
 
 
 class Locations:

@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 TEXT_BYTES: Final = 1 << 30
 """What is read of a text at most, unpacked."""
@@ -17,6 +17,8 @@ HEAD_BYTES: Final = MAX_LINE
 """What a file is recognised by."""
 
 _BLOCK: Final = 1 << 20
+_PIECE: Final = 1 << 16
+_MAX_MEMBERS: Final = 100_000
 _GZIP: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31  # zlib: 15 bits, and a gzip header
 
@@ -88,18 +90,31 @@ class Source:
                 raise ImportingError(f"larger than {limit >> 20:,} MB unpacked, which is all that is read of one")
             yield block
 
-    def _unpacked(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    def _unpacked(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """The contents of one gzip member or several, as far as they are sound (RFC 1952)."""
-        member = zlib.decompressobj(_GZIP_WINDOW)
+        members, member = 0, None
         try:
-            for packed in blocks:
+            for packed in _pieces(blocks):
                 while packed:
-                    yield member.decompress(packed, _BLOCK)
-                    packed = member.unconsumed_tail
-                    if member.eof:
-                        packed = member.unused_data.lstrip(b"\0")
-                        member = zlib.decompressobj(_GZIP_WINDOW) if packed else member
-            yield member.flush()
-            self.cut = not member.eof
+                    if member is None:
+                        packed = packed.lstrip(b"\0")  # what fills the last block of a tape
+                        if not packed:
+                            break
+                        member, members = zlib.decompressobj(_GZIP_WINDOW), members + 1
+                        if members > _MAX_MEMBERS:
+                            raise ImportingError(f"packed in more than {_MAX_MEMBERS:,} parts")
+                    if block := member.decompress(packed, _BLOCK):
+                        yield block
+                    packed = member.unused_data if member.eof else member.unconsumed_tail
+                    member = None if member.eof else member
+            if member is not None:
+                yield member.flush()
+                self.cut = not member.eof
         except zlib.error:
             self.cut = True
+
+
+def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same in smaller parts: zlib copies what is left of one for each member in it."""
+    for block in blocks:
+        yield from (block[at : at + _PIECE] for at in range(0, len(block), _PIECE))

@@ -22,8 +22,9 @@ class Per(enum.Enum):
 class Extent:
     """How much there is of one side.
 
-    whole: the weight of all its stacks. seconds: how long was looked at. unit: what one unit of weight stands for, so
-    that sides of different frequency can be compared: of samples the nanoseconds between two, of everything else 1.
+    whole: the weight of all its stacks. seconds: how long was looked at, 0 where that is not known. unit: what one unit
+    of weight stands for, so that sides of different frequency can be compared: of samples the nanoseconds between two,
+    of everything else 1.
     """
 
     whole: int
@@ -33,12 +34,12 @@ class Extent:
     @property
     def empty(self) -> bool:
         """Nothing can be compared with it."""
-        return not (self.whole > 0 and self.seconds > 0 and self.unit > 0)
+        return not (self.whole > 0 and self.unit > 0)
 
 
 def scale(per: Per, base: Extent, after: Extent) -> float:
-    """What the weights of `after` are multiplied by to stand beside those of `base`; NaN where either is empty."""
-    if base.empty or after.empty:
+    """What the weights of `after` are multiplied by to stand beside those of `base`; NaN where that is unknown."""
+    if base.empty or after.empty or (per is Per.SECOND and not (base.seconds > 0 and after.seconds > 0)):
         return math.nan
     if per is Per.SHARE:
         return base.whole / after.whole

@@ -29,6 +29,7 @@ FALSE: Final = 0.01
 FEWEST: Final = 10
 """Functions with fewer samples, both sides together, are not tested: no difference of theirs could be significant."""
 _SMALL: Final = 100  # expected samples on one side, up to which the exact distribution is summed up
+_REACH: Final = 1000  # a hundred standard deviations where the mean is _SMALL
 _SMALLEST_P: Final = 1e-300
 
 Weights = NDArray[np.int64]
@@ -89,10 +90,10 @@ def p_values(before: Weights, after: Weights, scale: float, wholes: tuple[int, i
     distance = np.maximum(np.abs(after - both * q) - 0.5, 0)  # 0.5: counts are whole numbers
     z = np.divide(distance, np.sqrt(variance), out=np.zeros(len(both)), where=variance > 0)
     p = tails(z)
-    small = both * min(q, 1 - q) < _SMALL
-    for m in np.unique(both[small]).tolist():
-        rows = np.flatnonzero(both == m)
-        p[rows] = _exact(after[rows], m, scale, wholes)
+    small = np.flatnonzero(both * min(q, 1 - q) < _SMALL)
+    small = small[np.argsort(both[small], kind="stable")]
+    for rows in np.split(small, np.flatnonzero(np.diff(both[small])) + 1) if len(small) else ():
+        p[rows] = _exact(after[rows], int(both[rows[0]]), scale, wholes)
     p[both < FEWEST] = np.nan
     return p
 
@@ -101,16 +102,19 @@ def _exact(after: Weights, m: int, scale: float, wholes: tuple[int, int] | None)
     """Twice the smaller tail of the distribution of m samples to two sides, for those that have `after` on the second.
 
     The distribution comes from the ratios of its neighbours, in logarithms: binomial (m - k) / (k + 1) / scale,
-    hypergeometric (m - k) (W2 - k) / ((k + 1) (W1 - m + k + 1)).
+    hypergeometric (m - k) (W2 - k) / ((k + 1) (W1 - m + k + 1)). It is summed up _REACH around its mean: m may be huge
+    where one side is, and beyond that nothing is left of it.
     """
     low, high = (max(0, m - wholes[0]), min(m, wholes[1])) if wholes else (0, m)
+    mean = round(m / (1 + scale))
+    low, high = max(low, min(mean - _REACH, high)), min(high, max(mean + _REACH, low))
     k = np.arange(low, high, dtype=np.float64)
     odds = (wholes[1] - k) / (wholes[0] - m + k + 1) if wholes else np.full(len(k), 1 / scale)
     logarithm = np.concatenate([[0.0], np.cumsum(np.log((m - k) / (k + 1) * odds))])
     chances = np.exp(logarithm - logarithm.max())
     chances /= chances.sum()
     tail = np.minimum(np.cumsum(chances), np.cumsum(chances[::-1])[::-1])
-    out: Numbers = np.clip(2 * tail[after - low], _SMALLEST_P, 1)
+    out: Numbers = np.clip(2 * tail[np.clip(after, low, high) - low], _SMALLEST_P, 1)
     return out
 
 

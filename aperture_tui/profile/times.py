@@ -56,16 +56,20 @@ def moment(text: str) -> Moment:
         time_ns = _unix_ns(given if given.tzinfo else given.astimezone())
     except (ValueError, OverflowError, OSError):
         time_ns = -1
-    if time_ns < 0:
+    if not 0 <= time_ns < 1 << 63:
         raise ValueError(f"{text!r} is not a time: give now, -15m, -1h30m, 14:03 or 2026-01-31T12:00:00")
     return Moment(time_ns)
 
 
 def _around(of_day: datetime.time, now_ns: int) -> list[int]:
-    """That time of the day before, of the same day and of the next one, Unix nanoseconds."""
+    """That time of the day before, of the same day and of the next one, Unix nanoseconds.
+
+    Where clocks go back it comes twice.
+    """
     today = datetime.datetime.fromtimestamp(now_ns // 10**9).date()
     days = [today + n * _DAY for n in (-1, 0, 1)]
-    return [max(0, _unix_ns(datetime.datetime.combine(day, of_day).astimezone())) for day in days]
+    times = [datetime.datetime.combine(day, of_day.replace(fold=fold)) for day in days for fold in (0, 1)]
+    return [max(0, _unix_ns(time.astimezone())) for time in times]
 
 
 def _unix_ns(aware: datetime.datetime) -> int:

@@ -20,6 +20,8 @@ FORMAT: Final = 2
 MAGIC: Final = b"\x89APERTUR"  # not text, so that no text file is taken for a recording
 MAX_BLOCK: Final = 64 << 20
 """Bytes in a block, packed or unpacked; a larger one is not believed."""
+MAX_JSON: Final = 4 << 20
+"""Bytes of JSON, in a block or the header: as objects they take thirty times as much."""
 
 _FILE: Final = struct.Struct("<8sIII")  # magic, format, length of the JSON that follows, its CRC-32
 _BLOCK: Final = struct.Struct("<4sBBHIII")  # marker, type, flags, 0, stored bytes, plain bytes, CRC-32 of the stored
@@ -98,7 +100,7 @@ def read_header(file: BinaryIO, name: str) -> dict[str, Any]:
             f"{name}: made by a{'n' * (age == 'older')} {age} aperture (format {version}, this one reads {FORMAT}): "
             f"{mend} it with the version that made it"
         )
-    text = file.read(length) if length <= MAX_BLOCK else b""
+    text = file.read(length) if length <= MAX_JSON else b""
     if len(text) != length or zlib.crc32(text) != crc:
         raise RecordingError(f"{name}: the header of this recording is damaged")
     facts = parsed(text)
@@ -108,7 +110,9 @@ def read_header(file: BinaryIO, name: str) -> dict[str, Any]:
 
 
 def parsed(text: bytes) -> object:
-    """JSON from a stranger; None for what is none, numbers that are none included."""
+    """JSON from a stranger; None for what is none or too much, numbers that are none included."""
+    if len(text) > MAX_JSON:
+        return None
     try:
         value: object = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):

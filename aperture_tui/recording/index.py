@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.event import EVENT
 from aperture_tui.recording import words
-from aperture_tui.recording.blocks import HEADER, MARKER, BlockType, Cut, RecordingError, block_at, scan
+from aperture_tui.recording.blocks import HEADER, MARKER, MAX_BLOCK, BlockType, Cut, RecordingError, block_at, scan
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -38,6 +38,8 @@ LINK: Final = struct.Struct("<Q")
 _MAX_ROWS: Final = 1 << 22
 """Blocks in a file: 168 MB of index; an honest file of a week has a tenth of that."""
 _WINDOW: Final = 4 << 20
+_SEARCHED: Final = 2 * MAX_BLOCK
+"""Bytes that are read of what looks like an index block and is none, before all blocks are read in their order."""
 
 
 class Index:
@@ -70,7 +72,7 @@ class Index:
     def _searched(self) -> int:
         """The last index block, found from the end: a file that was not closed has one for each generation."""
         mark = MARKER + bytes([BlockType.INDEX])
-        end = self._size
+        end, most = self._size, _SEARCHED
         while end > self._first:
             start = max(self._first, end - _WINDOW)
             self._file.seek(start)
@@ -79,6 +81,9 @@ class Index:
             while at >= 0:
                 if _rows_at(self._file, start + at) is not None:
                     return start + at
+                most -= self._file.tell() - start - at
+                if most < 0:
+                    return 0
                 at = window.rfind(mark, 0, at + len(mark) - 1)
             end = start
         return 0
@@ -92,7 +97,7 @@ class Index:
             if found is None:
                 return []
             before, rows = found
-            total += len(rows)
+            total += len(rows) + 1
             self._check(total)
             if len(rows) and not _ascending(rows["offset"], max(before, self._first), at):
                 return []
@@ -165,5 +170,7 @@ def _rows_at(file: BinaryIO, offset: int) -> tuple[int, NDArray[np.void]] | None
 
 
 def _ascending(offsets: NDArray[np.uint64], low: int, high: int) -> bool:
+    """Whether there is room for a block at each."""
     inside = low <= int(offsets[0]) and int(offsets[-1]) < high
-    return inside and bool((offsets[1:] > offsets[:-1]).all())
+    after, before = offsets[1:], offsets[:-1]
+    return inside and bool((after > before).all() and (after - before >= HEADER).all())

@@ -79,9 +79,11 @@ class Reader:
         except BaseException:
             self._file.close()
             raise
-        self.rows, self.complete = index.rows, index.complete
+        in_order = _in_order(index.rows)
+        self.rows, self.complete = index.rows[in_order], index.complete
         unknown = int(np.count_nonzero(self.rows["type"] > max(BlockType)))
-        self.damage = Damage(index.cut_bytes, index.skipped_bytes, index.damaged, unknown_blocks=unknown)
+        damaged = index.damaged + int(np.count_nonzero(~in_order))
+        self.damage = Damage(index.cut_bytes, index.skipped_bytes, damaged, unknown_blocks=unknown)
         self._counted: set[int] = set()
 
     def __enter__(self) -> Reader:
@@ -184,6 +186,17 @@ class Reader:
             self._counted.add(offset)
             self.damage.blocks += 1
         return np.zeros(0, EVENT)
+
+
+def _in_order(rows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """(n,): the blocks that are not of a generation before that of another in front of them.
+
+    No writer goes back; a reader would have to build up the tables of a generation again and again.
+    """
+    of_one = np.isin(rows["type"], (BlockType.SYMBOLS, BlockType.EVENTS))
+    newest = np.maximum.accumulate(np.where(of_one, rows["generation"], 0))
+    in_order: NDArray[np.bool_] = ~of_one | (rows["generation"] == newest)
+    return in_order
 
 
 _WORDS: Final[dict[int, tuple[str, Callable[[bytes], Sequence[Any] | None]]]] = {

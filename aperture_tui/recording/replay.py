@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import resource
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +16,15 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import Symbols
+from aperture_tui.profile.text import clean
 from aperture_tui.recording.blocks import BlockType, RecordingError
 from aperture_tui.recording.reader import Reader, Words
 from aperture_tui.store.answers import Answers, Held
 from aperture_tui.store.base import Span
+from aperture_tui.store.compaction import TooManyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from aperture_tui.profile.host import HostFacts, HostSample
     from aperture_tui.profile.query import Query
@@ -33,17 +37,23 @@ _HELD_TABLES: Final = 8
 """Generations of which it is known what became of their ids: a minute of a busy machine has two or three."""
 _MAX_SYMBOLS: Final = 1_000_000
 """Rows of symbols past which those that are held are let go of before the next question, unless one needs as many."""
+_MOST_SYMBOLS: Final = 4_000_000
+_MOST_TEXT: Final = 256 << 20
+"""Rows of symbols, and characters in them, that one question may need."""
 _MAX_GAUGES: Final = 4096
 """Readings of the host in an answer: of more every so manieth."""
+_GAUGES_READ: Final = 16 * _MAX_GAUGES
+_MAX_HOSTS: Final = 16
+"""Machines that a file may be of."""
+_SPARE_FILES: Final = 64
 _LAST_NS: Final = (1 << 63) - 1
 
 
 class ReplayStore(Answers):
-    """A Store over recordings of one machine, in the order of their beginnings.
+    """A Store over recordings, in the order of their beginnings.
 
     All files are open, and their indexes held; events are read when a question needs them. watch: told how much of what
-    an answer needs has been read, 0 to 1. health: the last word in the newest file, and one of what could not be read
-    so far.
+    an answer needs has been read, 0 to 1. health: the last words, and one of what could not be read so far.
     """
 
     def __init__(self, readers: Sequence[Reader], unread: Sequence[str] = ()) -> None:
@@ -56,6 +66,8 @@ class ReplayStore(Answers):
         sizes = [len(reader.rows) for reader in self._readers]
         self._file = np.repeat(np.arange(len(sizes)), sizes)
         self._rows = np.concatenate([reader.rows for reader in self._readers])
+        self._hosts = [_hosts_of(reader) for reader in self._readers]
+        self._sessions = [_session_of(reader, n) for n, reader in enumerate(self._readers)]
         self._loaded = _Loaded()
         self._limit, self._fresh = _MAX_SYMBOLS, True
         self._span = self._spanned()
@@ -87,24 +99,24 @@ class ReplayStore(Answers):
 
     def hosts(self) -> list[HostFacts]:
         """The machines that the events are from."""
-        told = self._told(np.flatnonzero(self._rows["type"] == BlockType.HOSTS).tolist())
-        return list(dict.fromkeys(host for words in told for host in words.hosts))
+        return list(dict.fromkeys(itertools.chain.from_iterable(self._hosts)))
 
     def health(self) -> list[Health]:
-        """The last word of all collectors, and the files' own."""
-        rows = np.flatnonzero(self._rows["type"] == BlockType.HEALTH).tolist()
-        last = next((words.health for words in self._told(rows[::-1])), ())
+        """The last word of all collectors, with what was lost in all sessions, and the files' own."""
+        last = _of_all_sessions(self._last_words())
         with self._lock:
-            return [*last, _together([reader.health() for reader in self._readers], self._unread)]
+            files = _together([reader.health() for reader in self._readers], self._unread)
+        names = list(dict.fromkeys(host.name for host in self.hosts()))
+        mixed = f"of {len(names)} machines, whose processes are not told apart: {', '.join(names)}"
+        return [*last, replace(files, message="; ".join(filter(None, [files.message, mixed * (len(names) > 1)])))]
 
     def gauges(self, query: Query) -> list[HostSample]:
         """Readings of the host in the query's range, oldest first; of very many, every so manieth."""
-        if not self._is_here(query):
-            return []
         rows = np.flatnonzero((self._rows["type"] == BlockType.GAUGES) & self._in(query))
         step = max(1, len(rows) // _MAX_GAUGES)
         start, end = query.start_ns or 0, _LAST_NS if query.end_ns is None else query.end_ns
-        readings = [sample for words in self._told(rows[::step].tolist()) for sample in words.gauges]
+        each = _GAUGES_READ // max(1, len(rows[::step]))
+        readings = [sample for words in self._told(rows[::step].tolist()) for sample in words.gauges[:each]]
         return sorted((one for one in readings if start <= one.time_ns < end), key=lambda one: one.time_ns)
 
     def held(self, *queries: Query) -> list[Held]:
@@ -113,29 +125,38 @@ class ReplayStore(Answers):
             size = self._loaded.symbols.size()
             if self._fresh:  # what one question needs is no reason to begin anew for the next
                 self._limit, self._fresh = max(_MAX_SYMBOLS, 2 * size), False
-            if size > self._limit:
+            if size > self._limit or self._loaded.full:
                 self._loaded, self._fresh = _Loaded(), True
             loaded = self._loaded
         return [Held(loaded.symbols, self._blocks(loaded, query)) for query in queries]
 
     def _blocks(self, loaded: _Loaded, query: Query) -> Iterator[NDArray[np.void]]:
-        if not self._is_here(query):
-            return
         kind = (self._rows["kind"] == query.kind) | (self._rows["kind"] == 0)
         needed = np.flatnonzero((self._rows["type"] == BlockType.EVENTS) & kind & self._in(query)).tolist()
         for n, i in enumerate(needed):
             self.watch(n / len(needed))
             with self._lock:
                 events = loaded.events(self._file[i], self._readers[self._file[i]], self._rows[i])
-            if self._rows["kind"][i] == 0:
-                events = events[events["kind"] == query.kind]
-            yield events
+            of_kind = events["kind"] == query.kind
+            yield events if of_kind.all() else events[of_kind]
 
     def _in(self, query: Query) -> NDArray[np.bool_]:
         """(n,): the blocks that may have something of the query's range."""
         start, end = max(query.start_ns or 0, 0), _LAST_NS if query.end_ns is None else max(query.end_ns, 0)
         overlapping: NDArray[np.bool_] = (self._rows["end_ns"] > start) & (self._rows["start_ns"] < end)
+        if query.host is not None:
+            here = [any(host.name == query.host for host in hosts) for hosts in self._hosts]
+            overlapping &= np.array(here)[self._file]
         return overlapping
+
+    def _last_words(self) -> list[Sequence[Health]]:
+        """What each session said last, oldest first: its counts go on from one of its files to the next."""
+        last: dict[int, Sequence[Health]] = {}
+        for i in np.flatnonzero(self._rows["type"] == BlockType.HEALTH)[::-1].tolist():
+            session = self._sessions[self._file[i]]
+            if session not in last and (words := next(self._told([i]), None)) is not None:
+                last[session] = words.health
+        return list(last.values())[::-1]
 
     def _told(self, rows: Sequence[int]) -> Iterator[Words]:
         for i in rows:
@@ -143,9 +164,6 @@ class ReplayStore(Answers):
                 words = self._readers[self._file[i]].words(self._rows[i])
             if words is not None:
                 yield words
-
-    def _is_here(self, query: Query) -> bool:
-        return query.host is None or any(host.name == query.host for host in self.hosts())
 
     def _spanned(self) -> Span:
         mine = self._rows[self._rows["type"] == BlockType.EVENTS]
@@ -157,16 +175,18 @@ class ReplayStore(Answers):
 
 
 class _Loaded:
-    """What was read, with common tables."""
+    """What was read, with common tables. full: a question needed more than they may hold."""
 
     def __init__(self) -> None:
         self.symbols = Symbols()
+        self.full = False
+        self._strings = self._characters = 0
         self._tables: OrderedDict[tuple[int, int], Tables] = OrderedDict()
         self._blocks: OrderedDict[tuple[int, int], NDArray[np.void]] = OrderedDict()
         self._bytes = 0
 
     def events(self, file: int, reader: Reader, row: np.void) -> NDArray[np.void]:
-        """The events of a block, (n,) of EVENT."""
+        """The events of a block, (n,) of EVENT. Raises TooManyError."""
         key = file, int(row["offset"])
         events = self._blocks.pop(key, None)
         if events is None:
@@ -178,11 +198,22 @@ class _Loaded:
         return events
 
     def _tables_of(self, file: int, reader: Reader, generation: int) -> Tables:
-        tables = self._tables.pop((file, generation), None) or reader.tables(generation, self.symbols)
+        tables = self._tables.pop((file, generation), None)
+        if tables is None:
+            tables = reader.tables(generation, self.symbols)
+            self._weigh()
         self._tables[file, generation] = tables
         if len(self._tables) > _HELD_TABLES:
             self._tables.popitem(last=False)
         return tables
+
+    def _weigh(self) -> None:
+        new = self.symbols.strings[self._strings :]
+        self._strings += len(new)
+        self._characters += sum(map(len, new))
+        if self.symbols.size() > _MOST_SYMBOLS or self._characters > _MOST_TEXT:
+            self.full = True
+            raise TooManyError(f"more than {_MOST_SYMBOLS:,} symbols in this range: choose a shorter one")
 
 
 def replay(path: str | Path) -> ReplayStore:
@@ -192,18 +223,30 @@ def replay(path: str | Path) -> ReplayStore:
     files = sorted(Path(path).glob(f"*{SUFFIX}"))
     if not files:
         raise RecordingError(f"{path}: no recordings (*{SUFFIX}) in this folder")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with contextlib.suppress(ValueError, OSError):  # one is open for each file
-        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most != resource.RLIM_INFINITY and len(files) > most - _SPARE_FILES:
+        raise RecordingError(
+            f"{path}: {len(files):,} recordings, and only {most:,} files may be open: raise ulimit -Hn"
+        )
     readers: list[Reader] = []
     unread: list[str] = []
     for file in files:
         try:
+            if file.is_fifo():
+                raise RecordingError(f"{file}: not a recording of aperture")
             readers.append(Reader(file))
         except (RecordingError, OSError) as error:
             unread.append(str(error) if isinstance(error, RecordingError) else f"{file}: {error.strerror}")
     if not readers:
         raise RecordingError(unread[0])
-    return ReplayStore(readers, unread)
+    return ReplayStore(readers, [clean(line) for line in unread])
+
+
+def _hosts_of(reader: Reader) -> list[HostFacts]:
+    told = map(reader.words, reader.rows[reader.rows["type"] == BlockType.HOSTS][:_MAX_HOSTS])
+    return [host for words in told if words is not None for host in words.hosts][:_MAX_HOSTS]
 
 
 def _plausible(events: NDArray[np.void]) -> NDArray[np.void]:
@@ -220,12 +263,37 @@ def _first_ns(reader: Reader) -> int:
     return int(timed.min(initial=_LAST_NS))
 
 
+def _session_of(reader: Reader, n: int) -> int:
+    """What the files that one session wrote have in common: when it began. n: the number of this one."""
+    clocks = reader.header.get("clocks")
+    began = clocks.get("unix_ns") if isinstance(clocks, dict) else None
+    return began if isinstance(began, int) and began > 0 else -n
+
+
+def _of_all_sessions(words: Sequence[Sequence[Health]]) -> list[Health]:
+    """The newest word of each collector, with the counts of all. words: those of each session, oldest first."""
+    out: dict[str, Health] = {}
+    for one in itertools.chain.from_iterable(words):
+        before = out.pop(one.name, None) or replace(one, delivered=0, lost={}, degraded={})
+        out[one.name] = replace(
+            one,
+            delivered=before.delivered + one.delivered,
+            lost=_added([before.lost, one.lost]),
+            degraded=_added([before.degraded, one.degraded]),
+        )
+    return list(out.values())
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    out: Counter[str] = Counter()
+    for one in counts:
+        out.update(one)
+    return dict(out)
+
+
 def _together(health: Sequence[Health], unread: Sequence[str]) -> Health:
     """One line for all files."""
-    lost: dict[str, int] = {}
-    for one in health:
-        for cause, n in one.lost.items():
-            lost[cause] = lost.get(cause, 0) + n
+    lost = _added(one.lost for one in health)
     told = [one.message for one in health if one.message]
     message = f"{len(told)} of {len(health)} files: {told[0]}" if told and len(health) > 1 else "".join(told)
     more = [f"{len(unread)} files left out: {unread[0]}"] if unread else []

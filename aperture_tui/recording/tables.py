@@ -13,7 +13,7 @@ from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import FRAME, PROCESS, Symbols
 
 MAX_ROWS: Final = 4_000_000
-"""Rows in one table of one generation; a session begins a new one after a quarter of that."""
+"""Rows in all tables of one generation; a session begins a new one after a quarter of that."""
 MAX_TEXT: Final = 64 << 10
 """Bytes of one string that are kept in a recording."""
 MAX_DEPTH: Final = 1024
@@ -77,7 +77,7 @@ class Tables:
     def extend(self, payload: bytes) -> None:
         """Take the rows of a symbols block. Raises DamagedError, with the tables as far as they are good."""
         counts, sections = _sections(payload, self.known)
-        if any(known + n > MAX_ROWS for known, n in zip(self.known, counts, strict=True)):
+        if sum(self.known) + sum(counts) > MAX_ROWS:
             raise DamagedError("too many symbols")
         lengths, texts, frames, parents, node_frames, processes = sections
         self._add_strings(np.frombuffer(lengths, "<u4"), texts)

@@ -81,12 +81,12 @@ def _sample(row: dict[str, Any]) -> HostSample:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or not 0 <= value < _MAX:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX:
         raise ValueError(f"not a number of this kind: {value!r}")
     return value
 
 
 def _real(value: object) -> float:
-    if not isinstance(value, int | float) or not -1e18 < value < 1e18:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -1e18 < value < 1e18:
         raise ValueError(f"not a number: {value!r}")
     return float(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,6 +60,9 @@ class Writer:
         self._file: int | None = os.open(
             self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_EXCL if new else os.O_TRUNC), 0o600
         )
+        if stat.S_ISREG(os.fstat(self._file).st_mode):  # one that was there may be open to others
+            with contextlib.suppress(OSError):  # it is somebody else's, or on a file system without modes
+                os.fchmod(self._file, 0o600)
         self.bytes = 0
         self._chosen: Chosen | None = None
         self._generation = 0

@@ -69,7 +69,7 @@ class Store(Protocol):
     """Answers queries; every method may be called from any thread, and answers are immutable.
 
     A query for a range that is not held is answered for the part that is. Raises re.error for a query whose `frame`
-    is not a regular expression.
+    is not a regular expression, and compaction.TooManyError for a range of which more is needed than can be held.
 
     Of Role.IN_FLIGHT everything but a timeline tells what was in flight at the end of the range, or of what is held:
     the newest word of the kind, whatever else narrows the query, if it is no older than two seconds.
@@ -122,8 +122,7 @@ class Store(Protocol):
     def selected(self, query: Query) -> tuple[Symbols, NDArray[np.void]]:
         """The events themselves, (n,) of profile.event.EVENT, in no particular order.
 
-        Of a range with very many of them alike ones are one, (n,) of compaction.COMPACT. Raises TooManyError if even
-        those are more than can be held.
+        Of a range with very many of them alike ones are one, (n,) of compaction.COMPACT.
         """
         ...
 

@@ -48,7 +48,8 @@ class TooManyError(RuntimeError):
 def gathered(parts: Iterable[NDArray[np.void]], query: Query, alike: Sequence[str] = WHOLE) -> NDArray[np.void]:
     """The events of all parts, arrays of EVENT of the query's kind and role: (n,) of EVENT, or of COMPACT if many.
 
-    alike: columns, of WHOLE, in which events must be equal to be summed; the other ones of them are 0 then.
+    alike: columns, of WHOLE, in which events must be equal to be summed; the other ones of them, but the kind, are 0
+    then.
     Raises TooManyError.
     """
     compacted = np.zeros(0, COMPACT)
@@ -86,6 +87,7 @@ def _summed(parts: list[NDArray[np.void]], query: Query, alike: Sequence[str]) -
     keys = [column(name) for name in alike]
     groups = grouped(keys)
     out = np.zeros(groups.n, COMPACT)
+    out["kind"] = query.kind
     for name, key in zip(alike, keys, strict=True):
         if name != "bucket":
             out[name] = key[groups.first]

@@ -58,6 +58,9 @@ class MemoryStore(Answers):
         self._health: list[Health] = []
         self._hosts: list[HostFacts] = []
 
+    lost = 0
+    """As a sink it takes everything; what it lets go of later stands in its `span` and its health."""
+
     # -- appending, by one thread
 
     def append(self, batch: Batch) -> None:

@@ -293,7 +293,7 @@ def _line(use: ProcessUse, range_ns: int, count: int, busy: Recent[tuple[int, in
         key=ProcessKey(use.pid, use.start_ns, use.name),
         place=use.container or use.cgroup.rstrip("/").rpartition("/")[2],
         threads=use.threads,
-        cores=use.time_ns / range_ns if range_ns else 0.0,
+        cores=use.time_ns / range_ns if range_ns > 1 and use.time_ns else None,
         share=use.count / count if count else 0.0,
         recent=busy[use.pid, use.start_ns],
         stacks=use.completeness,

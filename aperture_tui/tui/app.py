@@ -19,7 +19,7 @@ from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import State
 from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
-from aperture_tui.tui.model import ViewSnapshot
+from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 _WAITING_HZ: Final = 5.0
 _BACKLOG: Final = 3
 _RETRY_S: Final = 0.1
+_LONGEST_PLAYED_S: Final = 2.0
+"""What takes longer than so many seconds to read plays slower."""
+_LEAVE_S: Final = 0.5
+"""How long a recording is waited for in the end: nothing is lost where it is still being read."""
 _VIEWS: Final[dict[str, type[ViewScreen]]] = {
     "overview": OverviewScreen,
     "cpu": CpuScreen,
@@ -111,6 +115,7 @@ class ApertureApp(App[None]):
         self.looking = Looking(window_s=window_s)
         self._clock = clock
         self._played_at = 0.0
+        self._asked: ViewRequest | None = None
         self.snapshot: ViewSnapshot | None = None
         self.refresh_hz = refresh_hz
         self._began = time.monotonic()
@@ -150,6 +155,12 @@ class ApertureApp(App[None]):
         """The machine that the events are from, "" while that is not known."""
         return self.snapshot.hosts[0].name if self.snapshot and self.snapshot.hosts else ""
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether what is on the screen is not yet what is looked at, of a recording."""
+        asked, shown = self._asked, self.snapshot
+        return bool(self.recording) and asked is not None and shown is not None and asked != shown.request
+
     def now_ns(self) -> int:
         """The wall clock: what day it is."""
         return time.time_ns()
@@ -170,7 +181,7 @@ class ApertureApp(App[None]):
 
     def on_unmount(self) -> None:
         """Leave no thread behind."""
-        self._presenter.stop()
+        self._presenter.stop(*([_LEAVE_S] if self.recording else []))
 
     def _wait(self) -> None:
         """Move the mark in the header until everything runs."""
@@ -209,7 +220,8 @@ class ApertureApp(App[None]):
             self.exit(return_code=1)
             return
         is_live = not snapshot.fatal and not self.recording
-        self._wait_for(is_live and any(one.state is State.STARTING for one in snapshot.health))
+        starting = is_live and any(one.state is State.STARTING for one in snapshot.health)
+        self._wait_for(starting or self.is_reading)
         view = self._view
         if view is not None:
             view.show(snapshot)
@@ -233,8 +245,14 @@ class ApertureApp(App[None]):
         self.ask()
 
     def play_on(self) -> None:
-        """Let as much time pass in a recording that plays as has passed on the clock, times its speed."""
+        """Let as much time pass in a recording that plays as has passed on the clock, times its speed.
+
+        It waits for what is read longer, lest the time that is told runs away from what is shown of it.
+        """
         now = self._clock()
+        if self.is_reading:
+            self._played_at = max(self._played_at, now - _LONGEST_PLAYED_S)
+            return
         passed, self._played_at = now - self._played_at, now
         if self.looking.time.plays:
             self.look(replace(self.looking, time=self.looking.time.played(passed, self.held)))
@@ -245,7 +263,10 @@ class ApertureApp(App[None]):
         """Ask for what is looked at, in the size of the icicle."""
         view = self._view
         if view is not None and view.is_mounted and (width := view.icicle_width) > 0:
-            self._presenter.ask(self.looking.request(width, view.WANTS_PROCESSES, view.KIND))
+            self._asked = self.looking.request(width, view.WANTS_PROCESSES, view.KIND)
+            self._presenter.ask(self._asked)
+            if self.is_reading:
+                self._wait_for(something=True)
 
     def change_rate(self, step: int) -> None:
         """Refresh more or less often."""

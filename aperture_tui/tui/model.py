@@ -103,7 +103,8 @@ class ProcessKey(NamedTuple):
 
 
 class ProcessLine(NamedTuple):
-    """One process in the view. cores: how many CPUs it kept busy, on average over the view. share: of the samples.
+    """One process in the view. cores: how many CPUs it kept busy, on average over the view; None where that is unknown,
+    as of files that tell no times or no durations. share: of the samples.
 
     place: its container, or the last part of its cgroup. recent: cores over the last seconds, oldest first.
     stacks: how many of its samples' stacks are whole.
@@ -112,7 +113,7 @@ class ProcessLine(NamedTuple):
     key: ProcessKey
     place: str
     threads: int
-    cores: float
+    cores: float | None
     share: float
     recent: tuple[float, ...]
     stacks: Completeness

@@ -13,6 +13,7 @@ import pytest
 
 from aperture_tui import __version__
 from aperture_tui.cli.arguments import Parser, add_collecting, settings
+from aperture_tui.cli.main import main
 from aperture_tui.collect.settings import EVENTS, Settings
 
 
@@ -136,4 +137,35 @@ def test_without_capabilities_there_is_one_line_with_the_command_that_mends_it(f
 def test_a_recording_that_cannot_be_written_is_one_line() -> None:
     done = aperture("record", "--duration", "0.2", "-o", "/nonexistent/x.aperture", module="main")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert "/nonexistent/x.aperture" in done.stderr
+    assert done.stderr == "aperture record: /nonexistent/x.aperture: No such file or directory\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv (util-linux)")
+def test_a_recording_that_cannot_begin_leaves_the_one_that_was_there(tmp_path: Path) -> None:
+    old = tmp_path / "old.aperture"
+    old.write_text("precious")
+    command = [sys.executable, "-m", "aperture_tui.cli.main", "record", "--duration", "0.2", "-o", str(old)]
+    bare = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+    done = subprocess.run([*bare, *command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n"), old.read_text()) == (1, 1, "precious")
+
+
+@pytest.mark.bpf
+def test_a_command_runs_whatever_files_are_open(tmp_path: Path) -> None:
+    """The shell that holds it back knows descriptors of one digit only."""
+    opened = "; ".join(f"exec {n}</dev/null" for n in range(3, 10))
+    command = f'{opened}; exec "$0" -m aperture_tui.cli.main record -o "$1" -- sh -c "exit 7"'
+    path = str(tmp_path / "x.aperture")
+    done = subprocess.run(["/bin/sh", "-c", command, sys.executable, path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_ctrl_c_ends_a_command_without_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aperture_tui.cli.export.run", interrupted)
+    assert main(["export"]) == 130
+    assert capsys.readouterr().err == ""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -178,6 +179,75 @@ def test_a_range_that_is_none_and_an_output_that_is_an_input(base: str, after: s
             run([base, after, *arguments])
         assert ended.value.code == 2
     assert Path(after).read_bytes() == before
+
+
+def test_an_output_that_is_one_of_a_folder_of_recordings(base: str, after: str, tmp_path: Path) -> None:
+    before = Path(base).read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        run([str(tmp_path), after, "-o", base, "--format", "text"])
+    assert ended.value.code == 2
+    assert Path(base).read_bytes() == before
+    assert run([str(tmp_path), after, "-o", str(tmp_path / "new.txt")]) == 0
+
+
+def test_files_that_tell_neither_times_nor_durations(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    old, new = tmp_path / "old.folded", tmp_path / "new.folded"
+    old.write_text("web;parse 300\nweb;send 700\n")
+    new.write_text("web;parse 450\nweb;send 550\n")
+    assert run([str(old), str(new), "--fail-above", "20"]) == 0
+    stdout, stderr = out(capfdbinary)
+    assert stderr == ""
+    assert "+15.00 * 30.00 % 45.00 % ×1.50 web parse" in " ".join(stdout.split())
+    assert stdout.count("1,000 samples\n") == 2
+    assert " on CPU" not in stdout
+    assert run([str(old), str(new), "--fail-above", "10"]) == 3
+    out(capfdbinary)
+    assert run([str(old), str(new), "--per", "run"]) == 0
+    assert "+15.00 * +150 300 450 ×1.50 web parse" in " ".join(out(capfdbinary)[0].split())
+    assert run([str(old), str(new), "--format", "json"]) == 0
+    assert json.loads(out(capfdbinary)[0])["base"]["unit_ns"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--per", "second"], "how long it took is not known of BASE and AFTER"),
+        (["--measure", "time"], "how long a sample stands for is not known in BASE and AFTER"),
+    ],
+)
+def test_what_such_files_cannot_tell_is_said(
+    tmp_path: Path, arguments: list[str], words: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    file = tmp_path / "old.folded"
+    file.write_text("web;parse 300\nweb;send 700\n")
+    assert run([str(file), str(file), *arguments, "--fail-above", "5"]) == 1
+    stdout, stderr = out(capfdbinary)
+    assert f"{words}: --fail-above cannot tell" in stderr
+    assert words[1:] in " ".join(stdout.split())
+    assert "no cpu events" not in stderr
+
+
+def test_a_side_without_modules_is_told(base: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    folded, script = tmp_path / "a.folded", tmp_path / "b.txt"
+    folded.write_text("web;parse 300\n")
+    script.write_text("web 7/7 1.000000: 1 cpu-clock: \n\t    55d0 parse+0x1 (/usr/bin/web)\n\n")
+    assert run([str(folded), str(script)]) == 0
+    assert "BASE tells no modules" in out(capfdbinary)[1]
+    assert run([str(script), str(folded)]) == 0
+    assert "AFTER tells no modules" in out(capfdbinary)[1]
+    assert run([str(folded), base]) == 0
+    assert "modules" not in out(capfdbinary)[1]
+
+
+def test_a_time_of_day_is_one_that_is_held(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The nearest to the end of a recording of twenty hours would be behind it."""
+    web = Process(42, T0, "web")
+    late = Fact(T0 + 20 * 3600 * SECOND, web, stack=(Frame("web"), Frame("late")))
+    file = write(tmp_path / "long.aperture", {"early": 100}, facts=(late,))
+    since = time.strftime("%H:%M:%S", time.localtime(T0 // SECOND + 3600))
+    assert run([file, file, "--from", since, "--format", "json"]) == 0
+    document = json.loads(out(capfdbinary)[0])
+    assert document["after"]["query"]["start_ns"] == T0 + 3600 * SECOND
 
 
 def test_a_file_that_cannot_be_read_or_written_is_one_line_and_status_1(

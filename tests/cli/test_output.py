@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 
 import pytest
@@ -49,3 +50,15 @@ def test_a_full_disk_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]
         pytest.skip("no /dev/full")
     assert output.write("aperture diff", b"x", "/dev/full") == 1
     assert capsys.readouterr().err == "aperture diff: /dev/full: No space left on device\n"
+
+
+def test_a_closed_stdout_is_one_line_and_status_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert output.width(None) == 100
+    command = "import sys; from aperture_tui.cli import output; sys.exit(output.write('x', b'x', None))"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -c "{command}" >&-', sys.executable], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "x: stdout: Bad file descriptor\n")

@@ -40,6 +40,7 @@ class Kept:
     store: MemoryStore = field(default_factory=MemoryStore)
     gauges: list[HostSample] = field(default_factory=list)
     health: Sequence[Health] = ()
+    lost: int = 0
 
     def append(self, batch: Batch) -> None:
         self.arrived_ns.append(time.monotonic_ns())

@@ -269,3 +269,8 @@ def test_a_store_that_sums_a_long_range_is_asked_for_shorter_ones(monkeypatch: p
     after = written(filled(facts))
     key = json.dumps
     assert sorted(of(before, "X", "C"), key=key) == sorted(of(after, "X", "C"), key=key)
+
+
+def test_a_duration_that_cannot_be_is_no_negative_rate() -> None:
+    document = written(filled([Fact(T0, WEB, 1, kind=Kind.LOCK, duration_ns=(1 << 64) - 1)]), None, Kind.LOCK)
+    assert min(value for event in of(document, "C") for value in event["args"].values()) >= 0

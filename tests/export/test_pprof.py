@@ -17,6 +17,7 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import FrameKind, Kind, Role
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
+from aperture_tui.store import compaction
 from aperture_tui.store.memory import MemoryStore
 from aperture_tui.wire import pprof_pb2
 from tests.export import hostile, others, sample
@@ -55,6 +56,17 @@ def read(profile: pprof_pb2.Profile, value: int = -1) -> Read:
 def types(profile: pprof_pb2.Profile) -> list[tuple[str, str]]:
     text = profile.string_table
     return [(text[one.type], text[one.unit]) for one in profile.sample_type]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_range_too_long_to_hold_has_the_same_samples(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = sample.waits()
+    for measure in Measure:
+        query = Query(kind, measure=measure)
+        before = read(opened(pprof.of_query(store, query)))
+        with monkeypatch.context() as patch:
+            patch.setattr(compaction, "_RAW", 1)
+            assert read(opened(pprof.of_query(store, query))) == before
 
 
 @settings(max_examples=60)
@@ -195,3 +207,9 @@ def test_the_real_pprof_counts_the_same_and_makes_frames_of_labels(tmp_path: Pat
     focused = others.pprof(file, "-top", "-tagfocus=pid=7:7").decode()
     assert "evil" not in focused
     assert re.search(r"(?m)^ +4 +4\.00% .* 4 +4\.00%  \[unknown\]$", focused)
+
+
+def test_a_duration_that_cannot_be_weighs_what_the_call_tree_says() -> None:
+    store = filled([Fact(T0, Process(1), duration_ns=(1 << 64) - 1)])
+    query = Query(measure=Measure.TIME)
+    assert read(opened(pprof.of_query(store, query))).total() == store.call_tree(query).weight > 0

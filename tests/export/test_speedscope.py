@@ -16,6 +16,7 @@ from aperture_tui.export import speedscope
 from aperture_tui.profile.kinds import FrameKind, Kind, Role
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
+from aperture_tui.store import compaction
 from aperture_tui.store.memory import MemoryStore
 from tests.export import hostile, others, sample
 from tests.store import facts as words
@@ -41,6 +42,18 @@ def stacks(document: dict[str, Any], profile: int = 0) -> Counter[tuple[str, ...
     for stack, weight in zip(one["samples"], one["weights"], strict=True):
         out[tuple(names[frame] for frame in stack)] += weight
     return out
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_range_too_long_to_hold_has_the_same_samples(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = sample.waits()
+    for measure in Measure:
+        query = Query(kind, measure=measure)
+        before = written(store, query)
+        with monkeypatch.context() as patch:
+            patch.setattr(compaction, "_RAW", 1)
+            after = written(store, query)
+        assert stacks(after) == stacks(before)
 
 
 @settings(max_examples=60)

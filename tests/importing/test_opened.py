@@ -64,6 +64,23 @@ def test_several_gzip_members_are_one_file(path: Path) -> None:
     assert "missing" not in told(store).message
 
 
+def test_an_empty_gzip_member_is_not_the_end(path: Path) -> None:
+    store = opened(path, gzip.compress(b"") * 3 + gzip.compress(FOLDED.encode()))
+    assert sum(stacks(store).values()) == 7
+
+
+def test_what_fills_a_tape_is_not_damage(path: Path) -> None:
+    store = opened(path, gzip.compress(FOLDED.encode()) + bytes(3 << 20))
+    assert sum(stacks(store).values()) == 7
+    assert "missing" not in told(store).message
+
+
+def test_gzip_members_without_end_are_refused(path: Path) -> None:
+    path.write_bytes(gzip.compress(FOLDED.encode()) + gzip.compress(b"") * 100_001)
+    with pytest.raises(ImportingError, match="packed in more than 100,000 parts"):
+        imported(path)
+
+
 def test_a_pipe_can_be_read(path: Path) -> None:
     os.mkfifo(path)
     writer = threading.Thread(target=lambda: path.write_text(FOLDED))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from aperture_tui.export import pprof as export
 from aperture_tui.importing import pprof, pprof_tables
 from aperture_tui.importing.opened import ImportingError, imported
-from aperture_tui.importing.stacks import MAX_DEPTH
+from aperture_tui.importing.protobuf import Field
+from aperture_tui.importing.stacks import MAX_DEPTH, MAX_NAME
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame
@@ -278,6 +280,30 @@ class TestStrangers:
             written.sample([wide] * 20_000, 1, 1)
         store = opened(path, written.bytes())
         assert sum(stacks(store).values()) == 50
+
+    def test_a_name_without_end_costs_no_more_than_what_is_kept_of_it(self) -> None:
+        class Counted(bytes):
+            read = 0
+
+            def __getitem__(self, at: slice) -> bytes:  # type: ignore[override]  # slices alone are asked for
+                Counted.read += len(part := super().__getitem__(at))
+                return part
+
+        texts = pprof_tables.Texts(Counted(b"a" * 100_000), [Field(6, -1, 0, 0), Field(6, -1, 0, 100_000)])
+        assert {texts[1] for _ in range(1000)} == {"a" * MAX_NAME + "…"}
+        assert Counted.read < 2 * MAX_NAME
+
+    def test_labels_of_many_samples_are_held_once(self, path: Path) -> None:
+        written = small()
+        for pid in range(1, 3001):
+            written.sample([1], 1, 1, pid=pid, comm="c" * MAX_NAME, thread="t" * MAX_NAME)
+        path.write_bytes(written.bytes())
+        tracemalloc.start()
+        try:
+            imported(path)
+            assert tracemalloc.get_traced_memory()[1] < 3000 * MAX_NAME
+        finally:
+            tracemalloc.stop()
 
     def test_names_are_made_safe(self, path: Path) -> None:
         written = Written()

@@ -156,8 +156,15 @@ class TestScale:
         assert scale(Per.SECOND, base, after) == 1  # half as often, twice as long
         assert scale(Per.RUN, base, after) == 2
 
-    @pytest.mark.parametrize("empty", [Extent(0, 1), Extent(1, 0), Extent(1, 1, 0)])
+    @pytest.mark.parametrize("empty", [Extent(0, 1), Extent(1, 1, 0)])
     def test_nothing_can_be_compared_with_nothing(self, empty: Extent) -> None:
         for per in Per:
             assert np.isnan(scale(per, empty, Extent(1, 1)))
             assert np.isnan(scale(per, Extent(1, 1), empty))
+
+    def test_only_what_is_compared_by_the_second_has_to_say_how_long_it_took(self) -> None:
+        timeless = Extent(200, 0)
+        assert np.isnan(scale(Per.SECOND, Extent(100, 1), timeless))
+        assert np.isnan(scale(Per.SECOND, timeless, Extent(100, 1)))
+        assert scale(Per.SHARE, Extent(100, 1), timeless) == 0.5
+        assert scale(Per.RUN, Extent(100, 1), timeless) == 1

@@ -100,6 +100,14 @@ class TestOneFunction:
         assert 0 < p_value(0, 10**6, 1, (10**6, 10**6)) < 1e-200
         assert 0 < p_value(0, 300, 1e-4, None) <= 1
 
+    @pytest.mark.parametrize("wholes", [None, (10**15, 10**6)])
+    def test_a_side_without_end_costs_no_more(self, wholes: tuple[int, int] | None) -> None:
+        """A hundred samples beside 10^11, of which 100 are expected, were 10^11 numbers in memory."""
+        assert p_value(10**11 - 100, 100, 1e9, wholes) > 0.9
+        assert 1e-6 < p_value(10**11 - 140, 140, 1e9, wholes) < 1e-3
+        assert p_value(10**11 - 10**5, 10**5, 1e9, wholes) < 1e-200
+        assert 1e-6 < p_value(60, 10**11 - 60, 1e-9, wholes and wholes[::-1]) < 1e-3
+
 
 class TestMany:
     def test_benjamini_and_hochberg_of_their_own_paper(self) -> None:

@@ -68,6 +68,24 @@ def test_a_time_of_day_is_the_last_that_is_held_or_the_nearest(text: str, start:
     assert moment(text).resolve(end, start) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"), [("2:30", "1:30"), ("2:10", "1:10"), ("1:59", "23:59"), ("3:05", "2:05")]
+)
+def test_of_a_time_that_comes_twice_the_last_is_taken(
+    text: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On 2025-10-26 at 1:00 UTC the clocks of Berlin went back from 3:00 to 2:00."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        start, end = (moment(f"2025-10-{at}Z").resolve(NOW) for at in ("25T23:50", "26T02:20"))
+        day = 25 if expected.startswith("23") else 26
+        assert moment(text).resolve(end, start) == moment(f"2025-10-{day}T{expected:0>5}Z").resolve(NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Etc/GMT-2")
     time.tzset()
@@ -79,7 +97,7 @@ def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     "text",
     ["", "-", "15m", "-15", "-m", "-15x", "-١m", "yesterday", "1969-12-31T00:00:00Z", "2023-13-01", "now ", "14:60",
-     "25:00", "14:3", "14:03:2", "14:03Z", "1٤:03"],
+     "25:00", "14:3", "14:03:2", "14:03Z", "1٤:03", "2300-01-01", "9999-12-31"],
 )  # fmt: skip
 def test_what_is_no_time_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time"):

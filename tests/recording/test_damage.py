@@ -9,16 +9,18 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aperture_tui.profile.batch import Batch
+from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Symbols
-from aperture_tui.recording import tables
-from aperture_tui.recording.blocks import MAX_BLOCK, Block, BlockType, Cut, file_header, pack, scan
+from aperture_tui.recording import index, tables
+from aperture_tui.recording.blocks import MAX_BLOCK, MAX_JSON, Block, BlockType, Cut, file_header, pack, scan
 from aperture_tui.recording.reader import Reader, RecordingError
 from aperture_tui.recording.replay import replay
 from aperture_tui.recording.writer import Writer
@@ -97,9 +99,9 @@ class TestDamage:
         assert (reader.damage.blocks, bool(reader.damage.skipped_bytes)) == (int(closed), not closed)
 
     def test_a_damaged_index_costs_nothing_but_is_said(self, path: Path) -> None:
-        for index in (b for b in blocks_of(GOOD) if b.kind in (BlockType.INDEX, BlockType.END)):
+        for block in (b for b in blocks_of(GOOD) if b.kind in (BlockType.INDEX, BlockType.END)):
             data = bytearray(GOOD)
-            data[index.offset + 30] ^= 1
+            data[block.offset + 30] ^= 1
             path.write_bytes(data)
             got, reader = everything(path)
             assert sum(got.values()) == 4
@@ -165,6 +167,58 @@ class TestStrangers:
         assert sum(got.values()) == 4
         assert reader.damage.unknown_blocks == 1
 
+    def test_what_looks_like_an_index_is_not_looked_for_for_ever(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each of these heads claims the same megabyte behind them: tried one by one, that is twenty gigabytes."""
+        fields = struct.pack("<4sBBHIII", b"ApBk", BlockType.INDEX, 0, 0, 1 << 20, 1 << 20, 0)
+        head = fields + zlib.crc32(fields).to_bytes(4, "little")
+        path.write_bytes(GOOD[: blocks_of(GOOD)[-2].offset] + head * 20_000 + bytes(1 << 20))
+        tried: list[int] = []
+        block_at = index.block_at
+        monkeypatch.setattr(index, "block_at", lambda file, at: tried.append(at) or block_at(file, at))
+        got, reader = everything(path)
+        assert len(tried) < 200
+        assert sum(got.values()) == 4
+        assert reader.damage.message
+
+    def test_an_index_without_room_for_its_blocks_is_not_believed(self, path: Path) -> None:
+        """Four million rows that are a byte apart would take more memory than any file of that size should."""
+        end = blocks_of(GOOD)[-2].offset
+        rows = np.zeros(100, index.INDEX)
+        rows["offset"] = np.arange(100) + end - 100
+        lie = pack(BlockType.INDEX, bytes(8) + rows.tobytes())
+        path.write_bytes(GOOD[:end] + lie + pack(BlockType.END, end.to_bytes(8, "little")))
+        got, reader = everything(path)
+        assert sum(got.values()) == 4
+        assert len(reader.rows) < 10
+
+    def test_an_index_that_lies_about_kinds_gives_no_events_of_another(self, path: Path) -> None:
+        writer = Writer(path)
+        writer.append(batch_of([Fact(T0, SH, kind=Kind.LOCK)], Symbols()))
+        writer.close()
+        store = replay(path)
+        store._rows["kind"][store._rows["events"] > 0] = Kind.CPU
+        assert len(store.selected(Query())[1]) == 0
+
+    def test_a_generation_that_comes_again_is_damage(self, path: Path) -> None:
+        """Its tables would have to be built up again for each of its blocks."""
+        whole = blocks_of(GOOD)
+        mine = [b for b in whole if b.kind in (BlockType.SYMBOLS, BlockType.EVENTS)]
+        out = GOOD[: whole[-2].offset] + b"".join(GOOD[b.offset : b.end] for b in mine)
+        path.write_bytes(out)
+        got, reader = everything(path)
+        assert got == {(*STACK, Frame("f0")): 2, (*STACK, Frame("f1")): 4}
+        assert reader.damage.blocks == 3
+
+    @pytest.mark.parametrize("kind", [BlockType.HOSTS, BlockType.GAUGES, BlockType.HEALTH])
+    def test_words_without_end_are_damage(self, path: Path, kind: BlockType) -> None:
+        """A kilobyte of file, four megabytes of JSON, a hundred megabytes of objects: no writer needs as much."""
+        path.write_bytes(file_header({}) + pack(kind, b"[" + b"{}," * (MAX_JSON // 3) + b"{}]"))
+        with Reader(path) as reader:
+            assert list(reader.contents()) == []
+        assert reader.damage.blocks == 1
+
     def test_a_bomb_is_not_unpacked(self, path: Path) -> None:
         bomb = zstandard.ZstdCompressor().compress(bytes(MAX_BLOCK + 1))
         for claimed in (100, MAX_BLOCK):
@@ -206,7 +260,12 @@ class TestStrangers:
             ["name", "state", "lost", "time_ns", "load", "cpu_user", "kernel", "cpus", "memory_bytes"]
         )
         values = (
-            st.none() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.integers(), max_size=4)
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False)
+            | st.text()
+            | st.lists(st.integers(), max_size=4)
         )
         rows = data.draw(st.lists(st.dictionaries(keys, values | st.dictionaries(st.text(), values)) | values))
         with tempfile.NamedTemporaryFile() as file:
@@ -218,6 +277,7 @@ class TestStrangers:
         for content in contents:
             assert not isinstance(content, Batch)
             assert "\x1b" not in "".join([h.name for h in content.hosts] + [h.message for h in content.health])
+            assert not any(sample.time_ns is True for sample in content.gauges)
 
     def test_names_are_made_safe_again(self, path: Path) -> None:
         writer, symbols = Writer(path), Symbols()

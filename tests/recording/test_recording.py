@@ -102,9 +102,7 @@ class TestWhole:
             events[name] = [i + 1, 60_000 + i]
         for i in range(60_030):
             symbols.string(f"s{i}")
-        for name, size in (("stack", 1), ("process", 1)):
-            events[name] = 0
-            assert size
+        events["stack"] = events["process"] = 0
         writer = Writer(path)
         writer.append(Batch(symbols, events))
         writer.close()
@@ -253,6 +251,12 @@ class TestWriter:
         os.close(write)
         with open(read, "rb") as file:
             assert file.read()[:4] == b"\x89APE"
+
+    def test_only_the_owner_may_read_a_file_that_was_there_before(self, path: Path) -> None:
+        path.write_text("")
+        path.chmod(0o644)
+        Writer(path).close()
+        assert path.stat().st_mode & 0o777 == 0o600
 
     def test_closing_twice_and_writing_after_are_harmless_and_counted(self, path: Path) -> None:
         writer = Writer(path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostSample
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Query
@@ -15,6 +18,7 @@ from aperture_tui.recording import reader, replay
 from aperture_tui.recording.blocks import RecordingError
 from aperture_tui.recording.replay import ReplayStore
 from aperture_tui.recording.writer import Writer
+from aperture_tui.store.compaction import TooManyError
 from tests.recording.sample import HEALTH, STACK
 from tests.store.conformance import HOST, SH
 from tests.store.facts import SECOND, T0, Fact, batch_of, words
@@ -140,6 +144,63 @@ def test_a_folder_is_all_its_recordings_and_says_what_it_leaves_out(
     message = store.health()[-1].message
     assert message.startswith("1 files left out: ")
     assert "a.aperture: not a recording" in message
+
+
+def test_names_of_files_are_made_safe_and_a_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long(tmp_path / "b.aperture", monkeypatch, 1).close()
+    os.mkfifo(tmp_path / "\x1b[31m.aperture")
+    message = replay.replay(tmp_path).health()[-1].message
+    assert r"\x1b[31m.aperture: not a recording" in message
+    assert "\x1b" not in message
+
+
+def test_recordings_of_two_machines_are_told_apart_by_host_and_said(tmp_path: Path) -> None:
+    for n, name in enumerate(("web1", "web2"), 1):
+        writer = Writer(tmp_path / f"{name}.aperture")
+        writer.set_hosts([replace(HOST, name=name)])
+        writer.append(batch_of([Fact(T0, SH, stack=STACK, weight=n)], Symbols()))
+        writer.append_gauges(HostSample(T0, cpu_user=n / 10))
+        writer.close()
+    store = replay.replay(tmp_path)
+    assert [store.call_tree(Query(host=name)).weight for name in ("web1", "web2", "web3", None)] == [1, 2, 0, 3]
+    assert [one.cpu_user for one in store.gauges(Query(host="web2"))] == [0.2]
+    assert store.health()[-1].message == "of 2 machines, whose processes are not told apart: web1, web2"
+
+
+def test_what_was_lost_in_an_earlier_session_is_not_forgotten(tmp_path: Path) -> None:
+    """Within a session the counts go on from file to file, and a new one begins with 0."""
+    for n, (began, lost) in enumerate([(7, {"ring full": 3}), (7, {"ring full": 5}), (8, {"map full": 2})]):
+        writer = Writer(tmp_path / f"{n}.aperture", {"clocks": {"unix_ns": began}})
+        writer.append(batch_of([Fact(T0 + n, SH, stack=STACK)], Symbols()))
+        writer.set_health([Health("cpu", State.RUNNING, delivered=10 + n, lost=lost)])
+        writer.close()
+    told = replay.replay(tmp_path).health()
+    assert told[0] == Health("cpu", State.RUNNING, delivered=23, lost={"ring full": 5, "map full": 2})
+    assert [one.name for one in told] == ["cpu", "recording"]
+
+
+def test_a_question_that_needs_too_many_symbols_is_refused_and_the_next_one_answered(
+    store: ReplayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("_MOST_SYMBOLS", "_MOST_TEXT"):
+        with monkeypatch.context() as patch:
+            patch.setattr(replay, limit, 60)
+            store._loaded = replay._Loaded()
+            with pytest.raises(TooManyError, match="choose a shorter one"):
+                store.call_tree(Query())
+            assert words(store.call_tree(of_steps(0, 2))) == stacks(0, 2)
+    assert words(store.call_tree(Query())) == stacks(0, STEPS)
+
+
+def test_more_files_than_may_be_open_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay.resource, "getrlimit", lambda _: (70, 70))
+    monkeypatch.setattr(replay.resource, "setrlimit", lambda *_: None)
+    for i in range(7):
+        Writer(tmp_path / f"{i}.aperture").close()
+    with pytest.raises(RecordingError, match="7 recordings, and only 70 files may be open"):
+        replay.replay(tmp_path)
 
 
 def test_a_folder_without_recordings_is_said(tmp_path: Path) -> None:

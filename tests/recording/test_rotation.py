@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from aperture_tui.profile.host import HostSample
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.recording import rotation
@@ -28,7 +30,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def recorded(folder: Path, limits: Rotation, now: list[float], steps: int, step_s: float = 10) -> RotatingWriter:
     """An event with a stack of its own each step."""
-    symbols, writer = Symbols(), RotatingWriter(folder, limits, {"host": "box"})
+    symbols, writer = Symbols(), RotatingWriter(folder, limits, {"host": "box", "clocks": {"unix_ns": T0}})
     writer.set_hosts([HOST])
     writer.set_health([HEALTH])
     for i in range(steps):
@@ -87,6 +89,38 @@ def test_of_too_much_the_oldest_is_let_go_of(tmp_path: Path, now: list[float]) -
     assert 1 <= len(kept) < 10
 
 
+def test_what_is_kept_does_not_all_go_with_one_file(tmp_path: Path, now: list[float]) -> None:
+    """A file each hour that is larger than all that is to be kept."""
+    writer = recorded(tmp_path, Rotation(every_s=3600, keep_bytes=20_000), now, 200)
+    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+    writer.close()
+    assert sum(sizes) < 20_000 * 9 / 8
+    assert len(sizes) > 4
+
+
+def test_a_file_is_begun_where_nothing_but_the_time_goes_on(tmp_path: Path, now: list[float]) -> None:
+    writer = RotatingWriter(tmp_path, Rotation(every_s=30))
+    for i in range(9):
+        writer.append_gauges(HostSample(T0 + i * SECOND))
+        now[0] += 10
+    writer.close()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_file_that_cannot_be_followed_by_another_is_whole_all_the_same(
+    tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = recorded(tmp_path, Rotation(every_s=1000), now, 5)
+    now[0] += 1000
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation, "_ours", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(OSError, match="Input/output"):
+            writer.append(batch_of([Fact(T0, SH)], Symbols()))
+    writer.close()
+    store = replay(tmp_path)
+    assert (store.span().events, writer.events, store.health()[-1].message) == (5, 5, "")
+
+
 def test_only_our_own_files_are_ever_deleted(tmp_path: Path, now: list[float]) -> None:
     others = ["mine.aperture", "notes.txt", "aperture-20200101T000000Z.aperture.bak", "aperture-1.aperture"]
     for name in others:
@@ -118,3 +152,44 @@ def test_a_folder_that_cannot_be_made_is_an_error_at_once(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
         RotatingWriter(tmp_path / "file" / "below", Rotation(every_s=10))
+
+
+def test_on_a_full_disk_the_oldest_make_room_and_it_goes_on(
+    tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is one that holds so many bytes of our files."""
+    room, write = 6000, os.write
+
+    def used() -> int:
+        return sum(size for _, _, size in rotation._ours(tmp_path))
+
+    def limited(file: int, data: bytes) -> int:
+        if used() + len(data) > room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data)
+
+    monkeypatch.setattr("aperture_tui.recording.writer._FLUSH_BYTES", 1)
+    monkeypatch.setattr("aperture_tui.recording.writer.os.write", limited)
+    writer = recorded(tmp_path, Rotation(every_s=30), now, 60)
+    monkeypatch.setattr("aperture_tui.recording.writer.os.write", write)
+    writer.close()
+    kept = sorted(int(stack[-1].function[1:]) for stack in words(replay(tmp_path).call_tree(Query())))
+    assert kept[-1] > 50, "it goes on until the end"
+    assert writer.lost > 0
+    assert writer.events + writer.lost == 60
+    assert used() <= room + 3000
+
+
+def test_a_disk_that_is_full_without_us_is_an_error(
+    tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = recorded(tmp_path, Rotation(every_s=1000), now, 1)
+
+    def full(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("aperture_tui.recording.writer._FLUSH_BYTES", 1)
+    monkeypatch.setattr("aperture_tui.recording.writer.os.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        writer.append(batch_of([Fact(T0, SH)], Symbols()))
+    assert writer.lost == 2

@@ -9,6 +9,7 @@ import pytest
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.store import compaction
@@ -47,10 +48,11 @@ class TestCompacted(StoreConformance):
 def test_a_long_range_is_held_as_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_RAW", 10)
     store = MemoryStore()
-    store.append(batch_of([Fact(T0 + i * 10**9, SH) for i in range(100)], Symbols()))
-    _, events = store.selected(Query())
+    store.append(batch_of([Fact(T0 + i * 10**9, SH, kind=Kind.LOCK) for i in range(100)], Symbols()))
+    _, events = store.selected(Query(Kind.LOCK))
     assert events.dtype == COMPACT
     assert (len(events), int(events["weight"].sum()), int(events["time_ns"][0])) == (1, 100, T0 + 99 * 10**9)
+    assert events["kind"][0] == Kind.LOCK
 
 
 def test_more_than_can_be_held_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

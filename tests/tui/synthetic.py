@@ -311,6 +311,12 @@ class SyntheticStore:
         start, end = (START_NS, self.now()) if events else (0, 0)
         return Span(start, end, events, 72 * events, 0, 0, self.limit)
 
+    def kinds(self) -> frozenset[int]:
+        return frozenset({Kind.CPU})
+
+    def selected(self, query: Query) -> tuple[Symbols, NDArray[np.void]]:
+        raise NotImplementedError("of exporters alone")
+
     def hosts(self) -> list[HostFacts]:
         return [HostFacts("build-7", "6.8.0", self.cpus, 16 << 30)]
 

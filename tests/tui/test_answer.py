@@ -7,10 +7,13 @@ import pytest
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Query
+from aperture_tui.profile.symbols import Symbols
 from aperture_tui.store.memory import MemoryStore
 from aperture_tui.tui.answer import Answers
 from aperture_tui.tui.icicle.navigate import Place, path_of
 from aperture_tui.tui.model import ProcessKey, ViewRequest, ViewSnapshot
+from tests.store.conformance import SH
+from tests.store.facts import T0, Fact, batch_of
 from tests.tui.synthetic import PROGRAMS, SECOND, START_NS, SyntheticStore
 from tests.tui.waiting import RUNNING, SYSCALLS, Builder, filled, sampled
 
@@ -81,7 +84,7 @@ def test_zoom_and_search_do_not_ask_the_store_again() -> None:
 def test_cpu_of_a_process_is_in_cores_and_shares_make_a_whole() -> None:
     snapshot = Answers(SyntheticStore(rate=990)).answer(ViewRequest(80), fresh=True)
     assert sum(line.share for line in snapshot.processes) == pytest.approx(1)
-    assert sum(line.cores for line in snapshot.processes) == pytest.approx(10, rel=0.01), (
+    assert sum(line.cores or 0 for line in snapshot.processes) == pytest.approx(10, rel=0.01), (
         "990 samples a second, 99 a core"
     )
     assert snapshot.processes[0].place == "shop-web-7f9c"
@@ -283,7 +286,7 @@ def test_of_a_recording_nothing_is_asked_twice_and_the_end_is_found_again() -> N
 
 def test_what_a_recording_has_is_what_its_collectors_delivered() -> None:
     some = (RUNNING[0], Health("syscall", State.STOPPED, delivered=5), Health("lock", State.STARTING))
-    assert _settled(filled(health=some), ViewRequest(80)).recorded == {Kind.CPU, Kind.SYSCALL}
+    assert _settled(filled((), health=some), ViewRequest(80)).recorded == {Kind.CPU, Kind.SYSCALL}
     told_by_events = _settled(filled(SYSCALLS, health=()), ViewRequest(80)).recorded
     assert told_by_events == {Kind.CPU, Kind.SYSCALL}
     assert Answers(filled()).answer(ViewRequest(80), fresh=True).recorded is None, "it is live"
@@ -298,3 +301,14 @@ def test_live_one_can_look_back_and_comes_back() -> None:
     clock.go_on(5)
     assert answers.answer(ViewRequest(80, window_s=10.0, end_ns=back.end_ns), fresh=True).held.end_ns == clock.now_ns
     assert answers.answer(ViewRequest(80, window_s=10.0), fresh=False).end_ns == clock.now_ns, "at once"
+
+
+@pytest.mark.parametrize("facts", [
+    [Fact(T0, SH, duration_ns=7 * SECOND)] * 3,
+    [Fact(T0 + i * SECOND, SH, duration_ns=0) for i in range(3)],
+])  # fmt: skip
+def test_of_a_file_without_times_or_durations_no_process_has_a_share_of_the_cpus(facts: list[Fact]) -> None:
+    store = MemoryStore(recorded=True)
+    store.append(batch_of(facts, Symbols()))
+    (line,) = Answers(store, recorded=True).answer(ViewRequest(80, processes=True), fresh=False).processes
+    assert (line.cores, line.share) == (None, 1.0)

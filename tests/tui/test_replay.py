@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.host import HostSample
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.query import Query
 from aperture_tui.store.base import Span
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.looking import Looking
@@ -300,6 +306,47 @@ async def test_it_plays_by_the_clock_to_the_end_and_stops_there() -> None:
         assert not _app(pilot)._playing._active.is_set(), "no timer runs"
 
 
+class SlowStore(SyntheticStore):
+    """A long recording, which is read for as long as a test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = threading.Event()
+        self.read.set()
+
+    def call_tree(self, query: Query) -> CallTree:
+        self.read.wait(30)
+        return super().call_tree(query)
+
+
+async def test_what_takes_long_to_read_says_so_and_the_time_does_not_run_away() -> None:
+    clock, store = Clock(), SlowStore()
+    async with replaying(store=store, clock=clock) as pilot:
+        await _press(pilot, "b", "space")
+        store.read.clear()
+        clock.seconds += 1
+        await until(pilot, lambda: _seconds(pilot) == 2, "the next moment")
+        clock.seconds += 20
+        await until(pilot, lambda: " reading " in text_of(_app(pilot))[0], "what it waits for")
+        assert _seconds(pilot) == 2
+        store.read.set()
+        await until(pilot, lambda: _seconds(pilot) == 4, "no more than two seconds at a time")
+        await settled(pilot)
+        assert " reading " not in text_of(_app(pilot))[0]
+        assert _app(pilot).snapshot.end_ns == START_NS + 4 * SECOND  # type: ignore[union-attr]
+
+
+async def test_whoever_leaves_does_not_wait_for_what_is_read() -> None:
+    store = SlowStore()
+    async with replaying(store=store) as pilot:
+        store.read.clear()
+        await pilot.press("b")
+        began = time.monotonic()
+        await pilot.press("q")
+    assert time.monotonic() - began < 4
+    store.read.set()
+
+
 async def test_from_the_end_it_plays_from_the_beginning_and_space_pauses() -> None:
     clock = Clock()
     async with replaying(clock=clock) as pilot:
@@ -425,3 +472,11 @@ def test_live_what_is_not_held_any_more_is_said() -> None:
     for kind in (Kind.CPU, Kind.LOCK):
         said = nothing_yet(gone, looking, kind)[-1][0]
         assert said == "What there was is not held any more: 15 min is. e shows the newest."
+
+
+def test_where_nobody_recorded_nothing_is_said_to_have_stood_still() -> None:
+    span = Span(START_NS, END_NS, 100)
+    between = ViewSnapshot(ViewRequest(80), span=span, end_ns=END_NS, recorded=frozenset({Kind.CPU}))
+    assert nothing_yet(between, Looking(), Kind.CPU)[-1][0].startswith("None were recorded in this window")
+    idle = replace(between, gauges=(HostSample(START_NS),))
+    assert nothing_yet(idle, Looking(), Kind.CPU)[-1][0].startswith("Nothing ran in this window.")

@@ -180,7 +180,7 @@ class ViewScreen(Screen[None], inherit_bindings=False):
             frozen=wall_clock.clock(facts.at_ns) if live and looking.past else "",
             past=not live,
             clock="" if live or time_line.display else words.short_time(facts, app.palette.rich),
-            starting=words.starting(snapshot, app.waited_s, app.recording),
+            starting=words.starting(snapshot, app.waited_s, app.recording, app.is_reading),
             collectors=words.collectors(snapshot.health) if snapshot and live else (),
         )
         self.query_one(Header).show(heading)

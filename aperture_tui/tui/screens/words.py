@@ -16,6 +16,9 @@ from aperture_tui.tui.wall_clock import clock
 from aperture_tui.tui.widgets.header import MARK
 from aperture_tui.tui.widgets.time_line import TimeFacts, mark
 
+_LONG_S: Final = 0.5
+"""A shorter wait is not worth a word."""
+
 Line = tuple[str, str]
 """A text and its style key."""
 
@@ -76,11 +79,13 @@ def _not_recorded(kind: Kind, noun: str) -> list[Line]:
 
 def _nothing_then(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Line]:
     """Of a recording that has such events at other times, or of others."""
-    why = _of_selection(looking, kind) or (
-        f"{_NOTHING[kind][1]} ] makes it longer, < and > look earlier and later."
-        if snapshot.span.events
-        else "Nothing happened while this was recorded."
-    )
+    further = "] makes it longer, < and > look earlier and later."
+    if not snapshot.span.events:
+        why = "Nothing happened while this was recorded."
+    elif not snapshot.gauges:  # between two files, perhaps: who did not look cannot say that nothing ran
+        why = f"None were recorded in this window, nor any reading of the host. {further}"
+    else:
+        why = _of_selection(looking, kind) or f"{_NOTHING[kind][1]} {further}"
     return [(f"No {_NOUNS[kind] if not looking.wakers else 'wakes'} here", "*text"), ("", "text"), (why, "muted")]
 
 
@@ -145,11 +150,16 @@ def collectors(health: Sequence[Health]) -> tuple[tuple[str, State], ...]:
     return tuple((name, one.state) for name, one in found if one is not None and one.state is not State.STOPPED)
 
 
-def starting(snapshot: ViewSnapshot | None, waited_s: float, recording: str = "") -> str:
-    """What is being waited for, with a mark that moves; "" when nothing is. recording: the name of the one shown."""
+def starting(snapshot: ViewSnapshot | None, waited_s: float, recording: str = "", reading: bool = False) -> str:
+    """What is being waited for, with a mark that moves; "" when nothing is.
+
+    recording: the name of the one shown; reading: what is on the screen is not what is looked at.
+    """
     turning = MARK[int(waited_s * 5) % len(MARK)]
     if snapshot is None:
         return f"{turning} {f'opening {recording}' if recording else 'starting'} {waited_s:.1f} s"
+    if reading and waited_s >= _LONG_S:
+        return f"{turning} reading {waited_s:.1f} s"
     if snapshot.fatal or snapshot.recorded is not None:
         return ""
     for one in snapshot.health:

@@ -68,7 +68,8 @@ def process_row(line: ProcessLine, columns: Columns, selected: bool, focused: bo
         spans.append((f" {fit(line.place, c.place)}", f"muted{ground}"))
     if c.threads:
         spans.append((f" {line.threads:>{c.threads}}", f"muted{ground}"))
-    spans.append((f"{100 * line.cores:>{_CPU}.1f}", f"{strong}{ground}"))
+    percent = "?" if line.cores is None else f"{100 * line.cores:.1f}"
+    spans.append((f"{percent:>{_CPU}}", f"{strong}{ground}"))
     if c.stacks:
         text = figure(line.stacks).replace(" %", "") if line.stacks.weight else ""
         spans.append((f"{text:>{c.stacks}}", f"{'muted' if is_enough(line.stacks) else 'warning'}{ground}"))

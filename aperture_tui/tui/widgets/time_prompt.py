@@ -37,6 +37,8 @@ def answer(text: str, held: Held, now_ns: int) -> Span:
         at = meant(text, held)
     except ValueError as error:
         return f"! {error}", "*error"
+    if not held.end_ns:
+        return "there is no time to go to: nothing is held", "muted"
     if at is None:
         return "-20m before the end, 14:03, 14:03:20, 2026-01-31T14:03, now is the end", "muted"
     if at < held.start_ns:

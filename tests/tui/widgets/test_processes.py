@@ -33,6 +33,11 @@ def test_a_narrow_table_keeps_pid_name_and_cpu() -> None:
     assert text.split() == ["42", "postgres", "50.0"]
 
 
+def test_what_is_not_known_of_the_cpus_is_said_so() -> None:
+    row = process_row(LINE._replace(cores=None), Columns(120), False, False, 0.4, False)
+    assert "   ?" in "".join(text for text, _ in row)
+
+
 def test_the_selected_row_is_marked_without_colour_too() -> None:
     row = process_row(LINE, Columns(80), True, False, 0.4, True)
     assert row[0][0].startswith("›")

@@ -38,6 +38,11 @@ def test_what_cannot_be_gone_to_has_a_style_of_its_own() -> None:
     assert styles == ["muted", "text", "warning", "*error"]
 
 
+@pytest.mark.parametrize("text", ["", "-1m", "14:03", "now"])
+def test_where_nothing_is_held_there_is_nowhere_to_go(text: str) -> None:
+    assert answer(text, Held(), END)[0] == "there is no time to go to: nothing is held"
+
+
 def test_a_recording_from_beyond_the_calendar_is_no_crash() -> None:
     odd = Held(0, (1 << 64) - 1)
     assert answer("14:03", odd, END)[0]
