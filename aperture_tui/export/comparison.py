@@ -64,6 +64,7 @@ class Comparison:
     functions: Functions
     by_self: Evidence | None
     by_total: Evidence | None
+    without_modules: int | None = None
 
     @property
     def query(self) -> Query:
@@ -98,13 +99,15 @@ class Comparison:
 
 def compared(base: Side, after: Side, per: Per) -> Comparison:
     """Both sides by function. Raises re.error."""
-    carrier, sides = Carrier(Symbols()), (base, after)
-    trees, counts = zip(*(_trees(side, carrier) for side in sides), strict=True)
-    told = functions(*trees)
+    sides = (base, after)
+    trees, counts, told = _carried(sides, Carrier(Symbols()))
+    without = _without_modules(told)
+    if without is not None:
+        trees, counts, told = _carried(sides, Carrier(Symbols(), modules=False))
     times = [_seconds(side) for side in sides]
     if base.query.kind is not Kind.CPU:
         before, now = (Extent(tree.weight, seconds) for tree, seconds in zip(trees, times, strict=True))
-        return Comparison(sides, per, (before, now), (0, 0), (0.0, 0.0), told, None, None)
+        return Comparison(sides, per, (before, now), (0, 0), (0.0, 0.0), told, None, None, without)
     periods = _period_ns(base), _period_ns(after)
     own, total = zip(*(_by_slice(side, told) for side in counts), strict=True)
     samples = int(own[BASE][:, 0].sum()), int(own[AFTER][:, 0].sum())
@@ -116,7 +119,7 @@ def compared(base: Side, after: Side, per: Per) -> Comparison:
     ]
     times_as_many = scale(per, of_samples[BASE], of_samples[AFTER])
     by_self, by_total = (evidence(before, now, times_as_many, per) for before, now in (own, total))
-    return Comparison(sides, per, (extents[BASE], extents[AFTER]), samples, periods, told, by_self, by_total)
+    return Comparison(sides, per, (extents[BASE], extents[AFTER]), samples, periods, told, by_self, by_total, without)
 
 
 class _Counts(NamedTuple):
@@ -125,6 +128,13 @@ class _Counts(NamedTuple):
     whole: int
     own: NDArray[np.int64]
     total: NDArray[np.int64]
+
+
+def _carried(
+    sides: tuple[Side, Side], carrier: Carrier
+) -> tuple[tuple[CallTree, ...], tuple[list[_Counts], ...], Functions]:
+    trees, counts = zip(*(_trees(side, carrier) for side in sides), strict=True)
+    return trees, counts, functions(*trees)
 
 
 def _trees(side: Side, carrier: Carrier) -> tuple[CallTree, list[_Counts]]:
@@ -202,7 +212,7 @@ def caveats(comparison: Comparison) -> list[str]:
         _told("events", *(", ".join(kind_name(kind) for kind in collected(store)) for store in stores)),
         _told("frequency", *(f"{1e9 / period:.0f} Hz" if period else "" for period in comparison.periods_ns)),
         _durations(comparison),
-        _modules(comparison.functions),
+        _modules(comparison.without_modules),
         _completeness(base, after),
         _overlap(base, after),
     )
@@ -220,17 +230,18 @@ def _durations(comparison: Comparison) -> str:
     return f"how long a sample stands for is not known in {' and '.join(unknown)}: numbers of samples are compared"
 
 
-def _modules(told: Functions) -> str:
-    """Folded stacks have none: beside another file nearly all functions are new or gone."""
+def _modules(without: int | None) -> str:
+    return "" if without is None else f"{_NAMES[without]} tells no modules: functions are the same by their names alone"
+
+
+def _without_modules(told: Functions) -> int | None:
+    """The side that tells none, as folded stacks do, where the other one does: nearly all would be new or gone."""
     frames = told.symbols.frames[told.frame]
     real = ~np.isin(frames["kind"], (FrameKind.ROOT, FrameKind.PROCESS, FrameKind.UNKNOWN))
     have = [bool(np.any(frames["module"][real & (weights > 0)])) for weights in told.total]
-    if all(have) or not any(have) or not all((weights[real] > 0).any() for weights in told.total):
-        return ""
-    without, other = _NAMES if have[AFTER] else _NAMES[::-1]
-    return (
-        f"{without} tells no modules, by which functions are told apart: most of those in {other} are not found in it"
-    )
+    if have[BASE] == have[AFTER] or not all((weights[real] > 0).any() for weights in told.total):
+        return None
+    return BASE if have[AFTER] else AFTER
 
 
 def _completeness(base: Side, after: Side) -> str:

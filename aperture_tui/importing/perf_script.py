@@ -48,6 +48,7 @@ _MAX_ID: Final = (1 << 32) - 1
 _MAX_TIME: Final = (1 << 63) - 1
 _NO_TIME: Final = -1
 _RECORD: Final = b"PERF_RECORD_"
+_IDLE: Final = b"swapper"
 _RECORD_LINE: Final = re.compile(rb"(\d: +|\d +)PERF_RECORD_")  # what is no sample: --show-task-events and the like
 _FACT: Final = re.compile(rb"# (hostname|os release|nrcpus online|total memory) : (.{1,200})")
 
@@ -237,7 +238,11 @@ class _Samples:
             raise ImportingError("no sample in it")
         counts = Counter(self._event)
         shown = chosen([(text_of(event), counts[i]) for event, i in self._events.items()])
-        kept = np.flatnonzero(np.isin(np.array(self._event), shown.names))
+        idle = np.array([comm == _IDLE and not _id(pid) for comm, pid, _ in self._whos])[np.array(self._who)]
+        of_event = np.isin(np.array(self._event), shown.names)
+        kept = np.flatnonzero(of_event & ~idle)
+        if not len(kept):
+            raise ImportingError("no sample in it but of idle CPUs")
         events = empty(len(kept))
         events["time_ns"] = _moments(np.array(self._time), time_ns)[kept]
         events["kind"] = Kind.CPU
@@ -249,7 +254,7 @@ class _Samples:
         owners = _owners(whos, np.bincount(who, minlength=len(whos)).tolist())
         place(events, owners, who, self._frames, self._paths, np.array(self._path)[kept])
         lost = {"unreadable lines": self._bad + long_lines, "unreadable frames": self._frameless}
-        degraded = {"stacks cut": self._paths.cut}
+        degraded = {"stacks cut": self._paths.cut, "samples of idle CPUs left out": int((of_event & idle).sum())}
         message = f"perf script: {shown.message}"
         return Gathered(self._symbols, events, message, lost, degraded, self._hosts())
 

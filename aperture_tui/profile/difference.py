@@ -48,12 +48,18 @@ class Functions:
     total: Pair
 
 
-def same_function(frame: Frame) -> Frame:
+_TOLD_APART: Final = (FrameKind.ROOT, FrameKind.PROCESS, FrameKind.THREAD, FrameKind.KERNEL, FrameKind.LOCK)
+"""Kinds that every file tells."""
+
+
+def same_function(frame: Frame, modules: bool = True) -> Frame:
     """What two frames of one function have in common, as a frame without file and line.
 
     The module is that of the frame, in its stead the last two parts of its file: `json/decoder.py`. Code of a JIT has
-    none, as its module is named after the pid.
+    none, as its module is named after the pid. modules: False where one file has none: then the name has to do.
     """
+    if not modules:
+        return Frame(frame.function, kind=frame.kind if frame.kind in _TOLD_APART else FrameKind.NATIVE)
     jit = frame.kind is FrameKind.JIT
     place = "" if jit else frame.module or "/".join(frame.file.split("/")[-2:])
     return Frame(frame.function, place, kind=frame.kind)
@@ -65,8 +71,9 @@ class Carrier:
     What it has moved it does not move again: the slices of a tree cost little after the whole. Of one thread.
     """
 
-    def __init__(self, symbols: Symbols) -> None:
+    def __init__(self, symbols: Symbols, modules: bool = True) -> None:
         self.symbols = symbols
+        self._modules = modules
         self._source: tuple[int, Frame | None] = -1, None
         self._nodes = np.zeros(0, np.int64)  # node -> node; -1 of those that were not moved yet
 
@@ -79,21 +86,22 @@ class Carrier:
         used = np.flatnonzero(tree.self_weight)
         new = used[self._nodes[used] < 0]
         if len(new):
-            frames = _carried_frames(tree.symbols, tree.trie, new, self.symbols)
+            frames = self._carried_frames(tree, new)
             self._nodes[new] = _carried_stacks(tree.trie, new, frames, self.symbols, leaf)
         return CallTree.of_stacks(self.symbols, self._nodes[used], tree.self_weight[used])
 
-
-def _carried_frames(old: Symbols, trie: Trie, used: NDArray[np.int64], new: Symbols) -> NDArray[np.uint32]:
-    """Frame id -> frame id in the new symbols, for the frames of these stacks."""
-    on = np.zeros(len(trie), bool)
-    on[used] = True
-    for nodes in trie.levels[:0:-1]:
-        on[trie.parent[nodes[on[nodes]]]] = True
-    out = np.zeros(int(trie.frame.max()) + 1, np.uint32)
-    for frame in np.unique(trie.frame[on]).tolist():
-        out[frame] = new.frame(same_function(old.frame_at(frame))) if frame else ROOT
-    return out
+    def _carried_frames(self, tree: CallTree, used: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Frame id -> frame id in the new symbols, for the frames of these stacks."""
+        trie = tree.trie
+        on = np.zeros(len(trie), bool)
+        on[used] = True
+        for nodes in trie.levels[:0:-1]:
+            on[trie.parent[nodes[on[nodes]]]] = True
+        out = np.zeros(int(trie.frame.max()) + 1, np.uint32)
+        for frame in np.unique(trie.frame[on]).tolist():
+            same = same_function(tree.symbols.frame_at(frame), self._modules)
+            out[frame] = self.symbols.frame(same) if frame else ROOT
+        return out
 
 
 def _carried_stacks(

@@ -24,6 +24,10 @@ _FIRST_S: Final = 0.05
 """How soon to look again while the store holds nothing: somebody waits for the first picture."""
 
 
+class _SupersededError(Exception):
+    """Nobody waits for this answer any more."""
+
+
 class Presenter:
     """Owns the store's questions. `ask`, `take`, `set_rate` and `stop` belong to the screen's thread.
 
@@ -86,6 +90,8 @@ class Presenter:
             return
         from aperture_tui.tui.answer import Answers
 
+        if hasattr(store, "watch"):
+            store.watch = self._go_on
         answers = Answers(store, self._recorded)
         last: ViewSnapshot | None = None
         due = time.monotonic()
@@ -94,6 +100,8 @@ class Presenter:
             started = time.perf_counter()
             try:
                 snapshot = answers.answer(request, fresh=tick)
+            except _SupersededError:
+                continue
             except Exception as error:  # shown as one line, with the last good answer; the next tick tries again
                 snapshot = replace(last or ViewSnapshot(request), request=request, error=one_line(error))
             else:
@@ -101,6 +109,12 @@ class Presenter:
             self._give(replace(snapshot, cost_ms=1e3 * (time.perf_counter() - started)))
             if tick:
                 due = time.monotonic() + (self._period() if snapshot.span.events else _FIRST_S)
+
+    def _go_on(self, _share: float) -> None:
+        """Asked by a store at each step of a long answer. Raises _SupersededError to end it."""
+        with self._lock:
+            if self._stopping or self._asked:
+                raise _SupersededError
 
     def _period(self) -> float:
         with self._lock:

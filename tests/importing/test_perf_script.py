@@ -44,7 +44,7 @@ Renderer  4242/4242  [001]  812.272766:    1003009 cpu-clock:pppH:~
 :-1    -1/-1    [000]  812.273766:          1 context-switches:~
 \tffffffff82265df3 schedule+0x23 ([kernel.kallsyms])
 
-swapper     0/0     [000]  812.273766:    1003009 cpu-clock:pppH:~
+idler     17/17    [000]  812.273766:    1003009 cpu-clock:pppH:~
 
 """.replace("~", " ")  # an editor would take the space at the end of a line
 
@@ -61,7 +61,7 @@ class TestRead:
         assert stacks(store) == {
             f"Renderer;[chain];[unknown];{call};clock_gettime@@GLIBC_2.17;xfs_read_[k];finish_fault_[k]": 1,
             "Renderer;py::work:/srv/app.py_[j];outer;middle;inner": 1,
-            "swapper": 1,
+            "idler": 1,
         }
         found = frames(store)
         assert found[call].module == "/opt/a (b)/chain"
@@ -82,7 +82,7 @@ class TestRead:
     def test_who_it_was(self, path: Path) -> None:
         store = opened(path, PRINTED)
         by_name = {use.name: (use.pid, use.count, use.threads) for use in store.processes(Query())}
-        assert by_name == {"Renderer": (4242, 2, 2), "swapper": (0, 1, 0)}
+        assert by_name == {"Renderer": (4242, 2, 2), "idler": (17, 1, 1)}
         (thread,) = stacks(store, Query(threads=True, tids=(4243,)))
         assert thread.startswith("Renderer;Web Content 12 4243;")
 
@@ -94,6 +94,16 @@ class TestRead:
     def test_the_machine_is_that_of_the_header(self, path: Path) -> None:
         (host,) = opened(path, PRINTED).hosts()
         assert (host.name, host.kernel, host.cpus, host.memory_bytes) == ("box", "6.1.0-18-amd64", 4, 16 << 20)
+
+    def test_idle_cpus_are_left_out_and_counted(self, path: Path) -> None:
+        """`perf record -a` samples them by its clock events: nobody ran there."""
+        header = "swapper     0/0     [000]  812.283766:    1003009 cpu-clock:pppH: "
+        idle = f"{header}\n\tffffffff81 idle ([kernel.kallsyms])\n\n"
+        store = opened(path, PRINTED + idle * 5)
+        assert stacks(store) == stacks(opened(path, PRINTED))
+        assert told(store).degraded == {"samples of idle CPUs left out": 5}
+        with pytest.raises(ImportingError, match="no sample in it but of idle CPUs"):
+            opened(path, idle)
 
     def test_windows_line_ends_and_gzip(self, path: Path) -> None:
         plain = stacks(opened(path, PRINTED))

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from aperture_tui.profile.calltree import CallTree
+from aperture_tui.profile.query import Query
 from aperture_tui.store.base import Store
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.presenter import Presenter, one_line
@@ -102,3 +105,28 @@ def test_of_a_recording_only_requests_are_answered(store: SyntheticStore) -> Non
     assert desk.next().request.end_ns is not None
     assert not desk.told.acquire(timeout=0.1)
     desk.presenter.stop()
+
+
+def test_a_long_answer_that_nobody_waits_for_any_more_is_given_up(store: SyntheticStore) -> None:
+    """A store that reads a file tells how far it is; the request of a minute ago must not hold up this one."""
+    reading, tree = threading.Event(), store.call_tree
+    store.watch = lambda share: None  # type: ignore[attr-defined]  # as ReplayStore has it
+
+    def slow(query: Query) -> CallTree:
+        if not reading.is_set():
+            reading.set()
+            for _ in range(100 * WAIT_S):
+                store.watch(0.5)  # type: ignore[attr-defined]
+                time.sleep(0.01)
+        return tree(query)
+
+    store.call_tree = slow  # type: ignore[method-assign]
+    desk = Desk(lambda: store, recorded=True)
+    try:
+        desk.presenter.ask(ViewRequest(40))
+        assert reading.wait(WAIT_S)
+        desk.presenter.ask(ViewRequest(41))
+        answer = desk.next()
+        assert (answer.request.width, answer.error) == (41, "")
+    finally:
+        desk.presenter.stop()
