@@ -13,6 +13,7 @@ from aperture_tui.cli.arguments import Parser, fail
 from aperture_tui.cli.output import colours, width, write
 from aperture_tui.cli.times import attached, moment
 from aperture_tui.cli.values import number, pattern, pid, points
+from aperture_tui.cli.waiting import progress
 from aperture_tui.export.collected import collected, default_measure, kind_name
 from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.kinds import Kind
@@ -62,29 +63,23 @@ def run(argv: list[str]) -> int:
     if chosen.fail_above is not None and chosen.event != "cpu":
         parser.error(f"--fail-above is for cpu: of {chosen.event} it is not known what is more than chance")
     from aperture_tui.cli.opening import OpeningError, opened
-
-    try:
-        before = opened(chosen.base)
-        after = before if _same(chosen.base, chosen.after) else opened(chosen.after)
-    except OpeningError as error:
-        return fail(_PROGRAM, error)
-    return _compared(chosen, form, *_sides(parser, chosen, before, after))
-
-
-def _compared(chosen: argparse.Namespace, form: str, base: Side, after: Side) -> int:
     from aperture_tui.export.comparison import compared
     from aperture_tui.export.svg import InfernoError
     from aperture_tui.store.compaction import TooManyError
 
-    kind = base.query.kind
-    by = chosen.by or ("total" if kind in (Kind.OFFCPU, Kind.LOCK) else "self")
-    per = Per(chosen.per) if chosen.per else Per.SHARE if kind is Kind.CPU else Per.SECOND
     try:
-        comparison = compared(base, after, per)
-        _warn(comparison)
-        text = _text(comparison, form, by, chosen)
-    except (InfernoError, TooManyError) as error:
+        with progress("comparing") as watch:
+            before = opened(chosen.base, watch)
+            after = before if _same(chosen.base, chosen.after) else opened(chosen.after, watch)
+            base, now = _sides(parser, chosen, before, after)
+            kind = base.query.kind
+            by = chosen.by or ("total" if kind in (Kind.OFFCPU, Kind.LOCK) else "self")
+            per = Per(chosen.per) if chosen.per else Per.SHARE if kind is Kind.CPU else Per.SECOND
+            comparison = compared(base, now, per)
+            text = _text(comparison, form, by, chosen)
+    except (OpeningError, InfernoError, TooManyError) as error:
         return fail(_PROGRAM, error)
+    _warn(comparison)
     status = write(_PROGRAM, text.encode(), chosen.output)
     return status or (0 if chosen.fail_above is None else _gate(comparison, by, chosen.fail_above))
 

@@ -18,13 +18,13 @@ class OpeningError(Exception):
 def opened(path: str, watch: Callable[[float], None] | None = None) -> Store:
     """A recording, a folder of them, or what another tool has written, as a store. Raises OpeningError.
 
-    watch: told how much of a long answer has been read, 0 to 1, whenever the store reads for one.
+    watch: told how much has been read, 0 to 1, of a file that is read at once, and later of what each answer needs.
     """
     from aperture_tui.importing.opened import ImportingError, imported
     from aperture_tui.recording.replay import RecordingError, replay
 
     try:
-        if not os.path.isdir(path) and (other := imported(path)) is not None:
+        if not os.path.isdir(path) and (other := imported(path, watch=watch)) is not None:
             return other
         store = replay(path)
     except (RecordingError, ImportingError) as error:

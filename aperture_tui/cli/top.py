@@ -146,6 +146,7 @@ class _Collecting:
 
 
 def _once(parser: Parser, chosen: argparse.Namespace) -> int:
+    from aperture_tui.cli.output import write
     from aperture_tui.cli.waiting import wait
     from aperture_tui.session import SessionError
 
@@ -156,30 +157,31 @@ def _once(parser: Parser, chosen: argparse.Namespace) -> int:
         return fail(_PROGRAM, error)
     wait(chosen.duration, "collecting")
     failure = collecting.end()
-    status = _report(store, chosen.format, chosen.events)
+    status = write(_PROGRAM, _text(store, chosen.format, chosen.events).encode(), None)
     return fail(_PROGRAM, failure) if failure else status
 
 
 def _report_of(chosen: argparse.Namespace) -> int:
     from aperture_tui.cli.opening import OpeningError, opened
+    from aperture_tui.cli.output import write
+    from aperture_tui.cli.waiting import progress
     from aperture_tui.export.collected import collected, kind_name
-
-    try:
-        store = opened(chosen.replay)
-    except OpeningError as error:
-        return fail(_PROGRAM, error)
     from aperture_tui.store.compaction import TooManyError
 
     try:
-        return _report(store, chosen.format, [kind_name(kind) for kind in collected(store)] or ["cpu"])
-    except TooManyError as error:
+        with progress(f"reading {chosen.replay}") as watch:
+            store = opened(chosen.replay, watch)
+            text = _text(store, chosen.format, [kind_name(kind) for kind in collected(store)] or ["cpu"])
+    except (OpeningError, TooManyError) as error:
         return fail(_PROGRAM, error)
+    return write(_PROGRAM, text.encode(), None)
 
 
-def _report(store: Store, form: str, events: Sequence[str]) -> int:
+def _text(store: Store, form: str, events: Sequence[str]) -> str:
+    """The report of these kinds of events."""
     import json
-    import shutil
 
+    from aperture_tui.cli.output import width
     from aperture_tui.export import report, structured
     from aperture_tui.export.collected import TIMED, default_measure, kind_name
     from aperture_tui.profile.kinds import Kind
@@ -188,16 +190,8 @@ def _report(store: Store, form: str, events: Sequence[str]) -> int:
     kinds = [kind for kind in (Kind.CPU, *TIMED) if kind_name(kind) in events]
     query = Query(kinds[0], measure=default_measure(kinds[0]))
     if form == "json":
-        text = json.dumps(structured.document(store, query)) + "\n"
-    else:
-        width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-        text = report.text(store, query, width, kinds)
-    try:
-        sys.stdout.buffer.write(text.encode())  # UTF-8 whatever the locale: the report's own signs are not ASCII
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 0
+        return json.dumps(structured.document(store, query)) + "\n"
+    return report.text(store, query, width(None), kinds)
 
 
 def _screens(parser: Parser, chosen: argparse.Namespace) -> int:

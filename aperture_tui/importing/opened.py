@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,15 +21,18 @@ _TEXT: Final = bytes(set(range(0x20, 0x100)) | set(b"\t\n\r\x1b"))
 _LIMITS: Final = Limits(seconds=None, bytes=2 << 30, gauges=1)
 
 
-def imported(path: str | Path, limits: Limits | None = None) -> MemoryStore | None:
+def imported(
+    path: str | Path, limits: Limits | None = None, watch: Callable[[float], None] | None = None
+) -> MemoryStore | None:
     """A profile in folded stacks, in pprof or as `perf script` prints it, plain or gzipped; None if it is none of them.
 
-    What could not be read stands in the store's health, under the name "import". Raises ImportingError, one line that
-    names the file, for one that is refused or in which nothing is readable; OSError if the file cannot be read.
+    watch: told how much of the file has been read, 0 to 1. What could not be read stands in the store's health, under
+    the name "import". Raises ImportingError, one line that names the file, for one that is refused or in which nothing
+    is readable; OSError if the file cannot be read.
     """
     with open(path, "rb") as file:
         moment = os.fstat(file.fileno()).st_mtime_ns
-        source = Source(file)
+        source = Source(file, watch)
         try:
             gathered = _gathered(source, str(path), moment if moment > 0 else time.time_ns())
         except ImportingError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 TEXT_BYTES: Final = 1 << 30
 """What is read of a text at most, unpacked."""
@@ -35,10 +36,19 @@ class Source:
     dropped.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, watch: Callable[[float], None] | None = None) -> None:
+        """watch: told how much of the file has been read, 0 to 1."""
         self.cut = False
         self.long_lines = 0
-        raw = iter(lambda: file.read(_BLOCK), b"")
+        size = os.fstat(file.fileno()).st_size
+        done = itertools.count()
+
+        def read() -> bytes:
+            if watch is not None:
+                watch(min(1.0, next(done) * _BLOCK / max(1, size)))
+            return file.read(_BLOCK)
+
+        raw = iter(read, b"")
         first = next(raw, b"")
         whole = itertools.chain([first], raw)
         self._rest = self._unpacked(whole) if first.startswith(_GZIP) else whole
