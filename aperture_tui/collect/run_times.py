@@ -16,7 +16,7 @@ from typing import Final
 from aperture_tui.collect import bpf
 
 _READ_S: Final = 0.9
-EVERY: Final = 16
+EVERY: Final = 32
 """Drains of which one is timed, where timing is dear."""
 
 
