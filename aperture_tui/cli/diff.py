@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli.arguments import Parser, fail
 from aperture_tui.cli.output import colours, width, write
-from aperture_tui.cli.times import attached, moment
+from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid, points
 from aperture_tui.cli.waiting import progress
-from aperture_tui.export.collected import collected, default_measure, kind_name
+from aperture_tui.export.collected import KINDS, collected, default_measure, kind_name
 from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure, Query
@@ -29,7 +29,6 @@ ABOVE: Final = 3
 """The exit status where a regression is above the limit of --fail-above."""
 _PROGRAM: Final = "aperture diff"
 _SUFFIXES: Final = {".svg": "svg", ".json": "json", ".txt": "text"}
-_KINDS: Final = {kind_name(kind): kind for kind in Kind}
 _BY: Final = ("self", "total")
 _EXAMPLES: Final = """\
 examples:
@@ -108,7 +107,7 @@ def _parser() -> Parser:
     parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
     forms = list(_SUFFIXES.values())
     parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout text")
-    parser.add_argument("--event", choices=list(_KINDS), default="cpu", help="kind of events (cpu)")
+    parser.add_argument("--event", choices=list(KINDS), default="cpu", help="kind of events (cpu)")
     measures = [measure.value for measure in Measure]
     parser.add_argument("--measure", choices=measures, help="what is summed (of cpu count, else time, in nanoseconds)")
     parser.add_argument(
@@ -175,12 +174,8 @@ def _sides(parser: Parser, chosen: argparse.Namespace, before: Store, after: Sto
 def _query(
     parser: Parser, chosen: argparse.Namespace, store: Store, option: str, start: Moment | None, end: Moment | None
 ) -> Query:
-    held = store.span()
-    start_ns = start.resolve(held.end_ns, held.start_ns) if start else None
-    end_ns = end.resolve(held.end_ns, held.start_ns) if end else None
-    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-        parser.error(f"{option} is not before {option.replace('from', 'to')}")
-    kind = _KINDS[chosen.event]
+    start_ns, end_ns = window(parser, store.span(), option, start, end)
+    kind = KINDS[chosen.event]
     return Query(
         kind,
         start_ns,

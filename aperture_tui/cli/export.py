@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from aperture_tui.cli.arguments import Parser, fail
 from aperture_tui.cli.opening import OpeningError, opened
 from aperture_tui.cli.output import to_terminal, width, write
-from aperture_tui.cli.times import attached, moment
+from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid
 from aperture_tui.cli.waiting import progress
-from aperture_tui.export.collected import collected, default_measure, kind_name, of_kind
+from aperture_tui.export.collected import KINDS, collected, default_measure, kind_name, losses_of, of_kind
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Measure, Query
 
@@ -38,7 +38,6 @@ _SUFFIXES: Final = {
     ".txt": "text",
 }
 """The longer before what they end in."""
-_KINDS: Final = {kind_name(kind): kind for kind in Kind}
 _HISTOGRAMS: Final = ("syscall", "lock")
 _EXAMPLES: Final = """\
 examples:
@@ -80,11 +79,13 @@ def run(argv: list[str]) -> int:
         with progress(f"reading {chosen.file}") as watch:
             store = opened(chosen.file, watch)
             query = _query(parser, chosen, store)
-            data = _written(store, query, form, chosen)
+            data, said = _written(store, query, form, chosen)
             all_kinds = form == "perfetto" and not chosen.event
-            _warn(chosen.file, store, query, collected(store) if all_kinds else (query.kind,))
+            said += _caveats(store, query, collected(store) if all_kinds else (query.kind,))
     except (OpeningError, InfernoError, TooManyError) as error:
         return fail(_PROGRAM, error)
+    for line in said:  # when the bar is gone
+        print(f"{_PROGRAM}: {chosen.file}: {line}", file=sys.stderr)
     return write(_PROGRAM, data, chosen.output)
 
 
@@ -94,7 +95,7 @@ def _parser() -> Parser:
     parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
     forms = sorted({*_SUFFIXES.values(), "histogram"})
     parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout folded")
-    parser.add_argument("--event", choices=list(_KINDS), help="kind of events (cpu; of perfetto all)")
+    parser.add_argument("--event", choices=list(KINDS), help="kind of events (cpu; of perfetto all)")
     measures = [measure.value for measure in Measure]
     parser.add_argument("--measure", choices=measures, help="what is summed (of cpu count, else time, in nanoseconds)")
     parser.add_argument("--name", metavar="NAME", help="only this system call, kind of lock, or reason to be off-CPU")
@@ -130,62 +131,54 @@ def _by_suffix(parser: Parser, output: str | None) -> str:
 
 
 def _query(parser: Parser, chosen: argparse.Namespace, store: Store) -> Query:
-    held = store.span()
-    start = chosen.start.resolve(held.end_ns, held.start_ns) if chosen.start else None
-    end = chosen.end.resolve(held.end_ns, held.start_ns) if chosen.end else None
-    if start is not None and end is not None and start >= end:
-        parser.error("--from is not before --to")
-    kind = _KINDS[chosen.event or "cpu"]
+    start, end = window(parser, store.span(), "--from", chosen.start, chosen.end)
+    kind = KINDS[chosen.event or "cpu"]
     measure = Measure(chosen.measure) if chosen.measure else default_measure(kind)
     return Query(kind, start, end, pids=tuple(chosen.pids), frame=chosen.frame, name=chosen.name, measure=measure)
 
 
-def _warn(file: str, store: Store, query: Query, kinds: Sequence[Kind]) -> None:
-    """What the reader of the output has to know, on stderr. kinds: those that are in it."""
-    names = {kind_name(kind) for kind in kinds}
-    for health in store.health():
-        if health.name in ("recording", "import", "store", *names) and (health.message or health.lost_total):
-            lost = [f"lost: {cause}: {n:,}" for cause, n in health.lost.items() if n]
-            print(f"{_PROGRAM}: {file}: {'; '.join(filter(None, [health.message, *lost]))}", file=sys.stderr)
-    span = store.span()
-    if span.dropped_events:
-        print(f"{_PROGRAM}: {file}: {span.dropped_events:,} oldest events left out ({span.limit})", file=sys.stderr)
+def _caveats(store: Store, query: Query, kinds: Sequence[Kind]) -> list[str]:
+    """What the reader of the output has to know. kinds: those that are in it."""
+    out = []
+    for loss in losses_of(store, kinds):
+        out.append("; ".join(filter(None, [loss.message, *(f"lost: {c}: {n:,}" for c, n in loss.counts.items())])))
     asked = [of_kind(query, kind) for kind in kinds]
     if not any(map(store.processes, asked)):
         from aperture_tui.export.names import time_utc
 
+        span = store.span()
         held = f"it holds {time_utc(span.start_ns)} to {time_utc(span.end_ns)}" if span.events else "it is empty"
         looked = "" if query.kind in collected(store) else "; such events were not collected"
         ended = " that ended" if any(store.processes(replace(one, role=Role.IN_FLIGHT)) for one in asked) else ""
         which = f"{kind_name(query.kind)} events" if query.kind in kinds else "events"
-        print(f"{_PROGRAM}: {file}: no {which}{ended} here; {held}{looked}", file=sys.stderr)
+        out.append(f"no {which}{ended} here; {held}{looked}")
+    return out
 
 
-def _written(store: Store, query: Query, form: str, chosen: argparse.Namespace) -> bytes:
-    """The file. Raises InfernoError and TooManyError."""
+def _written(store: Store, query: Query, form: str, chosen: argparse.Namespace) -> tuple[bytes, list[str]]:
+    """The file, and what it lacks. Raises InfernoError and TooManyError."""
     from aperture_tui.export import folded, histogram, perfetto, pprof, report, speedscope, structured, svg
 
     title = os.path.basename(chosen.file)
     match form:
         case "json":
-            return _json(structured.document(store, query))
+            return _json(structured.document(store, query)), []
         case "speedscope":
-            return _json(speedscope.document(store, query, title))
+            return _json(speedscope.document(store, query, title)), []
         case "perfetto":
             document = perfetto.document(store, query, (query.kind,) if chosen.event else ())
-            if left_out := document["otherData"]["not_drawn"]:
-                words = f"{left_out:,} samples not drawn but counted: the oldest of too many, or with a weight"
-                print(f"{_PROGRAM}: {chosen.file}: {words}", file=sys.stderr)
-            return _json(document)
+            left_out = document["otherData"]["not_drawn"]
+            words = f"{left_out:,} samples not drawn but counted: the oldest of too many, or with a weight"
+            return _json(document), [words] if left_out else []
         case "pprof":
-            return pprof.of_query(store, query)
+            return pprof.of_query(store, query), []
         case "svg":
-            return svg.of_query(store, query, f"{title}: {kind_name(query.kind)}").encode()
+            return svg.of_query(store, query, f"{title}: {kind_name(query.kind)}").encode(), []
         case "text":
-            return report.text(store, query, width(chosen.output)).encode()
+            return report.text(store, query, width(chosen.output)).encode(), []
         case "histogram":
-            return histogram.text(store, query, chosen.top, width(chosen.output)).encode()
-    return folded.of_query(store, query).encode()
+            return histogram.text(store, query, chosen.top, width(chosen.output)).encode(), []
+    return folded.of_query(store, query).encode(), []
 
 
 def _json(document: object) -> bytes:

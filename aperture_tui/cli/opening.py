@@ -20,17 +20,28 @@ def opened(path: str, watch: Callable[[float], None] | None = None) -> Store:
 
     watch: told how much has been read, 0 to 1, of a file that is read at once, and later of what each answer needs.
     """
-    from aperture_tui.importing.opened import ImportingError, imported
-    from aperture_tui.recording.replay import RecordingError, replay
+    from aperture_tui.recording.replay import RecordingError, is_recording, replay
 
     try:
-        if not os.path.isdir(path) and (other := imported(path, watch=watch)) is not None:
-            return other
-        store = replay(path)
-    except (RecordingError, ImportingError) as error:
+        ours = os.path.isdir(path) or (os.path.isfile(path) and is_recording(path))  # a pipe is read but once
+        store: Store = replay(path) if ours else _imported(path, watch)
+    except RecordingError as error:
         raise OpeningError(str(error)) from error
     except OSError as error:
         raise OpeningError(f"{path}: {error.strerror or error}") from error
     if watch is not None:
         store.watch = watch
     return store
+
+
+def _imported(path: str, watch: Callable[[float], None] | None) -> Store:
+    """What is not ours: its readers are imported only for it. Raises OpeningError."""
+    from aperture_tui.importing.opened import ImportingError, imported
+
+    try:
+        other = imported(path, watch=watch)
+    except ImportingError as error:
+        raise OpeningError(str(error)) from error
+    if other is None:
+        raise OpeningError(f"{path}: not a recording of aperture, nor folded stacks, pprof or the text of perf script")
+    return other

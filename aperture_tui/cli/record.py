@@ -40,30 +40,7 @@ examples:
 
 def run(argv: list[str]) -> int:
     """The command -> exit status: 0, 1 with one line, 2 for wrong usage; of a COMMAND that ended: its own."""
-    parser = Parser(_PROGRAM, "Record samples, calls and waits of this machine into a file.", _EXAMPLES)
-    add_collecting(parser)
-    parser.add_argument("--duration", type=seconds, metavar="S", help="end after this time (else on ctrl+c)")
-    parser.add_argument(
-        "-o", dest="output", required=True, metavar="FILE", help="the recording to write, or with --rotate the folder"
-    )
-    limits = parser.add_argument_group("always recording")
-    limits.add_argument(
-        "--rotate",
-        type=limit,
-        action="append",
-        default=[],
-        metavar="1h|100MB",
-        help="a new file after so long, or so much; may be given again",
-    )
-    limits.add_argument(
-        "--keep",
-        type=limit,
-        action="append",
-        default=[],
-        metavar="24h|10GB",
-        help="delete files that are older, or the oldest\nuntil all are no larger; may be given again",
-    )
-    parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: run this, and record it alone")
+    parser = _parser()
     chosen = parser.parse_args(argv)
     from aperture_tui.session import Session, SessionError
 
@@ -98,6 +75,34 @@ def run(argv: list[str]) -> int:
         return fail(_PROGRAM, session.failure)
     _tell(chosen, writer)
     return launched.status() if launched else 0
+
+
+def _parser() -> Parser:
+    parser = Parser(_PROGRAM, "Record samples, calls and waits of this machine into a file.", _EXAMPLES)
+    add_collecting(parser)
+    parser.add_argument("--duration", type=seconds, metavar="S", help="end after this time (else on ctrl+c)")
+    parser.add_argument(
+        "-o", dest="output", required=True, metavar="FILE", help="the recording to write, or with --rotate the folder"
+    )
+    limits = parser.add_argument_group("always recording")
+    limits.add_argument(
+        "--rotate",
+        type=limit,
+        action="append",
+        default=[],
+        metavar="1h|100MB",
+        help="a new file after so long, or so much; may be given again",
+    )
+    limits.add_argument(
+        "--keep",
+        type=limit,
+        action="append",
+        default=[],
+        metavar="24h|10GB",
+        help="delete files that are older, or the oldest\nuntil all are no larger; may be given again",
+    )
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: run this, and record it alone")
+    return parser
 
 
 def _ended(launched: _Launched | None, session: Session) -> Callable[[], bool]:

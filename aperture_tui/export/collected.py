@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aperture_tui.profile.health import State
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure, Query
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from aperture_tui.store.base import Store
 
 TIMED: Final = (Kind.SYSCALL, Kind.LOCK, Kind.OFFCPU)
@@ -54,6 +56,33 @@ def kind_name(kind: Kind) -> str:
     return kind.name.lower()
 
 
+KINDS: Final = {kind_name(kind): kind for kind in Kind}
+"""By their names."""
+IMPORT: Final = "import"
+"""The name of Health of a file of another tool; its message says what that is."""
+_FILES: Final = ("recording", IMPORT, "store")
+"""The names of Health that are of all kinds: what could not be read, and what is not held any more."""
+
+
+class Loss(NamedTuple):
+    """What answers of some kinds lack. counts: by cause, each more than 0."""
+
+    source: str
+    message: str
+    counts: Mapping[str, int]
+
+
+def losses_of(store: Store, kinds: Iterable[Kind]) -> list[Loss]:
+    """What is said of these kinds' collectors and of the files, where there is anything to say."""
+    names = {*_FILES, *map(kind_name, kinds)}
+    out = [Loss(one.name, one.message, {c: n for c, n in one.lost.items() if n}) for one in store.health()]
+    out = [one for one in out if one.source in names and (one.message or one.counts)]
+    span = store.span()
+    if span.dropped_events:
+        out.append(Loss("store", "", {f"oldest events left out ({span.limit or 'age'})": span.dropped_events}))
+    return out
+
+
 def of_kind(query: Query, kind: Kind) -> Query:
     """The same selection of another kind's events, in its measure. Names and values mean something in one kind only."""
     if kind is query.kind:
@@ -77,4 +106,16 @@ def time_range(store: Store, query: Query) -> tuple[int, int]:
     return start, max(start, end if query.end_ns is None else min(end, query.end_ns))
 
 
-__all__ = ["TIMED", "collected", "default_measure", "kind_name", "of_kind", "time_range", "unknown_because"]
+__all__ = [
+    "IMPORT",
+    "KINDS",
+    "TIMED",
+    "Loss",
+    "collected",
+    "default_measure",
+    "kind_name",
+    "losses_of",
+    "of_kind",
+    "time_range",
+    "unknown_because",
+]

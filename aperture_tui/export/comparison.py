@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from aperture_tui.export import folded
-from aperture_tui.export.collected import collected, kind_name, time_range
+from aperture_tui.export.collected import IMPORT, collected, kind_name, losses_of, time_range
 from aperture_tui.export.names import COUNTED, whole_share
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.comparable import Extent, Per, scale
@@ -33,7 +33,6 @@ BASE, AFTER = 0, 1
 SLICES: Final = 32
 """Parts of equal length of each side: how much they differ is how much a side varies by itself."""
 _STACKS: Final = 0.05  # of all stacks: so many more whole ones on one side move totals visibly
-_SOURCES: Final = ("recording", "store")
 _NAMES: Final = ("BASE", "AFTER")
 
 
@@ -192,13 +191,9 @@ def _are_known(periods_ns: Sequence[float], samples: Sequence[int]) -> bool:
 def losses(side: Side) -> list[str]:
     """What the recording lacks of these events, in words."""
     out = []
-    for health in side.store.health():
-        if health.name in (*_SOURCES, kind_name(side.query.kind)):
-            out += [health.message] if health.message else []
-            out += [f"{health.name}: {cause}: {n:,}" for cause, n in health.lost.items() if n]
-    span = side.store.span()
-    if span.dropped_events:
-        out.append(f"{span.dropped_events:,} oldest events left out ({span.limit or 'age'})")
+    for loss in losses_of(side.store, (side.query.kind,)):
+        out += [loss.message] if loss.message and loss.source != IMPORT else []  # what it is, is no loss
+        out += [f"{loss.source}: {cause}: {n:,}" for cause, n in loss.counts.items()]
     return out
 
 

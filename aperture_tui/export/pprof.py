@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from aperture_tui import __version__
 from aperture_tui.export import samples
-from aperture_tui.export.collected import kind_name, time_range
+from aperture_tui.export.collected import losses_of, time_range
 from aperture_tui.export.names import COUNTED, frame_name
 from aperture_tui.export.samples import Paths, Place, Samples
 from aperture_tui.profile.kinds import Kind
@@ -80,13 +80,9 @@ def _comments(store: Store, query: Query) -> list[str]:
     """Who wrote it, of which machine, and what is not in it."""
     lines = [f"aperture {__version__}"]
     lines += [f"host: {host.name} (Linux {host.kernel}, {host.cpus} CPUs)" for host in store.hosts()]
-    names = (kind_name(query.kind), "recording", "store")
-    for health in store.health():
-        if health.name in names:
-            lines += [f"lost: {cause}: {n}" for cause, n in health.lost.items() if n]
-    span = store.span()
-    if span.dropped_events:
-        lines.append(f"left out: the {span.dropped_events} oldest events ({span.limit})")
+    for loss in losses_of(store, (query.kind,)):
+        lines += [f"{loss.source}: {loss.message}"] if loss.message else []
+        lines += [f"lost: {cause}: {n}" for cause, n in loss.counts.items()]
     return lines
 
 

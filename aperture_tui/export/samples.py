@@ -13,6 +13,7 @@ from aperture_tui.export.offcpu import RUNNABLE
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.query import Measure
 from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.store.groups import grouped
 from aperture_tui.store.selection import measured
 
 if TYPE_CHECKING:
@@ -49,17 +50,11 @@ def summed(symbols: Symbols, events: NDArray[np.void]) -> Samples:
     """The samples of events, (n,) of EVENT."""
     if not len(events):
         return Samples(symbols, events, np.zeros(0, np.int64), np.zeros(0, np.int64))
-    order = np.lexsort([events[column] for column in reversed(_TOGETHER)])
-    first = np.zeros(len(events), bool)
-    first[0] = True
-    for column in _TOGETHER:
-        values = events[column][order]
-        first[1:] |= values[1:] != values[:-1]
-    starts = np.flatnonzero(first)
-    counts, times_ns = (
-        np.add.reduceat(measured(events, measure)[order], starts) for measure in (Measure.COUNT, Measure.TIME)
-    )
-    return Samples(symbols, events[order[starts]], counts, times_ns)
+    groups = grouped([np.ascontiguousarray(events[column]) for column in _TOGETHER])
+    rows = events[groups.first]
+    order = np.lexsort([rows[column] for column in reversed(_TOGETHER)])
+    counts, times_ns = (groups.sums(measured(events, measure))[order] for measure in (Measure.COUNT, Measure.TIME))
+    return Samples(symbols, rows[order], counts, times_ns)
 
 
 Place = tuple[int, str]

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.profile.text import clean
-from aperture_tui.recording.blocks import BlockType, RecordingError
+from aperture_tui.recording.blocks import MAGIC, BlockType, RecordingError
 from aperture_tui.recording.reader import Reader, Words
 from aperture_tui.store.answers import Answers, Held
 from aperture_tui.store.base import Span
 from aperture_tui.store.compaction import TooManyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aperture_tui.profile.host import HostFacts, HostSample
     from aperture_tui.profile.query import Query
@@ -52,8 +52,8 @@ _LAST_NS: Final = (1 << 63) - 1
 class ReplayStore(Answers):
     """A Store over recordings, in the order of their beginnings.
 
-    All files are open, and their indexes held; events are read when a question needs them. watch: told how much of what
-    an answer needs has been read, 0 to 1. health: the last words, and one of what could not be read so far.
+    All files are open, and their indexes held; events are read when a question needs them. health: the last words, and
+    one of what could not be read so far.
     """
 
     def __init__(self, readers: Sequence[Reader], unread: Sequence[str] = ()) -> None:
@@ -62,7 +62,6 @@ class ReplayStore(Answers):
         self._lock = threading.Lock()
         self._readers = sorted(readers, key=_first_ns)
         self._unread = list(unread)
-        self.watch: Callable[[float], None] = lambda _: None
         sizes = [len(reader.rows) for reader in self._readers]
         self._file = np.repeat(np.arange(len(sizes)), sizes)
         self._rows = np.concatenate([reader.rows for reader in self._readers])
@@ -76,11 +75,6 @@ class ReplayStore(Answers):
         """Close the files."""
         for reader in self._readers:
             reader.close()
-
-    @property
-    def headers(self) -> list[dict[str, object]]:
-        """The facts of each file."""
-        return [reader.header for reader in self._readers]
 
     # -- answering
 
@@ -216,6 +210,12 @@ class _Loaded:
             raise TooManyError(f"more than {_MOST_SYMBOLS:,} symbols in this range: choose a shorter one")
 
 
+def is_recording(path: str | Path) -> bool:
+    """Whether a file begins as ours do, whole or not. Raises OSError."""
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 def replay(path: str | Path) -> ReplayStore:
     """A recording, or all recordings of a folder. Raises RecordingError, or OSError for what cannot be read."""
     if not Path(path).is_dir():
@@ -300,4 +300,4 @@ def _together(health: Sequence[Health], unread: Sequence[str]) -> Health:
     return Health("recording", State.STOPPED, "; ".join(filter(None, [message, *more])), lost=lost)
 
 
-__all__ = ["SUFFIX", "RecordingError", "ReplayStore", "replay"]
+__all__ = ["SUFFIX", "RecordingError", "ReplayStore", "is_recording", "replay"]

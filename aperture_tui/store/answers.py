@@ -52,6 +52,7 @@ class Answers(abc.ABC):
     """The questions of a Store, over events that a subclass has. Each method may be called from any thread."""
 
     def __init__(self) -> None:
+        self.watch: Callable[[float], None] = lambda _: None
         self._search = FrameSearch()
         self._by_thread: ThreadStacks | None = None
         self._threads_lock = threading.Lock()

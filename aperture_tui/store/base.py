@@ -9,6 +9,8 @@ from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.host import HostFacts, HostSample
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -71,9 +73,14 @@ class Store(Protocol):
     A query for a range that is not held is answered for the part that is. Raises re.error for a query whose `frame`
     is not a regular expression, and compaction.TooManyError for a range of which more is needed than can be held.
 
+    watch: told how much of what an answer needs has been read, 0 to 1, by stores that read for one. What it raises ends
+    that answer.
+
     Of Role.IN_FLIGHT everything but a timeline tells what was in flight at the end of the range, or of what is held:
     the newest word of the kind, whatever else narrows the query, if it is no older than two seconds.
     """
+
+    watch: Callable[[float], None]
 
     def span(self) -> Span:
         """What is held now."""

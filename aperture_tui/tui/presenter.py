@@ -90,8 +90,7 @@ class Presenter:
             return
         from aperture_tui.tui.answer import Answers
 
-        if hasattr(store, "watch"):
-            store.watch = self._go_on
+        store.watch = self._go_on
         answers = Answers(store, self._recorded)
         last: ViewSnapshot | None = None
         due = time.monotonic()

@@ -345,7 +345,7 @@ def test_halves_of_a_steady_program_are_alike_and_another_mix_is_found(tmp_path:
         for by in ("self", "total"):
             halves = ["--base-from", "-7s", "--base-to", cut, "--from", cut]
             assert (
-                run([steady, steady, *halves, "--by", by, "--fail-above", "8%", "-o", os.devnull, "--format", "text"])
+                run([steady, steady, *halves, "--by", by, "--fail-above", "5%", "-o", os.devnull, "--format", "text"])
                 == 0
             )
-    assert run([steady, changed, "--by", "total", "--fail-above", "8%", "-o", os.devnull, "--format", "text"]) == 3
+    assert run([steady, changed, "--by", "total", "--fail-above", "5%", "-o", os.devnull, "--format", "text"]) == 3

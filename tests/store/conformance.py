@@ -20,6 +20,7 @@ from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, Flag, FrameKind, 
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Store
+from aperture_tui.store.memory import MemoryStore
 from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts, queries, times, wide_queries, words
 
 HOST = HostFacts("box", "6.1.0", 2, 1 << 30, "boot-1")
@@ -37,6 +38,20 @@ def _going_on(time_ns: int, process: Process, age_ns: int) -> Fact:
 
 
 many = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+
+
+def in_memory(
+    batches: Sequence[Batch], gauges: Sequence[HostSample], health: Sequence[Health], host: HostFacts
+) -> MemoryStore:
+    """A store in memory that holds exactly this."""
+    store = MemoryStore()
+    store.set_hosts([host])
+    store.set_health(health)
+    for batch in batches:
+        store.append(batch)
+    for sample in gauges:
+        store.append_gauges(sample)
+    return store
 
 
 class StoreConformance:

@@ -16,7 +16,7 @@ from aperture_tui.store import compaction
 from aperture_tui.store.base import Store
 from aperture_tui.store.compaction import COMPACT, TooManyError
 from aperture_tui.store.memory import MemoryStore
-from tests.store.conformance import HOST, SH, StoreConformance
+from tests.store.conformance import HOST, SH, StoreConformance, in_memory
 from tests.store.facts import T0, Fact, batch_of
 
 
@@ -35,14 +35,7 @@ class TestCompacted(StoreConformance):
         health: Sequence[Health] = (),
         host: HostFacts = HOST,
     ) -> Store:
-        store = MemoryStore()
-        store.set_hosts([host])
-        store.set_health(health)
-        for batch in batches:
-            store.append(batch)
-        for sample in gauges:
-            store.append_gauges(sample)
-        return store
+        return in_memory(batches, gauges, health, host)
 
 
 def test_a_long_range_is_held_as_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Store
 from aperture_tui.store.memory import AHEAD_NS, Limits, MemoryStore
-from tests.store.conformance import HOST, PYTHON, SH, StoreConformance
+from tests.store.conformance import HOST, PYTHON, SH, StoreConformance, in_memory
 from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts, queries, words
 
 STACK = (Frame("sh", kind=FrameKind.PROCESS), Frame("main"), Frame("work"))
@@ -32,14 +32,7 @@ class TestMemoryStore(StoreConformance):
         health: Sequence[Health] = (),
         host: HostFacts = HOST,
     ) -> Store:
-        store = MemoryStore()
-        store.set_hosts([host])
-        store.set_health(health)
-        for batch in batches:
-            store.append(batch)
-        for sample in gauges:
-            store.append_gauges(sample)
-        return store
+        return in_memory(batches, gauges, health, host)
 
 
 class TestGenerations:

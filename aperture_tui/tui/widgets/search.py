@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
 from aperture_tui.tui.cells import fit
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.search import LONGEST, Search, compile_search
-from aperture_tui.tui.widgets.rows import RowsView
+from aperture_tui.tui.widgets.prompt import Prompt
 
 
 def message_row(problem: str, search: Search | None, matching: Span, width: int) -> Spans:
@@ -26,22 +24,6 @@ def message_row(problem: str, search: Search | None, matching: Span, width: int)
     return ((fit(f" {text}   n next  N previous  esc ends", width), f"{key}@bar"),)
 
 
-class Said(RowsView):
-    """The words behind the pattern."""
-
-    DEFAULT_CSS = "Said { height: 1; width: 2fr; }"
-
-
-class Prompt(RowsView):
-    """The slash before the pattern."""
-
-    DEFAULT_CSS = "Prompt { height: 1; width: 2; }"
-
-    def on_mount(self) -> None:
-        """Draw it."""
-        self.show_rows([((" /", "*accent@bar"),)])
-
-
 class PatternInput(Input):
     """Where the pattern is typed."""
 
@@ -49,15 +31,10 @@ class PatternInput(Input):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "screen.end_search", "end the search")]
 
 
-class SearchLine(Horizontal):
+class SearchLine(Prompt):
     """The search line. It stays, without the focus, as long as a search is on."""
 
-    DEFAULT_CSS = """
-    SearchLine { height: 1; background: $surface; }
-    SearchLine PatternInput, SearchLine PatternInput:focus {
-        border: none; height: 1; padding: 0; width: 1fr; max-width: 30; background: $surface; color: $foreground;
-    }
-    """
+    LABEL = " /"
 
     class Changed(Message):
         """Another search; None while nothing is typed. A pattern that does not compile changes nothing."""
@@ -75,11 +52,9 @@ class SearchLine(Horizontal):
         self._problem = ""
         self._search: Search | None = None
 
-    def compose(self) -> ComposeResult:
-        """Slash, pattern, words."""
-        yield Prompt()
-        yield PatternInput(self._text, compact=True, select_on_focus=False, max_length=LONGEST)
-        yield Said()
+    def field(self) -> Input:
+        """Where the pattern is typed."""
+        return PatternInput(self._text, compact=True, select_on_focus=False, max_length=LONGEST)
 
     @property
     def problem(self) -> str:
@@ -106,5 +81,4 @@ class SearchLine(Horizontal):
 
     def show(self, matching: str, key: str) -> None:
         """Say how much matches, in this style."""
-        said = self.query_one(Said)
-        said.draw(lambda: [message_row(self._problem, self._search, (matching, key), said.size.width)])
+        self.say(lambda width: message_row(self._problem, self._search, (matching, key), width))

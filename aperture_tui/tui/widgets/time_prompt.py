@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
 from aperture_tui.profile import times
 from aperture_tui.tui.cells import fit
-from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.palette import Span
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.wall_clock import moment, passed
-from aperture_tui.tui.widgets.rows import RowsView
+from aperture_tui.tui.widgets.prompt import Prompt
 
 _LONGEST = 40
 
@@ -48,22 +46,6 @@ def answer(text: str, held: Held, now_ns: int) -> Span:
     return f"{moment(at, now_ns)}, {passed(held.end_ns - at)} before the end   enter goes there", "text"
 
 
-class TimeLabel(RowsView):
-    """The word before the time."""
-
-    DEFAULT_CSS = "TimeLabel { height: 1; width: 7; }"
-
-    def on_mount(self) -> None:
-        """Draw it."""
-        self.show_rows([((" go to ", "*accent@bar"),)])
-
-
-class TimeAnswer(RowsView):
-    """The words behind the time."""
-
-    DEFAULT_CSS = "TimeAnswer { height: 1; width: 2fr; }"
-
-
 class TimeInput(Input):
     """Where the time is typed."""
 
@@ -71,15 +53,11 @@ class TimeInput(Input):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "screen.end_go_to", "go nowhere")]
 
 
-class TimePrompt(Horizontal):
+class TimePrompt(Prompt):
     """The prompt. It goes away when a time is chosen."""
 
-    DEFAULT_CSS = """
-    TimePrompt { height: 1; background: $surface; }
-    TimePrompt TimeInput, TimePrompt TimeInput:focus {
-        border: none; height: 1; padding: 0; width: 1fr; max-width: 26; background: $surface; color: $foreground;
-    }
-    """
+    LABEL = " go to "
+    DEFAULT_CSS = "TimePrompt Input, TimePrompt Input:focus { max-width: 26; }"
 
     class Chosen(Message):
         """A moment was chosen, Unix nanoseconds; None: none."""
@@ -93,11 +71,9 @@ class TimePrompt(Horizontal):
         super().__init__(id="go-to")
         self._held, self._now_ns = held, now_ns
 
-    def compose(self) -> ComposeResult:
-        """Word, time, words."""
-        yield TimeLabel()
-        yield TimeInput("", compact=True, max_length=_LONGEST)
-        yield TimeAnswer()
+    def field(self) -> Input:
+        """Where the time is typed."""
+        return TimeInput("", compact=True, max_length=_LONGEST)
 
     def on_mount(self) -> None:
         """Say what may be typed."""
@@ -117,10 +93,5 @@ class TimePrompt(Horizontal):
             self._say(event.value)
 
     def _say(self, text: str) -> None:
-        said = self.query_one(TimeAnswer)
         words, key = answer(text, self._held, self._now_ns)
-        said.draw(lambda: _answer_rows(words, key, said.size.width))
-
-
-def _answer_rows(words: str, key: str, width: int) -> list[Spans]:
-    return [((fit(f" {words}", width), f"{key}@bar"),)]
+        self.say(lambda width: ((fit(f" {words}", width), f"{key}@bar"),))
