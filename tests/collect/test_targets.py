@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,8 +88,10 @@ def test_a_control_group_is_watched_with_what_is_below_it_by_all_collectors(grou
     try:
         with collecting(cgroups=(str(group),), events=EVENTS) as kept:
             for place in (group, group / "inner"):
-                script = f"echo $$ >{place}/cgroup.procs; {busy()}"
-                subprocess.run(["/bin/sh", "-c", script], check=True, timeout=60)
+                script = f"echo $$ >{place}/cgroup.procs; {busy()}; read _"
+                shell = subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE)
+                await_named(kept, shell.pid)
+                shell.communicate(timeout=60)
     finally:
         os.killpg(other.pid, 9)
         other.wait()
@@ -97,8 +100,15 @@ def test_a_control_group_is_watched_with_what_is_below_it_by_all_collectors(grou
     assert len(pids) == 6, "each time a shell and two programs"
     assert kinds_of(kept, pids) >= KINDS
     groups = {process.cgroup for process, _ in kept.by_process() if process.pid in pids}
-    assert groups <= {f"/{group.name}", f"/{group.name}/inner", ""}, "of one that was gone it is not known"
-    assert f"/{group.name}/inner" in groups
+    assert groups - {""} == {f"/{group.name}", f"/{group.name}/inner"}, "of one that was gone it is not known"
+
+
+def await_named(kept: Kept, pid: int) -> None:
+    """Until a process has been told of: its control group is read while it is there, by a drain, and not later."""
+    until = time.monotonic() + 30
+    while not any(process.pid == pid for process, _ in kept.by_process()):
+        assert time.monotonic() < until, f"nothing is told of process {pid}"
+        time.sleep(0.05)
 
 
 def pids_in(made: Targets) -> set[int]:
