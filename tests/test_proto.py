@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_committed_code_is_what_protoc_writes(tmp_path: Path) -> None:
     subprocess.run([ROOT / "setup/proto.sh", tmp_path], check=True, timeout=60)
     fresh = {path.name: path.read_bytes() for path in (tmp_path / "aperture_tui/wire").iterdir()}
-    committed = {path.name: path.read_bytes() for path in (ROOT / "aperture_tui/wire").glob("*_pb2.py*")}
+    committed = {path.name: path.read_bytes() for path in (ROOT / "aperture_tui/wire").glob("*_pb2*.py*")}
     assert fresh == committed, "make proto"
 
 

@@ -22,6 +22,7 @@ class Query:
     """A selection of events. Every field narrows it; the defaults select all CPU samples that are held.
 
     start_ns, end_ns: Unix nanoseconds, half-open; None is the oldest or the newest that is held.
+    hosts: any of these machines; empty is all. service: only machines that say they are of it.
     pids, tids: any of them; empty is all. process_start_ns tells a reused pid apart: with one pid given, only the
     process that started then. process: exact process name. cgroup: this path and everything below it.
     frame: a regular expression (Python's, case-sensitive) that a function, module or file of the stack must match.
@@ -32,7 +33,8 @@ class Query:
     kind: Kind = Kind.CPU
     start_ns: int | None = None
     end_ns: int | None = None
-    host: str | None = None
+    hosts: tuple[str, ...] = ()
+    service: str | None = None
     pids: tuple[int, ...] = ()
     process_start_ns: int | None = None
     tids: tuple[int, ...] = ()

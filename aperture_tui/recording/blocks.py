@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import zstandard
 
+from aperture_tui.profile.packed.words import MAX_JSON, parsed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
@@ -20,8 +22,6 @@ FORMAT: Final = 2
 MAGIC: Final = b"\x89APERTUR"  # not text, so that no text file is taken for a recording
 MAX_BLOCK: Final = 64 << 20
 """Bytes in a block, packed or unpacked; a larger one is not believed."""
-MAX_JSON: Final = 4 << 20
-"""Bytes of JSON, in a block or the header: as objects they take thirty times as much."""
 
 _FILE: Final = struct.Struct("<8sIII")  # magic, format, length of the JSON that follows, its CRC-32
 _BLOCK: Final = struct.Struct("<4sBBHIII")  # marker, type, flags, 0, stored bytes, plain bytes, CRC-32 of the stored
@@ -107,21 +107,6 @@ def read_header(file: BinaryIO, name: str) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise RecordingError(f"{name}: the header of this recording is damaged")
     return facts
-
-
-def parsed(text: bytes) -> object:
-    """JSON from a stranger; None for what is none or too much, numbers that are none included."""
-    if len(text) > MAX_JSON:
-        return None
-    try:
-        value: object = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        return None
-    return value
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is not a number")
 
 
 def block_at(file: BinaryIO, offset: int) -> Block | None:

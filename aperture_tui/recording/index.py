@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.profile.event import EVENT
-from aperture_tui.recording import words
+from aperture_tui.profile.packed import words
 from aperture_tui.recording.blocks import HEADER, MARKER, MAX_BLOCK, BlockType, Cut, RecordingError, block_at, scan
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.health import Health, State
-from aperture_tui.recording import words
+from aperture_tui.profile.packed import words
+from aperture_tui.profile.packed.tables import DamagedError, Tables, generation_of
 from aperture_tui.recording.blocks import BlockType, RecordingError, block_at, read_header
 from aperture_tui.recording.index import EVENTS_HEAD, Index
-from aperture_tui.recording.tables import DamagedError, Tables, generation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,16 +19,16 @@ from aperture_tui.profile.symbols import Symbols
 from aperture_tui.profile.text import clean
 from aperture_tui.recording.blocks import MAGIC, BlockType, RecordingError
 from aperture_tui.recording.reader import Reader, Words
-from aperture_tui.store.answers import Answers, Held
 from aperture_tui.store.base import Span
 from aperture_tui.store.compaction import TooManyError
+from aperture_tui.store.held import Held, HeldAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aperture_tui.profile.host import HostFacts, HostSample
+    from aperture_tui.profile.packed.tables import Tables
     from aperture_tui.profile.query import Query
-    from aperture_tui.recording.tables import Tables
 
 SUFFIX: Final = ".aperture"
 _HELD_BYTES: Final = 32 << 20
@@ -49,7 +49,7 @@ _SPARE_FILES: Final = 64
 _LAST_NS: Final = (1 << 63) - 1
 
 
-class ReplayStore(Answers):
+class ReplayStore(HeldAnswers):
     """A Store over recordings, in the order of their beginnings.
 
     All files are open, and their indexes held; events are read when a question needs them. health: the last words, and
@@ -138,8 +138,10 @@ class ReplayStore(Answers):
         """(n,): the blocks that may have something of the query's range."""
         start, end = max(query.start_ns or 0, 0), _LAST_NS if query.end_ns is None else max(query.end_ns, 0)
         overlapping: NDArray[np.bool_] = (self._rows["end_ns"] > start) & (self._rows["start_ns"] < end)
-        if query.host is not None:
-            here = [any(host.name == query.host for host in hosts) for hosts in self._hosts]
+        if query.service is not None:
+            overlapping[:] = False
+        if query.hosts:
+            here = [any(host.name in query.hosts for host in hosts) for hosts in self._hosts]
             overlapping &= np.array(here)[self._file]
         return overlapping
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui import __version__
-from aperture_tui.recording import words
+from aperture_tui.profile.packed import words
+from aperture_tui.profile.packed.chosen import Chosen
 from aperture_tui.recording.blocks import BlockType, file_header, pack
-from aperture_tui.recording.chosen import Chosen
 from aperture_tui.recording.index import EVENTS_HEAD, LINK, row
 from aperture_tui.store.slices import joined, taken
 

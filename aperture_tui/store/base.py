@@ -58,6 +58,19 @@ class ProcessUse:
     completeness: Completeness
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How exact an answer is. sampled: 1 if it is; n if one of n events was looked at, and all are scaled to n times.
+
+    events: rows that were looked at. share_error: half of the 95 % interval of a share of one half, 0 to 1; that of a
+    share p is smaller, by 2 * sqrt(p * (1 - p)).
+    """
+
+    sampled: int = 1
+    events: int = 0
+    share_error: float = 0.0
+
+
 @dataclass(frozen=True)
 class Timeline:
     """Weight per bucket: weights is (n,) int64 in the query's measure; bucket i starts at start_ns + i * bucket_ns."""
@@ -76,11 +89,14 @@ class Store(Protocol):
     watch: told how much of what an answer needs has been read, 0 to 1, by stores that read for one. What it raises ends
     that answer.
 
+    note: told, in the thread that asks, how exact an answer is that was found by looking at a part of the events.
+
     Of Role.IN_FLIGHT everything but a timeline tells what was in flight at the end of the range, or of what is held:
     the newest word of the kind, whatever else narrows the query, if it is no older than two seconds.
     """
 
     watch: Callable[[float], None]
+    note: Callable[[Estimate], None]
 
     def span(self) -> Span:
         """What is held now."""
@@ -138,4 +154,4 @@ class Store(Protocol):
         ...
 
 
-__all__ = ["Completeness", "HostFacts", "HostSample", "ProcessUse", "Span", "Store", "Timeline"]
+__all__ = ["Completeness", "Estimate", "HostFacts", "HostSample", "ProcessUse", "Span", "Store", "Timeline"]

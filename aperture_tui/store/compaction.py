@@ -81,6 +81,17 @@ def shortest(events: NDArray[np.void], query: Query) -> tuple[NDArray[np.uint64]
     return np.where(alone, longest, np.uint64(LONGEST_NS)), np.where(alone, NO_BUCKET, many)
 
 
+def as_compact(events: NDArray[np.void], query: Query) -> NDArray[np.void]:
+    """The same rows, of EVENT or of COMPACT, as rows of COMPACT."""
+    if events.dtype == COMPACT:
+        return events
+    out = np.zeros(len(events), COMPACT)
+    for name in EVENT.names or ():
+        out[name] = _of(events, query, name)
+    out["alone_ns"], out["many"] = shortest(events, query)
+    return out
+
+
 def _summed(parts: list[NDArray[np.void]], query: Query, alike: Sequence[str]) -> NDArray[np.void]:
     """Rows of EVENT or COMPACT, alike ones as one: (m,) of COMPACT."""
     column = partial(_column, parts, query)
@@ -124,4 +135,4 @@ def _of(part: NDArray[np.void], query: Query, name: str) -> NDArray[Any]:
     return part[name]
 
 
-__all__ = ["BY_BUCKET", "COMPACT", "NO_BUCKET", "WHOLE", "TooManyError", "gathered", "shortest"]
+__all__ = ["BY_BUCKET", "COMPACT", "NO_BUCKET", "WHOLE", "TooManyError", "as_compact", "gathered", "shortest"]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import FRAME, PROCESS, Remap, Symbols, carry
-from aperture_tui.store.answers import Answers, Held
 from aperture_tui.store.base import Span
+from aperture_tui.store.held import Held, HeldAnswers
 from aperture_tui.store.slices import Limits, Slices, joined
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _ROW_BYTES: Final = 150  # measured: what CPython 3.11 takes for a row's tuple o
 _STRING_BYTES: Final = 60  # measured: a string's place in the list, and its entry in a dict
 
 
-class MemoryStore(Answers):
+class MemoryStore(HeldAnswers):
     """A Store over a bounded ring of one-second slices; also a sink.
 
     One thread appends; any thread asks. A question copies references to the slices under a lock and computes
@@ -177,7 +177,7 @@ class MemoryStore(Answers):
             return max(self._slices.end_ns, self._gauges[-1].time_ns + 1 if self._gauges else 0)
 
     def _is_here(self, query: Query) -> bool:
-        return query.host is None or any(host.name == query.host for host in self._hosts)
+        return query.service is None and (not query.hosts or any(host.name in query.hosts for host in self._hosts))
 
     def _gauge_index(self, time_ns: int) -> int:
         return bisect.bisect_left(self._gauges, time_ns, key=lambda s: s.time_ns)

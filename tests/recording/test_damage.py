@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.packed import tables
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Symbols
-from aperture_tui.recording import index, tables
+from aperture_tui.recording import index
 from aperture_tui.recording.blocks import MAX_BLOCK, MAX_JSON, Block, BlockType, Cut, file_header, pack, scan
 from aperture_tui.recording.reader import Reader, RecordingError
 from aperture_tui.recording.replay import replay

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from aperture_tui.profile.batch import Batch, empty
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.packed import chosen, tables
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
-from aperture_tui.recording import chosen, tables
 from aperture_tui.recording.blocks import Block, BlockType, Cut, scan
 from aperture_tui.recording.index import Index
 from aperture_tui.recording.reader import Reader

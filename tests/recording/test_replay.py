@@ -164,8 +164,13 @@ def test_recordings_of_two_machines_are_told_apart_by_host_and_said(tmp_path: Pa
         writer.append_gauges(HostSample(T0, cpu_user=n / 10))
         writer.close()
     store = replay.replay(tmp_path)
-    assert [store.call_tree(Query(host=name)).weight for name in ("web1", "web2", "web3", None)] == [1, 2, 0, 3]
-    assert [one.cpu_user for one in store.gauges(Query(host="web2"))] == [0.2]
+    assert [store.call_tree(Query(hosts=names)).weight for names in (("web1",), ("web2",), ("web3",), ())] == [
+        1,
+        2,
+        0,
+        3,
+    ]
+    assert [one.cpu_user for one in store.gauges(Query(hosts=("web2",)))] == [0.2]
     assert store.health()[-1].message == "of 2 machines, whose processes are not told apart: web1, web2"
 
 

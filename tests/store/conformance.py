@@ -304,11 +304,11 @@ class StoreConformance:
 
     def test_another_host_has_nothing_here(self) -> None:
         store = self.filled([Fact(T0, SH)])
-        assert store.call_tree(Query(host="box")).weight == 1
-        assert store.call_tree(Query(host="elsewhere")).weight == 0
-        assert store.processes(Query(host="elsewhere")) == []
-        assert store.completeness(Query(host="elsewhere")) == Completeness()
-        assert store.latencies(Query(host="elsewhere")) == []
+        assert store.call_tree(Query(hosts=("box",))).weight == 1
+        assert store.call_tree(Query(hosts=("elsewhere",))).weight == 0
+        assert store.processes(Query(hosts=("elsewhere",))) == []
+        assert store.completeness(Query(hosts=("elsewhere",))) == Completeness()
+        assert store.latencies(Query(hosts=("elsewhere",))) == []
         assert store.hosts() == [HOST]
 
     def test_health_comes_back_as_it_was_told(self) -> None:

@@ -62,8 +62,12 @@ class Tables:
     events those. A block that is missing makes all later ones of its generation useless, but not those before.
     """
 
-    def __init__(self, generation: int, symbols: Symbols | None = None) -> None:
-        """symbols: where the rows go, else tables of their own; equal rows of several generations become one there."""
+    def __init__(self, generation: int, symbols: Symbols | None = None, most: int | None = None) -> None:
+        """symbols: where the rows go, else tables of their own; equal rows of several generations become one there.
+
+        most: rows of all tables together that are taken, MAX_ROWS if it is not said.
+        """
+        self._most = MAX_ROWS if most is None else most
         self.generation = generation
         self.symbols = symbols if symbols is not None else Symbols()
         self._strings, self._frames, self._nodes, self._processes = _Ids(), _Ids(), _Ids(), _Ids()
@@ -77,8 +81,8 @@ class Tables:
     def extend(self, payload: bytes) -> None:
         """Take the rows of a symbols block. Raises DamagedError, with the tables as far as they are good."""
         counts, sections = _sections(payload, self.known)
-        if sum(self.known) + sum(counts) > MAX_ROWS:
-            raise DamagedError("too many symbols")
+        if sum(self.known) + sum(counts) > self._most:
+            raise DamagedError(f"more than {self._most:,} rows of symbols")
         lengths, texts, frames, parents, node_frames, processes = sections
         self._add_strings(np.frombuffer(lengths, "<u4"), texts)
         self._add_frames(np.frombuffer(frames, FRAME))
@@ -95,6 +99,12 @@ class Tables:
         for column, ids in columns.items():
             out[column] = ids.rows[out[column]]
         return out
+
+    def stacks(self, nodes: NDArray[np.uint32]) -> NDArray[np.int32]:
+        """(n,): what nodes have become in `symbols`. Raises DamagedError for one that is not known."""
+        if (nodes >= self._nodes.n).any():
+            raise DamagedError("a stack that is not there")
+        return self._nodes.rows[nodes].astype(np.int32)
 
     def _add_strings(self, lengths: NDArray[np.uint32], texts: bytes) -> None:
         self._text_bytes += len(texts)

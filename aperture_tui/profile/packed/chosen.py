@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.recording.tables import HEAD, MAX_TEXT, Marks
+from aperture_tui.profile.packed.tables import HEAD, MAX_TEXT, Marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

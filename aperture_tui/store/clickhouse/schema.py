@@ -1,0 +1,198 @@
+"""The tables of a tenant, and how older ones become those of today."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aperture_tui.store.clickhouse.connection import Connection
+
+SAMPLED: Final = (5, 25, 125, 625)
+"""One of so many events is in each of these tables."""
+DAY_S: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days what is kept; None is for ever. Stacks are kept as long as the longest of them, and two months."""
+
+    events: int | None = 7
+    minutes: int | None = 30
+    hours: int | None = 90
+    days: int | None = 365
+
+    @property
+    def stacks(self) -> int | None:
+        each = (self.events, self.minutes, self.hours, self.days)
+        return None if None in each else max(days for days in each if days is not None) + 62
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """Sums of the events of a stack in a stretch of time. name: of its table. of: by what they are summed, but time."""
+
+    name: str
+    seconds: int
+    start: str
+    partition: str
+    hosts: bool
+
+
+ROLLUPS: Final = (
+    Rollup("minutes", 60, "toStartOfMinute", "toDate(ts)", hosts=False),
+    Rollup("hours", 3600, "toStartOfHour", "toYYYYMM(ts)", hosts=False),
+    Rollup("days", DAY_S, "toStartOfDay", "toYYYYMM(ts)", hosts=False),
+    Rollup("host_hours", 3600, "toStartOfHour", "toYYYYMM(ts)", hosts=True),
+)
+
+_COLUMNS: Final = """
+  kind UInt16 CODEC(ZSTD(1)), role UInt8 CODEC(ZSTD(1)),
+  service LowCardinality(String) CODEC(ZSTD(1)), host LowCardinality(String) CODEC(ZSTD(1)),
+  time_ns UInt64 CODEC(DoubleDelta, ZSTD(1)), stack UInt64 CODEC(ZSTD(1)), process UInt64 CODEC(ZSTD(1)),
+  comm LowCardinality(String) CODEC(ZSTD(1)), thread LowCardinality(String) CODEC(ZSTD(1)),
+  name LowCardinality(String) CODEC(ZSTD(1)), pid UInt32 CODEC(ZSTD(1)), tid UInt32 CODEC(ZSTD(1)),
+  cpu UInt32 CODEC(ZSTD(1)), value UInt64 CODEC(ZSTD(1)), aux UInt32 CODEC(ZSTD(1)), flags UInt16 CODEC(ZSTD(1)),
+  bucket UInt8 CODEC(ZSTD(1)), duration_ns UInt64 CODEC(T64, ZSTD(1)), maximum_ns UInt64 CODEC(T64, ZSTD(1)),
+  weight UInt32 CODEC(T64, ZSTD(1)), draw UInt8 CODEC(ZSTD(1))
+"""
+_EVENT_NAMES: Final = (
+    "kind, role, service, host, time_ns, stack, process, comm, thread, name, pid, tid, cpu, value, aux, flags, bucket, "
+    "duration_ns, maximum_ns, weight, draw"
+)
+_VIEW: Final = "CREATE MATERIALIZED VIEW IF NOT EXISTS {db}"
+_SECOND: Final = "toDateTime(intDiv(time_ns, 1000000000), 'UTC')"
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    name: str
+    columns: str
+    engine: str
+    partition: str
+    order: str
+    ttl: str = ""
+    settings: str = ""
+    shard: str = "rand()"
+
+
+def migrations(retention: Retention) -> list[list[_Table | str]]:
+    """What each version adds; versions count from 1. A text is a statement: {db} and {on} are replaced."""
+    return [[*_tables(retention), *_views()]]
+
+
+def _tables(keep: Retention) -> Iterator[_Table]:
+    yield _Table(
+        "events", f"{_COLUMNS}, boot FixedString(16) CODEC(ZSTD(1)), seq UInt64 CODEC(DoubleDelta, ZSTD(1))",
+        "MergeTree", f"toDate({_SECOND})", "(kind, role, service, host, time_ns, stack)",
+        _ttl(_SECOND, keep.events), shard="cityHash64(service, host)",
+    )  # fmt: skip
+    for one_of in SAMPLED:
+        yield _Table(
+            f"events_{one_of}", _COLUMNS, "MergeTree", f"toDate({_SECOND})",
+            f"(kind, role, toStartOfMinute({_SECOND}), comm, service, host)", _ttl(_SECOND, keep.minutes),
+        )  # fmt: skip
+    kept = {"minutes": keep.minutes, "hours": keep.hours, "days": keep.days, "host_hours": keep.hours}
+    for rollup in ROLLUPS:
+        host = "host LowCardinality(String)," if rollup.hosts else ""
+        yield _Table(
+            rollup.name,
+            f"""kind UInt16, role UInt8, service LowCardinality(String), {host}
+            ts DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
+            stack UInt64 CODEC(ZSTD(1)), weight Int64 CODEC(T64, ZSTD(1)), duration_ns Int64 CODEC(T64, ZSTD(1))""",
+            "SummingMergeTree((weight, duration_ns))",
+            rollup.partition,
+            f"(kind, role, service, {'host, ' if rollup.hosts else ''}ts, stack)",
+            _ttl("ts", kept[rollup.name]),
+        )
+    yield _Table(
+        "stacks",
+        "service LowCardinality(String), stack UInt64, last_seen DateTime('UTC'), frames Array(String) CODEC(ZSTD(3))",
+        "ReplacingMergeTree(last_seen)",
+        "toYYYYMM(last_seen)",
+        "(service, stack)",
+        _ttl("last_seen", keep.stacks),
+        "index_granularity = 512",
+    )
+    yield _Table(
+        "processes",
+        """process UInt64, last_seen DateTime('UTC'), service LowCardinality(String), host LowCardinality(String),
+        start_ns UInt64, pid UInt32, name String, cgroup LowCardinality(String), container LowCardinality(String)""",
+        "ReplacingMergeTree(last_seen)",
+        "toDate(last_seen)",
+        "(process)",
+        _ttl("last_seen", None if keep.events is None else max(keep.events, keep.minutes or keep.events) + 2),
+    )
+    yield _Table(
+        "pushes",
+        """host LowCardinality(String), boot FixedString(16), seq UInt64, service LowCardinality(String),
+        version LowCardinality(String), stored_ns UInt64, start_ns UInt64, end_ns UInt64, newest_ns UInt64,
+        events UInt64, lost UInt64, odd_times UInt64, interval_ms UInt32, kinds UInt64,
+        hosts String CODEC(ZSTD(3)), gauges String CODEC(ZSTD(3)), health String CODEC(ZSTD(3))""",
+        "ReplacingMergeTree",
+        "toDate(toDateTime(intDiv(stored_ns, 1000000000), 'UTC'))",
+        "(host, boot, seq)",
+        _ttl("toDateTime(intDiv(stored_ns, 1000000000), 'UTC')", keep.minutes),
+        shard="cityHash64(service, host)",
+    )
+
+
+def _views() -> Iterator[str]:
+    """Each table of fewer events is fed by the one before it, so that all together cost a quarter of the first."""
+    source = "events"
+    for place, one_of in enumerate(SAMPLED, 1):
+        yield f"""{_VIEW}.events_{one_of}_view {{on}} TO {{db}}.events_{one_of}{{local}} AS
+            SELECT {_EVENT_NAMES} FROM {{db}}.{source}{{local}} WHERE draw >= {place}"""
+        source = f"events_{one_of}"
+    for rollup in ROLLUPS:
+        hosts = "host, " if rollup.hosts else ""
+        yield f"""{_VIEW}.{rollup.name}_view {{on}} TO {{db}}.{rollup.name}{{local}} AS
+            SELECT kind, role, service, {hosts}{rollup.start}({_SECOND}) AS ts, stack,
+            sum(toInt64(weight)) AS weight, sum(toInt64(least(duration_ns, {1 << 57}))) AS duration_ns
+            FROM {{db}}.events{{local}} GROUP BY kind, role, service, {hosts}ts, stack"""
+
+
+def _ttl(moment: str, days: int | None) -> str:
+    return "" if days is None else f"TTL {moment} + INTERVAL {days} DAY"
+
+
+def migrate(connection: Connection, database: str, retention: Retention) -> None:
+    """Make a database's tables those of today. Raises StorageError. database: letters, digits and underscores."""
+    cluster = connection.address.cluster
+    on = f"ON CLUSTER '{cluster}'" if cluster else ""
+    connection.command(f"CREATE DATABASE IF NOT EXISTS {database} {on}")
+    connection.command(
+        f"""CREATE TABLE IF NOT EXISTS {database}.migrations {on} (version UInt32, at DateTime DEFAULT now())
+        ENGINE = {_engine("MergeTree", cluster)} ORDER BY version"""
+    )
+    ((done,),) = connection.rows(f"SELECT max(version) FROM {database}.migrations")
+    for version, steps in enumerate(migrations(retention), 1):
+        if version > done:
+            for step in steps:
+                for statement in _statements(step, database, cluster):
+                    connection.command(statement)
+            connection.command(f"INSERT INTO {database}.migrations (version) VALUES ({version})")
+
+
+def _statements(step: _Table | str, database: str, cluster: str) -> Iterator[str]:
+    on = f"ON CLUSTER '{cluster}'" if cluster else ""
+    local = "_local" if cluster else ""
+    if isinstance(step, str):
+        yield step.replace("{db}", database).replace("{on}", on).replace("{local}", local)
+        return
+    window = "replicated_deduplication_window" if cluster else "non_replicated_deduplication_window"
+    settings = ", ".join(
+        filter(None, [f"{window} = 1000", "ttl_only_drop_parts = 1" if step.ttl else "", step.settings])
+    )
+    yield f"""CREATE TABLE IF NOT EXISTS {database}.{step.name}{local} {on} ({step.columns})
+        ENGINE = {_engine(step.engine, cluster)} PARTITION BY {step.partition} ORDER BY {step.order} {step.ttl}
+        SETTINGS {settings}"""
+    if cluster:  # each of its machines has a part; what is asked of one is asked of all
+        yield f"""CREATE TABLE IF NOT EXISTS {database}.{step.name} {on} AS {database}.{step.name}{local}
+            ENGINE = Distributed('{cluster}', '{database}', '{step.name}{local}', {step.shard})"""
+
+
+def _engine(engine: str, cluster: str) -> str:
+    return f"Replicated{engine}" if cluster else engine

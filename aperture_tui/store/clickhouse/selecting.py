@@ -1,0 +1,104 @@
+"""Queries as conditions of SQL, their words always as parameters. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from aperture_tui.profile.kinds import Role
+from aperture_tui.store.compaction import BY_BUCKET, NO_BUCKET
+from aperture_tui.store.selection import LONGEST_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aperture_tui.profile.query import Query
+    from aperture_tui.store.fleet_base import HostState
+
+_U64: Final = (1 << 64) - 1
+
+
+@dataclass
+class Conditions:
+    """Joined by AND. parameters: by the names that stand in them."""
+
+    texts: list[str] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, text: str, **parameters: Any) -> None:
+        """One more."""
+        self.texts.append(text)
+        self.parameters |= parameters
+
+    @property
+    def sql(self) -> str:
+        return " AND ".join(self.texts) or "1"
+
+
+def of_machines(query: Query, chosen: Sequence[HostState], all_of_them: bool) -> Conditions:
+    """The events of a kind, role, and of machines: in the order of the tables' keys.
+
+    chosen: the machines of the query. all_of_them: every machine there is.
+    """
+    out = Conditions()
+    out.add("kind = {kind:UInt16} AND role = {role:UInt8}", kind=int(query.kind), role=int(query.role))
+    if all_of_them:
+        return out
+    services = sorted({host.service for host in chosen})
+    out.add("service IN {services:Array(String)}", services=services)
+    if query.hosts or len(chosen) == 1:
+        out.add("host IN {hosts:Array(String)}", hosts=[host.name for host in chosen])
+    return out
+
+
+def narrow(out: Conditions, query: Query, database: str) -> None:
+    """All else that a query says of its events, but time and frames."""
+    for column, ids in (("pid", query.pids), ("tid", query.tids)):
+        if ids:
+            name = f"{column}s"
+            wanted = [one for one in ids if 0 <= one < 1 << 32]
+            out.add(f"{column} IN {{{name}:Array(UInt32)}}", **{name: wanted})
+    if query.process is not None:
+        out.add("comm = {comm:String}", comm=query.process)
+    if query.name is not None:
+        out.add("name = {name:String}", name=query.name)
+    if query.value is not None:
+        possible = 0 <= query.value <= _U64
+        out.add("value = {value:UInt64}" if possible else "0", value=query.value if possible else 0)
+    inner = Conditions()
+    if query.process_start_ns is not None:
+        possible = 0 <= query.process_start_ns <= _U64
+        start = query.process_start_ns if possible else 0
+        inner.add("start_ns = {start:UInt64}" if possible else "0", start=start)
+    if query.cgroup is not None:
+        top = query.cgroup.rstrip("/")
+        inner.add(
+            "cgroup != '' AND (cgroup = {cgroup:String} OR startsWith(cgroup, {below:String}))",
+            cgroup=top,
+            below=top + "/",
+        )
+    if inner.texts:
+        text = f"process IN (SELECT process FROM {database}.processes WHERE {inner.sql})"
+        out.add(text, **inner.parameters)
+
+
+def within(start_ns: int, end_ns: int, column: str = "time_ns") -> str:
+    """A half-open range. The numbers are ours."""
+    return f"{column} >= {start_ns} AND {column} < {end_ns}"
+
+
+KEYS: Final = {
+    "pid": "pid", "tid": "tid", "process": "process", "thread": "thread", "name": "name", "stack": "stack",
+    "value": "value", "aux": "aux", "flags": "flags", "bucket": "bucket",
+}  # fmt: skip
+
+
+def sums(query: Query, factor: int) -> str:
+    """The summed columns of compaction.COMPACT; factor: how many events each stands for."""
+    by_bucket = query.role is Role.OWN and query.kind in BY_BUCKET
+    many = "toInt8(bucket)" if by_bucket else "toInt8(-1)"
+    longest = f"least(maximum_ns, {LONGEST_NS})"
+    return f"""max(time_ns) AS time_ns_, sum(toInt64(least(duration_ns, {LONGEST_NS}))) * {factor} AS duration_,
+        max(maximum_ns) AS maximum_, sum(toInt64(weight)) * {factor} AS weight_,
+        min(if(weight = 1, {longest}, {LONGEST_NS})) AS alone_,
+        min(if(weight = 1, toInt8({NO_BUCKET}), {many})) AS many_"""

@@ -1,0 +1,155 @@
+"""Questions and answers as messages (proto/aperture/v1/fleet.proto), and back from strangers."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+import zstandard
+from google.protobuf.message import DecodeError
+
+from aperture_tui.profile import kinds
+from aperture_tui.profile.packed import columns
+from aperture_tui.profile.packed.chosen import Chosen
+from aperture_tui.profile.packed.tables import DamagedError, Tables
+from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.symbols import Symbols
+from aperture_tui.store import base
+from aperture_tui.store.answers import Rows
+from aperture_tui.store.compaction import COMPACT, as_compact
+from aperture_tui.store.push import TooLargeError, unpacked
+from aperture_tui.wire import fleet_pb2 as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAX_REPLY: Final = 64 << 20
+"""Bytes of an answer as it comes."""
+_MAX_PLAIN: Final = 256 << 20
+_LEVEL: Final = 1
+_MAX_SYMBOLS: Final = 1_000_000
+"""Rows of symbols past which the answers to come have tables of their own."""
+_NOBODY: Final = 0xFFFFFFFF
+"""No process or thread has this number: the kernel's end at 2**22."""
+_MAX_LIST: Final = 10_000
+"""Hosts, processes or threads that a selection may name."""
+
+
+class ExchangeError(ValueError):
+    """A message that says what cannot be, in one clear line."""
+
+
+def to_selection(query: Query) -> wire.Selection:
+    """A query as it is sent. What asks for a number that none can be asks for a process that there is not."""
+    numbers = (query.value, query.process_start_ns)
+    impossible = any(number is not None and not 0 <= number < 1 << 64 for number in numbers)
+    return wire.Selection(
+        kind=query.kind,
+        start_ns=_moment(query.start_ns),
+        end_ns=_moment(query.end_ns),
+        hosts=query.hosts,
+        service=query.service,
+        pids=[_NOBODY] if impossible else _ids(query.pids),
+        process_start_ns=None if impossible else query.process_start_ns,
+        tids=_ids(query.tids),
+        process=query.process,
+        cgroup=query.cgroup,
+        frame=query.frame,
+        name=query.name,
+        value=None if impossible else query.value,
+        role=query.role,
+        threads=query.threads,
+        by_time=query.measure is Measure.TIME,
+    )
+
+
+def from_selection(selection: wire.Selection) -> Query:
+    """What is asked for. Raises ExchangeError."""
+
+    def optional(name: str) -> object:
+        return getattr(selection, name) if selection.HasField(name) else None
+
+    if max(len(selection.hosts), len(selection.pids), len(selection.tids)) > _MAX_LIST:
+        raise ExchangeError(f"a selection names at most {_MAX_LIST:,} hosts, processes or threads")
+    try:
+        kind, role = kinds.Kind(selection.kind), kinds.Role(selection.role)
+    except ValueError as error:
+        raise ExchangeError(f"not known here: {error}") from error
+    names = ("start_ns", "end_ns", "service", "process_start_ns", "process", "cgroup", "frame", "name", "value")
+    return Query(
+        kind,
+        hosts=tuple(selection.hosts),
+        pids=tuple(selection.pids),
+        tids=tuple(selection.tids),
+        role=role,
+        threads=selection.threads,
+        measure=Measure.TIME if selection.by_time else Measure.COUNT,
+        **{name: optional(name) for name in names},  # type: ignore[arg-type]  # each of its field's type
+    )
+
+
+def _ids(ids: Sequence[int]) -> list[int]:
+    return [one for one in ids if 0 <= one < 1 << 32] or [_NOBODY] * bool(ids)
+
+
+def _moment(time_ns: int | None) -> int | None:
+    return None if time_ns is None else min(max(time_ns, 0), (1 << 64) - 1)
+
+
+def to_estimate(estimate: base.Estimate) -> wire.Estimate:
+    """How exact an answer is, as it is sent."""
+    return wire.Estimate(sampled=estimate.sampled, events=estimate.events, share_error=estimate.share_error)
+
+
+def from_estimate(estimate: wire.Estimate) -> base.Estimate:
+    """How exact an answer says that it is."""
+    return base.Estimate(max(1, estimate.sampled), estimate.events, min(1.0, max(0.0, estimate.share_error)))
+
+
+def packed_rows(rows: Rows, queries: Sequence[Query]) -> bytes:
+    """The body of a RowsReply: the rows of each of these queries, and of the tables what they refer to."""
+    chosen = Chosen(rows.symbols, 0)
+    body = wire.RowsBody()
+    for part, query in zip(rows.parts, queries, strict=True):
+        payloads, numbered = chosen.numbered(as_compact(part, query))
+        body.symbols.extend(payloads)
+        body.parts.append(wire.Rows(n=len(numbered), columns=columns.packed(numbered)))
+    return zstandard.ZstdCompressor(_LEVEL).compress(body.SerializeToString())
+
+
+class Unpacker:
+    """Answers out of messages. All have the same Symbols, so that they can be added up, until those are full.
+
+    Its methods may be called from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._symbols = Symbols()
+
+    def rows(self, body: bytes) -> Rows:
+        """The rows of each query, (n,) of COMPACT. Raises ExchangeError."""
+        try:
+            said = wire.RowsBody.FromString(unpacked(body, _MAX_PLAIN))
+            parts = [columns.unpacked(part.columns, part.n, COMPACT) for part in said.parts]
+        except (zstandard.ZstdError, DecodeError, TooLargeError, ValueError) as error:
+            raise ExchangeError("an answer that cannot be unpacked") from error
+        with self._lock:
+            if self._symbols.size() > _MAX_SYMBOLS:
+                self._symbols = Symbols()
+            return self._named(said.symbols, parts)
+
+    def _named(self, payloads: Sequence[bytes], parts: list[NDArray[np.void]]) -> Rows:
+        tables = Tables(0, self._symbols)
+        try:
+            for payload in payloads:
+                tables.extend(payload)
+        except DamagedError as error:
+            raise ExchangeError(f"a damaged answer: {error}") from error
+        named = [tables.remapped(part) for part in parts]
+        if any(len(one) < len(part) for one, part in zip(named, parts, strict=True)):
+            raise ExchangeError("a damaged answer: a row that refers to what is not there")
+        return Rows(self._symbols, named)

@@ -1,0 +1,102 @@
+"""Questions and answers over the wire: what comes out is what went in, and nonsense is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aperture_tui.profile.packed import columns
+from aperture_tui.profile.query import Query
+from aperture_tui.profile.symbols import Symbols
+from aperture_tui.store.answers import Answers, Rows
+from aperture_tui.store.base import Estimate
+from aperture_tui.store.compaction import COMPACT, WHOLE
+from aperture_tui.store.exchange import (
+    ExchangeError,
+    Unpacker,
+    from_estimate,
+    from_selection,
+    packed_rows,
+    to_estimate,
+    to_selection,
+)
+from aperture_tui.store.memory import MemoryStore
+from aperture_tui.wire import fleet_pb2 as wire
+from tests.store.facts import Fact, batch_of, facts, queries
+
+
+@given(queries)
+def test_a_query_comes_back(query: Query) -> None:
+    sent = wire.Selection.FromString(to_selection(query).SerializeToString())
+    if query.value is None or 0 <= query.value < 1 << 64:
+        assert from_selection(sent) == query
+    else:
+        assert from_selection(sent).pids == (0xFFFFFFFF,)
+
+
+def test_a_query_for_what_cannot_be_asks_for_nobody() -> None:
+    for query in (Query(pids=(-1,)), Query(tids=(1 << 40,)), Query(value=-1), Query(process_start_ns=1 << 64)):
+        came = from_selection(to_selection(query))
+        assert came.pids == (0xFFFFFFFF,) or came.tids == (0xFFFFFFFF,)
+
+
+def test_a_selection_of_nonsense_is_refused() -> None:
+    for nonsense in (
+        wire.Selection(kind=99),
+        wire.Selection(kind=1, role=9),
+        wire.Selection(kind=1, pids=range(10_001)),
+    ):
+        with pytest.raises(ExchangeError):
+            from_selection(nonsense)
+
+
+class Unpacked(Answers):
+    """Answers out of the messages of another store."""
+
+    def __init__(self, store: MemoryStore, unpacker: Unpacker) -> None:
+        super().__init__()
+        self._store, self._unpacker = store, unpacker
+
+    def rows(self, queries: list[Query], alike: tuple[str, ...]) -> Rows:  # type: ignore[override]  # narrower
+        return self._unpacker.rows(packed_rows(self._store.rows(queries, alike), queries))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(facts, max_size=20), queries, queries)
+def test_answers_out_of_messages_are_the_same(events: list[Fact], query: Query, other: Query) -> None:
+    store = MemoryStore(recorded=True)
+    store.append(batch_of(events, Symbols()))
+    sent = Unpacked(store, Unpacker())
+    assert sent.processes(query) == store.processes(query)
+    assert sent.latencies(query) == store.latencies(query)
+    assert sent.completeness(query) == store.completeness(query)
+    ours, theirs = sent.rows([query, other], WHOLE), store.rows([query, other], WHOLE)
+    assert [part.dtype for part in ours.parts] == [COMPACT, COMPACT]
+    assert [len(part) for part in ours.parts] == [len(part) for part in theirs.parts]
+
+
+def test_answers_share_their_tables() -> None:
+    store, unpacker = MemoryStore(recorded=True), Unpacker()
+    first = Unpacked(store, unpacker).call_tree(Query())
+    assert first.merge(Unpacked(store, unpacker).call_tree(Query())).weight == 0
+
+
+def test_damaged_answers_are_refused() -> None:
+    body = packed_rows(Rows(Symbols(), [np.zeros(2, COMPACT)]), [Query()])
+    for bad in (b"", body[:-1], b"nonsense"):
+        with pytest.raises(ExchangeError):
+            Unpacker().rows(bad)
+    rows = np.zeros(1, COMPACT)
+    rows["stack"] = 5
+    lying = wire.RowsBody(parts=[wire.Rows(n=1, columns=columns.packed(rows))]).SerializeToString()
+    with pytest.raises(ExchangeError, match="not there"):
+        Unpacker().rows(zstandard.ZstdCompressor().compress(lying))
+
+
+def test_an_estimate_comes_back_within_bounds() -> None:
+    estimate = Estimate(25, 1000, 0.03)
+    assert from_estimate(to_estimate(estimate)) == estimate
+    assert from_estimate(wire.Estimate(share_error=7.0)) == Estimate(1, 0, 1.0)
