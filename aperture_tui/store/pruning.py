@@ -34,8 +34,8 @@ def pruned(
     if len(nodes) <= most:
         return list(stacks)
     totals = _totals(symbols, nodes, used, place, _shares(weights))
-    least = np.partition(totals, len(totals) - most)[len(totals) - most]
-    kept = totals >= max(least, np.nextafter(0, 1))
+    kept = np.zeros(len(nodes), bool)
+    kept[np.lexsort((symbols.trie.depth[nodes], -totals))[:most]] = True  # a parent weighs as much, and comes first
     kept[0] = True
     nearest = _nearest(symbols, nodes, kept)
     here = np.searchsorted(nodes, used)

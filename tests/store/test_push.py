@@ -167,8 +167,11 @@ def test_bombs_and_large_ones_are_refused_before_they_are_unpacked() -> None:
 
 def test_a_push_that_does_not_say_whose_it_is_is_refused() -> None:
     request, _ = body()
-    for changed in (replace(HEAD, boot=b"short"), replace(HEAD, seq=0), replace(HEAD, agent=""),
-                    replace(HEAD, agent="x" * 300), replace(HEAD, seq=1 << 63), replace(HEAD, service="x" * 999)):  # fmt: skip
+    wrong = (
+        {"boot": b"short"}, {"seq": 0}, {"seq": 1 << 63}, {"agent": ""}, {"agent": "x" * 300}, {"service": "x" * 300},
+    )  # fmt: skip
+    for change in wrong:
+        changed = replace(HEAD, **change)  # type: ignore[arg-type]  # each of its field's type
         refused(encoded(changed, Batch(Symbols(), batch_of([], Symbols()).events), none_known)[0], "a push w")
     request.agent = "a\x1b[2Jb"
     assert "\x1b" not in decoded(request).head.agent

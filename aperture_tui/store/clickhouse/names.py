@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.clickhouse.inserting import frame_fields
+from aperture_tui.store.clickhouse.selecting import Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -149,11 +150,12 @@ class Names:
         return self._held if self._held.symbols is symbols else _Held(symbols, _Known(), _Known())
 
     def _read_stacks(self, symbols: Symbols, hashes: NDArray[np.uint64], services: Sequence[str]) -> None:
-        where = "service IN {services:Array(String)} AND " if services else ""
-        sql = f"""SELECT stack, frames FROM {self._database}.stacks
-            WHERE {where}stack IN {{hashes:Array(UInt64)}} LIMIT 1 BY stack"""
-        parameters = {"hashes": hashes.tolist(), "services": list(services)}
-        table = self._connection.arrow(sql, parameters, _BY_SQL)
+        where = Conditions()
+        if services:
+            where.add_any("service", "String", services)
+        where.add_any("stack", "UInt64", hashes.tolist())
+        sql = f"SELECT stack, frames FROM {self._database}.stacks WHERE {where.sql} LIMIT 1 BY stack"
+        table = self._connection.arrow(sql, where.parameters, _BY_SQL)
         found = table["stack"].to_numpy()
         frames = table["frames"].combine_chunks()
         coded = frames.flatten().dictionary_encode()
@@ -167,9 +169,11 @@ class Names:
             known.add(found[fresh], nodes[fresh])
 
     def _read_processes(self, symbols: Symbols, hashes: NDArray[np.uint64]) -> None:
+        where = Conditions()
+        where.add_any("process", "UInt64", hashes.tolist())
         sql = f"""SELECT process, start_ns, pid, name, cgroup, container FROM {self._database}.processes
-            WHERE process IN {{hashes:Array(UInt64)}} LIMIT 1 BY process"""
-        rows = self._connection.rows(sql, {"hashes": hashes.tolist()})
+            WHERE {where.sql} LIMIT 1 BY process"""
+        rows = self._connection.rows(sql, where.parameters)
         with self._lock:
             known = self._of(symbols).processes
             told = np.array([row[0] for row in rows], np.uint64)

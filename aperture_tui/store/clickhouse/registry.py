@@ -51,6 +51,7 @@ class _Host:
     odd_times: int
     facts: HostFacts | None
     health: Sequence[Health]
+    services: set[str] = field(default_factory=set)  # of which it ever was, as far as its pushes are kept
     last: dict[bytes, int] = field(default_factory=dict)  # boot -> seq
     lost: dict[bytes, int] = field(default_factory=dict)
 
@@ -66,12 +67,12 @@ class Registry:
     def load(self, connection: Connection, database: str) -> None:
         """What was stored before. Raises StorageError."""
         sql = f"""
-            SELECT host, argMax(service, stored_ns), argMax(version, stored_ns), boot, max(seq), max(stored_ns),
+            SELECT host, service, argMax(version, stored_ns), boot, max(seq), max(stored_ns),
               min(if(events = 0, 18446744073709551615, start_ns)), max(end_ns), max(newest_ns), sum(events), max(lost),
               sum(odd_times), argMax(interval_ms, stored_ns), groupBitOr(kinds), argMax(hosts, stored_ns),
               argMax(health, stored_ns)
             FROM (SELECT * FROM {database}.pushes ORDER BY stored_ns DESC LIMIT 1 BY host, boot, seq)
-            GROUP BY host, boot ORDER BY max(stored_ns)"""
+            GROUP BY host, boot, service ORDER BY max(stored_ns)"""
         for row in connection.rows(sql):
             host, service, version, boot, *numbers, hosts, health = row
             seq, stored, start, end, newest, events, lost, odd, interval, kinds = numbers
@@ -86,13 +87,16 @@ class Registry:
         """Pushes that are stored now."""
         with self._lock:
             for push in pushes:
-                self._note(push)
+                host = self._hosts.get(push.host)
+                if host is None or push.seq > host.last.get(push.boot, 0):  # what a journal had may be known already
+                    self._note(push)
 
     def _note(self, push: Stored) -> None:
         host = self._hosts.get(push.host)
         if host is None:
             host = self._hosts[push.host] = _Host(HostState(push.host), 0, 0, 0, None, ())
         state = host.state
+        host.services.add(push.service)
         host.last[push.boot] = max(push.seq, host.last.get(push.boot, 0))
         host.lost[push.boot] = max(push.lost, host.lost.get(push.boot, 0))
         host.end_ns = max(host.end_ns, push.end_ns)
@@ -131,6 +135,11 @@ class Registry:
         """The machines that a query is about, by name."""
         with self._lock:
             return [host.state for host in self._chosen(query)]
+
+    def services(self, chosen: Sequence[HostState]) -> list[str]:
+        """All services that these machines are or were of."""
+        with self._lock:
+            return sorted({service for host in chosen for service in self._hosts[host.name].services})
 
     def facts(self, query: Query) -> list[HostFacts]:
         """The machines of a query as they say of themselves."""

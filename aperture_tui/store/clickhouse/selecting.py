@@ -10,12 +10,17 @@ from aperture_tui.store.compaction import BY_BUCKET, NO_BUCKET
 from aperture_tui.store.selection import LONGEST_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from aperture_tui.profile.query import Query
     from aperture_tui.store.fleet_base import HostState
 
 _U64: Final = (1 << 64) - 1
+_PARAMETER: Final = 100_000
+"""Bytes that a parameter may have: a server refuses more than 128 KB of one, as it is sent."""
+_NUMBER: Final = 24
+_ESCAPED: Final = 6
+"""Bytes that one of a text may become on its way."""
 
 
 @dataclass
@@ -30,24 +35,43 @@ class Conditions:
         self.texts.append(text)
         self.parameters |= parameters
 
+    def add_any(self, column: str, kind: str, values: Sequence[Any]) -> None:
+        """A column of this kind is one of the values, however many these are."""
+        parts = {f"{column}_{i}": part for i, part in enumerate(portions(values))}
+        text = " OR ".join(f"{column} IN {{{name}:Array({kind})}}" for name in parts)
+        self.add(f"({text})", **parts)
+
     @property
     def sql(self) -> str:
         return " AND ".join(self.texts) or "1"
 
 
-def of_machines(query: Query, chosen: Sequence[HostState], all_of_them: bool) -> Conditions:
+def portions(values: Sequence[Any]) -> Iterator[list[Any]]:
+    """Values in as few lists as can each be sent as a parameter; one empty list if there are none."""
+    part: list[Any] = []
+    left = _PARAMETER
+    for value in values:
+        size = _NUMBER + (_ESCAPED * len(value.encode()) if isinstance(value, str) else 0)
+        if size > left and part:
+            yield part
+            part, left = [], _PARAMETER
+        part.append(value)
+        left -= size
+    yield part
+
+
+def of_machines(query: Query, chosen: Sequence[HostState], services: Sequence[str], all_of_them: bool) -> Conditions:
     """The events of a kind, role, and of machines: in the order of the tables' keys.
 
-    chosen: the machines of the query. all_of_them: every machine there is.
+    chosen: the machines of the query. services: that they are or were of. all_of_them: every machine there is.
     """
     out = Conditions()
     out.add("kind = {kind:UInt16} AND role = {role:UInt8}", kind=int(query.kind), role=int(query.role))
     if all_of_them:
         return out
-    services = sorted({host.service for host in chosen})
-    out.add("service IN {services:Array(String)}", services=services)
-    if query.hosts or len(chosen) == 1:
-        out.add("host IN {hosts:Array(String)}", hosts=[host.name for host in chosen])
+    out.add_any("service", "String", services if query.service is None else [query.service])
+    if query.hosts:
+        out.add_any("host", "String", [host.name for host in chosen])
     return out
 
 
@@ -55,9 +79,7 @@ def narrow(out: Conditions, query: Query, database: str) -> None:
     """All else that a query says of its events, but time and frames."""
     for column, ids in (("pid", query.pids), ("tid", query.tids)):
         if ids:
-            name = f"{column}s"
-            wanted = [one for one in ids if 0 <= one < 1 << 32]
-            out.add(f"{column} IN {{{name}:Array(UInt32)}}", **{name: wanted})
+            out.add_any(column, "UInt32", [one for one in ids if 0 <= one < 1 << 32])
     if query.process is not None:
         out.add("comm = {comm:String}", comm=query.process)
     if query.name is not None:

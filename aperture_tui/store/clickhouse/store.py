@@ -18,7 +18,15 @@ from aperture_tui.profile.query import Measure, Query
 from aperture_tui.store.answers import Answers, Rows
 from aperture_tui.store.base import Estimate, Span, Timeline
 from aperture_tui.store.clickhouse.connection import TooMuchError
-from aperture_tui.store.clickhouse.selecting import KEYS, Conditions, narrow, of_machines, sums, within
+from aperture_tui.store.clickhouse.selecting import (
+    KEYS,
+    Conditions,
+    narrow,
+    of_machines,
+    portions,
+    sums,
+    within,
+)
 from aperture_tui.store.clickhouse.sources import Budget, Need, Piece, plan
 from aperture_tui.store.compaction import COMPACT, TooManyError
 from aperture_tui.store.held import IN_FLIGHT_NS, cut
@@ -180,7 +188,8 @@ class ClickHouseStore(Answers):
         ), estimate
 
     def _where(self, query: Query, chosen: Sequence[HostState]) -> Conditions:
-        where = of_machines(query, chosen, len(chosen) == len(self._registry.chosen(Query())))
+        everybody = len(chosen) == len(self._registry.chosen(Query()))
+        where = of_machines(query, chosen, self._registry.services(chosen), everybody)
         narrow(where, query, self._database)
         return where
 
@@ -193,17 +202,17 @@ class ClickHouseStore(Answers):
         start = max(end - IN_FLIGHT_NS - slack, query.start_ns or 0)
         if start >= end:
             return False
-        machines = of_machines(query, chosen, all_of_them=False)
+        machines = of_machines(query, chosen, self._registry.services(chosen), all_of_them=False)
         sql = f"""SELECT host, max(time_ns) FROM {self._database}.events
             WHERE {machines.sql} AND {within(start, end)} GROUP BY host"""
         words_of = dict(self._connection.rows(sql, machines.parameters))
         told = {host: moment for host, moment in words_of.items() if moment >= ends.get(host, end) - IN_FLIGHT_NS}
-        where.add(
-            """(host, time_ns) IN (SELECT each.1, each.2 FROM
-            (SELECT arrayJoin(arrayZip({told_by:Array(String)}, {moments:Array(UInt64)})) AS each))""",
-            told_by=list(told),
-            moments=list(told.values()),
-        )
+        pairs, parameters = [], {}
+        for i, names in enumerate(portions(list(told))):
+            pairs.append(f"arrayZip({{told_by_{i}:Array(String)}}, {{moments_{i}:Array(UInt64)}})")
+            parameters |= {f"told_by_{i}": names, f"moments_{i}": [told[name] for name in names]}
+        listed = f"SELECT arrayJoin(arrayConcat({', '.join(pairs)})) AS each"
+        where.add(f"(host, time_ns) IN (SELECT each.1, each.2 FROM ({listed}))", **parameters)
         return bool(told)
 
     def _pieces(
@@ -221,7 +230,7 @@ class ClickHouseStore(Answers):
             sum(host.events for host in everybody if host.service in services) / total,
             columns,
             stacks,
-            by_host=bool(query.hosts) or (len(chosen) == 1 and len(everybody) > 1),
+            by_host=bool(query.hosts),
         )
         if query.role is Role.IN_FLIGHT and not stacks:
             return [Piece("events", start, end)]
@@ -288,7 +297,7 @@ class ClickHouseStore(Answers):
         """(n,): the rows whose stacks have a frame that is looked for."""
         if query.frame is None:
             return slice(None)
-        nodes = self._names.stacks(symbols, table["stack"].to_numpy(), _services(chosen))
+        nodes = self._names.stacks(symbols, table["stack"].to_numpy(), self._registry.services(chosen))
         found: NDArray[np.bool_] = self._search.nodes(symbols, query.frame)[nodes]
         return found
 
@@ -321,7 +330,7 @@ class ClickHouseStore(Answers):
             column = table[key]
             match key:
                 case "stack":
-                    out[key] = self._names.stacks(symbols, column.to_numpy(), _services(chosen))
+                    out[key] = self._names.stacks(symbols, column.to_numpy(), self._registry.services(chosen))
                 case "process":
                     out[key] = self._names.processes(symbols, column.to_numpy())
                 case "comm":
@@ -356,10 +365,6 @@ def _is_plain(query: Query) -> bool:
     """Whether nothing is asked of the events but kind, role, machines, time and frames."""
     narrowed = (query.process, query.cgroup, query.name, query.value, query.process_start_ns)
     return not query.pids and not query.tids and all(one is None for one in narrowed)
-
-
-def _services(chosen: Sequence[HostState]) -> list[str]:
-    return sorted({host.service for host in chosen})
 
 
 def _measured(query: Query) -> str:
