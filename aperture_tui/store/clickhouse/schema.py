@@ -63,6 +63,8 @@ _EVENT_NAMES: Final = (
     "duration_ns, maximum_ns, weight, draw"
 )
 _VIEW: Final = "CREATE MATERIALIZED VIEW IF NOT EXISTS {db}"
+_DAYS: Final = "toIntervalDay.([0-9]+)"
+"""How ClickHouse tells for how many days a table is kept."""
 _SECOND: Final = "toDateTime(intDiv(time_ns, 1000000000), 'UTC')"
 
 
@@ -73,7 +75,8 @@ class _Table:
     engine: str
     partition: str
     order: str
-    ttl: str = ""
+    moment: str
+    days: int | None
     settings: str = ""
     shard: str = "rand()"
 
@@ -87,12 +90,12 @@ def _tables(keep: Retention) -> Iterator[_Table]:
     yield _Table(
         "events", f"{_COLUMNS}, boot FixedString(16) CODEC(ZSTD(1)), seq UInt64 CODEC(DoubleDelta, ZSTD(1))",
         "MergeTree", f"toDate({_SECOND})", "(kind, role, service, host, time_ns, stack)",
-        _ttl(_SECOND, keep.events), shard="cityHash64(service, host)",
+        _SECOND, keep.events, shard="cityHash64(service, host)",
     )  # fmt: skip
     for one_of in SAMPLED:
         yield _Table(
             f"events_{one_of}", _COLUMNS, "MergeTree", f"toDate({_SECOND})",
-            f"(kind, role, toStartOfMinute({_SECOND}), comm, service, host)", _ttl(_SECOND, keep.minutes),
+            f"(kind, role, toStartOfMinute({_SECOND}), comm, service, host)", _SECOND, keep.minutes,
         )  # fmt: skip
     kept = {"minutes": keep.minutes, "hours": keep.hours, "days": keep.days, "host_hours": keep.hours}
     for rollup in ROLLUPS:
@@ -105,7 +108,8 @@ def _tables(keep: Retention) -> Iterator[_Table]:
             "SummingMergeTree((weight, duration_ns))",
             rollup.partition,
             f"(kind, role, service, {'host, ' if rollup.hosts else ''}ts, stack)",
-            _ttl("ts", kept[rollup.name]),
+            "ts",
+            kept[rollup.name],
         )
     yield _Table(
         "stacks",
@@ -113,7 +117,8 @@ def _tables(keep: Retention) -> Iterator[_Table]:
         "ReplacingMergeTree(last_seen)",
         "toYYYYMM(last_seen)",
         "(service, stack)",
-        _ttl("last_seen", keep.stacks),
+        "last_seen",
+        keep.stacks,
         "index_granularity = 512",
     )
     yield _Table(
@@ -123,7 +128,8 @@ def _tables(keep: Retention) -> Iterator[_Table]:
         "ReplacingMergeTree(last_seen)",
         "toDate(last_seen)",
         "(process)",
-        _ttl("last_seen", None if keep.events is None else max(keep.events, keep.minutes or keep.events) + 2),
+        "last_seen",
+        None if None in (keep.events, keep.minutes) else max(keep.events or 0, keep.minutes or 0) + 2,
     )
     yield _Table(
         "pushes",
@@ -134,7 +140,8 @@ def _tables(keep: Retention) -> Iterator[_Table]:
         "ReplacingMergeTree",
         "toDate(toDateTime(intDiv(stored_ns, 1000000000), 'UTC'))",
         "(host, boot, seq)",
-        _ttl("toDateTime(intDiv(stored_ns, 1000000000), 'UTC')", keep.minutes),
+        "toDateTime(intDiv(stored_ns, 1000000000), 'UTC')",
+        keep.minutes,
         shard="cityHash64(service, host)",
     )
 
@@ -174,6 +181,20 @@ def migrate(connection: Connection, database: str, retention: Retention) -> None
                 for statement in _statements(step, database, cluster):
                     connection.command(statement)
             connection.command(f"INSERT INTO {database}.migrations (version) VALUES ({version})")
+    retain(connection, database, retention)
+
+
+def retain(connection: Connection, database: str, retention: Retention) -> None:
+    """Have what is kept for other lengths of time kept as long as this. Raises StorageError."""
+    cluster = connection.address.cluster
+    on, local = (f"ON CLUSTER '{cluster}'", "_local") if cluster else ("", "")
+    sql = f"SELECT name, extract(engine_full, '{_DAYS}') FROM system.tables WHERE database = {{db:String}}"
+    kept = dict(connection.rows(sql, {"db": database}))
+    for table in _tables(retention):
+        wanted = str(table.days) if table.days is not None else ""
+        if kept.get(f"{table.name}{local}", wanted) != wanted:
+            change = f"MODIFY {_ttl(table.moment, table.days)}" if wanted else "REMOVE TTL"
+            connection.command(f"ALTER TABLE {database}.{table.name}{local} {on} {change}")
 
 
 def _statements(step: _Table | str, database: str, cluster: str) -> Iterator[str]:
@@ -183,11 +204,10 @@ def _statements(step: _Table | str, database: str, cluster: str) -> Iterator[str
         yield step.replace("{db}", database).replace("{on}", on).replace("{local}", local)
         return
     window = "replicated_deduplication_window" if cluster else "non_replicated_deduplication_window"
-    settings = ", ".join(
-        filter(None, [f"{window} = 1000", "ttl_only_drop_parts = 1" if step.ttl else "", step.settings])
-    )
+    settings = ", ".join(filter(None, [f"{window} = 1000", "ttl_only_drop_parts = 1", step.settings]))
     yield f"""CREATE TABLE IF NOT EXISTS {database}.{step.name}{local} {on} ({step.columns})
-        ENGINE = {_engine(step.engine, cluster)} PARTITION BY {step.partition} ORDER BY {step.order} {step.ttl}
+        ENGINE = {_engine(step.engine, cluster)} PARTITION BY {step.partition} ORDER BY {step.order}
+        {_ttl(step.moment, step.days)}
         SETTINGS {settings}"""
     if cluster:  # each of its machines has a part; what is asked of one is asked of all
         yield f"""CREATE TABLE IF NOT EXISTS {database}.{step.name} {on} AS {database}.{step.name}{local}

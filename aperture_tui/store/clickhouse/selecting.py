@@ -100,7 +100,8 @@ def narrow(out: Conditions, query: Query, database: str) -> None:
             below=top + "/",
         )
     if inner.texts:
-        text = f"process IN (SELECT process FROM {database}.processes WHERE {inner.sql})"
+        # GLOBAL: of a cluster asked once, for all its machines
+        text = f"process GLOBAL IN (SELECT process FROM {database}.processes WHERE {inner.sql})"
         out.add(text, **inner.parameters)
 
 

@@ -18,13 +18,13 @@ from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.clickhouse import inserting
 from aperture_tui.store.clickhouse import store as store_module
-from aperture_tui.store.clickhouse.database import Database, StorageError, Tenant
+from aperture_tui.store.clickhouse.database import Database, Retention, StorageError, Tenant
 from aperture_tui.store.clickhouse.sources import Budget
 from aperture_tui.store.clickhouse.store import ClickHouseStore
 from aperture_tui.store.compaction import TooManyError
 from aperture_tui.store.memory import Limits, MemoryStore
 from aperture_tui.store.pruning import SMALLER
-from tests.store.clickhouse.filling import BOOT, database, fresh_tenant, push_of
+from tests.store.clickhouse.filling import BOOT, FOR_EVER, database, fresh_tenant, push_of
 from tests.store.facts import SECOND, T0, Fact, batch_of, words
 
 NOW = T0 + 3600 * SECOND
@@ -355,3 +355,27 @@ class TestOpening:
         database()
         with pytest.raises(StorageError, match="cannot be opened"):
             Database.open(f"chdb://{tmp_path}")
+
+
+def test_what_is_kept_can_be_kept_for_another_time(tenant: Tenant) -> None:
+    connection, name = database()._connection, tenant.name
+    tenant.insert("old", [push_of(some(1, at=T0))], NOW)
+
+    def kept() -> dict[str, str]:
+        found = "SELECT name, extract(engine_full, 'toIntervalDay.([0-9]+)') FROM system.tables"
+        sql = f"{found} WHERE database = {{db:String}}"
+        return {table: days for table, days in connection.rows(sql, {"db": f"aperture_{name}"}) if days}
+
+    assert kept() == {}
+    far = Retention(10_000, 20_000, 20_000, 30_000)
+    for retention in (far, far, replace(far, hours=25_000)):
+        again = Tenant(name, connection, retention, Budget())
+        hours = str(retention.hours)
+        assert kept() == {
+            "events": "10000", "events_5": "20000", "events_25": "20000", "events_125": "20000", "events_625": "20000",
+            "minutes": "20000", "hours": hours, "host_hours": hours, "days": "30000", "stacks": "30062",
+            "processes": "20002", "pushes": "20000",
+        }  # fmt: skip
+        assert again.store.call_tree(Query()).weight == 1
+    Tenant(name, connection, FOR_EVER, Budget())
+    assert kept() == {}
