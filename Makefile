@@ -7,7 +7,7 @@ UV ?= $(BIN)/uv
 UV_VERSION := 0.13.9
 
 .NOTPARALLEL:
-.PHONY: help setup setup-dev top test check format bench inferno lock proto wheel clean
+.PHONY: help setup setup-dev top test check format bench fleet-demo inferno lock proto wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,6 +44,10 @@ bench: setup-dev  ## measure beside the named peers; results in bench/results/
 	@setup/system.sh need bcc
 	@setup/system.sh try tools peers
 	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh $(BIN)/python -m bench $(ARGS)
+
+fleet-demo: setup-dev  ## an aggregator, this machine's agent and 50 simulated ones, and the screens on them
+	@setup/system.sh try bcc
+	@exec setup/as-root.sh --or-not $(BIN)/python -m bench.fleet.demo
 
 inferno:  ## install inferno (SVG flame graphs) with cargo
 	@setup/inferno.sh

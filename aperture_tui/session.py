@@ -187,9 +187,13 @@ class Session:
             self._tell()
 
     def _tick(self) -> None:
+        delivered = False
         for events in self._attached.drain(self._symbols):
             if len(events):
                 self._deliver(Batch(self._symbols, events))
+                delivered = True
+        if delivered:  # not before: what is left of a drain has ids of the tables that it began with
+            self._keep_bounded()
         now = time.monotonic()
         if now - self._told >= _TELL_S:
             self._told = now
@@ -223,6 +227,8 @@ class Session:
                 lost = output.health.lost.get("events: sink failed", 0) + len(batch)
                 output.health = replace(output.health, lost={"events: sink failed": lost})
         self._each(lambda sink: sink.append(batch))
+
+    def _keep_bounded(self) -> None:
         if self._carrying:  # what the sinks hold came along: if that alone is large, the next generation has to wait
             self._carrying = False
             self._limit = max(_MAX_SYMBOLS, 2 * self._symbols.size())

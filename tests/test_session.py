@@ -123,6 +123,24 @@ def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pyt
     assert health.degraded["stack not delivered"] == 0
 
 
+def test_full_tables_are_left_between_drains_whatever_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that one drain brings, of several collectors, has ids of the same tables."""
+    monkeypatch.setattr(sessions, "_MAX_SYMBOLS", 60)
+    kept, store = Kept(), MemoryStore()
+    session = Session(Settings(hz=199, events=("cpu", "offcpu", "syscall", "lock")), {"kept": kept, "memory": store})
+    session.start()
+    run(build("ratio", *FRAME_POINTERS), "4")
+    session.stop()
+    assert session.failure == ""
+    assert len({id(batch.symbols) for batch in kept.batches}) > 1
+    for batch in kept.batches:
+        symbols, events = batch.symbols, batch.events
+        assert int(events["stack"].max()) < len(symbols.trie)
+        assert int(events["process"].max()) < len(symbols.processes)
+        assert max(int(events[name].max()) for name in ("thread", "name")) < len(symbols.strings)
+    assert store.span().events == len(kept.events())
+
+
 def test_the_store_of_a_session_agrees_with_its_batches() -> None:
     from aperture_tui.profile.query import Query
 

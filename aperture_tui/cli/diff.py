@@ -1,4 +1,4 @@
-"""`aperture diff`: what changed between two recordings, or two times of one, and what of it is more than chance."""
+"""`aperture diff`: what changed between two recordings, or two times of one or of a fleet, and what is not chance."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from aperture_tui.cli import remote, selecting
 from aperture_tui.cli.arguments import Parser, fail
 from aperture_tui.cli.output import colours, width, write
 from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid, points
-from aperture_tui.cli.waiting import progress
-from aperture_tui.export.collected import KINDS, collected, default_measure, kind_name
+from aperture_tui.cli.waiting import asking, progress
+from aperture_tui.export.collected import KINDS, collected, kind_name
 from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Measure
 from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from aperture_tui.export.comparison import Comparison, Side
-    from aperture_tui.profile.times import Moment
-    from aperture_tui.store.base import Store
 
 ABOVE: Final = 3
 """The exit status where a regression is above the limit of --fail-above."""
@@ -37,6 +38,8 @@ examples:
   aperture diff a.aperture a.aperture --base-to -60s --from -60s        the last minute against what was before
   aperture diff old.aperture new.aperture --event lock       by the time waited in and below each function
   aperture diff base.aperture after.aperture --per run --by total --fail-above 5%       for a build: see below
+  aperture diff --remote agg.example.net --token-file token --service shop --base -2h..-1h --after -1h..now
+  aperture diff --remote localhost --base -1h..now@web-1,web-2 --after -1h..now@service:canary -o diff.svg
 
 What is compared. Functions are the same on both sides if name, module and kind are, whatever their process's pid. With
 --per share a change is one of the share of each side's whole, in percentage points: length and frequency of the
@@ -49,36 +52,43 @@ samples to tell. The number of functions compared is allowed for: of those marke
 second, a side that varies from moment to moment by itself has to change by more. What differs from one run to the
 next (caches, other load, another machine) is not known from one recording of each.
 
+Of what an aggregator holds, --base and --after say FROM..TO, and behind an @ which hosts or which service; without,
+those of --host and --service, or all.
+
 exit status: 0; 1 for a failure; 2 for wrong usage; 3 where --fail-above finds a regression.
-Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the end of the recording.
+Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the end of the recording, and of an
+aggregator its own.
 """
 
 
 def run(argv: list[str]) -> int:
     """The command -> exit status: 0, 1 with one line, 2 for wrong usage, 3 for a regression above the limit."""
     parser = _parser()
+    argv = selecting.attached(argv, ("--base", "--after"))
     chosen = parser.parse_args(attached(argv, ("--from", "--to", "--base-from", "--base-to")))
+    _check_sources(parser, chosen)
     form = _format(parser, chosen)
     if chosen.fail_above is not None and chosen.event != "cpu":
         parser.error(f"--fail-above is for cpu: of {chosen.event} it is not known what is more than chance")
-    from aperture_tui.cli.opening import OpeningError, opened
+    from aperture_tui.cli.opening import OpeningError
     from aperture_tui.export.comparison import compared
     from aperture_tui.export.svg import InfernoError
     from aperture_tui.store.compaction import TooManyError
+    from aperture_tui.store.link import RemoteError
 
     try:
-        with progress("comparing") as watch:
-            before = opened(chosen.base, watch)
-            after = before if _same(chosen.base, chosen.after) else opened(chosen.after, watch)
-            base, now = _sides(parser, chosen, before, after)
+        with asking(chosen.remote) if chosen.remote is not None else progress("comparing") as watch:
+            of = _sides_of_aggregator if chosen.remote is not None else _sides
+            base, now, estimates = of(parser, chosen, watch)
             kind = base.query.kind
             by = chosen.by or ("total" if kind in (Kind.OFFCPU, Kind.LOCK) else "self")
             per = Per(chosen.per) if chosen.per else Per.SHARE if kind is Kind.CPU else Per.SECOND
             comparison = compared(base, now, per)
             text = _text(comparison, form, by, chosen)
-    except (OpeningError, InfernoError, TooManyError) as error:
+    except (OpeningError, InfernoError, TooManyError, RemoteError) as error:
         return fail(_PROGRAM, error)
     _warn(comparison)
+    selecting.say(_PROGRAM, dict.fromkeys(one.words for one in estimates))
     status = write(_PROGRAM, text.encode(), chosen.output)
     return status or (0 if chosen.fail_above is None else _gate(comparison, by, chosen.fail_above))
 
@@ -102,8 +112,8 @@ def _gate(comparison: Comparison, by: str, limit: float) -> int:
 
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "Compare two recordings, or two times of one, by function.", _EXAMPLES)
-    parser.add_argument("base", metavar="BASE", help="a recording: what it was")
-    parser.add_argument("after", metavar="AFTER", help="a recording: what it is now")
+    parser.add_argument("base", nargs="?", metavar="BASE", help="a recording: what it was")
+    parser.add_argument("after", nargs="?", metavar="AFTER", help="a recording: what it is now")
     parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
     forms = list(_SUFFIXES.values())
     parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout text")
@@ -123,7 +133,32 @@ def _parser() -> Parser:
         help="end with status 3 where a function's change is more\nthan chance and more than P percentage points",
     )
     _add_narrowing(parser)
+    remote.add_aggregator(parser)
+    for option, words in (("base", "what it was: FROM..TO[@HOST,HOST | @service:NAME]"), ("after", "what it is now")):
+        parser.add_argument(
+            f"--{option}", dest=f"{option}_part", type=selecting.part, metavar="PART", help=f"with --remote, {words}"
+        )
+    remote.add_machines(parser)
     return parser
+
+
+def _check_sources(parser: Parser, chosen: argparse.Namespace) -> None:
+    """Two recordings, or two parts of what an aggregator holds."""
+    remote.check(parser, chosen)
+    if chosen.remote is None:
+        if chosen.base is None or chosen.after is None:
+            parser.error("give two recordings, BASE and AFTER, or an aggregator with --remote")
+        if chosen.base_part or chosen.after_part:
+            parser.error(f"--{'base' if chosen.base_part else 'after'} needs --remote")
+        return
+    if chosen.base is not None:
+        parser.error(f"give {chosen.base!r}, a recording, or --remote, but not both")
+    if chosen.base_part is None or chosen.after_part is None:
+        parser.error("--remote needs --base and --after: FROM..TO, with @HOST or @service:NAME behind it")
+    times = {"--base-from": chosen.base_from, "--base-to": chosen.base_to}
+    times |= {"--from": chosen.after_from, "--to": chosen.after_to}
+    if in_vain := next((option for option, given in times.items() if given is not None), ""):
+        parser.error(f"{in_vain} is of recordings: --base and --after have their times in them")
 
 
 def _add_narrowing(parser: Parser) -> None:
@@ -144,7 +179,7 @@ def _add_narrowing(parser: Parser) -> None:
 
 def _format(parser: Parser, chosen: argparse.Namespace) -> str:
     for name in (chosen.base, chosen.after):
-        if chosen.output and (_same(chosen.output, name) or _is_in(chosen.output, name)):
+        if name and chosen.output and (_same(chosen.output, name) or _is_in(chosen.output, name)):
             parser.error(f"{chosen.output} is one of the recordings")
     if chosen.format:
         return str(chosen.format)
@@ -163,29 +198,36 @@ def _is_in(output: str, folder: str) -> bool:
     return os.path.isdir(folder) and os.path.exists(output) and _same(os.path.dirname(output) or ".", folder)
 
 
-def _sides(parser: Parser, chosen: argparse.Namespace, before: Store, after: Store) -> tuple[Side, Side]:
+_Sides = tuple["Side", "Side", "Sequence[selecting.Estimates]"]
+
+
+def _sides(parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], None]) -> _Sides:
+    """Of recordings. Raises OpeningError."""
+    from aperture_tui.cli.opening import opened
     from aperture_tui.export.comparison import Side
 
-    base = _query(parser, chosen, before, "--base-from", chosen.base_from, chosen.base_to)
-    now = _query(parser, chosen, after, "--from", chosen.after_from, chosen.after_to)
-    return Side(clean(chosen.base), before, base), Side(clean(chosen.after), after, now)
+    before = opened(chosen.base, watch)
+    after = before if _same(chosen.base, chosen.after) else opened(chosen.after, watch)
+    base = window(parser, before.span(), "--base-from", chosen.base_from, chosen.base_to)
+    now = window(parser, after.span(), "--from", chosen.after_from, chosen.after_to)
+    first = Side(clean(chosen.base), before, selecting.query(chosen, *base))
+    return first, Side(clean(chosen.after), after, selecting.query(chosen, *now)), ()
 
 
-def _query(
-    parser: Parser, chosen: argparse.Namespace, store: Store, option: str, start: Moment | None, end: Moment | None
-) -> Query:
-    start_ns, end_ns = window(parser, store.span(), option, start, end)
-    kind = KINDS[chosen.event]
-    return Query(
-        kind,
-        start_ns,
-        end_ns,
-        pids=tuple(chosen.pids),
-        process=chosen.process,
-        frame=chosen.frame,
-        name=chosen.name,
-        measure=Measure(chosen.measure) if chosen.measure else default_measure(kind),
-    )
+def _sides_of_aggregator(parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], None]) -> _Sides:
+    """Of what an aggregator holds. Raises OpeningError and RemoteError."""
+    from aperture_tui.export.comparison import Side
+    from aperture_tui.store.link import FLEET
+
+    named = remote.focus(parser, chosen)
+    store = remote.opened(chosen, named, watch)
+    sides, estimates = [], []
+    for option, part in (("--base from", chosen.base_part), ("--after from", chosen.after_part)):
+        of = store.of(part.where or named or FLEET)
+        range_ns = remote.window(parser, of, option, part.start, part.end)
+        estimates.append(selecting.Estimates(of))
+        sides.append(Side(clean(f"{chosen.remote} {part.text}"), of, of.mine(selecting.query(chosen, *range_ns))))
+    return sides[0], sides[1], estimates
 
 
 def _warn(comparison: Comparison) -> None:

@@ -1,4 +1,4 @@
-"""`aperture export`: a recording in a format that other tools read."""
+"""`aperture export`: a recording, or a part of what an aggregator holds, in a format that other tools read."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from aperture_tui.cli import remote, selecting
 from aperture_tui.cli.arguments import Parser, fail
 from aperture_tui.cli.opening import OpeningError, opened
 from aperture_tui.cli.output import to_terminal, width, write
 from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid
-from aperture_tui.cli.waiting import progress
-from aperture_tui.export.collected import KINDS, collected, default_measure, kind_name, losses_of, of_kind
+from aperture_tui.cli.waiting import asking, progress
+from aperture_tui.export.collected import KINDS, collected, kind_name, losses_of, of_kind
 from aperture_tui.profile.kinds import Kind, Role
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Measure
+from aperture_tui.store.link import Focus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
+    from aperture_tui.profile.query import Query
     from aperture_tui.store.base import Store
 
 _PROGRAM: Final = "aperture export"
@@ -49,6 +53,8 @@ examples:
   aperture export busy.aperture --format text --from -30s   a report of its last half minute
   aperture export busy.aperture --pid 4242 --frame malloc -o malloc.json
 
+  aperture export --remote agg.example.net --token-file token --host web-7 --from -1h -o web-7.pb.gz
+
 of recordings made with --events:
   aperture export all.aperture --event offcpu -o blocked.svg
   aperture export all.aperture --event lock -o locks.pb.gz
@@ -61,7 +67,8 @@ Stacks of cpu count samples; those of offcpu, lock and syscall add up nanosecond
 calls; pprof has both. The innermost frame of syscall is the call, and of offcpu it is [runnable] where a thread was not
 blocked but waited for a CPU. A timeline (perfetto) has all kinds of events, or with --event one.
 
-Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the end of the recording.
+Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the end of the recording, and of an
+aggregator its own.
 """
 
 
@@ -69,29 +76,52 @@ def run(argv: list[str]) -> int:
     """The command -> exit status: 0, 1 with one line, 2 for wrong usage."""
     parser = _parser()
     chosen = parser.parse_args(attached(argv, ("--from", "--to")))
+    remote.check(parser, chosen)
+    if (chosen.file is None) == (chosen.remote is None):
+        parser.error("give a FILE, or an aggregator with --remote")
     form = _format(parser, chosen)
     from aperture_tui.export.svg import InfernoError, find
     from aperture_tui.store.compaction import TooManyError
+    from aperture_tui.store.link import RemoteError
 
     try:
         if form == "svg":
             find()  # before anybody has to wait
-        with progress(f"reading {chosen.file}") as watch:
-            store = opened(chosen.file, watch)
-            query = _query(parser, chosen, store)
+        with _waiting(chosen) as watch:
+            store, query = _asked(parser, chosen, watch)
+            estimates = selecting.Estimates(store)
             data, said = _written(store, query, form, chosen)
             all_kinds = form == "perfetto" and not chosen.event
+            said += [estimates.words] if estimates.words else []
             said += _caveats(store, query, collected(store) if all_kinds else (query.kind,))
-    except (OpeningError, InfernoError, TooManyError) as error:
+    except (OpeningError, InfernoError, TooManyError, RemoteError) as error:
         return fail(_PROGRAM, error)
     for line in said:  # when the bar is gone
-        print(f"{_PROGRAM}: {chosen.file}: {line}", file=sys.stderr)
+        print(f"{_PROGRAM}: {_source(chosen)}: {line}", file=sys.stderr)
     return write(_PROGRAM, data, chosen.output)
+
+
+def _source(chosen: argparse.Namespace) -> str:
+    return str(chosen.file or chosen.remote)
+
+
+def _waiting(chosen: argparse.Namespace) -> AbstractContextManager[Callable[[float], None]]:
+    return asking(chosen.remote) if chosen.remote is not None else progress(f"reading {chosen.file}")
+
+
+def _asked(parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], None]) -> tuple[Store, Query]:
+    """What is asked, and for what. Raises OpeningError and RemoteError."""
+    if chosen.remote is not None:
+        aggregator = remote.opened(chosen, remote.focus(parser, chosen), watch)
+        range_ns = remote.window(parser, aggregator, "--from", chosen.start, chosen.end)
+        return aggregator, aggregator.mine(selecting.query(chosen, *range_ns))
+    store = opened(chosen.file, watch)
+    return store, selecting.query(chosen, *window(parser, store.span(), "--from", chosen.start, chosen.end))
 
 
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "Write a recording in a format that other tools read, or as a report in text.", _EXAMPLES)
-    parser.add_argument("file", metavar="FILE", help="a recording")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a recording; in its place --remote")
     parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
     forms = sorted({*_SUFFIXES.values(), "histogram"})
     parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout folded")
@@ -106,13 +136,18 @@ def _parser() -> Parser:
         "-p", "--pid", dest="pids", type=pid, action="append", default=[], metavar="PID", help="may be given again"
     )
     parser.add_argument(
+        "--process", metavar="NAME", help="only processes of this name: of several hosts pids say nothing"
+    )
+    parser.add_argument(
         "--frame", type=pattern, metavar="RE", help="only stacks with a function, module or file that matches"
     )
+    remote.add_aggregator(parser)
+    remote.add_machines(parser)
     return parser
 
 
 def _format(parser: Parser, chosen: argparse.Namespace) -> str:
-    both = chosen.output and os.path.exists(chosen.output) and os.path.exists(chosen.file)
+    both = chosen.file and chosen.output and os.path.exists(chosen.output) and os.path.exists(chosen.file)
     if both and os.path.samefile(chosen.output, chosen.file):
         parser.error(f"{chosen.output} is the recording itself")
     form = str(chosen.format or _by_suffix(parser, chosen.output))
@@ -128,13 +163,6 @@ def _by_suffix(parser: Parser, output: str | None) -> str:
     if not forms:
         parser.error(f"no format has the suffix of {output!r}: end it in {', '.join(_SUFFIXES)}, or --format")
     return forms[0]
-
-
-def _query(parser: Parser, chosen: argparse.Namespace, store: Store) -> Query:
-    start, end = window(parser, store.span(), "--from", chosen.start, chosen.end)
-    kind = KINDS[chosen.event or "cpu"]
-    measure = Measure(chosen.measure) if chosen.measure else default_measure(kind)
-    return Query(kind, start, end, pids=tuple(chosen.pids), frame=chosen.frame, name=chosen.name, measure=measure)
 
 
 def _caveats(store: Store, query: Query, kinds: Sequence[Kind]) -> list[str]:
@@ -159,7 +187,7 @@ def _written(store: Store, query: Query, form: str, chosen: argparse.Namespace) 
     """The file, and what it lacks. Raises InfernoError and TooManyError."""
     from aperture_tui.export import folded, histogram, perfetto, pprof, report, speedscope, structured, svg
 
-    title = os.path.basename(chosen.file)
+    title = os.path.basename(chosen.file) if chosen.file else _of_machines(chosen)
     match form:
         case "json":
             return _json(structured.document(store, query)), []
@@ -179,6 +207,10 @@ def _written(store: Store, query: Query, form: str, chosen: argparse.Namespace) 
         case "histogram":
             return histogram.text(store, query, chosen.top, width(chosen.output)).encode(), []
     return folded.of_query(store, query).encode(), []
+
+
+def _of_machines(chosen: argparse.Namespace) -> str:
+    return f"{chosen.remote} {selecting.machines(Focus(tuple(chosen.hosts), chosen.service))}"
 
 
 def _json(document: object) -> bytes:

@@ -15,6 +15,11 @@ _COMMANDS: Final = {
     "record": "samples, calls and waits of this machine, or of a command, in a file",
     "export": "a recording as folded stacks, JSON, histograms or text",
     "diff": "what changed between two recordings, and what of it is more than chance",
+    "query": "what an aggregator holds: its hosts, how much over time, the pushes themselves",
+    "aggregate": "the stacks of an aggregator's hosts, merged",
+    "agent": "this machine's samples, calls and waits to an aggregator, always",
+    "aggregator": "takes what agents push, keeps it, and answers screens and commands",
+    "token": "a token for an agent or a reader, and the aggregator's line for it",
     "doctor": "what this machine offers, what is missing, and the command that mends it",
 }
 
@@ -35,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     parser = Parser(prog="aperture", description="A profiler for Linux machines.", epilog=_EXAMPLES)
     parser.add_argument("--version", action="version", version=f"aperture {__version__}")
-    listing = "\n".join(f"  {name:8} {words}" for name, words in _COMMANDS.items())
+    listing = "\n".join(f"  {name:10} {words}" for name, words in _COMMANDS.items())
     parser.add_argument("command", choices=list(_COMMANDS), metavar="COMMAND", help=f"one of:\n{listing}")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see `aperture COMMAND --help`")
     chosen = parser.parse_args(arguments)

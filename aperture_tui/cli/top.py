@@ -1,4 +1,4 @@
-"""`aperture-top`: the screens, live or over a recording, and their headless twin `--once`."""
+"""`aperture-top`: the screens, live, over a recording or over an aggregator, and their headless twin `--once`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
+from aperture_tui.cli import remote
 from aperture_tui.cli.arguments import Parser, add_collecting, fail, filter_words, prepare, seconds, settings
 
 if TYPE_CHECKING:
@@ -26,17 +27,22 @@ examples:
   aperture-top -p 4242                  one process, and what it starts
   aperture-top -F 999                   ten times the detail
   aperture-top --replay busy.aperture   the same screens over a recording: space plays, , and . step, g goes to a time
+  aperture-top --remote agg.example.net --token-file token     the hosts of a fleet, and the same screens of each
+  aperture-top --remote agg.example.net --token-file token --service checkout
   aperture-top --once --duration 10     a text report of ten seconds
   aperture-top --once --format json | jq .processes
   aperture-top --once --events all      where time goes that is not on the CPU, too
   aperture-top --once --events syscall --syscall fsync --syscall-stacks 1 -p 4242
   aperture-top --once --replay busy.aperture --format json | jq .span
+  aperture-top --once --remote localhost --host web-7 --duration 600    a report of its last ten minutes
   aperture-top --once --events cpu,offcpu,lock --min-block 100 --format json | jq .latencies.lock
 
 `aperture doctor` says what this machine lacks.
 """
 
 
+_COLLECTED_S: Final = 5.0
+_REMOTE_S: Final = 60.0
 _NOT_OF_A_RECORDING: Final = {
     "hz": "-F",
     "pids": "-p",
@@ -46,8 +52,8 @@ _NOT_OF_A_RECORDING: Final = {
     "syscall_stacks": "--syscall-stacks",
     "min_block": "--min-block",
     "wait_stacks": "--no-wait-stacks",
-    "duration": "--duration",
     "record": "--record",
+    "duration": "--duration",
 }
 """What says how to collect, and so nothing where nothing is collected."""
 
@@ -58,13 +64,16 @@ def _parser() -> Parser:
     add_collecting(parser)
     once = parser.add_argument_group("without screens")
     once.add_argument("--once", action="store_true", help="collect, print a report, end; so it is with no terminal")
-    once.add_argument("--duration", type=seconds, default=5.0, metavar="S", help="how long to collect (5)")
+    words = "how long to collect (5); with --remote, of what time (the last 60)"
+    once.add_argument("--duration", type=seconds, metavar="S", help=words)
     once.add_argument("--format", choices=("text", "json"), default="text", help="of the report (text)")
     screens = parser.add_argument_group("screens")
     screens.add_argument("--refresh", type=_refresh, default=2.0, metavar="HZ", help="repaints a second (2)")
     screens.add_argument("--theme", metavar="NAME", help="colours; see the themes in the command palette")
     parser.add_argument("--replay", metavar="PATH", help="show a recording, or a folder of them, and collect nothing")
     parser.add_argument("--record", metavar="FILE", help="write what is collected into a recording as well")
+    remote.add_aggregator(parser)
+    remote.add_machines(parser)
     return parser
 
 
@@ -85,11 +94,23 @@ def main(argv: list[str] | None = None) -> int:
     prepare()
     parser = _parser()
     chosen = parser.parse_args(argv)
-    if chosen.replay is not None and (in_vain := _given(argv)):
-        parser.error(f"{in_vain} cannot be given with --replay: a recording is as it was made")
+    _refuse_what_is_in_vain(parser, chosen, argv)
     if chosen.once or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        if chosen.remote is not None:
+            return _report_from(parser, chosen)
         return _report_of(chosen) if chosen.replay is not None else _once(parser, chosen)
     return _screens(parser, chosen)
+
+
+def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace, argv: list[str] | None) -> None:
+    """Options for what is not done are wrong usage."""
+    remote.check(parser, chosen)
+    if chosen.remote is not None and chosen.replay is not None:
+        parser.error("--remote and --replay are two things to look at: give one of them")
+    if chosen.replay is not None and (in_vain := _given(argv)):
+        parser.error(f"{in_vain} cannot be given with --replay: a recording is as it was made")
+    if chosen.remote is not None and (in_vain := _given(argv)) and in_vain != "--duration":
+        parser.error(f"{in_vain} cannot be given with --remote: agents collect, and each has its own options")
 
 
 def _given(argv: list[str] | None) -> str:
@@ -155,7 +176,7 @@ def _once(parser: Parser, chosen: argparse.Namespace) -> int:
         store = collecting.begin()
     except (SessionError, OSError) as error:
         return fail(_PROGRAM, error)
-    wait(chosen.duration, "collecting")
+    wait(chosen.duration or _COLLECTED_S, "collecting")
     failure = collecting.end()
     status = write(_PROGRAM, _text(store, chosen.format, chosen.events).encode(), None)
     return fail(_PROGRAM, failure) if failure else status
@@ -177,8 +198,28 @@ def _report_of(chosen: argparse.Namespace) -> int:
     return write(_PROGRAM, text.encode(), None)
 
 
-def _text(store: Store, form: str, events: Sequence[str]) -> str:
-    """The report of these kinds of events."""
+def _report_from(parser: Parser, chosen: argparse.Namespace) -> int:
+    """The report of an aggregator's machines."""
+    where = remote.focus(parser, chosen)
+    from aperture_tui.cli.opening import OpeningError
+    from aperture_tui.cli.output import write
+    from aperture_tui.cli.waiting import asking
+    from aperture_tui.export.collected import collected, kind_name
+    from aperture_tui.store.link import RemoteError
+
+    try:
+        with asking(chosen.remote) as watch:
+            store = remote.opened(chosen, where, watch)
+            start_ns = store.now_ns() - int((chosen.duration or _REMOTE_S) * 1e9)
+            kinds = [kind_name(kind) for kind in collected(store)] or ["cpu"]
+            text = _text(store, chosen.format, kinds, max(0, start_ns))
+    except (OpeningError, RemoteError) as error:
+        return fail(_PROGRAM, error)
+    return write(_PROGRAM, text.encode(), None)
+
+
+def _text(store: Store, form: str, events: Sequence[str], start_ns: int | None = None) -> str:
+    """The report of these kinds of events, from a moment on."""
     import json
 
     from aperture_tui.cli.output import width
@@ -188,13 +229,14 @@ def _text(store: Store, form: str, events: Sequence[str]) -> str:
     from aperture_tui.profile.query import Query
 
     kinds = [kind for kind in (Kind.CPU, *TIMED) if kind_name(kind) in events]
-    query = Query(kinds[0], measure=default_measure(kinds[0]))
+    query = Query(kinds[0], start_ns, measure=default_measure(kinds[0]))
     if form == "json":
         return json.dumps(structured.document(store, query)) + "\n"
     return report.text(store, query, width(None), kinds)
 
 
 def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
+    from aperture_tui.cli.opening import OpeningError
     from aperture_tui.tui.app import ApertureApp
     from aperture_tui.tui.terminal import terminal_problem
 
@@ -207,12 +249,11 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # final for type checkers alone
     collecting = _Collecting(parser, chosen, live=True)
     try:
-        app = ApertureApp(
-            partial(_open, chosen.replay) if chosen.replay is not None else collecting.begin,
-            refresh_hz=chosen.refresh,
-            theme=chosen.theme,
-            **_of_recording(chosen.replay) if chosen.replay is not None else _of_this_machine(chosen, collecting),
-        )
+        aggregator = _aggregator(parser, chosen)
+    except OpeningError as error:
+        return fail(_PROGRAM, error)
+    try:
+        app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, **_shown(chosen, collecting, aggregator))
     except ValueError as error:
         parser.error(str(error))
     _end_on_signals(lambda: app.exit())
@@ -220,8 +261,26 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
         app.run()
     finally:
         failure = collecting.end()
+        if aggregator is not None:
+            aggregator.close()
     failure = failure or app.failure
     return fail(_PROGRAM, failure) if failure else app.return_code or 0
+
+
+def _aggregator(parser: Parser, chosen: argparse.Namespace) -> remote.Remote | None:
+    """The one that was named, if one was. Raises OpeningError."""
+    if chosen.remote is None:
+        return None
+    return remote.Remote(remote.settings(chosen), remote.focus(parser, chosen))
+
+
+def _shown(chosen: argparse.Namespace, collecting: _Collecting, aggregator: remote.Remote | None) -> dict[str, Any]:
+    """What the app is told of what it shows."""
+    if aggregator is not None:
+        return {"connect": aggregator.connect, "remote": aggregator}
+    if chosen.replay is not None:
+        return {"connect": partial(_open, chosen.replay), **_of_recording(chosen.replay)}
+    return {"connect": collecting.begin, **_of_this_machine(chosen, collecting)}
 
 
 def _of_this_machine(chosen: argparse.Namespace, collecting: _Collecting) -> dict[str, Any]:

@@ -86,6 +86,28 @@ def progress(words: str) -> Iterator[Callable[[float], None]]:
             sys.stderr.flush()
 
 
+@contextlib.contextmanager
+def asking(whom: str) -> Iterator[Callable[[float], None]]:
+    """Gives what is to be called while an answer is waited for; after a second a terminal shows for how long."""
+    began = shown = time.monotonic()
+    on = _terminal()
+
+    def show(_: float) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if on and now - began > _PATIENCE_S and now - shown > _REDRAW_S:
+            shown = now
+            sys.stderr.write(f"\rasking {whom} {now - began:.0f} s\x1b[K")
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if shown != began:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
 def _terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 

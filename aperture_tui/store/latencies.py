@@ -13,6 +13,7 @@ from aperture_tui.profile.latency import BUCKETS, Latency
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.store.compaction import BY_BUCKET, NO_BUCKET, shortest
 from aperture_tui.store.groups import Groups, buckets_of, grouped
+from aperture_tui.store.processes import names_alone
 from aperture_tui.store.selection import LONGEST_NS, measured
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ def latencies(symbols: Symbols, events: NDArray[np.void], query: Query) -> list[
     """One entry for every (process, name, value), and thread if the query asks for threads; most first by its measure.
 
     events: (n,) of EVENT, those that the query selects. Equal ones come by pid, start, name, value and thread.
+    Processes of which only the name is known are told apart by that.
     """
     if not len(events):
         return []
     pid, name, value, tid = (np.ascontiguousarray(events[column]) for column in ("pid", "name", "value", "tid"))
     start = symbols.processes["start_ns"][events["process"]]
-    groups = grouped([pid, start, name, value, *[tid] * query.threads])
+    groups = grouped([pid, start, names_alone(symbols, events), name, value, *[tid] * query.threads])
     weights, times = measured(events, Measure.COUNT), measured(events, Measure.TIME)
     longest = np.minimum(events["maximum_ns"], np.uint64(LONGEST_NS))
     buckets = buckets_of(longest)

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -> list[ProcessUse]:
     """One entry for every (pid, start) among the events, (n,) of EVENT, most first by the measure, then by pid.
 
-    A process that changed its name or cgroup has those of its newest event. The start is 0 where it is unknown.
+    A process that changed its name or cgroup has those of its newest event. The start is 0 where it is unknown. Where
+    neither is known, as of several machines together, there is one for every name.
     """
     if not len(events):
         return []
     rows = events["process"]
     starts = symbols.processes["start_ns"][rows]
-    order = np.lexsort((rows, events["time_ns"], starts, events["pid"]))
+    names = names_alone(symbols, events)
+    order = np.lexsort((rows, events["time_ns"], names, starts, events["pid"]))
     pid, start = events["pid"][order], starts[order]
-    first = np.concatenate([[True], (pid[1:] != pid[:-1]) | (start[1:] != start[:-1])])
+    differs = np.logical_or.reduce([column[1:] != column[:-1] for column in (pid, start, names[order])])
+    first = np.concatenate([[True], differs])
     edges = np.flatnonzero(first)
     group = np.cumsum(first) - 1
     counts = measured(events, Measure.COUNT)[order]
@@ -47,6 +50,13 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
     ]
     # sorted() keeps the order of pids among equals
     return sorted(uses, key=lambda use: use.count if measure is Measure.COUNT else use.time_ns, reverse=True)
+
+
+def names_alone(symbols: Symbols, events: NDArray[np.void]) -> NDArray[np.uint32]:
+    """(n,): the name, a string's id, of processes that nothing else is known of; 0 for all others."""
+    rows = symbols.processes[events["process"]]
+    out: NDArray[np.uint32] = np.where((events["pid"] == 0) & (rows["start_ns"] == 0), rows["name"], np.uint32(0))
+    return out
 
 
 def _threads(group: NDArray[np.int64], groups: int, tids: NDArray[np.uint32]) -> NDArray[np.int64]:

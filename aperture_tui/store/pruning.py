@@ -1,99 +1,178 @@
-"""Call trees that are small enough to be sent and shown: the smallest branches of each node become one. Pure."""
+"""Call trees that are small enough to be sent and shown: the smallest branches of each node become one. Pure.
+
+A fleet has millions of nodes, and a question about all of it touches every one. So what does not depend on the question
+is found once (`Outline`): in the order of a walk through the tree, a node's weight with all below it is the difference
+of two running sums.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
+from aperture_tui.profile.trie import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aperture_tui.profile.symbols import Symbols
+    from aperture_tui.profile.trie import Trie
 
 SMALLER: Final = Frame("(smaller stacks)", kind=FrameKind.UNKNOWN)
 """What stands for the branches that were left out."""
+_DEEPEST: Final = 65_535
 
-_Nodes = NDArray[np.int64]
+_Ids = NDArray[np.int64]
+_Weights = NDArray[np.int64]
 
 
-def pruned(
-    symbols: Symbols, stacks: Sequence[NDArray[np.uint32]], weights: Sequence[NDArray[np.int64]], most: int
-) -> list[NDArray[np.uint32]]:
-    """For the stacks of one or more trees, (n,) nodes each with (n,) weights: those that stand for them, (n,).
+class Pruned(NamedTuple):
+    """What is left of a tree: (n,) nodes, (n,) weights that add up to its own.
 
-    About `most` nodes remain: the heaviest of all trees, each tree's whole weight taken as one. The caller holds
-    what guards the tables.
+    smaller: (n,) bool, where the weight is of what is below the node and was left out. late: how much of the whole was
+    left out only because its stacks came after the outline was made.
     """
-    used, place = np.unique(np.concatenate(stacks).astype(np.int64), return_inverse=True)
-    nodes = _with_parents(symbols, used)
-    if len(nodes) <= most:
-        return list(stacks)
-    totals = _totals(symbols, nodes, used, place, _shares(weights))
-    kept = np.zeros(len(nodes), bool)
-    kept[np.lexsort((symbols.trie.depth[nodes], -totals))[:most]] = True  # a parent weighs as much, and comes first
-    kept[0] = True
-    nearest = _nearest(symbols, nodes, kept)
-    here = np.searchsorted(nodes, used)
-    gone = ~kept[here]
-    stands_for = used.copy()
-    stands_for[gone] = _smaller(symbols, nodes[nearest[here[gone]]])
-    edges = np.cumsum([len(part) for part in stacks])[:-1]
-    return [part.astype(np.uint32) for part in np.split(stands_for[place], edges)]
+
+    nodes: _Ids
+    weights: _Weights
+    smaller: NDArray[np.bool_]
+    late: int
 
 
-def _shares(weights: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """(n,): of all rows of all trees, each as a part of its tree."""
-    return np.concatenate([np.abs(part) / max(1, int(np.abs(part).sum())) for part in weights])
+class Outline:
+    """The nodes of a trie that have a stack at or below them, as segments: chains in which no stack ends or parts.
+
+    Segments are numbered as a walk meets them, so that all from the next one to `last` are below a segment. Immutable.
+    of_node: (n,) int32, the segment of each node, -1 for none. For each segment: bottom, its last node; above, the one
+    that it comes out of, -1 for the root's; length, how many nodes it has, but the root.
+    """
+
+    def __init__(self, trie: Trie, ends: NDArray[np.integer]) -> None:
+        """ends: the nodes at which stacks end, in any order."""
+        n = len(trie)
+        is_end = np.zeros(n, bool)
+        is_end[ends] = True
+        used = _with_below(trie, is_end) > 0
+        used[ROOT] = True
+        kids = trie.kids[used[trie.kids]]  # those of each node together
+        above = trie.parent[kids]
+        parting = is_end | (np.bincount(above, minlength=n) != 1)
+        parting[ROOT] = True
+        is_top = np.zeros(n, bool)
+        is_top[ROOT] = True
+        is_top[kids] = parting[above]
+        within = _with_below(trie, is_top)
+        self.of_node = np.where(used, _met_before(trie, kids, within, is_top) + is_top - 1, -1).astype(np.int32)
+        tops = np.flatnonzero(is_top)
+        order = self.of_node[tops]
+        self.last = np.empty(len(tops), np.int32)
+        self.last[order] = order + within[tops] - 1
+        self.above = np.empty(len(tops), np.int32)
+        self.above[order] = self.of_node[trie.parent[tops]]
+        self.above[0] = -1
+        nodes = np.flatnonzero(used)
+        self.bottom = np.empty(len(tops), np.int32)
+        self.bottom[self.of_node[nodes]] = nodes  # of several the last one stays, and children come after their parents
+        self.length = np.bincount(self.of_node[nodes], minlength=len(tops))
+        self.length[0] = 0  # nobody counts the root
+
+    def __len__(self) -> int:
+        return len(self.last)
+
+    @property
+    def parting(self) -> _Ids:
+        """(m,): the nodes below which something may be left out."""
+        return self.bottom[self.last > np.arange(len(self))].astype(np.int64)
+
+    def pruned(
+        self, trie: Trie, stacks: Sequence[NDArray[np.integer]], weights: Sequence[_Weights], most: int
+    ) -> list[Pruned]:
+        """Trees, (n,) nodes each with (n,) weights, with no more than `most` nodes in all: the heaviest of them.
+
+        A node counts by its share of each tree. trie: as it is now. Of stacks that came after the outline was made the
+        weight is where they leave it.
+        """
+        trees = [self._summed(trie, nodes, values) for nodes, values in zip(stacks, weights, strict=True)]
+        shares = np.zeros(len(self))
+        for _, total, _ in trees:
+            shares += np.abs(total) / max(1, abs(int(total[0])))
+        kept = self._heaviest(shares, most)
+        return [self._rows(kept, *tree) for tree in trees]
+
+    def _summed(self, trie: Trie, stacks: NDArray[np.integer], weights: _Weights) -> tuple[_Weights, _Weights, int]:
+        """(s,): of the stacks that end in each segment; (s,): with all below it; and how much was late."""
+        place = np.where(stacks < len(self.of_node), self.of_node[np.minimum(stacks, len(self.of_node) - 1)], -1)
+        late = np.flatnonzero((place < 0) | (self.bottom[place] != stacks))
+        sums = np.zeros(len(self) + 1, np.int64)
+        np.add.at(sums, place + 1, weights)
+        sums[0] = 0
+        np.subtract.at(sums, place[late] + 1, np.where(place[late] < 0, 0, weights[late]))
+        own = sums[1:].copy()
+        np.add.at(sums, self._left_at(trie, stacks[late]) + 1, weights[late])
+        np.cumsum(sums, out=sums)
+        return own, sums[self.last + 1] - sums[:-1], int(np.abs(weights[late]).sum())
+
+    def _left_at(self, trie: Trie, ends: NDArray[np.integer]) -> _Ids:
+        """(m,): the lowest segments that are wholly at or above these nodes."""
+        at = ends.astype(np.int64)
+        out = np.full(len(at), -1, np.int64)
+        while len(rows := np.flatnonzero(out < 0)):
+            nodes = at[rows]
+            place = np.where(nodes < len(self.of_node), self.of_node[np.minimum(nodes, len(self.of_node) - 1)], -1)
+            whole = (place >= 0) & (self.bottom[place] == nodes)
+            out[rows[whole]] = place[whole]
+            at[rows] = trie.parent[nodes]
+        return out
+
+    def _heaviest(self, shares: NDArray[np.float64], most: int) -> _Ids:
+        """(k,): the segments that are kept, sorted; with each those above it, which are met before and no lighter."""
+        some = np.flatnonzero(shares)
+        if int(self.length[some].sum()) > most and len(some) > most:
+            least = np.partition(shares[some], len(some) - most)[len(some) - most]
+            some = some[shares[some] >= least]
+        order = some[np.argsort(-shares[some], kind="stable")]
+        fits = np.cumsum(self.length[order]) <= most
+        return np.union1d(order[: int(np.argmin(np.append(fits, False)))], [0])
+
+    def _rows(self, kept: _Ids, own: _Weights, total: _Weights, late: int) -> Pruned:
+        rest = total[kept] - own[kept]
+        np.subtract.at(rest, np.searchsorted(kept, self.above[kept[1:]]), total[kept[1:]])
+        nodes = np.tile(self.bottom[kept].astype(np.int64), 2)
+        weights = np.concatenate([own[kept], rest])
+        some = weights != 0
+        return Pruned(nodes[some], weights[some], np.repeat([False, True], len(kept))[some], late)
 
 
-def _with_parents(symbols: Symbols, used: _Nodes) -> _Nodes:
-    """These nodes and all above them, the root included, sorted."""
-    parent = symbols.trie.parent
-    seen = np.zeros(len(symbols.trie), bool)
-    seen[0] = True
-    level = used
-    while len(level := level[~seen[level]]):
-        seen[level] = True
-        level = np.unique(parent[level]).astype(np.int64)
-    return np.flatnonzero(seen)
+def left_out(symbols: Symbols, nodes: NDArray[np.integer]) -> NDArray[np.int32]:
+    """(n,): below each of these nodes the one that stands for what was left out. The caller holds what guards them."""
+    frames = np.full(len(nodes), symbols.frame(SMALLER), np.uint32)
+    return symbols.graft(-1 - nodes.astype(np.int64), frames, _DEEPEST)
 
 
-def _totals(
-    symbols: Symbols, nodes: _Nodes, used: _Nodes, place: NDArray[np.intp], shares: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(n,): the weight of each node with all below it."""
-    out = np.zeros(len(nodes))
-    out[np.searchsorted(nodes, used)] = np.bincount(place, shares, len(used))
-    above = np.searchsorted(nodes, symbols.trie.parent[nodes])
-    for level in _levels(symbols, nodes)[:0:-1]:
-        np.add.at(out, above[level], out[level])
+def _with_below(trie: Trie, marked: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(n,): how many nodes at or below each are marked."""
+    out = marked.astype(np.int32)
+    for nodes in trie.levels[:0:-1]:
+        np.add.at(out, trie.parent[nodes], out[nodes])
     return out
 
 
-def _nearest(symbols: Symbols, nodes: _Nodes, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """(n,): the place of the nearest node at or above each that is kept."""
-    out = np.arange(len(nodes))
-    above = np.searchsorted(nodes, symbols.trie.parent[nodes])
-    for level in _levels(symbols, nodes)[1:]:
-        out[level] = np.where(kept[level], level, out[above[level]])
-    return out
+def _met_before(
+    trie: Trie, kids: NDArray[np.int32], within: NDArray[np.int32], is_top: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """(n,): how many tops a walk through the tree meets before each node; of those that it does not go to, anything.
 
-
-def _levels(symbols: Symbols, nodes: _Nodes) -> list[_Nodes]:
-    """The places of the nodes of each depth, the root first."""
-    depth = symbols.trie.depth[nodes]
-    order = np.argsort(depth, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(depth[order])) + 1)
-
-
-def _smaller(symbols: Symbols, parents: _Nodes) -> _Nodes:
-    """(n,): below each of these nodes, the one that stands for what was left out."""
-    frame = symbols.frame(SMALLER)
-    each, place = np.unique(parents, return_inverse=True)
-    made = symbols.graft(-1 - each, np.full(len(each), frame, np.uint32), 65_535)
-    return made.astype(np.int64)[place]
+    kids: all nodes but the root that it goes to, those of each parent together. within: (n,) tops at or below each.
+    """
+    parents = trie.parent[kids]
+    running = np.cumsum(within[kids]) - within[kids]
+    first = np.append(True, np.diff(parents) != 0)[: len(kids)]
+    before = np.zeros(len(trie), np.int64)
+    before[kids] = running - running[first][np.cumsum(first) - 1] + is_top[parents]  # of the parent, siblings before
+    for nodes in trie.levels[1:]:
+        before[nodes] += before[trie.parent[nodes]]
+    return before.astype(np.int32)

@@ -13,7 +13,7 @@ from aperture_tui.profile.kinds import ROLE_SHIFT, Role
 from aperture_tui.profile.query import Measure, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from aperture_tui.profile.symbols import Symbols
 
@@ -81,14 +81,23 @@ class FrameSearch:
         trie = symbols.trie
         return trie.spread(self.frames(symbols, pattern)[trie.frame])
 
+    def check(self, pattern: str | None) -> None:
+        """Raises re.error for what cannot be searched for."""
+        if pattern is not None:
+            self.matching(pattern, [""])
+
+    def matching(self, pattern: str, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(n,) bool: the texts in which the pattern is found. Raises re.error."""
+        search = re.compile(pattern).search
+        return np.fromiter((search(text) is not None for text in texts), bool, len(texts))
+
     def _strings(self, symbols: Symbols, pattern: str) -> NDArray[np.bool_]:
         """(n,) bool by string id."""
-        search = re.compile(pattern).search
         key = symbols.generation, pattern
         with self._lock:
             known = self._hits.pop(key, np.zeros(1, bool))
         new = symbols.strings[len(known) :]
-        hit = np.concatenate([known, np.fromiter((search(s) is not None for s in new), bool, len(new))])
+        hit = np.concatenate([known, self.matching(pattern, new)])
         with self._lock:
             self._hits[key] = hit
             while len(self._hits) > _PATTERNS:

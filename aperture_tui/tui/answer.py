@@ -14,12 +14,13 @@ from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Measure, Query
-from aperture_tui.store.base import ProcessUse, Span, Store
+from aperture_tui.store.base import Estimate, ProcessUse, Span, Store
 from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui import latency_lines
 from aperture_tui.tui.attached import Attached, recorded
 from aperture_tui.tui.icicle.layout import Edges, Labels, lay_out, matching_weight
 from aperture_tui.tui.model import (
+    EXACT,
     SAMPLES,
     IcicleView,
     Latencies,
@@ -50,7 +51,7 @@ _WAKES: Final = Unit("wakes")
 
 
 @dataclass(frozen=True)
-class _Data:
+class Data:
     """What the store said of one moment: everything that zoom, search, size and order are answered from.
 
     choice: the request as far as the store was asked for it, but for the moment. past: that was given, and is end_ns.
@@ -66,6 +67,7 @@ class _Data:
     wall: Wall | None
     gauges: tuple[HostSample, ...]
     stacks: Completeness
+    estimate: Estimate
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,17 @@ class _Sight:
 class Answers:
     """Answers requests out of a store; between two ticks, and while time stands still, out of what was last fetched.
 
-    recorded: what the store holds never changes, and nobody collects.
+    recorded: what the store holds never changes, and nobody collects. It takes the store's notes.
     """
 
     def __init__(self, store: Store, recorded: bool = False) -> None:
         self._store = store
+        store.note = self._note
+        self._estimate = EXACT
         self._recorded = recorded
         self._kinds: frozenset[Kind] | None = None
         self._all = Held()
-        self._data: _Data | None = None
+        self._data: Data | None = None
         self._labels: Labels | None = None
         self._search = FrameSearch()
         self._sight: _Sight | None = None
@@ -107,10 +111,9 @@ class Answers:
         health: list[Health] = self._store.health()
         span = self._store.span()
         held = self._held(span)
-        choice = _choice(request)
         data = self._data
-        if data is None or data.choice != choice or _is_elsewhere(data, request.end_ns, fresh):
-            data = self._data = self._fetch(choice, health, held, request.end_ns)
+        if data is None or self.wants_more(request, fresh):
+            data = self._data = self._fetch(_choice(request), health, held, request.end_ns)
         hosts: list[HostFacts] = self._store.hosts()
         snapshot = ViewSnapshot(
             request,
@@ -126,8 +129,14 @@ class Answers:
             range_ns=data.range_ns,
             held=held,
             recorded=self._kinds,
+            estimate=data.estimate,
         )
         return replace(snapshot, icicle=self._lay_out(request, data)) if request.width > 0 else snapshot
+
+    def wants_more(self, request: ViewRequest, fresh: bool) -> bool:
+        """Whether the store has to be asked for what was not fetched. fresh: the newest, if it is wanted, is newer."""
+        data = self._data
+        return data is None or data.choice != _choice(request) or _is_elsewhere(data, request.end_ns, fresh)
 
     def _held(self, span: Span) -> Held:
         """The time that can be looked at. Of a recording it is found out once, and what it has with it."""
@@ -141,38 +150,41 @@ class Answers:
 
     # -- fetching
 
-    def _fetch(self, choice: ViewRequest, health: list[Health], held: Held, end_ns: int | None) -> _Data:
+    def _fetch(self, choice: ViewRequest, health: list[Health], held: Held, end_ns: int | None) -> Data:
         """Ask the store for the newest, or for what ended then."""
         live = end_ns is None and not self._recorded
-        end = held.end_ns if end_ns is None else end_ns
+        end = self._newest(held) if end_ns is None else end_ns
         start = held.start_ns if choice.window_s is None else max(held.start_ns, end - int(choice.window_s * 1e9))
         start = min(start, end)
-        if live:
-            self._attached.note(choice.kind, health, end)
-        if (since := self._attached.since(choice.kind)) < end:
+        if (since := self._since(choice.kind, health, end, live)) < end:
             start = max(start, since)
+        self._estimate = EXACT
         query = Query(choice.kind, start_ns=start, end_ns=end + 1)
-        of_process = query
-        if choice.process is not None:
-            of_process = replace(query, pids=(choice.process.pid,), process_start_ns=choice.process.start_ns)
+        of_process = query if choice.process is None else of_one(query, choice.process)
         began = None if live else held.start_ns
         lines, stacks = self._processes(choice, query, began)
         of_stacks = self._of_stacks(choice, of_process)
         if stacks is None:
             counts = choice.kind is not Kind.SYSCALL  # which have stacks only now and then
             stacks = self._store.completeness(of_stacks[0]) if counts else Completeness()
-        return _Data(
-            choice,
-            end_ns is not None,
-            end,
-            end - start,
-            self._tree(choice, of_stacks),
-            lines,
-            self._latencies(choice, of_process, began),
-            self._wall(of_process, health),
-            tuple(self._store.gauges(query)),
-            stacks,
-        )
+        tree, told = self._tree(choice, of_stacks), self._latencies(choice, of_process, began)
+        walls, gauges = self._wall(of_process, health), tuple(self._store.gauges(query))
+        past = end_ns is not None
+        return Data(choice, past, end, end - start, tree, lines, told, walls, gauges, stacks, self._estimate)
+
+    def _note(self, estimate: Estimate) -> None:
+        """The least exact of all answers says how exact the picture is."""
+        self._estimate = max(self._estimate, estimate, key=lambda one: (one.share_error, one.sampled))
+
+    def _newest(self, held: Held) -> int:
+        """Where the newest window ends."""
+        return held.end_ns
+
+    def _since(self, kind: Kind, health: list[Health], end: int, live: bool) -> int:
+        """Since when the kind's collector has told anything, Unix nanoseconds; 0 for as long as there is anything."""
+        if live:
+            self._attached.note(kind, health, end)
+        return self._attached.since(kind)
 
     def _now(self, span: Span) -> int:
         """The newest moment that anything is known of: readings of the host go on while nothing runs."""
@@ -189,15 +201,17 @@ class Answers:
         if not choice.processes:
             return (), None
         end, start = (query.end_ns or 1) - 1, query.start_ns or 0
-        busy = self._busy_now(end) if began_ns is None else self._was_busy.before(end, began_ns)
+        busy = self._busy_before(end, began_ns)
         uses = self._store.processes(query)
         count = sum(use.count for use in uses)
         lines = tuple(_line(use, end - start, count, busy) for use in uses[:_SHOWN_PROCESSES])
         process = choice.process
-        return lines, together(u.completeness for u in uses if process is None or (u.pid, u.start_ns) == process[:2])
+        return lines, together(u.completeness for u in uses if process is None or _is(u, process))
 
-    def _busy_now(self, end: int) -> Recent[tuple[int, int]]:
-        """How busy each process is, noted once a second."""
+    def _busy_before(self, end: int, began_ns: int | None) -> Recent[tuple[int, int]]:
+        """How busy each process was in the last seconds; of now it is noted once a second. began_ns: as above."""
+        if began_ns is not None:
+            return self._was_busy.before(end, began_ns)
         self._was_busy.forget()
         if self._busy.is_due(end):
             self._busy.note(end, self._busy_until(end))
@@ -213,6 +227,10 @@ class Answers:
         """The table of calls or waits, for the kinds that have one. began_ns: as above."""
         if choice.kind not in (Kind.SYSCALL, Kind.LOCK):
             return Latencies()
+        return latency_lines.latencies(self._store, query, self._rates_before(choice, query, began_ns))
+
+    def _rates_before(self, choice: ViewRequest, query: Query, began_ns: int | None) -> Recent[LatencyKey]:
+        """How many there were of each in the last seconds. began_ns: as above."""
         if self._rates_of != (choice.kind, choice.process):
             self._rates, self._had_rates, self._rates_of = Recent(), None, (choice.kind, choice.process)
         end = (query.end_ns or 1) - 1
@@ -220,11 +238,11 @@ class Answers:
             whole = replace(query, start_ns=began_ns)
             past = self._had_rates or Past(lambda until: latency_lines.rates(self._store, whole, until))
             self._had_rates = past
-            return latency_lines.latencies(self._store, query, past.before(end, began_ns))
+            return past.before(end, began_ns)
         self._had_rates = None
         if self._rates.is_due(end):
             self._rates.note(end, latency_lines.rates(self._store, query, end))
-        return latency_lines.latencies(self._store, query, self._rates)
+        return self._rates
 
     def _wall(self, query: Query, health: list[Health]) -> Wall | None:
         if query.kind is not Kind.OFFCPU:
@@ -248,7 +266,7 @@ class Answers:
         """Who woke the threads of a process: it need not be a thread of that process."""
         waited = replace(query, role=Role.OWN, threads=True, measure=Measure.TIME)
         tids = dict.fromkeys(one.tid for one in self._store.latencies(waited) if one.tid)
-        everybody = replace(query, pids=(), process_start_ns=None)
+        everybody = replace(query, pids=(), process_start_ns=None, process=None)
         return [replace(everybody, value=tid) for tid in list(tids)[:_WOKEN]] or [replace(query, value=0)]
 
     def _tree(self, choice: ViewRequest, queries: list[Query]) -> CallTree:
@@ -261,7 +279,7 @@ class Answers:
 
     # -- laying out
 
-    def _lay_out(self, request: ViewRequest, data: _Data) -> IcicleView:
+    def _lay_out(self, request: ViewRequest, data: Data) -> IcicleView:
         tree = data.tree
         if self._labels is None or self._labels.symbols is not tree.symbols:
             self._labels = Labels(tree.symbols)
@@ -283,9 +301,20 @@ def _choice(request: ViewRequest) -> ViewRequest:
     return replace(request, width=0, zoom=(), by_weight=False, search="", end_ns=None)
 
 
-def _is_elsewhere(data: _Data, end_ns: int | None, fresh: bool) -> bool:
+def _is_elsewhere(data: Data, end_ns: int | None, fresh: bool) -> bool:
     """Whether another moment is wanted than the one that was fetched. fresh: the newest, if it is wanted, is newer."""
     return fresh or data.past if end_ns is None else end_ns != data.end_ns
+
+
+def of_one(query: Query, process: ProcessKey) -> Query:
+    """The events of one process, or of all of its name where it has no number."""
+    if not process.pid:
+        return replace(query, process=process.name)
+    return replace(query, pids=(process.pid,), process_start_ns=process.start_ns)
+
+
+def _is(use: ProcessUse, process: ProcessKey) -> bool:
+    return (use.pid, use.start_ns) == process[:2] and (use.pid > 0 or use.name == process.name)
 
 
 def _line(use: ProcessUse, range_ns: int, count: int, busy: Recent[tuple[int, int]]) -> ProcessLine:

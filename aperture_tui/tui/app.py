@@ -17,6 +17,7 @@ from textual.theme import Theme
 
 from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import State
+from aperture_tui.store.link import FLEET
 from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
@@ -24,7 +25,9 @@ from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
 from aperture_tui.tui.screens import words
+from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.cpu import CpuScreen
+from aperture_tui.tui.screens.hosts import HostsScreen
 from aperture_tui.tui.screens.locks import LocksScreen
 from aperture_tui.tui.screens.offcpu import OffCpuScreen
 from aperture_tui.tui.screens.overview import OverviewScreen
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from aperture_tui.store.base import Store
+    from aperture_tui.store.link import Focus
+    from aperture_tui.tui.remote import Remote
 
 _WAITING_HZ: Final = 5.0
 _BACKLOG: Final = 3
@@ -55,34 +60,39 @@ _VIEWS: Final[dict[str, type[ViewScreen]]] = {
     "offcpu": OffCpuScreen,
 }
 """By the numbers of their keys."""
+_HOSTS: Final = "hosts"
+_REMOTE_WINDOW_S: Final = 60.0
+"""Agents push every ten seconds: a shorter window would show their turns."""
 
 
 class ApertureApp(App[None]):
-    """The screens over any store, live or recorded.
+    """The screens over any store: live, recorded, or an aggregator's.
 
     connect: gives the store, in a worker thread after the first paint; what it raises is shown as one line.
     window_s: the newest seconds that are shown first, None for all. title_host, pinned: for the header: the machine,
     and the filters that the kernel applies. want: told the events that the view needs, by the names of the collectors,
     whenever that changes, and again when the store is there; must not block. recording: the name of the one that the
-    store holds, "" while it is filled. clock: monotonic seconds, by which a recording plays. Raises ValueError for a
-    theme that does not exist.
+    store holds, "" while it is filled. remote: the aggregator that the store asks. clock: monotonic seconds, by which a
+    recording plays. Raises ValueError for a theme that does not exist.
 
     failure: why a recording could not be opened, in one line; the app has then ended by itself.
     """
 
     TITLE = "aperture"
     CSS_PATH = "aperture.tcss"
-    MODES: ClassVar[dict[str, Any]] = dict(_VIEWS)
+    MODES: ClassVar[dict[str, Any]] = {**_VIEWS, _HOSTS: HostsScreen}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+q", "quit", "quit"),
         Binding("ctrl+c", "quit", "quit", show=False, priority=True),  # the habit of every other tool
         Binding("ctrl+l", "redraw", "redraw", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
+        Binding("0", "view('hosts')", "hosts", show=False),
         Binding("1", "view('overview')", "overview", show=False),
         Binding("2", "view('cpu')", "CPU", show=False),
         Binding("3", "view('syscalls')", "system calls", show=False),
         Binding("4", "view('locks')", "locks", show=False),
         Binding("5", "view('offcpu')", "off-CPU time", show=False),
+        Binding("f", "fleet", "whole fleet"),
     ]
 
     class Answered(Message):
@@ -99,6 +109,7 @@ class ApertureApp(App[None]):
         pinned: str = "",
         want: Callable[[frozenset[str]], None] | None = None,
         recording: str = "",
+        remote: Remote | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._colours = colours()
@@ -111,8 +122,10 @@ class ApertureApp(App[None]):
         self.pinned = pinned
         self._want = want
         self.recording = recording
+        self.remote = remote
         self.failure = ""
-        self.looking = Looking(window_s=window_s)
+        self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S)
+        self._last_view = "cpu"
         self._clock = clock
         self._played_at = 0.0
         self._asked: ViewRequest | None = None
@@ -120,7 +133,7 @@ class ApertureApp(App[None]):
         self.refresh_hz = refresh_hz
         self._began = time.monotonic()
         self._is_waiting = True
-        self._presenter = Presenter(connect, self._tell, refresh_hz, recorded=bool(recording))
+        self._presenter = Presenter(connect, self._tell, refresh_hz, bool(recording), remote is not None)
         for one in looks().values():
             self.register_theme(one.theme(self._ansi))
         self.theme = chosen.name
@@ -138,7 +151,8 @@ class ApertureApp(App[None]):
     @property
     def view_titles(self) -> tuple[tuple[str, str], ...]:
         """(key, title) of each view."""
-        return tuple((str(i), view.TITLE_WORD) for i, view in enumerate(_VIEWS.values(), 1))
+        views = [HostsScreen] * (self.remote is not None) + list(_VIEWS.values())
+        return tuple((str(i), view.TITLE_WORD) for i, view in enumerate(views, self.remote is None))
 
     @property
     def waited_s(self) -> float:
@@ -157,9 +171,14 @@ class ApertureApp(App[None]):
 
     @property
     def is_reading(self) -> bool:
-        """Whether what is on the screen is not yet what is looked at, of a recording."""
+        """Whether what is on the screen is not yet what is looked at, of a recording or an aggregator."""
         asked, shown = self._asked, self.snapshot
-        return bool(self.recording) and asked is not None and shown is not None and asked != shown.request
+        return (
+            (bool(self.recording) or self.remote is not None)
+            and asked is not None
+            and shown is not None
+            and asked != shown.request
+        )
 
     def now_ns(self) -> int:
         """The wall clock: what day it is."""
@@ -170,7 +189,14 @@ class ApertureApp(App[None]):
     def on_mount(self) -> None:
         """Show the first view; connect once it is painted."""
         self.theme_changed_signal.subscribe(self, self._change_look)
-        self._show_view("overview")
+        if self.remote is None:
+            self._show_view("overview")
+        elif self.remote.focus is None:
+            self._show_view(_HOSTS)
+        else:
+            self.look_at(self.remote.focus)
+        if self.remote is not None:
+            self.set_interval(1.0, self._wait)  # what is shown of an aggregator grows old
         self._waiting = self.set_interval(1 / _WAITING_HZ, self._wait)
         self._playing = self.set_interval(1 / self.refresh_hz, self.play_on, pause=True)
         self.call_after_refresh(self._presenter.start)
@@ -181,10 +207,10 @@ class ApertureApp(App[None]):
 
     def on_unmount(self) -> None:
         """Leave no thread behind."""
-        self._presenter.stop(*([_LEAVE_S] if self.recording else []))
+        self._presenter.stop(*([_LEAVE_S] if self.recording or self.remote else []))
 
     def _wait(self) -> None:
-        """Move the mark in the header until everything runs."""
+        """Move the mark in the header until everything runs, and the ages of what is shown."""
         view = self._view
         if view is not None:
             view.show_heading()
@@ -219,7 +245,7 @@ class ApertureApp(App[None]):
             self.failure = snapshot.error
             self.exit(return_code=1)
             return
-        is_live = not snapshot.fatal and not self.recording
+        is_live = not snapshot.fatal and not self.recording and self.remote is None
         starting = is_live and any(one.state is State.STARTING for one in snapshot.health)
         self._wait_for(starting or self.is_reading)
         view = self._view
@@ -227,9 +253,9 @@ class ApertureApp(App[None]):
             view.show(snapshot)
 
     @property
-    def _view(self) -> ViewScreen | None:
+    def _view(self) -> BaseScreen | None:
         """The view on the screen, below any panel; None while it is being made or taken down."""
-        views = (s for s in reversed(self.screen_stack) if isinstance(s, ViewScreen))
+        views = (s for s in reversed(self.screen_stack) if isinstance(s, BaseScreen))
         return next((view for view in views if view.is_whole), None)
 
     # -- looking
@@ -262,11 +288,23 @@ class ApertureApp(App[None]):
     def ask(self) -> None:
         """Ask for what is looked at, in the size of the icicle."""
         view = self._view
-        if view is not None and view.is_mounted and (width := view.icicle_width) > 0:
-            self._asked = self.looking.request(width, view.WANTS_PROCESSES, view.KIND)
-            self._presenter.ask(self._asked)
+        if view is not None and view.is_mounted and (request := view.request(self.looking)) is not None:
+            self._asked = request
+            self._presenter.ask(request)
             if self.is_reading:
                 self._wait_for(something=True)
+
+    def look_at(self, focus: Focus) -> None:
+        """Look at these machines of an aggregator, in the view that was there last."""
+        if focus != self.looking.focus:  # nothing of the ones before may be taken for theirs
+            kind = _VIEWS[self._last_view].KIND
+            self.looking = self.looking.of(focus)
+            self.snapshot = ViewSnapshot(ViewRequest(1, kind, focus=focus), held=self.held)
+        if self.current_mode != self._last_view:
+            self._show_view(self._last_view)
+        elif self._view is not None:
+            self._view.show(self.snapshot)
+            self.ask()
 
     def change_rate(self, step: int) -> None:
         """Refresh more or less often."""
@@ -289,25 +327,36 @@ class ApertureApp(App[None]):
         view = self._view
         if isinstance(self.screen, Panel) or self.current_mode == name:
             return
-        selection = view.icicle.selection if view is not None else ()
-        if view is not None and view.KIND is not _VIEWS[name].KIND:
-            self.looking = self.looking.elsewhere()
         forget(self._driver)  # what another program wrote on the screen goes away
+        if name != _HOSTS and _VIEWS[self._last_view].KIND is not _VIEWS[name].KIND:
+            self.looking = self.looking.elsewhere()
         self._show_view(name)
-        self.call_after_refresh(self._select, selection)
+        if isinstance(view, ViewScreen):
+            self.call_after_refresh(self._select, view.icicle.selection)
 
     def _show_view(self, name: str) -> None:
+        if name != _HOSTS:
+            self._last_view = name
         self.switch_mode(name)
         self._tell_wants(name)
 
     def _tell_wants(self, name: str) -> None:
         if self._want is not None:
-            self._want(_VIEWS[name].needs())
+            self._want(self.MODES[name].needs())
 
     def _select(self, selection: Any) -> None:
         view = self._view
-        if view is not None:
+        if isinstance(view, ViewScreen):
             view.icicle.select(selection)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The list of machines and the fleet are an aggregator's."""
+        return self.remote is not None or not (action == "fleet" or (action == "view" and parameters == (_HOSTS,)))
+
+    def action_fleet(self) -> None:
+        """All machines together."""
+        if not isinstance(self.screen, Panel):
+            self.look_at(FLEET)
 
     def action_redraw(self) -> None:
         """The whole screen anew, when something else has written on it."""

@@ -46,7 +46,7 @@ def size(n: float) -> str:
 
 
 def duration(ns: float) -> str:
-    """A time span: "350 µs", "12 ms", "1.4 s", "12 s", "3 min", "2 h"."""
+    """A time span: "350 µs", "12 ms", "1.4 s", "12 s", "3 min", "2 h", "3 d"."""
     seconds = ns / 1e9
     if seconds < 0.0005:
         return f"{ns / 1e3:.0f} µs"
@@ -56,7 +56,17 @@ def duration(ns: float) -> str:
         return f"{seconds:.1f} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} d"
+
+
+def age(ns: float) -> str:
+    """How long ago, in whole seconds while it is few of them: "now", "4 s", "119 s", "12 min"."""
+    seconds = int(ns // 1_000_000_000)
+    if seconds < 120:
+        return f"{seconds} s" if seconds > 0 else "now"
+    return duration(ns)
 
 
 def latency(ns: float) -> str:
@@ -96,7 +106,10 @@ def amount(n: int, timed: bool) -> str:
 
 
 def window(seconds: float | None) -> str:
-    """A choice of window: "10 s", "5 min", "all"."""
+    """A choice of window: "10 s", "5 min", "6 h", "7 d", "all"."""
     if seconds is None:
         return "all"
-    return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} min"
+    if seconds < 120:
+        return f"{seconds:g} s"
+    unit, length = next(one for one in (("d", 86400), ("h", 3600), ("min", 60)) if seconds >= one[1])
+    return f"{seconds / length:g} {unit}"

@@ -80,17 +80,19 @@ def rates(store: Store, query: Query, end_ns: int) -> dict[LatencyKey, float]:
 
 def key_of(one: Latency) -> LatencyKey:
     """The row that it belongs to, where threads are not told apart."""
-    return LatencyKey(one.pid, one.start_ns, one.name, one.value)
+    return LatencyKey(one.pid, one.start_ns, one.name, one.value, process="" if one.pid else one.process)
 
 
 def of_lock(query: Query, lock: LatencyKey) -> Query:
     """The events of one lock alone. Whoever wakes or holds need not be of the process that waits."""
-    query = replace(query, value=lock.value, pids=(), process_start_ns=None)
+    query = replace(query, value=lock.value, pids=(), process_start_ns=None, process=None)
     if query.role is Role.OWN:
         query = replace(query, name=lock.name)
-    if query.role is Role.OWN or lock.value < _KERNEL:
-        query = replace(query, pids=(lock.pid,), process_start_ns=lock.start_ns)
-    return query
+    if query.role is not Role.OWN and lock.value >= _KERNEL:
+        return query
+    if not lock.pid:
+        return replace(query, process=lock.process)
+    return replace(query, pids=(lock.pid,), process_start_ns=lock.start_ns)
 
 
 def _began(in_flight: Latency, query: Query) -> int:
@@ -109,12 +111,12 @@ def _place(one: Latency) -> tuple[int, int, int]:
 
 def _sides(store: Store, query: Query) -> Sides:
     """Who was on the other side of the waits for each lock."""
-    if query.pids:  # a kernel lock of this process may be held by another
-        query = replace(query, pids=(), process_start_ns=None)
+    query = replace(query, pids=(), process_start_ns=None, process=None)  # a kernel lock may be held by another
     found: defaultdict[tuple[int, int, int], dict[int, int]] = defaultdict(dict)
     for one in store.latencies(replace(query, threads=True, measure=Measure.COUNT)):
-        threads = found[_place(one)]
-        threads[one.tid] = threads.get(one.tid, 0) + one.count
+        if one.tid:
+            threads = found[_place(one)]
+            threads[one.tid] = threads.get(one.tid, 0) + one.count
     return {place: _most(threads) for place, threads in found.items()}
 
 

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.store.link import FLEET, Focus
 from aperture_tui.tui.model import LatencyKey, Path, ProcessKey, ViewRequest
-from aperture_tui.tui.playhead import Playhead
+from aperture_tui.tui.playhead import Held, Playhead
 from aperture_tui.tui.search import Search
 
 WINDOWS: Final[tuple[float | None, ...]] = (10.0, 30.0, 60.0, 300.0, None)
 """Seconds that `[` and `]` choose from; None is all that is held."""
+LONG_WINDOWS: Final[tuple[float | None, ...]] = (
+    *WINDOWS[:-1], 900.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0, 30 * 86400.0, None,
+)  # fmt: skip
+"""The same where months are held."""
 RATES: Final = (0.5, 1.0, 2.0, 4.0, 10.0)
 """Refreshes a second that `-` and `+` choose from."""
 
@@ -20,7 +25,7 @@ RATES: Final = (0.5, 1.0, 2.0, 4.0, 10.0)
 class Looking:
     """The window, where it ends, the process, the zoom, the order, the search.
 
-    threads: stacks by thread. lock: the stacks of this one alone. wakers: whose stacks.
+    threads: stacks by thread. lock: the stacks of this one alone. wakers: whose stacks. focus: of which machines.
     """
 
     window_s: float | None = 30.0
@@ -32,6 +37,7 @@ class Looking:
     threads: bool = False
     lock: LatencyKey | None = None
     wakers: bool = False
+    focus: Focus = FLEET
 
     def request(self, width: int, processes: bool, kind: Kind = Kind.CPU) -> ViewRequest:
         """What to ask the presenter for, for an icicle of this width."""
@@ -48,6 +54,7 @@ class Looking:
             threads=self.threads,
             wakers=self.wakers,
             lock=self.lock,
+            focus=self.focus,
         )
 
     @property
@@ -55,9 +62,17 @@ class Looking:
         """Whether it is not the newest that is looked at."""
         return self.time.at_ns is not None
 
-    def longer(self, step: int) -> Looking:
-        """The next longer (1) or shorter (-1) window."""
-        return replace(self, window_s=neighbour(WINDOWS, self.window_s, step))
+    def longer(self, step: int, long: bool = False) -> Looking:
+        """The next longer (1) or shorter (-1) window. long: months are held."""
+        return replace(self, window_s=neighbour(LONG_WINDOWS if long else WINDOWS, self.window_s, step))
+
+    def window_of(self, held: Held) -> float:
+        """The seconds that the window has, of what is held."""
+        return (held.end_ns - held.start_ns) / 1e9 if self.window_s is None else self.window_s
+
+    def of(self, focus: Focus) -> Looking:
+        """Other machines, at the same time. What was chosen of the ones before is left behind."""
+        return self if focus == self.focus else replace(self.only(None).elsewhere(), focus=focus, search=None)
 
     def only(self, process: ProcessKey | None) -> Looking:
         """One process alone, or all. A zoom belongs to what it was made in."""

@@ -10,7 +10,8 @@ from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.latency import Latency
-from aperture_tui.store.base import Span
+from aperture_tui.store.base import Estimate, Span
+from aperture_tui.store.link import FLEET, Fleet, Focus
 from aperture_tui.tui.playhead import Held
 
 
@@ -69,6 +70,7 @@ class Unit(NamedTuple):
 
 
 SAMPLES: Final = Unit()
+EXACT: Final = Estimate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,19 @@ class IcicleView:
 
 
 class ProcessKey(NamedTuple):
-    """One process: a pid is reused, a pid and its start are not. name is for the reader."""
+    """One process: a pid is reused, a pid and its start are not. name is for the reader.
+
+    Of several machines together there are no numbers: pid is 0, and it stands for all processes of this name.
+    """
 
     pid: int
     start_ns: int
     name: str
+
+    @property
+    def words(self) -> str:
+        """ "postgres (1001)", or "postgres"."""
+        return f"{self.name or '?'} ({self.pid})" if self.pid else self.name or "?"
 
 
 class ProcessLine(NamedTuple):
@@ -120,13 +130,17 @@ class ProcessLine(NamedTuple):
 
 
 class LatencyKey(NamedTuple):
-    """One row of a table of calls or waits. value: a lock's address; tid: 0 where threads are not told apart."""
+    """One row of a table of calls or waits. value: a lock's address; tid: 0 where threads are not told apart.
+
+    process: its name, where that is all that tells it apart; "" else.
+    """
 
     pid: int
     start_ns: int
     name: str
     value: int = 0
     tid: int = 0
+    process: str = ""
 
 
 class LatencyLine(NamedTuple):
@@ -143,6 +157,11 @@ class LatencyLine(NamedTuple):
     recent: tuple[float, ...] = ()
     holders: tuple[tuple[int, int], ...] = ()
     wakers: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def process(self) -> ProcessKey:
+        """Whose it is."""
+        return ProcessKey(self.key.pid, self.key.start_ns, self.told.process)
 
 
 class WallPart(NamedTuple):
@@ -161,7 +180,8 @@ class ViewRequest:
     zoom: only what is under this path. search: a pattern that compiles.
     kind: of the events; it says whether there is a table of latencies, and whether their time is set against that on
     the CPU. processes: a table of them is wanted. threads: stacks by thread. wakers: the stacks of those who ended the
-    waits, not of those who waited. lock: the stacks of this one alone.
+    waits, not of those who waited. lock: the stacks of this one alone. focus: of which machines of an aggregator.
+    fleet: all its machines are wanted, and nothing else.
     """
 
     width: int
@@ -176,6 +196,8 @@ class ViewRequest:
     threads: bool = False
     wakers: bool = False
     lock: LatencyKey | None = None
+    focus: Focus = FLEET
+    fleet: bool = False
 
 
 class Latencies(NamedTuple):
@@ -203,7 +225,9 @@ class ViewSnapshot:
 
     end_ns, range_ns: the end of the view and what it really spans. stacks: how many of its stacks are whole, zoomed or
     not. latencies, wall: where the request's kind has them. held: the time that can be looked at. recorded: of a
-    recording, the kinds that were collected for it; None: it is live. cost_ms: what the answer took.
+    recording, the kinds that were collected for it; None: it is live. pushed: of an aggregator, the kinds that it has
+    of what is looked at; None: it is of none. fleet: its machines. estimate: how exact it is. cost_ms: what the answer
+    took.
     """
 
     request: ViewRequest
@@ -220,6 +244,14 @@ class ViewSnapshot:
     range_ns: int = 0
     held: Held = field(default_factory=Held)
     recorded: frozenset[Kind] | None = None
+    pushed: frozenset[Kind] | None = None
+    fleet: Fleet | None = None
+    estimate: Estimate = EXACT
     error: str = ""
     fatal: bool = False
     cost_ms: float = 0.0
+
+    @property
+    def is_of_many(self) -> bool:
+        """Whether it is of several machines together: there are no readings of them, nor numbers of processes."""
+        return self.pushed is not None and len(self.hosts) > 1

@@ -12,13 +12,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aperture_tui.profile.text import clean
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 
 if TYPE_CHECKING:
     from aperture_tui.store.base import Store
+    from aperture_tui.store.remote import RemoteStore
+    from aperture_tui.tui.answer import Answers
+    from aperture_tui.tui.remote_answer import RemoteAnswers
 
 _FIRST_S: Final = 0.05
 """How soon to look again while the store holds nothing: somebody waits for the first picture."""
@@ -32,15 +35,20 @@ class Presenter:
     """Owns the store's questions. `ask`, `take`, `set_rate` and `stop` belong to the screen's thread.
 
     connect: gives the store; may take its time, and may raise. notify: called in the presenter's thread when an answer
-    waits; it must only post a message. recorded: what the store holds never changes.
+    waits; it must only post a message. recorded: what the store holds never changes. remote: it is a RemoteStore.
     """
 
     def __init__(
-        self, connect: Callable[[], Store], notify: Callable[[], None], refresh_hz: float, recorded: bool = False
+        self,
+        connect: Callable[[], Store],
+        notify: Callable[[], None],
+        refresh_hz: float,
+        recorded: bool = False,
+        remote: bool = False,
     ) -> None:
         self._connect = connect
         self._notify = notify
-        self._recorded = recorded
+        self._recorded, self._remote = recorded, remote
         self._period_s = 1 / refresh_hz
         self._lock = threading.Condition()
         self._request: ViewRequest | None = None
@@ -88,10 +96,8 @@ class Presenter:
         except Exception as error:  # whatever keeps it from starting is shown in place, as one line
             self._give(ViewSnapshot(ViewRequest(1), error=one_line(error), fatal=True))
             return
-        from aperture_tui.tui.answer import Answers
-
         store.watch = self._go_on
-        answers = Answers(store, self._recorded)
+        answers = self._answers(store)
         last: ViewSnapshot | None = None
         due = time.monotonic()
         while (work := self._next(due)) is not None:
@@ -102,12 +108,22 @@ class Presenter:
             except _SupersededError:
                 continue
             except Exception as error:  # shown as one line, with the last good answer; the next tick tries again
-                snapshot = replace(last or ViewSnapshot(request), request=request, error=one_line(error))
+                shown = last if last is not None and _is_alike(last.request, request) else ViewSnapshot(request)
+                snapshot = replace(shown, request=request, error=one_line(error))
             else:
                 last = snapshot
             self._give(replace(snapshot, cost_ms=1e3 * (time.perf_counter() - started)))
             if tick:
                 due = time.monotonic() + (self._period() if snapshot.span.events else _FIRST_S)
+
+    def _answers(self, store: Store) -> Answers | RemoteAnswers:
+        if self._remote:
+            from aperture_tui.tui.remote_answer import RemoteAnswers
+
+            return RemoteAnswers(cast("RemoteStore", store))
+        from aperture_tui.tui.answer import Answers
+
+        return Answers(store, self._recorded)
 
     def _go_on(self, _share: float) -> None:
         """Asked by a store at each step of a long answer. Raises _SupersededError to end it."""
@@ -139,6 +155,13 @@ class Presenter:
             self._answer = answer
         if first:
             self._notify()
+
+
+def _is_alike(one: ViewRequest, other: ViewRequest) -> bool:
+    """Whether the answer to one may stand for that to another: only its size, order or search is different."""
+    return replace(one, width=0, zoom=(), by_weight=False, search="") == replace(
+        other, width=0, zoom=(), by_weight=False, search=""
+    )
 
 
 def one_line(error: BaseException) -> str:

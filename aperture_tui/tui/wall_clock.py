@@ -13,6 +13,12 @@ def clock(at_ns: int) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at_ns // _SECOND)) if at_ns else ""
 
 
+def short(at_ns: int, now_ns: int) -> str:
+    """A local time of day, with the date if that is not today's: "Jan 31 14:03:20"."""
+    at, now = time.localtime(at_ns // _SECOND), time.localtime(now_ns // _SECOND)
+    return time.strftime("%H:%M:%S" if at[:3] == now[:3] else "%b %d %H:%M:%S", at) if at_ns else ""
+
+
 def moment(at_ns: int, now_ns: int) -> str:
     """The same with the zone, and with the date if that is not today's: "2026-01-31 14:03:20 CET"."""
     if not at_ns:

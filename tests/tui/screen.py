@@ -46,8 +46,7 @@ async def settled(pilot: Pilot[Any]) -> None:
             return False
         if snapshot.fatal:
             return True
-        width = view.icicle_width
-        return width > 0 and snapshot.request == app.looking.request(width, view.WANTS_PROCESSES, view.KIND)
+        return snapshot.request == view.request(app.looking)
 
     await until(pilot, shown, "an answer to what is looked at")
     before: list[str] = []

@@ -54,6 +54,15 @@ from aperture_tui.tui import figures
         (figures.window(30.0), "30 s"),
         (figures.window(300.0), "5 min"),
         (figures.window(None), "all"),
+        (figures.window(3600.0), "1 h"),
+        (figures.window(6 * 3600.0), "6 h"),
+        (figures.window(7 * 86400.0), "7 d"),
+        (figures.age(300_000_000), "now"),
+        (figures.age(-5e9), "now"),
+        (figures.age(4.9e9), "4 s"),
+        (figures.age(119.9e9), "119 s"),
+        (figures.age(700e9), "12 min"),
+        (figures.duration(3 * 86400 * 10**9), "3 d"),
     ],
 )
 def test_numbers_read_as_people_write_them(shown: str, expected: str) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import aperture_tui.tui.widgets
 
-LATE = ("numpy", "psutil", "zstandard", "aperture_tui.session", "aperture_tui.collect")
+LATE = ("numpy", "grpc", "google", "psutil", "zstandard", "aperture_tui.session", "aperture_tui.collect")
 
 
 def test_the_app_and_its_widgets_start_without_numpy() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.store.link import FLEET, Focus
 from aperture_tui.tui.icicle.labels import make_label
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ProcessKey
+from aperture_tui.tui.playhead import Held, Playhead
 from aperture_tui.tui.search import compile_search
 
 A = make_label("a", "m", "", 0, FrameKind.NATIVE)
@@ -19,6 +21,28 @@ def test_windows_stop_at_their_ends() -> None:
         sizes.append(looking.window_s)
     assert sizes == [30.0, 60.0, 300.0, None, None]
     assert looking.longer(-1).window_s == 300.0
+
+
+def test_where_months_are_held_windows_reach_as_far() -> None:
+    looking = Looking(window_s=60.0)
+    sizes = []
+    for _ in range(9):
+        looking = looking.longer(1, long=True)
+        sizes.append(looking.window_s)
+    assert sizes == [300, 900, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, None, None]
+    assert looking.longer(-1, long=True).window_s == 30 * 86400
+    assert looking.window_of(Held(0, 5 * 10**9)) == 5
+    assert Looking(window_s=60.0).window_of(Held(0, 5 * 10**9)) == 60
+
+
+def test_other_machines_are_looked_at_at_the_same_time_without_what_was_chosen_of_the_others() -> None:
+    looking = Looking(
+        900.0, ProcessKey(7, 1, "x"), (A,), search=compile_search("a"), time=Playhead(5), threads=True, wakers=True
+    )
+    assert looking.of(FLEET) is looking
+    other = looking.of(Focus(("web-7",)))
+    assert other == Looking(900.0, time=Playhead(5), threads=True, focus=Focus(("web-7",)))
+    assert other.request(80, True).focus == Focus(("web-7",))
 
 
 def test_a_window_between_the_choices_moves_to_the_next_one() -> None:

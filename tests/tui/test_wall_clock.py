@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aperture_tui.tui.wall_clock import clock, moment, passed
+from aperture_tui.tui.wall_clock import clock, moment, passed, short
 
 SECOND = 10**9
 AT = 1_700_000_000 * SECOND  # 2023-11-14T22:13:20Z
@@ -18,6 +18,12 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+def test_a_moment_of_another_day_has_its_date_in_few_cells() -> None:
+    assert short(AT, AT + 5 * SECOND) == "23:13:20"
+    assert short(AT, AT + 86400 * SECOND) == "Nov 14 23:13:20"
+    assert short(0, AT) == ""
 
 
 def test_times_are_local() -> None:

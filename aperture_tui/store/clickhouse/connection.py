@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -92,9 +93,15 @@ class Connection:
             return [tuple(row) for row in client.query(sql, parameters=dict(parameters or {})).result_rows]
 
     def arrow(self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> pa.Table:
-        """A large answer. Raises StorageError."""
+        """A large answer. settings: whose words are ours. Raises StorageError."""
+        import pyarrow as pa
+
+        # in the statement: the client would ask for each of them first, and set it back
+        told = {**settings, "output_format_arrow_compression_method": "none" if self.address.path else "lz4_frame"}
+        listed = ", ".join(f"{name} = {value!r}" for name, value in told.items())
         with self._client() as client:
-            return client.query_arrow(sql, parameters=dict(parameters), settings=dict(settings), use_strings=True)
+            data = client.raw_query(f"{sql} SETTINGS {listed}", parameters=dict(parameters), fmt="ArrowStream")
+        return pa.ipc.open_stream(data).read_all()
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert rows; with the same token, the same rows are inserted once, also into what is made of them.
@@ -130,7 +137,7 @@ class Connection:
             client = client or self._open()
             yield client
         except ClickHouseError as error:
-            raise _said(error) from error
+            raise _said(error, self.address) from error
         except OSError as error:
             client = None
             raise StorageError(f"ClickHouse cannot be reached: {clean(str(error))}") from error
@@ -143,6 +150,7 @@ class Connection:
             import pyarrow  # noqa: F401 - what the answers come in
         except ImportError as error:
             raise StorageError(f"the store {_MISSING}") from error
+        logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)  # it warns of what it raises, too
         address = self.address
         if address.path:
             return _chdb(address.path)
@@ -172,7 +180,13 @@ def _chdb(path: str) -> Client:
         raise StorageError(f"chdb://{clean(path)} cannot be opened: {hint}") from error
 
 
-def _said(error: Exception) -> StorageError:
+def _said(error: Exception, address: Address) -> StorageError:
+    from urllib3.exceptions import HTTPError
+
+    if isinstance(error.__cause__, HTTPError):
+        why = str(getattr(error.__cause__, "reason", None) or error.__cause__).rpartition(": ")[2]
+        return StorageError(f"ClickHouse at {address.host}:{address.port} cannot be reached: {clean(why)}")
     text = " ".join(clean(str(error)).split())
+    text = text[max(0, text.find("Code: ")) :].partition(" (for url ")[0]
     kind = TooMuchError if any(code in text for code in _TOO_MUCH) else StorageError
     return kind(f"ClickHouse: {text[:300]}")

@@ -76,6 +76,10 @@ class Database:
 
     def close(self) -> None:
         """Let go of all connections."""
+        with self._lock:
+            tenants = list(self._tenants.values())
+        for tenant in tenants:
+            tenant.close()
         self._connection.close()
 
 
@@ -95,6 +99,11 @@ class Tenant:
         self._processes: dict[int, int] = {}  # -> the day
         self._load()
         self.store = ClickHouseStore(connection, self._database, self._names, self._registry, budget)
+        self._names.load()
+
+    def close(self) -> None:
+        """End what goes on for it."""
+        self._names.close()
 
     def stored(self) -> dict[tuple[str, bytes], int]:
         """(agent, boot) -> the highest seq that is stored."""
@@ -124,16 +133,18 @@ class Tenant:
     def insert(self, token: str, pushes: Sequence[Push], stored_ns: int) -> None:
         """Store pushes; with the same token and the same pushes once, however often it is tried. Raises StorageError.
 
-        Every stack without nodes must be known (`unknown`). Names first, so that no event is there without them.
+        Every stack without nodes must be known (`unknown`). Names first, so that no event is there without them. What
+        cannot be made rows of raises whatever it does before any event is there.
         """
         ready = [timed(push, stored_ns) for push in pushes]
-        self._insert_stacks(token, ready, stored_ns)
-        self._insert_processes(token, ready, stored_ns)
-        filled = [one for one in ready if len(one.events)]
-        if filled:
-            self._connection.insert(f"{self._database}.events", event_table(filled), f"{token}-events")
         facts = [stored(one, stored_ns) for one in ready]
         table = push_table(list(zip(pushes, facts, strict=True)))
+        filled = [one for one in ready if len(one.events)]
+        events = event_table(filled) if filled else None
+        self._insert_stacks(token, ready, stored_ns)
+        self._insert_processes(token, ready, stored_ns)
+        if events is not None:
+            self._connection.insert(f"{self._database}.events", events, f"{token}-events")
         self._connection.insert(f"{self._database}.pushes", table, f"{token}-pushes")
         self._registry.note(facts)
 

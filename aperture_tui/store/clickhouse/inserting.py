@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 AHEAD_NS: Final = 600_000_000_000
 """A time further ahead of the aggregator's clock is nonsense: a clock that was set may be minutes off."""
 _PLAIN: Final = ("time_ns", "pid", "tid", "cpu", "value", "aux", "flags", "duration_ns", "maximum_ns", "weight")
-_SEPARATOR: Final = "\x1f"  # in no text: profile.text.clean
+SEPARATOR: Final = "\x1f"  # in no text: profile.text.clean
+FIELDS: Final = ("kind", "line", "function", "module", "file")
+"""What the text of a frame has, in this order."""
 
 
 class Timed(NamedTuple):
@@ -125,13 +127,8 @@ def frame_texts(symbols: Symbols, node: int) -> list[str]:
     out = []
     for frame in symbols.trie.path(node):
         f = symbols.frame_at(frame)
-        out.append(_SEPARATOR.join((str(int(f.kind)), str(f.line), f.function, f.module, f.file)))
+        out.append(SEPARATOR.join((str(int(f.kind)), str(f.line), f.function, f.module, f.file)))
     return out
-
-
-def frame_fields(text: str) -> list[str]:
-    """Kind, line, function, module and file of such a text."""
-    return text.split(_SEPARATOR, 4)
 
 
 def process_table(processes: Sequence[tuple[str, str, int, Symbols, int]], now_ns: int) -> pa.Table:

@@ -32,30 +32,32 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """Sums of the events of a stack in a stretch of time. name: of its table. of: by what they are summed, but time."""
+    """Sums of the events of a stack in a stretch of time. name: of its table. hosts: by machine too."""
 
     name: str
     seconds: int
-    start: str
     partition: str
-    hosts: bool
+    hosts: bool = False
 
 
 ROLLUPS: Final = (
-    Rollup("minutes", 60, "toStartOfMinute", "toDate(ts)", hosts=False),
-    Rollup("hours", 3600, "toStartOfHour", "toYYYYMM(ts)", hosts=False),
-    Rollup("days", DAY_S, "toStartOfDay", "toYYYYMM(ts)", hosts=False),
-    Rollup("host_hours", 3600, "toStartOfHour", "toYYYYMM(ts)", hosts=True),
+    Rollup("minutes", 60, "toDate(ts)"),
+    Rollup("ten_minutes", 600, "toDate(ts)"),
+    Rollup("hours", 3600, "toYYYYMM(ts)"),
+    Rollup("six_hours", 6 * 3600, "toYYYYMM(ts)"),
+    Rollup("days", DAY_S, "toYYYYMM(ts)"),
+    Rollup("host_hours", 3600, "toYYYYMM(ts)", hosts=True),
 )
+"""Each is a few times the one before: a range that begins and ends anywhere is then made of few rows, and exactly."""
 
 _COLUMNS: Final = """
   kind UInt16 CODEC(ZSTD(1)), role UInt8 CODEC(ZSTD(1)),
   service LowCardinality(String) CODEC(ZSTD(1)), host LowCardinality(String) CODEC(ZSTD(1)),
-  time_ns UInt64 CODEC(DoubleDelta, ZSTD(1)), stack UInt64 CODEC(ZSTD(1)), process UInt64 CODEC(ZSTD(1)),
+  time_ns UInt64 CODEC(Delta, ZSTD(1)), stack UInt64 CODEC(ZSTD(1)), process UInt64 CODEC(ZSTD(1)),
   comm LowCardinality(String) CODEC(ZSTD(1)), thread LowCardinality(String) CODEC(ZSTD(1)),
   name LowCardinality(String) CODEC(ZSTD(1)), pid UInt32 CODEC(ZSTD(1)), tid UInt32 CODEC(ZSTD(1)),
   cpu UInt32 CODEC(ZSTD(1)), value UInt64 CODEC(ZSTD(1)), aux UInt32 CODEC(ZSTD(1)), flags UInt16 CODEC(ZSTD(1)),
-  bucket UInt8 CODEC(ZSTD(1)), duration_ns UInt64 CODEC(T64, ZSTD(1)), maximum_ns UInt64 CODEC(T64, ZSTD(1)),
+  bucket UInt8 CODEC(ZSTD(1)), duration_ns UInt64 CODEC(ZSTD(1)), maximum_ns UInt64 CODEC(ZSTD(1)),
   weight UInt32 CODEC(T64, ZSTD(1)), draw UInt8 CODEC(ZSTD(1))
 """
 _EVENT_NAMES: Final = (
@@ -97,14 +99,17 @@ def _tables(keep: Retention) -> Iterator[_Table]:
             f"events_{one_of}", _COLUMNS, "MergeTree", f"toDate({_SECOND})",
             f"(kind, role, toStartOfMinute({_SECOND}), comm, service, host)", _SECOND, keep.minutes,
         )  # fmt: skip
-    kept = {"minutes": keep.minutes, "hours": keep.hours, "days": keep.days, "host_hours": keep.hours}
+    kept = {
+        "minutes": keep.minutes, "ten_minutes": keep.minutes, "hours": keep.hours, "six_hours": keep.hours,
+        "days": keep.days, "host_hours": keep.hours,
+    }  # fmt: skip
     for rollup in ROLLUPS:
         host = "host LowCardinality(String)," if rollup.hosts else ""
         yield _Table(
             rollup.name,
             f"""kind UInt16, role UInt8, service LowCardinality(String), {host}
-            ts DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
-            stack UInt64 CODEC(ZSTD(1)), weight Int64 CODEC(T64, ZSTD(1)), duration_ns Int64 CODEC(T64, ZSTD(1))""",
+            ts DateTime('UTC') CODEC(LZ4),
+            stack UInt64 CODEC(LZ4), weight Int64 CODEC(T64, LZ4), duration_ns Int64 CODEC(ZSTD(1))""",
             "SummingMergeTree((weight, duration_ns))",
             rollup.partition,
             f"(kind, role, service, {'host, ' if rollup.hosts else ''}ts, stack)",
@@ -156,9 +161,14 @@ def _views() -> Iterator[str]:
     for rollup in ROLLUPS:
         hosts = "host, " if rollup.hosts else ""
         yield f"""{_VIEW}.{rollup.name}_view {{on}} TO {{db}}.{rollup.name}{{local}} AS
-            SELECT kind, role, service, {hosts}{rollup.start}({_SECOND}) AS ts, stack,
+            SELECT kind, role, service, {hosts}{_start(rollup.seconds)} AS ts, stack,
             sum(toInt64(weight)) AS weight, sum(toInt64(least(duration_ns, {1 << 57}))) AS duration_ns
             FROM {{db}}.events{{local}} GROUP BY kind, role, service, {hosts}ts, stack"""
+
+
+def _start(seconds: int) -> str:
+    """The beginning of the stretch that an event is in: as many seconds each, from 1970 on."""
+    return f"toDateTime(intDiv(time_ns, {seconds}000000000) * {seconds}, 'UTC')"
 
 
 def _ttl(moment: str, days: int | None) -> str:

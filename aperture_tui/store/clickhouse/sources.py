@@ -6,16 +6,21 @@ be too much to read is read of a table that has one of 5, 25, ... of the events,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from aperture_tui.store.clickhouse.schema import ROLLUPS, SAMPLED, Rollup
 
-_GRANULE: Final = 8192
-"""Rows that are read at least of every machine or service whose range is looked for."""
-_ROWS_PER_S: Final = 40_000_000
-"""Rows that one core sums in a second by one column (measured, bench/results)."""
+_GRANULE: Final = 2048
+"""What it costs at least to look for the range of a machine or service: 8,192 rows are read, most of them in vain."""
+_ROWS_PER_S: Final = 50_000_000
+"""Rows of sums that one core adds up by one column in a second (docs/capacity.md)."""
+_EVENT: Final = 2.0
+"""What a row of events costs, compared with one of sums: its time has to be looked at."""
+_NEGLIGIBLE: Final = 1e-4
+"""An error of a share that nobody can see."""
 _NS: Final = 1_000_000_000
 
 
@@ -23,12 +28,20 @@ _NS: Final = 1_000_000_000
 class Budget:
     """What one question may cost. seconds: on this many cores."""
 
-    seconds: float = 0.07
+    seconds: float = 0.045
     cores: int = 2
 
     def rows(self, columns: int) -> float:
-        """Rows that may be read when they are told apart by so many columns."""
+        """Rows of sums that may be read when they are told apart by so many columns."""
         return self.seconds * self.cores * _ROWS_PER_S / max(1, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large the tables are: rows, and rows in a second of their time."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    per_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +74,51 @@ class Piece:
     rollup: Rollup | None = None
 
 
-def plan(need: Need, rates: Mapping[str, float], budget: Budget) -> list[Piece]:
-    """The pieces that make up the range, each moment in one of them. rates: rows in a second of each table."""
-    most = budget.rows(need.columns)
-    pieces, edges = _rolled(need, rates, most) if need.stacks else ([], [(need.start_ns, need.end_ns)])
-    left = most - sum(_rows(piece, need, rates) for piece in pieces)
-    for one_of in (1, *SAMPLED):
-        events = [Piece(_sampled(one_of), start, end, one_of) for start, end in edges]
-        if sum(_rows(piece, need, rates) for piece in events) <= left or one_of == SAMPLED[-1]:
-            return sorted([*pieces, *events], key=lambda piece: piece.start_ns)
-    raise AssertionError("the last of them is always taken")
+def plan(need: Need, sizes: Sizes, budget: Budget, queries: int = 1) -> list[Piece]:
+    """The pieces that make up the range, each moment in one of them. queries: how many share the budget."""
+    most = budget.rows(need.columns) / queries
+    pieces, edges = _rolled(need, sizes, most) if need.stacks else ([], [(need.start_ns, need.end_ns)])
+    left = most - cost(pieces, need, sizes)
+    ways = [[Piece(_sampled(one_of), start, end, one_of) for start, end in edges] for one_of in (1, *SAMPLED)]
+    fitting = [way for way in ways if cost(way, need, sizes) <= left] or ways[-1:]
+    chosen = fitting[0]
+    if chosen and chosen[0].one_of > 1:  # what is not exact need be no finer than anybody can see
+        chosen = next((way for way in reversed(fitting) if _error(way, need, sizes) < _NEGLIGIBLE), chosen)
+    return sorted([*pieces, *chosen], key=lambda piece: piece.start_ns)
+
+
+def cost(pieces: Sequence[Piece], need: Need, sizes: Sizes) -> float:
+    """About how many rows are read, as if all were sums; of each table no more than it has."""
+    rows: dict[str, float] = {}
+    for piece in pieces:
+        rows[piece.table] = rows.get(piece.table, 0.0) + _rows(piece, need, sizes)
+    events = {piece.table for piece in pieces if piece.rollup is None}
+    each = {table: min(n, float(sizes.rows.get(table, 0))) for table, n in rows.items()}
+    return sum(_EVENT * n if table in events else n for table, n in each.items())
+
+
+def _rows(piece: Piece, need: Need, sizes: Sizes) -> float:
+    rows = sizes.per_s.get(piece.table, 0.0) * (piece.end_ns - piece.start_ns) / _NS
+    if piece.rollup is None and piece.one_of > 1:
+        return rows  # in the order of time: all of the range is read
+    if piece.rollup is None or piece.rollup.hosts:
+        return rows * need.share + _GRANULE * need.machines
+    return rows * need.service_share + _GRANULE * need.services
+
+
+def _error(way: list[Piece], need: Need, sizes: Sizes) -> float:
+    """About how far off a share of the whole range may be."""
+    per_s = sizes.per_s.get("events", 0.0) * need.share
+    whole = per_s * (need.end_ns - need.start_ns) / _NS
+    part = per_s * sum(piece.end_ns - piece.start_ns for piece in way) / _NS
+    return math.sqrt(part * way[0].one_of) / whole if whole else 0.0
 
 
 def _sampled(one_of: int) -> str:
     return "events" if one_of == 1 else f"events_{one_of}"
 
 
-def _rolled(need: Need, rates: Mapping[str, float], most: float) -> tuple[list[Piece], list[tuple[int, int]]]:
+def _rolled(need: Need, sizes: Sizes, most: float) -> tuple[list[Piece], list[tuple[int, int]]]:
     """Pieces of the sums, coarsest first, as many as may be read; and what is left of the range."""
     out: list[Piece] = []
     gaps = [(need.start_ns, need.end_ns)]
@@ -85,7 +126,7 @@ def _rolled(need: Need, rates: Mapping[str, float], most: float) -> tuple[list[P
         width = rollup.seconds * _NS
         whole = [(-(-start // width) * width, end // width * width) for start, end in gaps]
         pieces = [Piece(rollup.name, start, end, rollup=rollup) for start, end in whole if start < end]
-        if sum(_rows(piece, need, rates) for piece in (*out, *pieces)) > most:
+        if cost([*out, *pieces], need, sizes) > most:
             continue
         out += pieces
         gaps = [gap for (start, end), (a, b) in zip(gaps, whole, strict=True) for gap in _outside(start, end, a, b)]
@@ -97,13 +138,3 @@ def _outside(start: int, end: int, a: int, b: int) -> list[tuple[int, int]]:
     if a >= b:
         return [(start, end)]
     return [gap for gap in ((start, a), (b, end)) if gap[0] < gap[1]]
-
-
-def _rows(piece: Piece, need: Need, rates: Mapping[str, float]) -> float:
-    """About how many are read."""
-    rows = rates.get(piece.table, 0.0) * (piece.end_ns - piece.start_ns) / _NS
-    if piece.rollup is None and piece.one_of > 1:
-        return rows  # in the order of time: all of the range is read
-    if piece.rollup is not None and not piece.rollup.hosts:
-        return rows * need.service_share + _GRANULE * need.services
-    return rows * need.share + _GRANULE * need.machines

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import re
-import threading
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +14,14 @@ from aperture_tui.profile.packed import words
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.store.answers import Answers, Rows
 from aperture_tui.store.base import Estimate, Span, Timeline
+from aperture_tui.store.clickhouse import statements
 from aperture_tui.store.clickhouse.connection import TooMuchError
-from aperture_tui.store.clickhouse.selecting import (
-    KEYS,
-    Conditions,
-    narrow,
-    of_machines,
-    portions,
-    sums,
-    within,
-)
-from aperture_tui.store.clickhouse.sources import Budget, Need, Piece, plan
+from aperture_tui.store.clickhouse.frame_search import LinearSearch
+from aperture_tui.store.clickhouse.planning import Planner
+from aperture_tui.store.clickhouse.selecting import KEYS, Conditions, narrow, of_machines, portions, within
+from aperture_tui.store.clickhouse.statements import SUMS
 from aperture_tui.store.compaction import COMPACT, TooManyError
 from aperture_tui.store.held import IN_FLIGHT_NS, cut
-from aperture_tui.store.pruning import SMALLER, pruned
-from aperture_tui.store.selection import LONGEST_NS, measured
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,19 +32,19 @@ if TYPE_CHECKING:
     from aperture_tui.store.clickhouse.connection import Connection
     from aperture_tui.store.clickhouse.names import Names
     from aperture_tui.store.clickhouse.registry import Registry
+    from aperture_tui.store.clickhouse.sources import Budget, Piece
     from aperture_tui.store.fleet_base import HostState
 
 _MOST: Final = 2_000_000
 """Rows of an answer."""
-_STACKS: Final = 20_000
-"""Of a tree that is pruned anyway: the heaviest; the others are as one from the beginning."""
-_RATES_S: Final = 10.0
 _MAX_PUSHES: Final = 4_096
 _LAST_NS: Final = (1 << 63) - 1
 _LIMITS: Final = {
     "max_execution_time": 20, "max_memory_usage": 2 << 30, "max_result_rows": _MOST, "result_overflow_mode": "throw",
-    "max_rows_to_read": 4_000_000_000, "use_uncompressed_cache": 1,
+    "max_rows_to_read": 4_000_000_000,
 }  # fmt: skip
+_ALONE: Final = {"max_threads": 1, "group_by_two_level_threshold": 0, "group_by_two_level_threshold_bytes": 0}
+"""Of one of several statements at once, each about stacks of its own: their sums need not be merged."""
 _TOO_MANY: Final = "too much in this range: choose a shorter one, or fewer machines"
 
 
@@ -65,15 +55,25 @@ class Found(NamedTuple):
     estimate: Estimate
 
 
+class _Answer(NamedTuple):
+    """What the database said of one query, None if it was not asked. keys: by what its rows are told apart."""
+
+    table: pa.Table | None = None
+    keys: Sequence[str] = ()
+    services: Sequence[str] = ()
+    estimate: Estimate = Estimate()
+
+
 class ClickHouseStore(Answers):
     """All methods may be called from any thread. Raises StorageError beside what a Store raises."""
 
     def __init__(self, connection: Connection, database: str, names: Names, registry: Registry, budget: Budget) -> None:
         super().__init__()
+        self._search = LinearSearch()
         self._connection, self._database = connection, database
-        self._names, self._registry, self._budget = names, registry, budget
-        self._rates_lock = threading.Lock()
-        self._rates: tuple[float, dict[str, float]] = (-math.inf, {})
+        self._names, self._registry = names, registry
+        self._planner = Planner(connection, database, registry, budget)
+        self._asking = ThreadPoolExecutor(2 * budget.cores, "ask")
 
     # -- what is known of the machines
 
@@ -122,17 +122,15 @@ class ClickHouseStore(Answers):
     def found(self, queries: Sequence[Query], alike: Sequence[str], nodes: int = 0) -> Found:
         """The same, with how exact they are. nodes: of call trees, about so many in all; 0: all there are."""
         for query in queries:
-            re.compile(query.frame or "")
+            self._search.check(query.frame)
         symbols = self._names.begin()
-        each = [self._rows_of(symbols, query, alike, nodes) for query in queries]
-        parts = [part for part, _ in each]
-        if nodes:
-            weights = [measured(part, query.measure) for part, query in zip(parts, queries, strict=True)]
-            with self._names.adding():
-                stacks = pruned(symbols, [part["stack"] for part in parts], weights, nodes)
-            for part, nodes_of in zip(parts, stacks, strict=True):
-                part["stack"] = nodes_of
-        return Found(Rows(symbols, parts), max((one for _, one in each), key=lambda one: one.share_error))
+        prune = nodes > 0 and tuple(alike) == ("stack",)
+        answers = [self._answer(symbols, query, alike, len(queries), prune) for query in queries]
+        if prune:
+            parts = self._pruned(symbols, queries, answers, nodes)
+        else:
+            parts = [self._compact(symbols, query, one) for query, one in zip(queries, answers, strict=True)]
+        return Found(Rows(symbols, parts), max((one.estimate for one in answers), key=lambda one: one.share_error))
 
     def timeline(self, query: Query, buckets: int) -> Timeline:
         """The query's range, or what is held of it, in this many equal buckets."""
@@ -143,53 +141,70 @@ class ClickHouseStore(Answers):
 
     def timeline_found(self, query: Query, buckets: int) -> tuple[Timeline, Estimate]:
         """The same, with how exact it is."""
-        re.compile(query.frame or "")
+        self._search.check(query.frame)
         start, end, width = cut(self.span(query), query, buckets)
         weights = np.zeros(buckets, np.int64)
         chosen = self._registry.chosen(query)
         if start >= end or not chosen:
             return Timeline(start, width, weights), Estimate()
+        (piece,), _ = self._planner.pieces(query, chosen, start, end, 2 if query.frame else 1)
         where = self._where(query, chosen)
-        (piece,) = self._pieces(query, chosen, start, end, 2 if query.frame else 1, stacks=False)
-        by = ", stack" if query.frame is not None else ""
-        sql = f"""SELECT intDiv(time_ns - {start}, {width}) AS place{by}, {_weighed(query, piece.one_of)}
-            FROM {self._database}.{piece.table} WHERE {where.sql} AND {within(start, end)}
-            GROUP BY place{by}"""
-        table = self._ask(sql, where)
+        table = self._ask(statements.over_time(self._database, query, where, piece, start, width), where)
         keep = self._of_frame(self._names.begin(), query, table, chosen)
         found = table["place"].to_numpy().astype(np.int64)[keep]
-        np.add.at(weights, found, table["weight_"].to_numpy()[keep])
-        return Timeline(start, width, weights), _estimate(table, [piece], query)
+        np.add.at(weights, found, table[SUMS[query.measure]].to_numpy()[keep])
+        return Timeline(start, width, weights), statements.estimate(table, [piece], query)
 
-    def _rows_of(
-        self, symbols: Symbols, query: Query, alike: Sequence[str], nodes: int
-    ) -> tuple[NDArray[np.void], Estimate]:
+    def _answer(self, symbols: Symbols, query: Query, alike: Sequence[str], queries: int, prune: bool) -> _Answer:
+        """queries: how many are asked together. prune: of the sums only those that are measured are needed."""
         chosen = self._registry.chosen(query)
         span = self.span(query)
         start = max(span.start_ns, query.start_ns or 0)
         end = span.end_ns if query.end_ns is None else min(span.end_ns, query.end_ns)
         if not chosen or start >= end:
-            return np.zeros(0, COMPACT), Estimate()
-        where = self._where(query, chosen)
-        if query.role is Role.IN_FLIGHT and not self._settle(where, query, chosen):
-            return np.zeros(0, COMPACT), Estimate()
+            return _Answer()
         of_stack = tuple(alike) == ("stack",) and _is_plain(query) and query.role is not Role.IN_FLIGHT
         keys = _keys(alike, len(chosen) > 1, query.frame is not None)
-        pieces = self._pieces(query, chosen, start, end, len(keys), of_stack)
-        table = self._ask(
-            self._stack_sql(query, where, pieces) if of_stack else self._sql(query, where, keys, pieces[0]), where
-        )
-        keep = self._of_frame(symbols, query, table, chosen)
-        estimate = _estimate(table, pieces, query)
-        if nodes and query.frame is None:
-            return self._heaviest(symbols, query, table, keys, chosen), estimate
-        return self._compact(
-            symbols, query, table.filter(keep) if query.frame is not None else table, keys, chosen
-        ), estimate
+        pieces, rows = self._planner.pieces(query, chosen, start, end, len(keys), of_stack, queries)
+        services = self._registry.services(chosen)
+        if of_stack:
+            measures = [query.measure] if prune else list(Measure)
+            asked = self._by_stack(query, chosen, pieces, self._planner.shared(chosen, services, rows), measures)
+        else:
+            where = self._where(query, chosen)
+            if query.role is Role.IN_FLIGHT and not self._settle(where, query, chosen):
+                return _Answer()
+            asked = [(statements.by_columns(self._database, query, where, keys, pieces[0]), where)]
+        table = self._ask_all(asked)
+        estimate = statements.estimate(table, pieces, query)
+        if query.frame is not None:
+            table = table.filter(self._of_frame(symbols, query, table, chosen))
+        return _Answer(table, keys, services, estimate)
 
-    def _where(self, query: Query, chosen: Sequence[HostState]) -> Conditions:
-        everybody = len(chosen) == len(self._registry.chosen(Query()))
-        where = of_machines(query, chosen, self._registry.services(chosen), everybody)
+    def _by_stack(
+        self,
+        query: Query,
+        chosen: Sequence[HostState],
+        pieces: Sequence[Piece],
+        shared: Sequence[Sequence[str]],
+        measures: Sequence[Measure],
+    ) -> list[tuple[str, Conditions]]:
+        """Statements for the sums by stack. shared: the services, in parts that are asked for at the same time."""
+        out = []
+        exact = [piece for piece in pieces if piece.one_of == 1]
+        for part in shared if exact else ():
+            where = self._where(query, chosen, part)
+            out.append((statements.by_stack(self._database, query, where, exact, measures), where))
+        if sampled := [piece for piece in pieces if piece.one_of > 1]:  # in the order of time: read once for all
+            where = self._where(query, chosen)
+            out.append((statements.by_stack(self._database, query, where, sampled, measures), where))
+        return out
+
+    def _where(self, query: Query, chosen: Sequence[HostState], services: Sequence[str] | None = None) -> Conditions:
+        """services: only what these have of the machines; else all."""
+        every = self._registry.services(chosen)
+        everything = len(chosen) == len(self._registry.chosen(Query())) and len(services or every) == len(every)
+        where = of_machines(query, chosen, services or every, everything)
         narrow(where, query, self._database)
         return where
 
@@ -207,7 +222,8 @@ class ClickHouseStore(Answers):
             WHERE {machines.sql} AND {within(start, end)} GROUP BY host"""
         words_of = dict(self._connection.rows(sql, machines.parameters))
         told = {host: moment for host, moment in words_of.items() if moment >= ends.get(host, end) - IN_FLIGHT_NS}
-        pairs, parameters = [], {}
+        pairs: list[str] = []
+        parameters: dict[str, list[Any]] = {}
         for i, names in enumerate(portions(list(told))):
             pairs.append(f"arrayZip({{told_by_{i}:Array(String)}}, {{moments_{i}:Array(UInt64)}})")
             parameters |= {f"told_by_{i}": names, f"moments_{i}": [told[name] for name in names]}
@@ -215,79 +231,19 @@ class ClickHouseStore(Answers):
         where.add(f"(host, time_ns) IN (SELECT each.1, each.2 FROM ({listed}))", **parameters)
         return bool(told)
 
-    def _pieces(
-        self, query: Query, chosen: Sequence[HostState], start: int, end: int, columns: int, stacks: bool
-    ) -> list[Piece]:
-        everybody = self._registry.chosen(Query())
-        total = max(1, sum(host.events for host in everybody))
-        services = {host.service for host in chosen}
-        need = Need(
-            start,
-            end,
-            len(chosen),
-            len(services),
-            sum(host.events for host in chosen) / total,
-            sum(host.events for host in everybody if host.service in services) / total,
-            columns,
-            stacks,
-            by_host=bool(query.hosts),
-        )
-        if query.role is Role.IN_FLIGHT and not stacks:
-            return [Piece("events", start, end)]
-        return plan(need, self._table_rates(), self._budget)
+    def _ask_all(self, asked: Sequence[tuple[str, Conditions]]) -> pa.Table:
+        """The rows of all statements, which are asked at the same time."""
+        import pyarrow as pa
 
-    def _table_rates(self) -> dict[str, float]:
-        """Rows in a second of each table."""
-        with self._rates_lock:
-            at, rates = self._rates
-            if time.monotonic() - at < _RATES_S:
-                return rates
-            span = self.span()
-            held_s = max(1.0, (span.end_ns - span.start_ns) / 1e9)
-            sql = """SELECT table, sum(rows), uniqExact(partition), max(length(partition)) FROM system.parts
-                WHERE database = {database:String} AND active GROUP BY table"""
-            rows = self._connection.rows(sql, {"database": self._database})
-            rates = {
-                table.removesuffix("_local"): rows / min(held_s, parts * 86_400 * (1 if length > 6 else 31))
-                for table, rows, parts, length in rows
-            }
-            self._rates = time.monotonic(), rates
-            return rates
+        if len(asked) == 1:
+            return self._ask(*asked[0])
+        sqls, wheres = zip(*asked, strict=True)
+        found = list(self._asking.map(self._ask, sqls, wheres, [_ALONE] * len(asked)))
+        return pa.concat_tables(found, promote_options="default")
 
-    def _sql(self, query: Query, where: Conditions, keys: Sequence[str], piece: Piece) -> str:
-        named = ", ".join(keys)
-        by = f"GROUP BY {named}" if keys else ""
-        return f"""SELECT {named}{", " if keys else ""}{sums(query, piece.one_of)}, {_variance(query)}
-            FROM {self._database}.{piece.table} WHERE {where.sql} AND {within(piece.start_ns, piece.end_ns)}
-            {by}"""
-
-    def _stack_sql(self, query: Query, where: Conditions, pieces: Sequence[Piece]) -> str:
-        """Sums by stack out of several tables. The edges of a range are one, of the same table."""
-        parts = []
-        for table in dict.fromkeys(piece.table for piece in pieces):
-            each = [piece for piece in pieces if piece.table == table]
-            rollup, one_of = each[0].rollup, each[0].one_of
-            if rollup is None:
-                times = " OR ".join(f"({within(piece.start_ns, piece.end_ns)})" for piece in each)
-                counted = f"toInt64(weight) * {one_of} AS w, toInt64(least(duration_ns, {LONGEST_NS})) * {one_of} AS d"
-                counted += (
-                    f", toUInt64({one_of > 1:d}) AS n, pow(toFloat64({_measured(query)}), 2) * {one_of > 1:d} AS q"
-                )
-            else:
-                ranges = [
-                    f"ts >= toDateTime({piece.start_ns // 1_000_000_000}, 'UTC') AND "
-                    f"ts < toDateTime({piece.end_ns // 1_000_000_000}, 'UTC')"
-                    for piece in each
-                ]
-                times = " OR ".join(f"({one})" for one in ranges)
-                counted = "weight AS w, duration_ns AS d, toUInt64(0) AS n, toFloat64(0) AS q"
-            parts.append(f"SELECT stack, {counted} FROM {self._database}.{table} WHERE {where.sql} AND ({times})")
-        return f"""SELECT stack, sum(w) AS weight_, sum(d) AS duration_, sum(n) AS n_, sum(q) AS q_
-            FROM ({" UNION ALL ".join(parts)}) GROUP BY stack"""
-
-    def _ask(self, sql: str, where: Conditions) -> pa.Table:
+    def _ask(self, sql: str, where: Conditions, settings: Mapping[str, int] | None = None) -> pa.Table:
         try:
-            return self._connection.arrow(sql, where.parameters, _LIMITS)
+            return self._connection.arrow(sql, where.parameters, {**_LIMITS, **(settings or {})})
         except TooMuchError as error:
             raise TooManyError(_TOO_MANY) from error
 
@@ -301,36 +257,35 @@ class ClickHouseStore(Answers):
         found: NDArray[np.bool_] = self._search.nodes(symbols, query.frame)[nodes]
         return found
 
-    def _heaviest(
-        self, symbols: Symbols, query: Query, table: pa.Table, keys: Sequence[str], chosen: Sequence[HostState]
-    ) -> NDArray[np.void]:
-        """A few thousand rows, and one for the sum of all others."""
-        if len(table) <= _STACKS:
-            return self._compact(symbols, query, table, keys, chosen)
-        weights = table["weight_" if query.measure is Measure.COUNT else "duration_"].to_numpy()
-        order = np.argpartition(-weights, _STACKS)
-        out = self._compact(symbols, query, table.take(order[:_STACKS]), keys, chosen)
-        rest = np.zeros(1, COMPACT)
-        rest["kind"] = query.kind
-        for name, column in (("weight", "weight_"), ("duration_ns", "duration_")):
-            rest[name] = table[column].to_numpy()[order[_STACKS:]].sum()
-        with self._names.adding():
-            rest["stack"] = symbols.stacks([[symbols.frame(SMALLER)]])
-        return np.concatenate([out, rest])
+    def _pruned(
+        self, symbols: Symbols, queries: Sequence[Query], answers: Sequence[_Answer], most: int
+    ) -> list[NDArray[np.void]]:
+        """The rows of call trees, (n,) of COMPACT each, of no more than so many nodes in all."""
+        stacks = [np.zeros(0, np.uint32)] * len(answers)
+        weights = [np.zeros(0, np.int64)] * len(answers)
+        for i, (query, one) in enumerate(zip(queries, answers, strict=True)):
+            if one.table is not None:
+                stacks[i] = self._names.stacks(symbols, one.table["stack"].to_numpy(), one.services)
+                weights[i] = one.table[SUMS[query.measure]].to_numpy()
+        out = []
+        for query, (nodes, values) in zip(queries, self._names.pruned(symbols, stacks, weights, most), strict=True):
+            rows = _rows(query, len(nodes))
+            rows["stack"] = nodes
+            rows[_SUM_OF[query.measure]] = values
+            out.append(rows)
+        return out
 
-    def _compact(
-        self, symbols: Symbols, query: Query, table: pa.Table, keys: Sequence[str], chosen: Sequence[HostState]
-    ) -> NDArray[np.void]:
+    def _compact(self, symbols: Symbols, query: Query, answer: _Answer) -> NDArray[np.void]:
         """(n,) of COMPACT, with rows of the tables for hashes and texts."""
-        out = np.zeros(len(table), COMPACT)
-        out["kind"] = query.kind
-        if query.role is not Role.OWN:
-            out["flags"] = int(query.role) << ROLE_SHIFT
-        for key in keys:
+        table = answer.table
+        if table is None:
+            return _rows(query, 0)
+        out = _rows(query, len(table))
+        for key in answer.keys:
             column = table[key]
             match key:
                 case "stack":
-                    out[key] = self._names.stacks(symbols, column.to_numpy(), self._registry.services(chosen))
+                    out[key] = self._names.stacks(symbols, column.to_numpy(), answer.services)
                 case "process":
                     out[key] = self._names.processes(symbols, column.to_numpy())
                 case "comm":
@@ -353,6 +308,18 @@ _SUMMED: Final = {
 }  # fmt: skip
 
 
+_SUM_OF: Final = {Measure.COUNT: "weight", Measure.TIME: "duration_ns"}
+
+
+def _rows(query: Query, n: int) -> NDArray[np.void]:
+    """n rows of COMPACT of the query's kind and role, and of nothing else."""
+    out = np.zeros(n, COMPACT)
+    out["kind"] = query.kind
+    if query.role is not Role.OWN:
+        out["flags"] = int(query.role) << ROLE_SHIFT
+    return out
+
+
 def _keys(alike: Sequence[str], many: bool, frame: bool) -> list[str]:
     """By what columns the rows of an answer are told apart. Of many machines processes are one by their name."""
     keys = [KEYS[name] for name in alike]
@@ -365,30 +332,3 @@ def _is_plain(query: Query) -> bool:
     """Whether nothing is asked of the events but kind, role, machines, time and frames."""
     narrowed = (query.process, query.cgroup, query.name, query.value, query.process_start_ns)
     return not query.pids and not query.tids and all(one is None for one in narrowed)
-
-
-def _measured(query: Query) -> str:
-    return "weight" if query.measure is Measure.COUNT else f"least(duration_ns, {LONGEST_NS})"
-
-
-def _weighed(query: Query, one_of: int) -> str:
-    return f"sum(toInt64({_measured(query)})) * {one_of} AS weight_, {_variance(query)}"
-
-
-def _variance(query: Query) -> str:
-    """What tells how exact a part of the events is."""
-    return f"count() AS n_, sum(pow(toFloat64({_measured(query)}), 2)) AS q_"
-
-
-def _estimate(table: pa.Table, pieces: Sequence[Piece], query: Query) -> Estimate:
-    """How exact sums of a part of the events are (Kish's effective size of a sample of unequal weights)."""
-    one_of = max(piece.one_of for piece in pieces)
-    if one_of == 1 or not len(table):
-        return Estimate()
-    n, squares = int(table["n_"].to_numpy().sum()), float(table["q_"].to_numpy().sum())
-    column = "weight_" if query.measure is Measure.COUNT or "duration_" not in table.column_names else "duration_"
-    whole = float(table[column].to_numpy().sum())
-    if not whole:
-        return Estimate(one_of, n, 0.0)
-    # half of the 95 % interval of a share of one half: 1.96 * one_of * sqrt(sum of squares) / 2 / whole
-    return Estimate(one_of, n, min(1.0, 0.98 * one_of * math.sqrt(squares) / whole))

@@ -72,8 +72,11 @@ class LatencyScreen(ViewScreen):
         was_empty = self.has_class("-nothing")
         self.set_class(empty, "-nothing")
         self.set_class(not empty and self.has_stacks(snapshot), "-stacks")
-        lines = self._matching(told.lines)
-        self.table.show(lines, told.total_ns, told.total_count, snapshot.range_ns, self.COLUMNS)
+        without = frozenset({"RECENT"} if snapshot.pushed is not None else ())
+        if told.lines and not any(line.key.pid for line in told.lines):
+            without |= {"PID"}
+        shown = told._replace(lines=self._matching(told.lines))
+        self.table.show(shown, snapshot.range_ns, self.COLUMNS, without)
         self.query_one(Caption).show(self.caption(snapshot))
         self._show_selected()
         if was_empty and not empty and self.focused in (None, self.icicle):
@@ -115,7 +118,7 @@ class LatencyScreen(ViewScreen):
 
     def _show_selected(self) -> None:
         line = self.table.selected
-        title = f"{line.key.name} · {line.told.process} ({line.key.pid})" if line else ""
+        title = f"{line.key.name} · {line.process.words}" if line else ""
         self.query_one(HistogramView).show(line.told if line else None, title)
         self.describe_selection()
 

@@ -33,7 +33,8 @@ class OverviewScreen(ViewScreen):
         super().show(snapshot)
         if snapshot is not None and not snapshot.fatal:
             self.query_one(Gauges).show(snapshot.gauges)
-            self.query_one(ProcessTable).show(snapshot.processes, self.aperture.looking.process)
+            recent = snapshot.pushed is None
+            self.query_one(ProcessTable).show(snapshot.processes, self.aperture.looking.process, recent)
 
     def on_process_table_chosen(self, message: ProcessTable.Chosen) -> None:
         """Look at one process alone."""

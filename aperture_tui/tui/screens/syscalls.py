@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.tui.model import ProcessKey, ViewSnapshot
+from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.latencies import LatencyScreen
 from aperture_tui.tui.widgets.latencies import ColumnSet, LatencyTable
 
@@ -39,4 +39,4 @@ class SyscallsScreen(LatencyScreen):
         """Look at one process alone."""
         line = self.table.selected
         if line is not None and line.key == message.key:
-            self.look(self.aperture.looking.only(ProcessKey(line.key.pid, line.key.start_ns, line.told.process)))
+            self.look(self.aperture.looking.only(line.process))

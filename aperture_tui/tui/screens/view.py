@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import DescendantFocus, Resize
-from textual.screen import Screen
 from textual.widgets import Input
 
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.store.link import LinkState
 from aperture_tui.tui import figures, wall_clock
 from aperture_tui.tui.attached import COLLECTORS
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.looking import Looking
-from aperture_tui.tui.model import ViewSnapshot
-from aperture_tui.tui.playhead import Playhead
+from aperture_tui.tui.model import EXACT, ViewRequest, ViewSnapshot
+from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.screens import words
-from aperture_tui.tui.screens.time_keys import LIVE_ONLY, RECORDED_ONLY, TIME_KEYS
-from aperture_tui.tui.terminal import SMALLEST
+from aperture_tui.tui.screens.base import BaseScreen
+from aperture_tui.tui.screens.in_time import InTime
+from aperture_tui.tui.screens.time_keys import LIVE_ONLY, NOT_REMOTE, RECORDED_ONLY, REMOTE_ONLY, TIME_KEYS
 from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.header import Header, Heading
 from aperture_tui.tui.widgets.health import HealthLine
-from aperture_tui.tui.widgets.keys import KeysLine
-from aperture_tui.tui.widgets.rows import RowsView
+from aperture_tui.tui.widgets.keys import OF_REMOTE, OF_TIME, KeysLine
+from aperture_tui.tui.widgets.remote_line import RemoteFacts, RemoteLine
 from aperture_tui.tui.widgets.search import PatternInput, SearchLine
 from aperture_tui.tui.widgets.time_line import TimeFacts, TimeLine
-from aperture_tui.tui.widgets.time_prompt import TimeInput, TimePrompt
 
 if TYPE_CHECKING:
     from textual.widget import Widget
 
-    from aperture_tui.tui.app import ApertureApp
-
-_WIDTHS: Final = [(0, "-no-room"), (SMALLEST[0], "-narrow"), (80, "-normal"), (140, "-wide")]
-_HEIGHTS: Final = [(0, "-no-lines"), (SMALLEST[1], "-flat"), (14, "-short"), (20, "-medium"), (32, "-tall")]
-"""Classes that the screen has from so many columns and rows on."""
-_TIME_LINE_FROM: Final = 8
-"""Rows."""
+    from aperture_tui.tui.remote import Remote
 
 
-class ViewScreen(Screen[None], inherit_bindings=False):
+class ViewScreen(InTime):
     """One view. Subclasses name themselves and say what stands between header and details.
 
     KIND: of the events that it shows.
     """
 
-    TITLE_WORD: ClassVar[str] = ""
-    KIND: ClassVar[Kind] = Kind.CPU
     WANTS_PROCESSES: ClassVar[bool] = False
-    HORIZONTAL_BREAKPOINTS = _WIDTHS
-    VERTICAL_BREAKPOINTS = _HEIGHTS
+    PARTS = (*BaseScreen.PARTS, Icicle, Details, HealthLine)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", priority=True),  # or what is typed right after it is lost
         *TIME_KEYS,
@@ -71,36 +61,20 @@ class ViewScreen(Screen[None], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """Top to bottom."""
         yield Header(id="header")
-        yield TimeLine()
+        yield TimeLine() if self.aperture.remote is None else RemoteLine()
         yield from self.body()
         yield Details(id="details")
         yield HealthLine(id="health")
-        yield KeysLine(of_time=bool(self.aperture.recording))
+        yield KeysLine(OF_TIME if self.aperture.recording else OF_REMOTE if self.aperture.remote is not None else ())
 
     def on_mount(self) -> None:
-        """A recording has a line of time."""
-        self.set_class(bool(self.aperture.recording), "-recorded")
-
-    def on_resize(self, event: Resize) -> None:
-        """Where the line of time would leave no room for anything else, the header says the time."""
-        self.set_class(event.size.height < _TIME_LINE_FROM, "-tiny")
-        self.show_heading()
+        """A recording has a line of time, an aggregator one of its own."""
+        self.set_class(bool(self.aperture.recording) or self.aperture.remote is not None, "-recorded")
 
     def body(self) -> ComposeResult:
         """What stands in the middle; one of it is an Icicle."""
         raise NotImplementedError
         yield
-
-    @property
-    def aperture(self) -> ApertureApp:
-        """The app."""
-        return cast("ApertureApp", self.app)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all its parts are there: an answer may come before the first and after the last moment of that."""
-        parts = (Header, TimeLine, Icicle, Details, HealthLine, KeysLine)
-        return self.is_running and all(self.query(part) for part in parts)
 
     @classmethod
     def needs(cls) -> frozenset[str]:
@@ -118,6 +92,11 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         icicle = self.icicle
         return icicle.size.width if icicle.display else self.size.width
 
+    def request(self, looking: Looking) -> ViewRequest | None:
+        """What to ask for, in the size of the icicle."""
+        width = self.icicle_width
+        return looking.request(width, self.WANTS_PROCESSES, self.KIND) if width > 0 else None
+
     @property
     def main_part(self) -> Widget:
         """What has the focus when nothing else has a reason to."""
@@ -133,16 +112,22 @@ class ViewScreen(Screen[None], inherit_bindings=False):
             return
         self._show_icicle(snapshot, looking)
         newest = snapshot.gauges[-1] if snapshot.gauges else None
-        error = "" if snapshot.fatal else snapshot.error
-        recorded = snapshot.recorded is not None
-        self.query_one(HealthLine).show(snapshot.health, newest, snapshot.span, snapshot.stacks, error, recorded)
+        error = "" if snapshot.fatal or self._is_said_above() else snapshot.error
+        recorded, many = snapshot.recorded is not None, snapshot.is_of_many
+        self.set_class(many, "-many")
+        self.query_one(HealthLine).show(snapshot.health, newest, snapshot.span, snapshot.stacks, error, recorded, many)
+
+    def _is_said_above(self) -> bool:
+        """Whether the line of an aggregator says what is wrong: that it is lost."""
+        remote = self.aperture.remote
+        shown = remote is not None and self.query_one(TimeLine).display
+        return shown and remote is not None and remote.link().state is LinkState.LOST
 
     def _show_icicle(self, snapshot: ViewSnapshot, looking: Looking) -> None:
         view = snapshot.icicle
         self.set_class(snapshot.fatal, "-fatal")
         if view is None:
-            if snapshot.error:
-                self.icicle.say(words.nothing_at_all(snapshot.error))
+            self.icicle.say(words.no_picture(snapshot))
             return
         if snapshot.request.kind is not self.KIND:
             return  # of the view that was here before
@@ -165,27 +150,29 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         app = self.aperture
         snapshot, looking = app.snapshot, app.looking
         mine = snapshot if snapshot and snapshot.request.kind is self.KIND else None
-        live = not app.recording
+        live, remote = not app.recording, app.remote
         time_line = self.query_one(TimeLine)
         facts = self._time_facts()
         heading = Heading(
             views=app.view_titles,
             current=self.TITLE_WORD,
-            host=(app.title_host or app.recorded_host) if live else "",
+            host=(app.title_host or app.recorded_host) if live and remote is None else "",
             pinned=app.pinned,
-            process=f"{looking.process.name} ({looking.process.pid})" if looking.process else "",
+            process=looking.process.words if looking.process else "",
             window_s=looking.window_s,
             range_ns=mine.range_ns if mine else 0,
             amount=self.amount(mine) if mine else "",
-            frozen=wall_clock.clock(facts.at_ns) if live and looking.past else "",
+            frozen=self._since_when(facts.at_ns) if live and looking.past else "",
             past=not live,
-            clock="" if live or time_line.display else words.short_time(facts, app.palette.rich),
+            clock=self._said_else() if not time_line.display else "",
             starting=words.starting(snapshot, app.waited_s, app.recording, app.is_reading),
-            collectors=words.collectors(snapshot.health) if snapshot and live else (),
+            collectors=words.collectors(snapshot.health) if snapshot and live and remote is None else (),
         )
         self.query_one(Header).show(heading)
         if not live:
             time_line.show(facts)
+        elif remote is not None and isinstance(time_line, RemoteLine):
+            time_line.show_remote(self._remote_facts(remote, mine))
 
     def _time_facts(self) -> TimeFacts:
         """What the line of time says."""
@@ -200,6 +187,29 @@ class ViewScreen(Screen[None], inherit_bindings=False):
             app.recording,
             app.recorded_host,
             app.now_ns(),
+        )
+
+    def _since_when(self, at_ns: int) -> str:
+        """A moment at which time stands still; where months are held, with its date."""
+        app = self.aperture
+        return wall_clock.clock(at_ns) if app.remote is None else wall_clock.short(at_ns, app.now_ns())
+
+    def _said_else(self) -> str:
+        """What the line of time would say, in the header's words: "" of what has none."""
+        app = self.aperture
+        if app.remote is not None:
+            return words.short_link(app.remote.link(), focus_words(app.looking.focus))
+        return words.short_time(self._time_facts(), app.palette.rich) if app.recording else ""
+
+    def _remote_facts(self, remote: Remote, mine: ViewSnapshot | None) -> RemoteFacts:
+        """What the line of an aggregator says. mine: the picture that is shown."""
+        app, link = self.aperture, remote.link()
+        looking = app.looking
+        at_ns = looking.time.place(app.held) if looking.past else mine.end_ns if mine else 0
+        looked_at = focus_words(looking.focus, link.hosts)
+        range_ns, estimate = (mine.range_ns, mine.estimate) if mine else (0, EXACT)
+        return RemoteFacts(
+            link, remote.name, looked_at, at_ns, range_ns, app.held, looking.past, estimate, app.now_ns()
         )
 
     def amount(self, snapshot: ViewSnapshot) -> str:
@@ -219,28 +229,7 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         """Ask for boxes of that width."""
         self.aperture.ask()
 
-    def on_screen_resume(self) -> None:
-        """Another view was shown before: what it changed, colours too, holds here as well."""
-        self.repaint_all()
-        self.query_one(KeysLine).show()
-        self.show(self.aperture.snapshot)
-        self.aperture.ask()
-
-    def repaint_all(self) -> None:
-        """Draw in other colours."""
-        for rows in self.query(RowsView):
-            rows.repaint_all()
-
-    def on_descendant_focus(self, _event: DescendantFocus) -> None:
-        """Other keys work now."""
-        self.query_one(KeysLine).show()
-
     # -- keys
-
-    def look(self, looking: Looking) -> None:
-        """Look at something else."""
-        self.aperture.look(looking)
-        self.show_heading()
 
     def on_icicle_zoom(self, message: Icicle.Zoom) -> None:
         """Give a frame the full width."""
@@ -251,72 +240,15 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         self.action_back()
 
     def action_back(self) -> None:
-        """One step back: of the zoom, of the search, of the process."""
-        looking = self.aperture.looking.back()
+        """One step back: of the zoom, of the search, of the process; then, over an aggregator, to the list of hosts."""
+        before = self.aperture.looking
+        looking = before.back()
         if looking.search is None:
             self.end_search_line()
+        if looking == before and self.aperture.remote is not None:
+            self.aperture.action_view("hosts")
+            return
         self.look(looking)
-
-    def on_time_line_chosen(self, message: TimeLine.Chosen) -> None:
-        """The moment that was clicked at."""
-        self.at(self.aperture.looking.time.to(message.at_ns, self.aperture.held))
-
-    def at(self, time: Playhead) -> None:
-        """Look at another moment."""
-        self.look(replace(self.aperture.looking, time=time))
-
-    def action_freeze(self) -> None:
-        """Stop or resume time on the screen; collecting goes on."""
-        app = self.aperture
-        time = app.looking.time
-        shown_ns = app.snapshot.end_ns if app.snapshot else 0
-        self.at(time.newest() if app.looking.past else time.frozen(shown_ns))
-
-    def action_play(self) -> None:
-        """Let time pass, or stand still."""
-        self.at(self.aperture.looking.time.toggled(self.aperture.held))
-
-    def action_step(self, seconds: int) -> None:
-        """So many seconds later, or earlier."""
-        self.at(self.aperture.looking.time.stepped(seconds, self.aperture.held))
-
-    def action_beginning(self) -> None:
-        """The first that is held."""
-        held = self.aperture.held
-        self.at(self.aperture.looking.time.to(held.first_ns, held))
-
-    def action_newest(self) -> None:
-        """The end of a recording; live, follow the time that passes."""
-        self.at(self.aperture.looking.time.newest())
-
-    def action_speed(self, step: int) -> None:
-        """Play faster or slower."""
-        self.aperture.play_on()
-        self.at(self.aperture.looking.time.faster(step))
-
-    async def action_go_to(self) -> None:
-        """Type a time."""
-        if not self.query(TimePrompt):
-            await self.mount(TimePrompt(self.aperture.held, self.aperture.now_ns()), before="#keys")
-            self.add_class("-going")
-        self.set_focus(self.query_one(TimeInput))
-
-    def action_end_go_to(self) -> None:
-        """No other time."""
-        for prompt in self.query(TimePrompt):
-            self.set_focus(self.main_part)
-            prompt.remove()
-            self.remove_class("-going")
-
-    def on_time_prompt_chosen(self, message: TimePrompt.Chosen) -> None:
-        """The time that was typed."""
-        self.action_end_go_to()
-        if message.at_ns is not None:
-            self.at(self.aperture.looking.time.to(message.at_ns, self.aperture.held))
-
-    def action_window(self, step: int) -> None:
-        """A longer or a shorter window."""
-        self.look(self.aperture.looking.longer(step))
 
     def action_rate(self, step: int) -> None:
         """Refresh more or less often."""
@@ -344,7 +276,10 @@ class ViewScreen(Screen[None], inherit_bindings=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Some make sense only live, some only over a recording. What is typed belongs to the line that has it."""
+        remote = self.aperture.remote is not None
         if action in (LIVE_ONLY if self.aperture.recording else RECORDED_ONLY):
+            return False
+        if action in (NOT_REMOTE if remote else REMOTE_ONLY):
             return False
         return action not in ("search", "go_to") or not isinstance(self.focused, Input)
 

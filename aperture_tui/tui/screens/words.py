@@ -8,6 +8,7 @@ from typing import Final
 from aperture_tui.export.names import COUNTED
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.store.link import Link, LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.attached import COLLECTORS, health_of
 from aperture_tui.tui.looking import Looking
@@ -53,8 +54,19 @@ _NOTHING: Final = {
 """Of one process, of this window, and at all."""
 
 
-def nothing_at_all(error: str) -> list[Line]:
-    """In place of everything, when it could not begin."""
+def no_picture(snapshot: ViewSnapshot) -> list[Line]:
+    """In place of everything: that it could not begin, that there is no answer, or that one is waited for."""
+    if snapshot.error and not snapshot.fatal:
+        return [
+            ("No answer", "*error"),
+            ("", "text"),
+            (snapshot.error, "text"),
+            ("", "text"),
+            ("It is tried again.", "muted"),
+        ]
+    if not snapshot.error:
+        return [("…", "muted")]
+    error = snapshot.error
     return [("Nothing can be shown", "*error"), ("", "text"), (error, "text"), ("", "text"), ("q quits", "muted")]
 
 
@@ -66,6 +78,8 @@ def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Li
     if one is not None and state is State.FAILED:
         why = one.message or "no reason is known; ! has all that is"
         return [(f"No {noun}: the collector failed", "*error"), ("", "text"), (why, "text")]
+    if snapshot.pushed is not None:
+        return _not_pushed(kind, noun) if kind not in snapshot.pushed else _nothing_pushed(looking, kind)
     if snapshot.recorded is not None:
         return _not_recorded(kind, noun) if kind not in snapshot.recorded else _nothing_then(snapshot, looking, kind)
     title = f"No {noun} {'here' if snapshot.span.events and state is not State.STARTING else 'yet'}"
@@ -75,6 +89,18 @@ def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Li
 def _not_recorded(kind: Kind, noun: str) -> list[Line]:
     how = f"Such events were not collected: record them with --events {COLLECTORS[kind]}, or all."
     return [(f"No {noun} in this recording", "*text"), ("", "text"), (how, "muted")]
+
+
+def _not_pushed(kind: Kind, noun: str) -> list[Line]:
+    how = f"Nothing of this kind was pushed from here: agents collect it with --events {COLLECTORS[kind]}, or all."
+    return [(f"No {noun}", "*text"), ("", "text"), (how, "muted")]
+
+
+def _nothing_pushed(looking: Looking, kind: Kind) -> list[Line]:
+    """Of machines that push such events, but had none then, or of others."""
+    further = "] makes it longer, { and } look earlier and later, e looks at the newest."
+    why = _of_selection(looking, kind) or f"None were pushed of this window. {further}"
+    return [(f"No {_NOUNS[kind] if not looking.wakers else 'wakes'} here", "*text"), ("", "text"), (why, "muted")]
 
 
 def _nothing_then(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Line]:
@@ -96,7 +122,7 @@ def _of_selection(looking: Looking, kind: Kind) -> str:
     if looking.lock is not None:
         return f"Nothing waited for {looking.lock.name} in this window. Esc shows all locks."
     if looking.process is not None:
-        return f"{looking.process.name} ({looking.process.pid}) {_NOTHING[kind][0]}. Esc shows all processes."
+        return f"{looking.process.words} {_NOTHING[kind][0]}. Esc shows all processes."
     return ""
 
 
@@ -136,8 +162,17 @@ def short_time(facts: TimeFacts, rich: bool) -> str:
     return f"{mark(facts.plays, facts.speed, not rich)} {clock(facts.at_ns)}".rstrip()
 
 
+def short_link(link: Link, looked_at: str) -> str:
+    """Which machines of an aggregator are looked at, and whether it answers, in few cells."""
+    since = figures.age(max(1.0, link.since_s) * 1e9)
+    told = {LinkState.LOST: f"! lost {since}", LinkState.STALE: f"? {since}", LinkState.SLOW: f"~ slow {since}"}
+    return " ".join(filter(None, [looked_at, told.get(link.state, "")]))
+
+
 def is_running(kind: Kind, snapshot: ViewSnapshot) -> bool:
     """Whether a kind is collected, or was for this recording: nothing of it is then none."""
+    if snapshot.pushed is not None:
+        return kind in snapshot.pushed
     if snapshot.recorded is not None:
         return kind in snapshot.recorded
     one = health_of(kind, snapshot.health)
@@ -159,8 +194,8 @@ def starting(snapshot: ViewSnapshot | None, waited_s: float, recording: str = ""
     if snapshot is None:
         return f"{turning} {f'opening {recording}' if recording else 'starting'} {waited_s:.1f} s"
     if reading and waited_s >= _LONG_S:
-        return f"{turning} reading {waited_s:.1f} s"
-    if snapshot.fatal or snapshot.recorded is not None:
+        return f"{turning} {'reading' if recording else 'asking'} {waited_s:.1f} s"
+    if snapshot.fatal or snapshot.recorded is not None or snapshot.pushed is not None:
         return ""
     for one in snapshot.health:
         if one.state is State.STARTING:

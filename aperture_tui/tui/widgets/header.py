@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from aperture_tui.profile.health import State
 from aperture_tui.tui import figures
-from aperture_tui.tui.cells import fit, width_of
+from aperture_tui.tui.cells import fit
 from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.widgets.facts import Fact, cells, fitting
 from aperture_tui.tui.widgets.rows import RowsView
 
 MARK = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -23,14 +24,6 @@ _STATES: Final = {
     State.STARTING: ("○", "accent@bar"),
     State.FAILED: ("!", "*error@bar"),
 }
-
-
-class _Fact(NamedTuple):
-    """rank: how dispensable. short: the same in fewer cells, () if it cannot be said in fewer."""
-
-    rank: int
-    spans: Sequence[Span]
-    short: Sequence[Span] = ()
 
 
 @dataclass(frozen=True)
@@ -64,31 +57,14 @@ def header_row(heading: Heading, width: int) -> Spans:
     """
     state = _state(heading)
     for left, needed in ((_views(heading), _NEEDED), (_keys(heading), 0)):
-        room = width - _cells(left) - _cells(state)
-        middle = _fitting(_facts(heading), room, needed)
-        if (fill := room - _cells(middle)) >= 0:
+        room = width - cells(left) - cells(state)
+        middle = fitting(_facts(heading), room, needed)
+        if (fill := room - cells(middle)) >= 0:
             return (*left, *middle, (" " * fill, "text@bar"), *state)
     left = [(f" {heading.current} ", "*accent@bar")]  # one name instead of all
-    if (fill := width - _cells(left) - _cells(state)) >= 0:
+    if (fill := width - cells(left) - cells(state)) >= 0:
         return (*left, (" " * fill, "text@bar"), *state)
     return ((fit(" ".join(text.strip() for text, _ in [*state, *left]), width), "*warning@bar"),)
-
-
-def _fitting(facts: list[_Fact], width: int, needed: int) -> list[Span]:
-    """What there is room for, left to right: the most dispensable is shortened, then left out, down to a rank."""
-    while sum(_cells(fact.spans) for fact in facts) > width:
-        may_go = [fact for fact in facts if fact.rank > needed or fact.short]
-        if not may_go:
-            break
-        last = max(may_go, key=lambda fact: fact.rank)
-        shorter = [_Fact(last.rank, last.short)] if last.short else []
-        at = facts.index(last)
-        facts = [*facts[:at], *shorter, *facts[at + 1 :]]
-    return [span for fact in facts for span in fact.spans]
-
-
-def _cells(spans: Sequence[Span]) -> int:
-    return sum(width_of(text) for text, _ in spans)
 
 
 def _views(heading: Heading) -> list[Span]:
@@ -109,21 +85,21 @@ def _keys(heading: Heading) -> list[Span]:
     ]
 
 
-def _facts(heading: Heading) -> list[_Fact]:
+def _facts(heading: Heading) -> list[Fact]:
     """From left to right."""
-    facts: list[_Fact] = []
+    facts: list[Fact] = []
     if heading.process:
-        facts.append(_Fact(1, [("  ", "text@bar"), (heading.process, "*accent@bar")]))
+        facts.append(Fact(1, [("  ", "text@bar"), (heading.process, "*accent@bar")]))
     if heading.amount:
         when, shorter = _when(heading)
-        facts.append(_Fact(2, _plain(when), _plain(shorter) if shorter else ()))
-        facts.append(_Fact(4, _plain(heading.amount)))
+        facts.append(Fact(2, _plain(when), _plain(shorter) if shorter else ()))
+        facts.append(Fact(4, _plain(heading.amount)))
     if heading.pinned:
-        facts.append(_Fact(3, [("  only ", "muted@bar"), (heading.pinned, "text@bar")]))
+        facts.append(Fact(3, [("  only ", "muted@bar"), (heading.pinned, "text@bar")]))
     if heading.host:
-        facts.append(_Fact(5, [("  on ", "muted@bar"), (heading.host, "muted@bar")]))
+        facts.append(Fact(5, [("  on ", "muted@bar"), (heading.host, "muted@bar")]))
     if heading.collectors:
-        facts.append(_Fact(6, _collectors(heading, {}), _collectors(heading, _SHORT)))
+        facts.append(Fact(6, _collectors(heading, {}), _collectors(heading, _SHORT)))
     return facts
 
 

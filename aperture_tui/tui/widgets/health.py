@@ -26,8 +26,11 @@ def health_row(
     width: int,
     error: str = "",
     recorded: bool = False,
+    many: bool = False,
 ) -> Spans:
-    """One row; trouble comes first and is cut last. recorded: it is the word of a session that is over."""
+    """One row; trouble comes first and is cut last. recorded: it is the word of a session that is over. many: of many
+    machines together, whose own costs are not added up.
+    """
     parts = [[(f" ! {plain(error)} ", "*error")]] if error else []
     for one in sorted(health, key=_is_whole if recorded else _is_well):
         part = _one(one, recorded)
@@ -39,7 +42,8 @@ def health_row(
     if held.limit:
         dropped = figures.count(held.dropped_events)
         parts.append([(f" kept {plain(held.limit)}, older let go ({dropped})", "muted")])
-    parts.append(_own(own, recorded))
+    if not many:
+        parts.append(_own(own, recorded))
     if whole and is_enough(stacks) and _cells(parts) + _cells([whole]) + 2 <= width:
         parts.append(whole)
     return _joined(parts, width)
@@ -131,6 +135,7 @@ class HealthLine(RowsView):
         stacks: Completeness,
         error: str = "",
         recorded: bool = False,
+        many: bool = False,
     ) -> None:
         """Say this."""
-        self.draw(lambda: [health_row(health, own, held, stacks, self.size.width, error, recorded)])
+        self.draw(lambda: [health_row(health, own, held, stacks, self.size.width, error, recorded, many)])

@@ -30,6 +30,8 @@ _FIRST: Final = (
 """What a narrow line keeps."""
 OF_TIME: Final = ("play or pause", "back 1 s", "on 1 s", "faster", "go to a time")
 """What a narrow line over a recording keeps as well."""
+OF_REMOTE: Final = ("hosts",)
+"""The same over an aggregator."""
 
 
 class Key(NamedTuple):
@@ -95,10 +97,10 @@ class KeysLine(RowsView):
 
     DEFAULT_CSS = "KeysLine { height: 1; }"
 
-    def __init__(self, of_time: bool = False) -> None:
-        """of_time: the keys that move through time have their place."""
+    def __init__(self, kept: Sequence[str] = ()) -> None:
+        """kept: what keys do that have their place here as well."""
         super().__init__(id="keys")
-        self._of_time = OF_TIME if of_time else ()
+        self._kept = tuple(kept)
         self._places: Sequence[tuple[int, int, Key]] = ()
 
     def show(self) -> None:
@@ -106,8 +108,8 @@ class KeysLine(RowsView):
         self.draw(self._row)
 
     def _row(self) -> list[Spans]:
-        keys = [key for key in live_keys(self.screen) if key.shown or key.does in self._of_time]
-        first = (*_FIRST[:2], *self._of_time, *_FIRST[2:])
+        keys = [key for key in live_keys(self.screen) if key.shown or key.does in self._kept]
+        first = (*_FIRST[:2], *self._kept, *_FIRST[2:])
         row, self._places = keys_row(keys, self.size.width, first)
         return [row]
 

@@ -9,37 +9,41 @@ from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.message import Message
 
-from aperture_tui.tui.cells import fit, plain, width_of
-from aperture_tui.tui.model import LatencyKey, LatencyLine
+from aperture_tui.tui.cells import fit
+from aperture_tui.tui.model import Latencies, LatencyKey, LatencyLine
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.cursor import CursorTable
 from aperture_tui.tui.widgets.histogram import exactly
-from aperture_tui.tui.widgets.latency_columns import COLUMNS, ColumnSet, Placed, Whole, columns
+from aperture_tui.tui.widgets.latency_columns import COLUMNS, Column, ColumnSet, Whole, columns
+from aperture_tui.tui.widgets.placing import Placed, aligned, headings
 
 __all__ = ["SORTS", "ColumnSet", "LatencyTable", "Whole", "columns", "heading_row", "latency_row", "ordered"]
 
 SORTS: Final = ("total", "calls", "errors", "p99", "max", "in flight", "name")
 """What `s` goes through. A click on its heading sorts by any other column that has an order as well."""
 
+_OF_COUNT: Final = {"SHARE": "OF COUNT"}
+"""What columns are called where the rows are sorted by how many there are."""
 _NEAR: Final = 0.1
 """A row keeps the value that it is sorted by until the true one differs by this part of it."""
 
 
-def heading_row(placed: Sequence[Placed], width: int, sort: str) -> Spans:
+def heading_row(placed: Sequence[Placed[Column]], width: int, sort: str) -> Spans:
     """The names of the columns; ▼ marks what the rows are sorted by."""
-    spans: list[Span] = [(" ", "muted")]
-    for i, (column, _, cells) in enumerate(placed):
-        title = "OF COUNT" if sort == "calls" and column.title == "SHARE" else column.title
-        mark = "▼" if column.sort and column.sort == sort else ""
-        if i:
-            spans.append((" ", "muted"))
-        text = f"{fit(title, min(len(title), cells - len(mark)))}{mark}"
-        spans.append((_placed(text, cells, column.left), "accent" if mark else "muted"))
-    return exactly(spans, width, "muted")
+    if sort == "calls":
+        placed = [
+            p._replace(column=p.column._replace(title=_OF_COUNT.get(p.column.title, p.column.title))) for p in placed
+        ]
+    return headings(placed, width, sort)
 
 
 def latency_row(
-    line: LatencyLine, placed: Sequence[Placed], width: int, whole: Whole, selected: bool = False, focused: bool = False
+    line: LatencyLine,
+    placed: Sequence[Placed[Column]],
+    width: int,
+    whole: Whole,
+    selected: bool = False,
+    focused: bool = False,
 ) -> Spans:
     """One row of the table, exactly `width` cells."""
     ground = "@cursor" if selected and focused else ""
@@ -51,14 +55,9 @@ def latency_row(
         if len(found) == 1:
             text, key = found[0]
             strong = "*" if selected and key == "text" else ""
-            found = [(_placed(text, cells, column.left), f"{strong}{key}")]
+            found = [(aligned(text, cells, column.left), f"{strong}{key}")]
         spans += [(text, f"{key}{ground}") for text, key in found]
     return exactly(spans, width, f"text{ground}")
-
-
-def _placed(text: str, cells: int, left: bool) -> str:
-    free = cells - width_of(text)
-    return fit(text, cells) if left or free <= 0 else " " * free + plain(text)
 
 
 def ordered(
@@ -125,15 +124,14 @@ class LatencyTable(CursorTable):
         self._chosen: LatencyKey | None = None
         self._told: LatencyKey | None = None
         self._index = 0
+        self._without: frozenset[str] = frozenset()
 
-    def show(
-        self, lines: tuple[LatencyLine, ...], total_ns: int, total_count: int, range_ns: int, columns: ColumnSet
-    ) -> None:
-        """Show these rows. total_ns, total_count: what they are shares of; range_ns: what the rates are over."""
+    def show(self, told: Latencies, range_ns: int, columns: ColumnSet, without: frozenset[str] = frozenset()) -> None:
+        """Show these rows. range_ns: what the rates are over. without: titles of columns that would be empty."""
         if columns is not self._which:
             self._which, self._held = columns, {}
-        self._whole = Whole(total_ns, total_count, range_ns)
-        self._arrange(lines)
+        self._whole, self._without = Whole(told.total_ns, told.total_count, range_ns), without
+        self._arrange(told.lines)
 
     @property
     def selected(self) -> LatencyLine | None:
@@ -171,7 +169,7 @@ class LatencyTable(CursorTable):
         width = self.size.width
         if self.size.height < 2:
             return []
-        placed = columns(width, self._which, self.sort)
+        placed = self._placed(width)
         whole = self._whole._replace(by_count=self.sort == "calls", mono=self.palette.mono)
         rows = [heading_row(placed, width, self.sort)]
         for i in self.in_sight(self._index, len(self._lines)):
@@ -179,6 +177,9 @@ class LatencyTable(CursorTable):
         if not self._lines:
             rows.append(((fit(f" no {self._which.value} in view", width), "muted"),))
         return rows
+
+    def _placed(self, width: int) -> tuple[Placed[Column], ...]:
+        return columns(width, self._which, self.sort, self._without)
 
     def action_move(self, by: int) -> None:
         """Select another row."""
@@ -204,7 +205,7 @@ class LatencyTable(CursorTable):
         """Select, a second click chooses; on a heading, sort by it."""
         index = self._top + event.y - 1
         if event.y == 0:
-            here = (p for p in columns(self.size.width, self._which, self.sort) if p.at <= event.x < p.at + p.width)
+            here = (p for p in self._placed(self.size.width) if p.at <= event.x < p.at + p.width)
             sort = next((p.column.sort for p in here), "")
             if sort:
                 self.sort_by(sort)

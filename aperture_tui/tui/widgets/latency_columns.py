@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final, NamedTuple
 
 from aperture_tui.tui import figures
@@ -12,6 +12,7 @@ from aperture_tui.tui.cells import LEVELS, fit, plain, width_of
 from aperture_tui.tui.model import LatencyLine
 from aperture_tui.tui.palette import Span
 from aperture_tui.tui.widgets.gauges import bar
+from aperture_tui.tui.widgets.placing import Placed, place
 
 _LONG_NS: Final = 1_000_000_000
 _VERY_LONG_NS: Final = 10 * _LONG_NS
@@ -50,14 +51,6 @@ class Column(NamedTuple):
     value: Callable[[LatencyLine], float] | None = None
     left: bool = False
     part: float = 0.0
-
-
-class Placed(NamedTuple):
-    """A column where it stands: its first cell, and how many it has."""
-
-    column: Column
-    at: int
-    width: int
 
 
 def lock_label(name: str, address: int, width: int) -> str:
@@ -239,30 +232,12 @@ COLUMNS: Final[Mapping[ColumnSet, tuple[Column, ...]]] = {
 """The columns of each table, from left to right."""
 
 
-def columns(width: int, which: ColumnSet, sort: str = "total") -> tuple[Placed, ...]:
+def columns(
+    width: int, which: ColumnSet, sort: str = "total", without: Container[str] = ()
+) -> tuple[Placed[Column], ...]:
     """The columns that a width has room for; the one that is sorted by stays as long as any but the name.
 
-    What is left over goes to those that gain by it, the most important first.
+    What is left over goes to those that gain by it, the most important first. without: titles of those that would be
+    empty.
     """
-    every = COLUMNS[which]
-    least = {column.title: max(column.least, int(width * column.part)) for column in every}
-    by_rank = sorted(every, key=lambda c: 0.5 if c.sort == sort and c.rank else c.rank)
-    room = width - 1
-    widths: dict[str, int] = {by_rank[0].title: max(1, min(least[by_rank[0].title], room))}
-    room -= least[by_rank[0].title]
-    for column in by_rank[1:]:
-        if least[column.title] < room:
-            widths[column.title] = least[column.title]
-            room -= least[column.title] + 1
-    for column in by_rank:
-        if column.title in widths and room > 0:
-            more = max(0, min(room, column.most - widths[column.title]))
-            widths[column.title] += more
-            room -= more
-    placed: list[Placed] = []
-    at = 1
-    for column in every:
-        if column.title in widths:
-            placed.append(Placed(column, at, widths[column.title]))
-            at += widths[column.title] + 1
-    return tuple(placed)
+    return place([column for column in COLUMNS[which] if column.title not in without], width, sort)

@@ -38,7 +38,7 @@ def _name(line: LatencyLine) -> list[Span]:
     return [
         (plain(key.name) or "?", "*text"),
         (address, "text"),
-        (f"  {plain(line.told.process) or '?'} ({key.pid})", "accent"),
+        (f"  {plain(line.process.words)}", "accent"),
     ]
 
 

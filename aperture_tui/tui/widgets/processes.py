@@ -26,18 +26,22 @@ _STACKS: Final = 8
 
 
 class Columns:
-    """The columns that a width has room for; what is too much for all of them stays free at the right."""
+    """The columns that a width has room for; what is too much for all of them stays free at the right.
 
-    def __init__(self, width: int) -> None:
+    numbers: processes have some, and with them threads and a container. recent: their last seconds are known.
+    """
+
+    def __init__(self, width: int, numbers: bool = True, recent: bool = True) -> None:
         self.width = width
-        room = width - _PID - _CPU - 2
+        self.pid = _PID if numbers else 1
+        room = width - self.pid - _CPU - 2
         self.share = _SHARE if room >= 34 else 0
-        self.recent = _RECENT if room >= 58 else 0
-        self.threads = _THREADS if room >= 48 else 0
+        self.recent = _RECENT if recent and room >= 58 else 0
+        self.threads = _THREADS if numbers and room >= 48 else 0
         self.stacks = _STACKS if room >= 70 else 0
         room -= self.stacks
         room -= sum(n + 2 for n in (self.share, self.recent, self.threads) if n)
-        self.place = min(24, room * 2 // 5) if room >= 24 else 0
+        self.place = min(24, room * 2 // 5) if numbers and room >= 24 else 0
         room -= self.place + 1 if self.place else 0
         self.name = min(room, 30)
         self.share += min(room - self.name, 12) if self.share else 0
@@ -46,7 +50,7 @@ class Columns:
 def heading_row(columns: Columns, filtered: ProcessKey | None) -> Spans:
     """The names of the columns."""
     c = columns
-    text = f"{'PID':>{_PID}} {fit('PROCESS', c.name)}"
+    text = f"{'PID' if c.pid == _PID else '':>{c.pid}} {fit('PROCESS', c.name)}"
     text += f" {fit('CONTAINER', c.place)}" if c.place else ""
     text += f" {'THR':>{c.threads}}" if c.threads else ""
     text += f"{'CPU %':>{_CPU}}"
@@ -62,7 +66,7 @@ def process_row(line: ProcessLine, columns: Columns, selected: bool, focused: bo
     ground = "@cursor" if selected and focused else ""
     strong = "*text" if selected else "text"
     mark = "›" if selected else " "
-    spans: list[Span] = [(f"{mark}{line.key.pid:>{_PID - 1}} ", f"muted{ground}")]
+    spans: list[Span] = [(f"{mark}{line.key.pid or '':>{c.pid - 1}} ", f"muted{ground}")]
     spans.append((fit(line.key.name or "?", c.name), f"{strong}{ground}"))
     if c.place:
         spans.append((f" {fit(line.place, c.place)}", f"muted{ground}"))
@@ -113,10 +117,11 @@ class ProcessTable(CursorTable):
         self._lines: tuple[ProcessLine, ...] = ()
         self._selected: ProcessKey | None = None
         self._filtered: ProcessKey | None = None
+        self._recent = True
 
-    def show(self, lines: tuple[ProcessLine, ...], filtered: ProcessKey | None) -> None:
-        """Show these processes; filtered: the one that alone is looked at."""
-        self._lines, self._filtered = lines, filtered
+    def show(self, lines: tuple[ProcessLine, ...], filtered: ProcessKey | None, recent: bool = True) -> None:
+        """Show these processes; filtered: the one that alone is looked at. recent: their last seconds are known."""
+        self._lines, self._filtered, self._recent = lines, filtered, recent
         self.draw(self._rows_now)
 
     @property
@@ -131,7 +136,8 @@ class ProcessTable(CursorTable):
         width = self.size.width
         if self.size.height < 2:
             return []
-        columns = Columns(width)
+        numbers = not self._lines or any(line.key.pid for line in self._lines)
+        columns = Columns(width, numbers, self._recent)
         index = self._index()
         scale = max((line.share for line in self._lines), default=0.0)
         rows = [heading_row(columns, self._filtered)]

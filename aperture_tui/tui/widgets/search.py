@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -13,15 +13,21 @@ from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.search import LONGEST, Search, compile_search
 from aperture_tui.tui.widgets.prompt import Prompt
 
+OF_FRAMES: Final = ("function, module or file", "n next  N previous  esc ends")
+"""What is looked for, and the keys that there are then."""
 
-def message_row(problem: str, search: Search | None, matching: Span, width: int) -> Spans:
-    """What is to be said about the pattern. matching: how much it matches, and the style of that."""
+
+def message_row(
+    problem: str, search: Search | None, matching: Span, width: int, hints: tuple[str, str] = OF_FRAMES
+) -> Spans:
+    """What is to be said about the pattern. matching: how much it matches, and the style of that. hints: as above."""
     if problem:
         return ((fit(f" ! {problem}", width), "*error@bar"),)
+    what, keys = hints
     if search is None:
-        return ((fit(" function, module or file; small letters match both cases", width), "muted@bar"),)
+        return ((fit(f" {what}; small letters match both cases", width), "muted@bar"),)
     text, key = matching
-    return ((fit(f" {text}   n next  N previous  esc ends", width), f"{key}@bar"),)
+    return ((fit(f" {text}   {keys}", width), f"{key}@bar"),)
 
 
 class PatternInput(Input):
@@ -46,8 +52,9 @@ class SearchLine(Prompt):
     class Done(Message):
         """The pattern is complete: back to the icicle."""
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str = "", hints: tuple[str, str] = OF_FRAMES) -> None:
         super().__init__(id="search")
+        self._hints = hints
         self._text = text
         self._problem = ""
         self._search: Search | None = None
@@ -81,4 +88,4 @@ class SearchLine(Prompt):
 
     def show(self, matching: str, key: str) -> None:
         """Say how much matches, in this style."""
-        self.say(lambda width: message_row(self._problem, self._search, (matching, key), width))
+        self.say(lambda width: message_row(self._problem, self._search, (matching, key), width, self._hints))

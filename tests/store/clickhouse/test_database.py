@@ -312,16 +312,6 @@ class TestSums:
         assert SMALLER.function in names
         assert len(np.unique(part["stack"])) < 50
 
-    def test_only_the_heaviest_stacks_are_told_apart(
-        self, filled: tuple[Tenant, MemoryStore], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        tenant, _ = filled
-        monkeypatch.setattr("aperture_tui.store.clickhouse.store._STACKS", 10)
-        rows, _ = tenant.store.found([Query()], ("stack",), nodes=1000)
-        (part,) = rows.parts
-        assert len(part) == 11
-        assert part["weight"].sum() == tenant.store.call_tree(Query()).weight
-
     def test_more_rows_than_an_answer_may_have_are_refused(
         self, filled: tuple[Tenant, MemoryStore], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -373,8 +363,8 @@ def test_what_is_kept_can_be_kept_for_another_time(tenant: Tenant) -> None:
         hours = str(retention.hours)
         assert kept() == {
             "events": "10000", "events_5": "20000", "events_25": "20000", "events_125": "20000", "events_625": "20000",
-            "minutes": "20000", "hours": hours, "host_hours": hours, "days": "30000", "stacks": "30062",
-            "processes": "20002", "pushes": "20000",
+            "minutes": "20000", "ten_minutes": "20000", "hours": hours, "six_hours": hours, "host_hours": hours,
+            "days": "30000", "stacks": "30062", "processes": "20002", "pushes": "20000",
         }  # fmt: skip
         assert again.store.call_tree(Query()).weight == 1
     Tenant(name, connection, FOR_EVER, Budget())

@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.store.clickhouse.schema import ROLLUPS, SAMPLED
-from aperture_tui.store.clickhouse.sources import Budget, Need, plan
+from aperture_tui.store.clickhouse.sources import Budget, Need, Sizes, cost, plan
 
 S = 1_000_000_000
 HOUR, DAY = 3600 * S, 86_400 * S
 T0 = 1_700_000_000 * S // DAY * DAY
 RATES = {
     "events": 20_000.0, "events_5": 4000.0, "events_25": 800.0, "events_125": 160.0, "events_625": 32.0,
-    "minutes": 3100.0, "hours": 56.0, "days": 2.4, "host_hours": 1500.0,
+    "minutes": 3100.0, "ten_minutes": 333.0, "hours": 56.0, "six_hours": 9.3, "days": 2.4, "host_hours": 1500.0,
 }  # fmt: skip
 """Of the fleet that the notes measured: 1,000 machines, 50 services."""
+SIZES = Sizes({table: int(40 * 86_400 * rate) for table, rate in RATES.items()}, RATES)
 FLEET = Need(T0, T0 + HOUR, 1000, 50, 1.0, 1.0, stacks=True)
 SERVICE = replace(FLEET, machines=20, services=1, share=0.02, service_share=0.02)
 HOST = replace(FLEET, machines=1, services=1, share=0.001, service_share=0.02, by_host=True)
@@ -37,7 +38,7 @@ needs = st.builds(
 
 @given(needs, st.floats(0.001, 10))
 def test_every_moment_is_in_one_piece(need: Need, seconds: float) -> None:
-    pieces = plan(need, RATES, Budget(seconds))
+    pieces = plan(need, SIZES, Budget(seconds))
     at = need.start_ns
     for piece in pieces:
         assert piece.start_ns == at
@@ -54,11 +55,20 @@ def test_every_moment_is_in_one_piece(need: Need, seconds: float) -> None:
 
 @given(needs)
 def test_what_is_cheap_is_exact(need: Need) -> None:
-    assert all(piece.one_of == 1 for piece in plan(need, dict.fromkeys(RATES, 1.0), Budget(60)))
+    few = Sizes(dict.fromkeys(RATES, 10**9), dict.fromkeys(RATES, 1.0))
+    assert all(piece.one_of == 1 for piece in plan(need, few, Budget(60)))
+
+
+def test_many_machines_of_few_events_cost_no_more_than_these() -> None:
+    """Each is looked for in the table, but that has no more rows for it."""
+    small = Sizes({"events": 3_000, "events_5": 600}, {"events": 1.0, "events_5": 0.2})
+    (piece,) = plan(replace(FLEET, stacks=False, machines=3_000), small, Budget())
+    assert piece.one_of == 1
+    assert cost([piece, piece], FLEET, small) <= 6_000
 
 
 def tables(need: Need, **changes: int) -> list[str]:
-    return [piece.table for piece in plan(replace(need, **changes), RATES, Budget(0.07, 2))]
+    return [piece.table for piece in plan(replace(need, **changes), SIZES, Budget(cores=2))]
 
 
 def test_what_screens_ask_for_is_answered_by_what_is_cheapest() -> None:
@@ -66,20 +76,41 @@ def test_what_screens_ask_for_is_answered_by_what_is_cheapest() -> None:
     assert tables(FLEET, end_ns=T0 + DAY) == ["days"]
     assert tables(SERVICE) == ["hours"]
     assert tables(SERVICE, start_ns=T0 + 1, end_ns=T0 + 61 * S) == ["events"]
-    assert tables(SERVICE, start_ns=T0 + 20 * 60 * S, end_ns=T0 + 80 * 60 * S) == ["minutes"]
-    assert tables(SERVICE, start_ns=T0 + 90 * 60 * S, end_ns=T0 + 270 * 60 * S) == ["minutes", "hours", "minutes"]
+    assert tables(SERVICE, start_ns=T0 + 20 * 60 * S, end_ns=T0 + 80 * 60 * S) == ["ten_minutes"]
+    middle = ["ten_minutes", "hours", "ten_minutes"]
+    assert tables(SERVICE, start_ns=T0 + 90 * 60 * S, end_ns=T0 + 270 * 60 * S) == middle
+    assert tables(SERVICE, start_ns=T0 + 89 * 60 * S, end_ns=T0 + 271 * 60 * S) == ["minutes", *middle, "minutes"]
     assert tables(HOST, start_ns=T0 + S, end_ns=T0 + S + HOUR) == ["events"]
     assert tables(HOST, start_ns=T0 + S, end_ns=T0 + S + DAY) == ["events", "host_hours", "events"]
 
 
+@given(st.integers(0, 40 * DAY), st.sampled_from([HOUR, DAY]))
+def test_of_a_fleet_all_but_the_edges_is_exact_wherever_a_range_begins(start: int, length: int) -> None:
+    need = replace(FLEET, start_ns=T0 + start, end_ns=T0 + start + length)
+    pieces = plan(need, SIZES, Budget(cores=2))
+    sampled = [piece for piece in pieces if piece.one_of > 1]
+    assert sum(piece.end_ns - piece.start_ns for piece in sampled) < {HOUR: 2 * 60 * S, DAY: 20 * 60 * S}[length]
+
+
 def test_the_finest_is_taken_that_fits() -> None:
     edges = replace(FLEET, stacks=False)
-    (piece,) = plan(edges, RATES, Budget(0.07, 2))
+    (piece,) = plan(edges, SIZES, Budget(0.06, 2))
     assert piece.one_of == 25
-    (more,) = plan(edges, RATES, Budget(0.7, 2))
+    (half,) = plan(edges, SIZES, Budget(0.06, 2), queries=2)
+    assert half.one_of == 125
+    (more,) = plan(edges, SIZES, Budget(0.6, 2))
     assert more.one_of == 5
-    (least,) = plan(replace(edges, end_ns=T0 + 40 * DAY), RATES, Budget(0.001, 1))
+    (least,) = plan(replace(edges, end_ns=T0 + 40 * DAY), SIZES, Budget(0.001, 1))
     assert least.one_of == SAMPLED[-1]
+
+
+def test_what_is_not_exact_is_no_finer_than_anybody_can_see() -> None:
+    edges = plan(replace(FLEET, start_ns=T0 + S, end_ns=T0 + S + HOUR), SIZES, Budget(10, 2))
+    assert {piece.one_of for piece in edges} == {1}
+    edges = plan(replace(FLEET, start_ns=T0 + 30 * S, end_ns=T0 + 30 * S + HOUR), SIZES, Budget(0.1, 2))
+    assert {piece.one_of for piece in edges if piece.rollup is None} == {25}
+    edges = plan(replace(FLEET, start_ns=T0 + 30 * S, end_ns=T0 + 30 * S + DAY), SIZES, Budget(0.1, 2))
+    assert {piece.one_of for piece in edges if piece.rollup is None} == {625}
 
 
 def test_each_rollup_is_a_multiple_of_the_one_before() -> None:

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from aperture_tui.profile.latency import BUCKETS, Latency, bucket
 from aperture_tui.tui.look import look
-from aperture_tui.tui.model import LatencyKey, LatencyLine
+from aperture_tui.tui.model import Latencies, LatencyKey, LatencyLine
 from aperture_tui.tui.palette import Palette, Spans
 from aperture_tui.tui.terminal import Colours
 from aperture_tui.tui.widgets.latencies import (
@@ -223,7 +223,7 @@ class Host(App[None]):
         self.said.append(("chosen", message.key.name))
 
     def show(self, *lines: LatencyLine, which: ColumnSet = ColumnSet.SYSCALLS) -> None:
-        self.table.show(lines, 100 * SECOND, 1000, 10 * SECOND, which)
+        self.table.show(Latencies(lines, 100 * SECOND, 1000), 10 * SECOND, which)
 
     @property
     def names(self) -> list[str]:

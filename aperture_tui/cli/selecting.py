@@ -1,0 +1,134 @@
+"""What commands ask an aggregator for: a range of time, some of its events, two parts of what it holds."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from aperture_tui.cli import times
+from aperture_tui.cli.times import Moment
+from aperture_tui.cli.values import pattern, pid
+from aperture_tui.export.collected import KINDS, default_measure
+from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.text import clean
+from aperture_tui.store.base import Estimate
+from aperture_tui.store.link import Focus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aperture_tui.store.base import Store
+
+
+def add_range(parser: argparse.ArgumentParser) -> None:
+    """From when to when, as `remote.window` reads it."""
+    group = parser.add_argument_group("its time (all that is held)")
+    for option, name, words in (("--from", "start", "nothing before this time"), ("--to", "end", "nor from then on")):
+        group.add_argument(option, dest=name, type=times.moment, metavar="T", help=f"{words}: -15m, now, ISO 8601")
+
+
+def add_narrowing(parser: argparse.ArgumentParser) -> None:
+    """Which events, as `query` reads it."""
+    group = parser.add_argument_group("its events")
+    group.add_argument("--event", choices=list(KINDS), help="kind of events (cpu)")
+    measures = [measure.value for measure in Measure]
+    group.add_argument("--measure", choices=measures, help="what is summed (of cpu count, else time, in nanoseconds)")
+    group.add_argument("-p", "--pid", dest="pids", type=pid, action="append", default=[], metavar="PID")
+    group.add_argument(
+        "--process", metavar="NAME", help="only processes of this name: of several hosts pids say nothing"
+    )
+    group.add_argument("--name", metavar="NAME", help="only this system call, kind of lock, or reason to be off-CPU")
+    words = "only stacks with a function, module or file that matches"
+    group.add_argument("--frame", type=pattern, metavar="RE", help=words)
+
+
+def query(chosen: argparse.Namespace, start_ns: int | None, end_ns: int | None) -> Query:
+    """What was chosen of the events of a range."""
+    kind = KINDS[chosen.event or "cpu"]
+    return Query(
+        kind,
+        start_ns,
+        end_ns,
+        pids=tuple(chosen.pids),
+        process=chosen.process,
+        frame=chosen.frame,
+        name=chosen.name,
+        measure=Measure(chosen.measure) if chosen.measure else default_measure(kind),
+    )
+
+
+class Estimates:
+    """What a store notes: how exact its least exact answer is."""
+
+    def __init__(self, store: Store) -> None:
+        self.worst = Estimate()
+        store.note = self._note
+
+    def _note(self, estimate: Estimate) -> None:
+        self.worst = max(self.worst, estimate, key=lambda one: (one.share_error, one.sampled))
+
+    @property
+    def words(self) -> str:
+        """In words, "" of what is exact."""
+        if self.worst.sampled <= 1:
+            return ""
+        points = 100 * self.worst.share_error
+        return f"an estimate out of one in {self.worst.sampled} events: shares are off by ±{points:.1f} points (95 %)"
+
+    def as_json(self) -> dict[str, float]:
+        """As JSON types."""
+        return asdict(self.worst)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A range of time of some machines. text: as it was given. where: None if that was not said."""
+
+    text: str
+    start: Moment | None
+    end: Moment | None
+    where: Focus | None
+
+
+def part(text: str) -> Part:
+    """`FROM..TO`, with `@HOST,HOST` or `@service:NAME` behind it; either time may be missing."""
+    span, at, who = text.partition("@")
+    start, dots, end = span.partition("..")
+    if (span and not dots) or (at and not who.removeprefix("service:")) or not text:
+        words = "give FROM..TO, FROM..TO@HOST,HOST or FROM..TO@service:NAME"
+        raise argparse.ArgumentTypeError(f"{text!r} is no part of what an aggregator holds: {words}")
+    if not who:
+        where = None
+    elif who.startswith("service:"):
+        where = Focus(service=who.removeprefix("service:"))
+    else:
+        where = Focus(tuple(filter(None, dict.fromkeys(who.split(",")))))
+    return Part(text, times.moment(start) if start else None, times.moment(end) if end else None, where)
+
+
+def attached(argv: list[str], options: tuple[str, ...]) -> list[str]:
+    """The command line with `--base -2h..-1h` made `--base=-2h..-1h`: argparse would take the value for an option."""
+    out: list[str] = []
+    for argument in argv:
+        if out and out[-1] in options and re.match(r"-\d.*\.\.", argument):
+            out[-1] = f"{out[-1]}={argument}"
+        else:
+            out.append(argument)
+    return out
+
+
+def machines(where: Focus) -> str:
+    """Which machines, in words."""
+    names = ", ".join(where.hosts)
+    of = f"service {where.service or '(none)'}" if where.service is not None else ""
+    return " of ".join(filter(None, [names, of])) or "all"
+
+
+def say(program: str, lines: Iterable[str]) -> None:
+    """What the reader of the output has to know, on stderr; blank lines are left out."""
+    for line in lines:
+        if line:
+            print(f"{program}: {clean(line)}", file=sys.stderr)

@@ -1,0 +1,105 @@
+"""Which tables answer a query, by what is known of the machines and of the tables."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from aperture_tui.profile.kinds import Role
+from aperture_tui.profile.query import Query
+from aperture_tui.store.clickhouse.sources import Budget, Need, Piece, Sizes, cost, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aperture_tui.store.clickhouse.connection import Connection
+    from aperture_tui.store.clickhouse.registry import Registry
+    from aperture_tui.store.fleet_base import HostState
+
+_RATES_S: Final = 10.0
+_WORTH: Final = 400_000
+"""Rows from which on several statements at once are faster than one."""
+
+
+class Planner:
+    """All methods may be called from any thread."""
+
+    def __init__(self, connection: Connection, database: str, registry: Registry, budget: Budget) -> None:
+        self._connection, self._database = connection, database
+        self._registry, self._budget = registry, budget
+        self._lock = threading.Lock()
+        self._sizes: tuple[float, Sizes] = (-math.inf, Sizes())
+
+    def pieces(
+        self,
+        query: Query,
+        chosen: Sequence[HostState],
+        start_ns: int,
+        end_ns: int,
+        columns: int = 1,
+        stacks: bool = False,
+        queries: int = 1,
+    ) -> tuple[list[Piece], float]:
+        """What a query's range is made of, and about how many rows are read for it. Raises StorageError.
+
+        chosen: its machines. columns: by how many its rows are told apart. stacks: nothing else is asked of them.
+        queries: how many are asked together.
+        """
+        everybody = self._registry.chosen(Query())
+        total = max(1, sum(host.events for host in everybody))
+        services = {host.service for host in chosen}
+        need = Need(
+            start_ns,
+            end_ns,
+            len(chosen),
+            len(services),
+            sum(host.events for host in chosen) / total,
+            sum(host.events for host in everybody if host.service in services) / total,
+            columns,
+            stacks,
+            by_host=bool(query.hosts),
+        )
+        sizes = self.sizes()
+        pieces = [Piece("events", start_ns, end_ns)]
+        if query.role is not Role.IN_FLIGHT or stacks:
+            pieces = plan(need, sizes, self._budget, queries)
+        return pieces, cost(pieces, need, sizes)
+
+    def shared(self, chosen: Sequence[HostState], services: Sequence[str], rows: float) -> list[list[str]]:
+        """The services, in as many parts as there are cores if so many rows are worth it, with about equally many
+        events; else in one."""
+        parts = min(self._budget.cores, len(services))
+        if rows < _WORTH or parts < 2:
+            return [list(services)]
+        of = dict.fromkeys(services, 0)
+        for host in chosen:
+            of[host.service] = of.get(host.service, 0) + host.events
+        whole = max(1, sum(of.values()))
+        out: list[list[str]] = [[] for _ in range(parts)]
+        before = 0
+        for service in services:
+            out[min(parts - 1, before * parts // whole)].append(service)
+            before += of[service]
+        return [part for part in out if part]
+
+    def sizes(self) -> Sizes:
+        """How large the tables are; of a little while ago. Raises StorageError."""
+        with self._lock:
+            at, sizes = self._sizes
+            if time.monotonic() - at < _RATES_S:
+                return sizes
+            span = self._registry.span(Query())
+            held_s = max(1.0, (span.end_ns - span.start_ns) / 1e9)
+            sql = """SELECT table, sum(rows), uniqExact(partition), max(length(partition)) FROM system.parts
+                WHERE database = {database:String} AND active GROUP BY table"""
+            rows: dict[str, int] = {}
+            per_s: dict[str, float] = {}
+            for name, n, parts, length in self._connection.rows(sql, {"database": self._database}):
+                table = name.removesuffix("_local")
+                rows[table] = n
+                per_s[table] = n / min(held_s, parts * 86_400 * (1 if length > 6 else 31))
+            sizes = Sizes(rows, per_s)
+            self._sizes = time.monotonic(), sizes
+            return sizes

@@ -1,0 +1,90 @@
+"""Columns of the tables on the screens: which a width has room for, and where each stands. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.widgets.histogram import exactly
+
+
+class Sized(Protocol):
+    """A column. sort: the name of its order, "" if it has none. rank: the highest give way first.
+
+    least, most: cells; part: of the width, what it has at least. left: aligned to the left.
+    """
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def sort(self) -> str: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def least(self) -> int: ...
+    @property
+    def most(self) -> int: ...
+    @property
+    def part(self) -> float: ...
+    @property
+    def left(self) -> bool: ...
+
+
+C = TypeVar("C", bound=Sized)
+
+
+class Placed(NamedTuple, Generic[C]):
+    """A column where it stands: its first cell, and how many it has."""
+
+    column: C
+    at: int
+    width: int
+
+
+def place(every: Sequence[C], width: int, sort: str) -> tuple[Placed[C], ...]:
+    """The columns that a width has room for; the one that is sorted by stays as long as any but the first by rank.
+
+    What is left over goes to those that gain by it, the most important first.
+    """
+    least = {column.title: max(column.least, int(width * column.part)) for column in every}
+    by_rank = sorted(every, key=lambda c: 0.5 if c.sort == sort and c.rank else c.rank)
+    room = width - 1
+    widths: dict[str, int] = {by_rank[0].title: max(1, min(least[by_rank[0].title], room))}
+    room -= least[by_rank[0].title]
+    for column in by_rank[1:]:
+        if least[column.title] < room:
+            widths[column.title] = least[column.title]
+            room -= least[column.title] + 1
+    for column in by_rank:
+        if column.title in widths and room > 0:
+            more = max(0, min(room, column.most - widths[column.title]))
+            widths[column.title] += more
+            room -= more
+    placed: list[Placed[C]] = []
+    at = 1
+    for column in every:
+        if column.title in widths:
+            placed.append(Placed(column, at, widths[column.title]))
+            at += widths[column.title] + 1
+    return tuple(placed)
+
+
+def headings(placed: Sequence[Placed[C]], width: int, sort: str) -> Spans:
+    """The names of the columns; ▼ marks what the rows are sorted by."""
+    spans: list[Span] = [(" ", "muted")]
+    for i, (column, _, cells) in enumerate(placed):
+        mark = "▼" if column.sort and column.sort == sort else ""
+        if i:
+            spans.append((" ", "muted"))
+        title = column.title
+        text = f"{fit(title, min(len(title), cells - len(mark)))}{mark}"
+        spans.append((aligned(text, cells, column.left), "accent" if mark else "muted"))
+    return exactly(spans, width, "muted")
+
+
+def aligned(text: str, cells: int, left: bool) -> str:
+    """Exactly so many cells of a text."""
+    free = cells - width_of(text)
+    return fit(text, cells) if left or free <= 0 else " " * free + plain(text)

@@ -1,0 +1,216 @@
+"""The tables: made once, brought up to date, kept as long as they say, and what a cluster is told."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from aperture_tui.profile.symbols import Symbols
+from aperture_tui.store.clickhouse import schema
+from aperture_tui.store.clickhouse.connection import Address, Connection
+from aperture_tui.store.clickhouse.database import Tenant
+from aperture_tui.store.clickhouse.schema import ROLLUPS, SAMPLED, Retention, migrate
+from aperture_tui.store.clickhouse.sources import Budget
+from tests.store.clickhouse.filling import FOR_EVER, database, fresh_tenant, push_of
+from tests.store.conformance import SH
+from tests.store.facts import SECOND, Fact, batch_of
+
+DAY = 86_400
+KEPT = Retention(events=3, minutes=5, hours=11, days=17)
+TABLES = {"events", "stacks", "processes", "pushes", *(f"events_{n}" for n in SAMPLED), *(r.name for r in ROLLUPS)}
+
+
+@dataclass
+class Listening:
+    """A connection that hears what a server would be told. done: the version that its tables are of."""
+
+    address: Address
+    done: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        self.told.append(" ".join(sql.split()))
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[int]]:
+        return [(self.done,)] if "migrations" in sql else []
+
+
+def told(retention: Retention = KEPT, cluster: str = "", done: int = 0) -> list[str]:
+    """All statements of making the tables."""
+    listening = Listening(Address("", "server", cluster=cluster), done)
+    migrate(listening, "aperture_t", retention)  # type: ignore[arg-type]  # as far as it is used
+    return listening.told
+
+
+def created(statements: list[str], pattern: str = r"CREATE TABLE IF NOT EXISTS aperture_t\.(\w+)") -> dict[str, str]:
+    """Statements by the name of what they make."""
+    found = [(re.match(pattern, statement), statement) for statement in statements]
+    return {match[1]: statement for match, statement in found if match}
+
+
+@pytest.fixture
+def connection() -> Connection:
+    return database()._connection
+
+
+@pytest.fixture
+def name(connection: Connection) -> Iterator[str]:
+    """A database that is not there yet."""
+    name = f"aperture_schema_{time.monotonic_ns()}"
+    yield name
+    connection.command(f"DROP DATABASE IF EXISTS {name} SYNC")
+
+
+def tables_of(connection: Connection, name: str) -> list[tuple[Any, ...]]:
+    sql = """SELECT name, create_table_query, uuid, metadata_modification_time FROM system.tables
+        WHERE database = {name:String} ORDER BY name"""
+    return connection.rows(sql, {"name": name})
+
+
+def versions(connection: Connection, name: str) -> list[int]:
+    sql = f"SELECT version FROM {name}.migrations ORDER BY version"  # noqa: S608
+    return [version for (version,) in connection.rows(sql)]
+
+
+# -- migrations
+
+
+def test_making_the_tables_again_changes_nothing(connection: Connection, name: str) -> None:
+    migrate(connection, name, KEPT)
+    before = tables_of(connection, name)
+    assert {table for table, *_ in before} >= {*TABLES, "migrations"}
+    migrate(connection, name, KEPT)
+    assert tables_of(connection, name) == before
+    assert versions(connection, name) == list(range(1, len(schema.migrations(KEPT)) + 1))
+
+
+def test_tables_of_the_newest_version_are_told_nothing() -> None:
+    newest = len(schema.migrations(KEPT))
+    assert [statement for statement in told(done=newest) if "migrations" not in statement] == [
+        "CREATE DATABASE IF NOT EXISTS aperture_t"
+    ]
+
+
+def test_tables_of_an_older_version_are_brought_up_to_date_and_keep_what_they_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tenant = fresh_tenant()
+    connection, name = database()._connection, f"aperture_{tenant.name}"
+    tenant.insert("one", [push_of(batch_of([Fact(time.time_ns(), SH)], Symbols()))], time.time_ns())
+    old = schema.migrations(FOR_EVER)
+    newer = [*old, ["ALTER TABLE {db}.events{local} {on} ADD COLUMN region LowCardinality(String)"]]
+    monkeypatch.setattr(schema, "migrations", lambda _: newer)
+    migrate(connection, name, FOR_EVER)
+    assert connection.rows(f"SELECT count(), any(region) FROM {name}.events") == [(1, "")]  # noqa: S608
+    assert versions(connection, name) == list(range(1, len(newer) + 1))
+    migrate(connection, name, FOR_EVER)
+    assert versions(connection, name) == list(range(1, len(newer) + 1))
+
+
+def test_what_was_broken_off_is_made_whole(connection: Connection, name: str) -> None:
+    """The aggregator may end between any two statements, and no version is noted before all of it is there."""
+
+    def until(n: int) -> Callable[..., None]:
+        said: list[str] = []
+
+        def command(sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+            if len(said) >= n:
+                raise KeyboardInterrupt
+            said.append(sql)
+            connection.command(sql, parameters)
+
+        return command
+
+    whole = None
+    for n in (3, 9, 15, 10_000):
+        broken = Listening(connection.address)
+        broken.command = until(n)  # type: ignore[method-assign]
+        broken.rows = connection.rows  # type: ignore[method-assign]
+        try:
+            migrate(broken, name, KEPT)  # type: ignore[arg-type]
+            whole = n
+        except KeyboardInterrupt:
+            assert versions(connection, name) == []
+    assert whole == 10_000
+    assert {table for table, *_ in tables_of(connection, name)} >= TABLES
+    assert versions(connection, name) == [1]
+
+
+# -- retention
+
+
+def test_each_table_says_how_long_it_keeps_what() -> None:
+    days = {
+        table: int(found[1]) if (found := re.search(r"TTL .* \+ INTERVAL (\d+) DAY", text)) else None
+        for table, text in created(told()).items()
+    }
+    assert days["events"] == 3
+    assert days["minutes"] == days["pushes"] == 5
+    assert {days[f"events_{n}"] for n in SAMPLED} == {5}
+    assert days["hours"] == days["host_hours"] == 11
+    assert days["days"] == 17
+    assert days["stacks"] >= 17 + 31, "stacks are written again once a month, and outlive all that refers to them"
+    assert days["processes"] > 5, "processes are written again once a day"
+
+
+def test_what_is_kept_for_ever_has_no_end() -> None:
+    assert not any("TTL" in text for text in told(FOR_EVER))
+    assert "TTL" in created(told(Retention(days=None)))["events"]
+    assert "TTL" not in created(told(Retention(days=None)))["days"]
+    assert "TTL" not in created(told(Retention(days=None)))["stacks"], "what is for ever needs its stacks"
+
+
+def test_what_is_too_old_goes_table_by_table(connection: Connection, name: str) -> None:
+    tenant = Tenant(name.removeprefix("aperture_"), connection, KEPT, Budget())
+    now = time.time_ns()
+    ages = [0, 4, 8, 14, 20, 200]
+    for i, age in enumerate(ages, 1):
+        batch = batch_of([Fact(now - age * DAY * SECOND, SH)], Symbols())
+        tenant.insert(f"{i}", [push_of(batch, i)], now)
+    left = {}
+    for table in ("events", "minutes", "hours", "host_hours", "days"):
+        connection.command(f"OPTIMIZE TABLE {name}.{table} FINAL")
+        ((left[table],),) = connection.rows(f"SELECT count() FROM {name}.{table}")  # noqa: S608
+    assert (left["events"], left["minutes"]) == (1, 2)
+    assert 3 <= left["hours"] == left["host_hours"] <= 5, "a month goes when the last of it may"
+    assert 4 <= left["days"] <= 5
+
+
+# -- clusters
+
+
+def test_a_cluster_is_told_what_it_understands(connection: Connection) -> None:
+    statements = told(cluster="fleet")
+    for statement in statements:
+        connection.command(f"EXPLAIN AST {statement}")
+    for statement in statements:
+        if statement.startswith(("CREATE", "ALTER")):
+            assert "ON CLUSTER 'fleet'" in statement
+
+
+def test_a_cluster_has_a_replicated_table_on_each_machine_and_one_over_them_all() -> None:
+    tables = created(told(cluster="fleet"))
+    alone = created(told())
+    assert set(tables) == {*(f"{name}_local" for name in TABLES), *TABLES, "migrations"}
+    for name in TABLES:
+        engine = re.search(r"ENGINE = (\w+)", alone[name])
+        assert engine is not None
+        assert f"ENGINE = Replicated{engine[1]}" in tables[f"{name}_local"]
+        assert "replicated_deduplication_window = 1000" in tables[f"{name}_local"]
+        assert f"ENGINE = Distributed('fleet', 'aperture_t', '{name}_local'," in tables[name]
+    assert "ENGINE = Replicated" in tables["migrations"]
+    assert not any("Replicated" in text or "ON CLUSTER" in text for text in told())
+
+
+def test_views_of_a_cluster_read_and_write_where_they_are() -> None:
+    """One over all machines would count what comes in once for each."""
+    views = created(told(cluster="fleet"), r"CREATE MATERIALIZED VIEW IF NOT EXISTS aperture_t\.(\w+)")
+    assert len(views) == len(SAMPLED) + len(ROLLUPS)
+    for text in views.values():
+        assert re.search(r" TO aperture_t\.\w+_local ", text)
+        assert re.search(r" FROM aperture_t\.\w+_local ", text)
