@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aperture_tui.export.collected import process_key
 from aperture_tui.export.names import amount_ns, errno_name
 from aperture_tui.profile.kinds import Role
 from aperture_tui.profile.latency import Latency
@@ -68,8 +69,8 @@ def errors_words(outcomes: Mapping[int, int]) -> str:
     return ", ".join(f"{errno_name(code)} {n:,}" for code, n in ordered if n)
 
 
-def _key(one: Latency) -> tuple[int, int, str, int]:
-    return one.pid, one.start_ns, one.name, one.value
+def _key(one: Latency) -> tuple[tuple[int, int, str], str, int]:
+    return process_key(one.pid, one.start_ns, one.process), one.name, one.value
 
 
 def _nothing_ended(going: Latency) -> Latency:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from aperture_tui.profile.health import State
 from aperture_tui.profile.kinds import Kind
@@ -90,6 +90,26 @@ def of_kind(query: Query, kind: Kind) -> Query:
     return replace(query, kind=kind, name=None, value=None, measure=default_measure(kind))
 
 
+def process_key(pid: int, start_ns: int, name: str) -> tuple[int, int, str]:
+    """What tells a process apart: of several machines together there are no numbers, and it is the name."""
+    return pid, start_ns, "" if pid else name
+
+
+def of_process(query: Query, pid: int, start_ns: int, name: str) -> Query:
+    """The same selection of one process, or of all of its name where there are no numbers."""
+    if not pid:
+        return replace(query, process=name)
+    return replace(query, pids=(pid,), process_start_ns=start_ns)
+
+
+class Ranged(Protocol):
+    """A store that knows without its readings what time was looked at."""
+
+    def looked_at(self) -> tuple[int, int]:
+        """Start and end of all that is known of, Unix nanoseconds; equal where nothing is."""
+        ...
+
+
 def time_range(store: Store, query: Query) -> tuple[int, int]:
     """Start and end of the part of the query's range that was looked at, Unix nanoseconds; equal where nothing was.
 
@@ -97,6 +117,10 @@ def time_range(store: Store, query: Query) -> tuple[int, int]:
     beginning: readings of the host, which are taken from the start on, say more.
     """
     span = store.span()
+    if hasattr(store, "looked_at"):
+        start, end = cast("Ranged", store).looked_at()
+        start, end = max(start, query.start_ns or 0), end if query.end_ns is None else min(end, query.end_ns)
+        return start, max(start, end)
     times = [sample.time_ns for sample in store.gauges(replace(query, start_ns=None, end_ns=None))]
     times += [span.start_ns, span.end_ns] if span.events else []
     if not times:
@@ -116,6 +140,8 @@ __all__ = [
     "kind_name",
     "losses_of",
     "of_kind",
+    "of_process",
+    "process_key",
     "time_range",
     "unknown_because",
 ]

@@ -48,9 +48,8 @@ def histogram(one: Latency, kind: Kind, width: int) -> list[str]:
 
 def title(one: Latency, kind: Kind) -> str:
     """What was called or waited for, and by whom."""
-    return (
-        f"{lock_name(one) if kind is Kind.LOCK else one.name or '[unknown]'} of {one.process or '[unknown]'} {one.pid}"
-    )
+    what = lock_name(one) if kind is Kind.LOCK else one.name or "[unknown]"
+    return f"{what} of {one.process or '[unknown]'} {one.pid or ''}".rstrip()
 
 
 def lock_name(one: Latency) -> str:

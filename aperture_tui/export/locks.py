@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from aperture_tui.export.calls import NOTE, Row, errors_words, in_flight_words, rest, rows, shown
+from aperture_tui.export.collected import of_process
 from aperture_tui.export.histogram import lock_name
 from aperture_tui.export.names import amount_ns, frame_name
 from aperture_tui.export.table import Column, fitted, table, wrapped
@@ -56,7 +57,8 @@ def threads(store: Store, query: Query, role: Role) -> Threads:
     """The holders or the wakers of each lock. Its name is not always known to them, and the waiter's stack never."""
     out: Threads = defaultdict(list)
     for one in store.latencies(replace(query, role=role, threads=True, name=None, frame=None)):
-        out[_lock(one)].append((one.tid, one.count))
+        if one.tid:  # of several machines together threads are not told apart
+            out[_lock(one)].append((one.tid, one.count))
     return {lock: sorted(told, key=lambda item: (-item[1], item[0])) for lock, told in out.items()}
 
 
@@ -79,7 +81,7 @@ def _notes(store: Store, query: Query, row: Row, holders: Threads, wakers: Threa
     errors = errors_words({code: n for code, n in ended.outcomes.items() if code != _TIMED_OUT})
     where = _waiters(store, query, row)
     return [
-        f"{ended.process or '[unknown]'} {ended.pid}" + (f" in {where}" if where else ""),
+        f"{ended.process or '[unknown]'} {ended.pid or ''}".rstrip() + (f" in {where}" if where else ""),
         *([f"still waiting: {in_flight_words(row.in_flight)}"] if row.in_flight else []),
         *([f"errors: {errors}"] if errors else []),
         *([f"held by {_threads_words(holders[key])}"] if key in holders else []),
@@ -97,7 +99,7 @@ def _threads_words(told: list[tuple[int, int]]) -> str:
 def _waiters(store: Store, query: Query, row: Row) -> str:
     """The innermost functions of the stack with the largest part of the waits, and its share; "" if there is none."""
     one = row.ended
-    alone = replace(query, pids=(one.pid,), process_start_ns=one.start_ns, name=one.name, value=one.value)
+    alone = replace(of_process(query, one.pid, one.start_ns, one.process), name=one.name, value=one.value)
     tree = store.call_tree(alone if one.count else replace(alone, role=Role.IN_FLIGHT))
     node = int(np.argmax(tree.self_weight)) if tree.weight else ROOT
     if node == ROOT:

@@ -37,6 +37,11 @@ def frame_name(frame: Frame) -> str:
     return f"[{module}]" if module else "[unknown]"
 
 
+def number(pid: int) -> str:
+    """The number of a process; "-" of several machines together, where processes have none."""
+    return str(pid) if pid else "-"
+
+
 def unit(query: Query) -> str:
     """What the weights of the query's answers count: "samples", "waits" …, or "ns"."""
     return "ns" if query.measure is Measure.TIME else COUNTED[query.kind]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.export.calls import NOTE
-from aperture_tui.export.collected import collected, of_kind
-from aperture_tui.export.names import amount_ns
+from aperture_tui.export.collected import collected, of_kind, process_key
+from aperture_tui.export.names import amount_ns, number
 from aperture_tui.export.stacks import branches
 from aperture_tui.export.table import Column, table, wrapped
 from aperture_tui.profile.kinds import Kind
@@ -72,14 +72,14 @@ def blocked_tree(store: Store, query: Query) -> CallTree:
 def _walls(store: Store, query: Query, told: Sequence[Latency]) -> list[_Wall]:
     """The processes with off-CPU time: by the time that they ran or would have run, then by that they were blocked."""
     running = of_kind(query, Kind.CPU)
-    on_cpu = {(use.pid, use.start_ns): use.time_ns for use in store.processes(running)}
+    on_cpu = {process_key(use.pid, use.start_ns, use.name): use.time_ns for use in store.processes(running)}
     nothing = 0 if Kind.CPU in collected(store) else None
     walls = {
-        (use.pid, use.start_ns): _Wall(use, on_cpu.get((use.pid, use.start_ns), nothing))
+        (key := process_key(use.pid, use.start_ns, use.name)): _Wall(use, on_cpu.get(key, nothing))
         for use in store.processes(query)
     }
     for one in told:
-        wall = walls.get((one.pid, one.start_ns))
+        wall = walls.get(process_key(one.pid, one.start_ns, one.process))
         if wall is None:  # of a live store: it began or was let go between the questions
             continue
         if one.name == RUNNABLE:
@@ -95,7 +95,7 @@ def _columns(walls: Sequence[_Wall]) -> list[Column]:
         Column("runnable", [amount_ns(wall.runnable_ns) for wall in walls]),
         Column("blocked", [amount_ns(wall.blocked_ns) for wall in walls]),
         Column("threads", [f"{wall.use.threads:,}" for wall in walls], 1),
-        Column("pid", [str(wall.use.pid) for wall in walls]),
+        Column("pid", [number(wall.use.pid) for wall in walls]),
         Column("process", [wall.use.name or "[unknown]" for wall in walls], left=True),
     ]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aperture_tui import __version__
 from aperture_tui.export import locks, offcpu, stacks, syscalls
 from aperture_tui.export.collected import kind_name, of_kind, time_range, unknown_because
-from aperture_tui.export.names import COUNTED, amount_bytes, amount_ns, time_utc, whole_share
+from aperture_tui.export.names import COUNTED, amount_bytes, amount_ns, number, time_utc, whole_share
 from aperture_tui.export.stacks import percent
 from aperture_tui.export.table import fitted, wrapped
 from aperture_tui.profile.health import State
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aperture_tui.store.base import ProcessUse, Store
 
 PROCESSES: Final = 10
+HOSTS: Final = 4
 _LABEL: Final = 11  # width of the labels of the header
 _WIDE: Final = 90  # from this width on the processes have a column for their stacks
 _SECTIONS: Final = {
@@ -77,7 +78,9 @@ def _section(store: Store, query: Query, width: int) -> list[str]:
 
 
 def _header(store: Store, query: Query) -> list[str]:
-    names = [f"{h.name}, Linux {h.kernel}, {h.cpus} CPUs, {amount_bytes(h.memory_bytes)}" for h in store.hosts()]
+    hosts = store.hosts()
+    names = [f"{h.name}, Linux {h.kernel}, {h.cpus} CPUs, {amount_bytes(h.memory_bytes)}" for h in hosts[:HOSTS]]
+    names += [f"and {len(hosts) - HOSTS:,} more"] if len(hosts) > HOSTS else []
     start, end = time_range(store, query)
     held = f"{time_utc(start)}, for {amount_ns(end - start)}" if end > start else "nothing held"
     host = "; ".join(names) or "unknown"
@@ -155,7 +158,7 @@ def _processes(uses: list[ProcessUse], query: Query, weight: int, width: int) ->
         where = use.container or use.cgroup or "(cgroup unknown)"
         whole = f" {whole_share(use.completeness).removesuffix(' %'):>8}" if wide else ""
         name = use.name or "[unknown]"
-        yield f"{percent(share, weight)} {amount:>10} {use.pid:>9} {use.threads:>8}{whole}  {name}  {where}"
+        yield f"{percent(share, weight)} {amount:>10} {number(use.pid):>9} {use.threads:>8}{whole}  {name}  {where}"
     if len(uses) > PROCESSES:
         yield f"{'':>6} and {len(uses) - PROCESSES:,} more processes"
 

@@ -121,6 +121,8 @@ def query_document(query: Query) -> dict[str, Any]:
         "kind": query.kind.name.lower(),
         "measure": query.measure.value,
         "role": query.role.name.lower(),
+        "host": query.hosts[0] if len(query.hosts) == 1 else None,
+        "hosts": list(query.hosts),
         "pids": list(query.pids),
         "tids": list(query.tids),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aperture_tui.export.calls import NOTE, Row, errors_words, in_flight_words, rest, rows, shown
 from aperture_tui.export.collected import time_range
 from aperture_tui.export.histogram import histogram
-from aperture_tui.export.names import amount_ns
+from aperture_tui.export.names import amount_ns, number
 from aperture_tui.export.table import Column, table, wrapped
 from aperture_tui.profile.kinds import Kind
 
@@ -48,7 +48,7 @@ def _table(listed: Sequence[Row], range_ns: int, width: int) -> list[str]:
         Column("p99", quantiles[1], 3),
         Column("max", [amount_ns(one.maximum_ns) if one.count else "" for one in ended], 4),
         Column("in flight", [in_flight_words(row.in_flight) for row in listed], 2),
-        Column("pid", [str(one.pid) for one in ended]),
+        Column("pid", [number(one.pid) for one in ended]),
         Column("syscall", [one.name or "[unknown]" for one in ended], left=True),
         Column("process", [one.process or "[unknown]" for one in ended], left=True),
     ]

@@ -65,7 +65,7 @@ def _of_the_way(own: str, settings: RemoteSettings) -> str:
     if found:
         return found
     if "Socket closed" in own and not settings.tls:
-        return "it closes the connection: it may speak TLS alone, which is not used with --insecure"
+        return "it closes the connection: it may speak TLS alone (no --insecure, and on this machine --tls-ca)"
     if "Socket closed" in own and settings.certificate is None:
         return "it closes the connection: it may want a client's certificate (--tls-cert, --tls-key)"
     if "Socket closed" in own:

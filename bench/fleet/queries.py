@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ import grpc
 import numpy as np
 
 from aperture_tui.profile.calltree import CallTree
+from aperture_tui.profile.query import Query
 from aperture_tui.store import exchange
 from aperture_tui.store.selection import measured
 from aperture_tui.wire import fleet_pb2 as wire
@@ -42,6 +43,7 @@ NODES: Final = 4_096
 BUDGET_MS: Final = 100.0
 _WARM: Final = 3
 _START_S: Final = 120.0
+_SETTLE: Final = 240
 _OPTIONS: Final = (("grpc.max_receive_message_length", exchange.MAX_REPLY),)
 
 
@@ -119,6 +121,17 @@ def aggregator(folder: Path) -> Iterator[tuple[int, int]]:
         process.communicate(timeout=_START_S)
 
 
+def settle(cpu_ns: Callable[[], int]) -> None:
+    """Wait until a process has nothing to do: it reads names when it starts."""
+    quiet = 0
+    for _ in range(_SETTLE):
+        before = cpu_ns()
+        time.sleep(0.5)
+        quiet = quiet + 1 if cpu_ns() - before < 0.02e9 else 0
+        if quiet == 3:
+            return
+
+
 def measure(client: Client, pid: int, kind: Kind, newest_ns: int, runs: int) -> Answered:
     """One sort of question."""
     drawn = random.Random(kind.name)
@@ -182,6 +195,9 @@ def main() -> int:
             for kind in kinds(len(machines), len({service for _, service in machines}))
             if chosen.only in kind.name and kind.span_ns < 1.05 * span_ns
         ]
+        cold_ms = 1e3 * client.ask(Question((Query(),)))[1]
+        settle(lambda: procfs.cpu_ns(pid))
+        client.ask(Question((Query(),)))
         found = []
         for kind in sorts:
             found.append(measure(client, pid, kind, held.end_ns, chosen.runs))
@@ -192,6 +208,7 @@ def main() -> int:
         found = [Answered(**{**asdict(one), "split_ms": parts.get(one.name)}) for one in found]
     wrong = errors.measure(chosen.folder, held.end_ns, NODES) if chosen.errors else []
     facts = {"events": held.events, "hours": span_ns / 3.6e12, "machines": len(machines), "memory_mb": memory >> 20}
+    facts["cold_ms"] = cold_ms
     load = f"{load_before} before, {machine.load()} after"
     if chosen.json:
         told = {"machine": machine.facts(), "load": load, **facts}
@@ -199,7 +216,10 @@ def main() -> int:
         print(json.dumps(told, indent=1))
         return 0
     print(f"{facts['events']:,} rows over {facts['hours']:.1f} h, {facts['machines']} machines, load {load}, ", end="")
-    print(f"{facts['memory_mb']:,} MB resident; * is over {BUDGET_MS:.0f} ms")
+    print(
+        f"{facts['memory_mb']:,} MB resident, everything asked at once after the start {cold_ms / 1e3:.1f} s;", end=" "
+    )
+    print(f"* is over {BUDGET_MS:.0f} ms")
     print(_table(found))
     print("\n".join(map(str, wrong)))
     return 0

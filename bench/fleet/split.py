@@ -11,6 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
+from aperture_tui.profile.query import Query
 from aperture_tui.store import exchange
 from aperture_tui.store.clickhouse.connection import Connection
 from aperture_tui.store.clickhouse.database import Database
@@ -58,6 +59,7 @@ def measure(folder: Path, sorts: Sequence[Kind], nodes: int) -> dict[str, dict[s
     database = Database.open(f"chdb://{folder.absolute()}")
     store = database.tenant("default").store
     newest_ns = store.span().end_ns
+    store.found([Query()], ("stack",), nodes)  # all names
 
     def ask(question: Question) -> None:
         if question.timeline:

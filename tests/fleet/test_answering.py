@@ -7,7 +7,6 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -16,59 +15,21 @@ import pytest
 from aperture_tui.fleet.board import Board
 from aperture_tui.fleet.questions import GoneError, Questions
 from aperture_tui.fleet.refusal import Refused
-from aperture_tui.profile.batch import Batch
-from aperture_tui.profile.health import Health
-from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.symbols import Symbols
-from aperture_tui.store.base import Estimate, Store
+from aperture_tui.store.base import Estimate
 from aperture_tui.store.clickhouse.connection import StorageError, TooMuchError
 from aperture_tui.store.compaction import TooManyError
 from aperture_tui.store.fleet_base import HostState
-from aperture_tui.store.link import RemoteSettings
 from aperture_tui.store.push import decoded
-from aperture_tui.store.remote import RemoteStore
 from aperture_tui.wire import fleet_pb2 as wire
-from tests.fleet.kept import Kept, KeptStore
+from tests.fleet.kept import KeptStore
 from tests.fleet.pushing import push
-from tests.fleet.serving import InThread, Served, code_of, serving, until
-from tests.store.conformance import HOST, SH, STACK, StoreConformance
+from tests.fleet.serving import Served, code_of, serving, until
+from tests.store.conformance import SH, STACK
 from tests.store.facts import SECOND, T0, Fact, batch_of
 
 # -- the answers
-
-
-@pytest.fixture(scope="class")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One aggregator for a class of tests, whose store each of them exchanges."""
-    running = InThread(tmp_path_factory.mktemp("aggregator"))
-    request.cls.kept, request.cls.settings = running.kept, RemoteSettings(running.address, tls=False)
-    yield
-    running.close()
-
-
-@pytest.mark.usefixtures("shared")
-class TestAnswersOverTheWire(StoreConformance):
-    """What a client of the aggregator is told is what the store behind it says."""
-
-    kept: Kept
-    settings: RemoteSettings
-
-    def make_store(
-        self,
-        batches: Sequence[Batch],
-        gauges: Sequence[HostSample] = (),
-        health: Sequence[Health] = (),
-        host: HostFacts = HOST,
-    ) -> Store:
-        store = self.kept["default"].store = KeptStore()
-        store.set_hosts([host])
-        store.set_health(health)
-        for batch in batches:
-            store.append(batch)
-        for sample in gauges:
-            store.append_gauges(sample)
-        return RemoteStore.open(self.settings)
 
 
 async def filled(served: Served) -> KeptStore:

@@ -90,6 +90,24 @@ class TestRemoteStore(StoreConformance):
         return RemoteStore(self.connection)
 
 
+class TestRemoteStoreOverClickHouse(TestRemoteStore):
+    """The whole way: ClickHouse, the aggregator, gRPC, a client."""
+
+    def make_store(
+        self,
+        batches: Sequence[Batch],
+        gauges: Sequence[HostSample] = (),
+        health: Sequence[Health] = (),
+        host: HostFacts = HOST,
+    ) -> Store:
+        tenant = fresh_tenant()
+        said = push_of(None, 1, gauges=gauges, health=health, host=host)
+        pushes = [said, *(push_of(batch, seq, host=host) for seq, batch in enumerate(batches, 2))]
+        tenant.insert("all", pushes, 1_800_000_000 * SECOND)
+        self.kept["default"].store = tenant.store  # type: ignore[assignment]  # a Store like that one
+        return RemoteStore(self.connection)
+
+
 class Stored(Kept):
     """The storage of an aggregator: one tenant of the ClickHouse in this process."""
 

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.kinds import Role
 from aperture_tui.profile.query import Query
+from aperture_tui.store.clickhouse.schema import SAMPLED
 from aperture_tui.store.clickhouse.sources import Budget, Need, Piece, Sizes, cost, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aperture_tui.store.clickhouse.connection import Connection
     from aperture_tui.store.clickhouse.registry import Registry
     from aperture_tui.store.fleet_base import HostState
 
 _RATES_S: Final = 10.0
+_ENOUGH: Final = 1_000
+_LOOKED_AT: Final = 50_000
+_COMMANDS: Final = 1_000
 _WORTH: Final = 400_000
 """Rows from which on several statements at once are faster than one."""
 
@@ -60,6 +64,7 @@ class Planner:
             columns,
             stacks,
             by_host=bool(query.hosts),
+            command=query.process,
         )
         sizes = self.sizes()
         pieces = [Piece("events", start_ns, end_ns)]
@@ -100,6 +105,17 @@ class Planner:
                 table = name.removesuffix("_local")
                 rows[table] = n
                 per_s[table] = n / min(held_s, parts * 86_400 * (1 if length > 6 else 31))
-            sizes = Sizes(rows, per_s)
+            sizes = Sizes(rows, per_s, self._commands(span.end_ns, rows, per_s))
             self._sizes = time.monotonic(), sizes
             return sizes
+
+    def _commands(self, end_ns: int, rows: Mapping[str, int], per_s: Mapping[str, float]) -> dict[str, float]:
+        """The parts of the newest events that the most frequent commands have, by the smallest table that knows."""
+        table = next((f"events_{n}" for n in reversed(SAMPLED) if rows.get(f"events_{n}", 0) > _ENOUGH), "")
+        if not table:
+            return {}
+        since_ns = end_ns - int(_LOOKED_AT / per_s[table] * 1e9)
+        sql = f"""SELECT comm, count() AS n FROM {self._database}.{table} WHERE time_ns >= {max(0, since_ns)}
+            GROUP BY comm ORDER BY n DESC LIMIT {_COMMANDS}"""
+        found = dict(self._connection.rows(sql))
+        return {command: n / sum(found.values()) for command, n in found.items()}

@@ -66,21 +66,22 @@ class Registry:
 
     def load(self, connection: Connection, database: str) -> None:
         """What was stored before. Raises StorageError."""
-        sql = f"""
-            SELECT host, service, argMax(version, stored_ns), boot, max(seq), max(stored_ns),
-              min(if(events = 0, 18446744073709551615, start_ns)), max(end_ns), max(newest_ns), sum(events), max(lost),
-              sum(odd_times), argMax(interval_ms, stored_ns), groupBitOr(kinds), argMax(hosts, stored_ns),
-              argMax(health, stored_ns)
-            FROM (SELECT * FROM {database}.pushes ORDER BY stored_ns DESC LIMIT 1 BY host, boot, seq)
-            GROUP BY host, boot, service ORDER BY max(stored_ns)"""
-        for row in connection.rows(sql):
-            host, service, version, boot, *numbers, hosts, health = row
+        numbers_of = f"""SELECT host, service, argMax(version, stored_ns), boot, max(seq), max(stored_ns),
+            min(if(events = 0, 18446744073709551615, start_ns)), max(end_ns), max(newest_ns), sum(events), max(lost),
+            sum(odd_times), argMax(interval_ms, stored_ns), groupBitOr(kinds)
+            FROM {database}.pushes FINAL GROUP BY host, boot, service ORDER BY max(stored_ns)"""
+        words_of = f"""SELECT host, boot, seq, hosts, health FROM {database}.pushes WHERE (host, boot, seq) GLOBAL IN
+            (SELECT host, boot, max(seq) FROM {database}.pushes GROUP BY host, boot, service)
+            LIMIT 1 BY host, boot, seq"""  # of the newest alone: those of all are far more than fit into memory
+        told = {(host, bytes(boot), seq): rest for host, boot, seq, *rest in connection.rows(words_of)}
+        for host, service, version, boot, *numbers in connection.rows(numbers_of):
             seq, stored, start, end, newest, events, lost, odd, interval, kinds = numbers
-            facts, told = words.hosts(hosts.encode()) or [], words.health(health.encode()) or []
+            hosts, health = told.get((host, bytes(boot), seq), ("[]", "[]"))
+            facts, said = words.hosts(hosts.encode()) or [], words.health(health.encode()) or []
             start = start if events else 0
             times = seq, stored, start, end, newest
             self._note(
-                Stored(host, service, version, bytes(boot), *times, events, lost, odd, interval, kinds, facts, told)
+                Stored(host, service, version, bytes(boot), *times, events, lost, odd, interval, kinds, facts, said)
             )
 
     def note(self, pushes: Iterable[Stored]) -> None:

@@ -19,6 +19,8 @@ _ROWS_PER_S: Final = 50_000_000
 """Rows of sums that one core adds up by one column in a second (docs/capacity.md)."""
 _EVENT: Final = 2.0
 """What a row of events costs, compared with one of sums: its time has to be looked at."""
+_RARE: Final = 0.001
+"""Part of all events of a command that is not among the many."""
 _NEGLIGIBLE: Final = 1e-4
 """An error of a share that nobody can see."""
 _NS: Final = 1_000_000_000
@@ -38,10 +40,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the tables are: rows, and rows in a second of their time."""
+    """How large the tables are: rows, and rows in a second of their time. commands: whose part of all events."""
 
     rows: Mapping[str, int] = field(default_factory=dict)
     per_s: Mapping[str, float] = field(default_factory=dict)
+    commands: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Need:
     service of all machines. columns: by how many the rows are told apart.
 
     stacks: nothing else is asked of the events, so that the sums by stack will do. by_host: some machines of a service.
+    command: it is about processes of this name alone.
     """
 
     start_ns: int
@@ -61,6 +65,7 @@ class Need:
     columns: int = 1
     stacks: bool = False
     by_host: bool = False
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +104,9 @@ def cost(pieces: Sequence[Piece], need: Need, sizes: Sizes) -> float:
 
 def _rows(piece: Piece, need: Need, sizes: Sizes) -> float:
     rows = sizes.per_s.get(piece.table, 0.0) * (piece.end_ns - piece.start_ns) / _NS
-    if piece.rollup is None and piece.one_of > 1:
-        return rows  # in the order of time: all of the range is read
+    if piece.rollup is None and piece.one_of > 1:  # in the order of minutes, and of commands within them
+        part = 1.0 if need.command is None else sizes.commands.get(need.command, _RARE)
+        return rows * part + _GRANULE * (need.command is not None) * (piece.end_ns - piece.start_ns) / (60 * _NS)
     if piece.rollup is None or piece.rollup.hosts:
         return rows * need.share + _GRANULE * need.machines
     return rows * need.service_share + _GRANULE * need.services

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 _MOST: Final = 2_000_000
 """Rows of an answer."""
-_MAX_PUSHES: Final = 4_096
+_MAX_PUSHES: Final = 1_024
+_MAX_GAUGES: Final = 4_096
+"""Pushes whose readings an answer is made of, and readings that it has."""
 _LAST_NS: Final = (1 << 63) - 1
 _LIMITS: Final = {
     "max_execution_time": 20, "max_memory_usage": 2 << 30, "max_result_rows": _MOST, "result_overflow_mode": "throw",
@@ -98,17 +100,25 @@ class ClickHouseStore(Answers):
         return max((host.newest_ns for host in self._registry.chosen(query)), default=0)
 
     def gauges(self, query: Query) -> list[HostSample]:
-        """Readings of one machine in the query's range, oldest first; of several machines none: they do not add up."""
+        """Readings of one machine in the query's range, oldest first; of very many, every so manieth.
+
+        Of several machines none: they do not add up.
+        """
         chosen = self._registry.chosen(query)
         if len(chosen) != 1:
             return []
-        start, end = query.start_ns or 0, _LAST_NS if query.end_ns is None else query.end_ns
-        sql = f"""SELECT gauges FROM (SELECT gauges, newest_ns, seq FROM {self._database}.pushes
-            WHERE host = {{host:String}} AND newest_ns > {start} AND gauges != '[]' LIMIT 1 BY boot, seq)
-            ORDER BY newest_ns LIMIT {_MAX_PUSHES}"""
+        start, end = query.start_ns or 0, _LAST_NS if query.end_ns is None else min(query.end_ns, _LAST_NS)
+        each = f"""SELECT gauges, newest_ns FROM {self._database}.pushes
+            WHERE host = {{host:String}} AND gauges != '[]' AND newest_ns"""
+        sql = f"""SELECT gauges FROM
+            (SELECT gauges, row_number() OVER (ORDER BY newest_ns DESC) AS place, count() OVER () AS n FROM
+            ({each} > {start} AND newest_ns <= {end} LIMIT 1 BY boot, seq))
+            WHERE (place - 1) % intDiv(n + {_MAX_PUSHES - 1}, {_MAX_PUSHES}) = 0
+            UNION ALL SELECT gauges FROM ({each} > {end} ORDER BY newest_ns LIMIT 1)"""
         rows = self._connection.rows(sql, {"host": chosen[0].name})
         told = [sample for (text,) in rows for sample in words.gauges(text.encode()) or []]
-        return sorted((one for one in told if start <= one.time_ns < end), key=lambda one: one.time_ns)
+        found = sorted((one for one in told if start <= one.time_ns < end), key=lambda one: one.time_ns)
+        return found[:: -(-len(found) // _MAX_GAUGES) or 1]
 
     # -- answering
 

@@ -215,6 +215,25 @@ class TestMachines:
         assert tenant.store.gauges(Query(hosts=("h1",))) == [HostSample(T0 + 1, cpu_user=0.25)]
         assert tenant.store.gauges(Query()) == []
 
+    def test_of_a_long_time_there_are_readings_from_all_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store_module, "_MAX_PUSHES", 10)
+        monkeypatch.setattr(store_module, "_MAX_GAUGES", 15)
+        tenant = fresh_tenant()
+        pushes = [
+            push_of(None, i + 1, gauges=[HostSample(T0 + (10 * i + k) * SECOND) for k in (0, 5)]) for i in range(100)
+        ]
+        tenant.insert("all", pushes, NOW)
+        told = [sample.time_ns for sample in tenant.store.gauges(Query())]
+        assert 10 <= len(told) <= 15
+        assert max(b - a for a, b in itertools.pairwise(told)) <= 250 * SECOND
+        assert told[0] < T0 + 150 * SECOND
+        assert told[-1] > T0 + 850 * SECOND
+        few = [
+            sample.time_ns
+            for sample in tenant.store.gauges(Query(start_ns=T0 + 500 * SECOND, end_ns=T0 + 520 * SECOND))
+        ]
+        assert few == [T0 + s * SECOND for s in (500, 505, 510, 515)]
+
     def test_of_what_is_in_flight_each_machine_has_a_newest_word(self) -> None:
         tenant = fresh_tenant()
         waits = {"flags": Role.IN_FLIGHT << ROLE_SHIFT, "kind": Kind.SYSCALL, "name": "read"}

@@ -104,6 +104,17 @@ def test_the_finest_is_taken_that_fits() -> None:
     assert least.one_of == SAMPLED[-1]
 
 
+def test_what_few_events_are_of_is_looked_at_more_closely() -> None:
+    sizes = replace(SIZES, commands={"nginx": 0.1, "rsync": 0.01})
+    all_of_it = replace(FLEET, stacks=False)
+
+    def one_of(command: str | None) -> int:
+        (piece,) = plan(replace(all_of_it, command=command), sizes, Budget(cores=2))
+        return piece.one_of
+
+    assert (one_of(None), one_of("nginx"), one_of("rsync"), one_of("never seen")) == (125, 5, 5, 5)
+
+
 def test_what_is_not_exact_is_no_finer_than_anybody_can_see() -> None:
     edges = plan(replace(FLEET, start_ns=T0 + S, end_ns=T0 + S + HOUR), SIZES, Budget(10, 2))
     assert {piece.one_of for piece in edges} == {1}
