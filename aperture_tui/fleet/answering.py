@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NODES: Final = 8_192
+NODES: Final = 16_384
 """Of a tree whose asker has no wish, and the most: more than any screen shows."""
 _MOST_NODES: Final = 1 << 20
 _MOST_BUCKETS: Final = 10_000
