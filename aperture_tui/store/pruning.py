@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SMALLER: Final = Frame("(smaller stacks)", kind=FrameKind.UNKNOWN)
 """What stands for the branches that were left out."""
 _DEEPEST: Final = 65_535
+_LIGHTEST: Final = 16
+"""Of the heaviest nodes the lightest is seldom this many times lighter than if all were alike."""
 
 _Ids = NDArray[np.int64]
 _Weights = NDArray[np.int64]
@@ -130,8 +132,10 @@ class Outline:
 
     def _heaviest(self, shares: NDArray[np.float64], most: int) -> _Ids:
         """(k,): the segments that are kept, sorted; with each those above it, which are met before and no lighter."""
-        some = np.flatnonzero(shares)
-        if int(self.length[some].sum()) > most and len(some) > most:
+        some = np.flatnonzero(shares > 1 / (_LIGHTEST * most))
+        if len(some) < most:
+            some = np.flatnonzero(shares)
+        if len(some) > most:
             least = np.partition(shares[some], len(some) - most)[len(some) - most]
             some = some[shares[some] >= least]
         order = some[np.argsort(-shares[some], kind="stable")]

@@ -1,4 +1,4 @@
-"""Which tables an answer is made of: the coarsest that are exact, and for what is left the finest that is cheap. Pure.
+"""Which tables an answer is made of: exact if that is cheap, else as exact as can be seen, or afforded. Pure.
 
 A range is made of whole days, hours and minutes, which are summed already, and of the events at its edges. What would
 be too much to read is read of a table that has one of 5, 25, ... of the events, and scaled; the answer says so.
@@ -7,9 +7,9 @@ be too much to read is read of a table that has one of 5, 25, ... of the events,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from aperture_tui.store.clickhouse.schema import ROLLUPS, SAMPLED, Rollup
 
@@ -21,8 +21,10 @@ _EVENT: Final = 2.0
 """What a row of events costs, compared with one of sums: its time has to be looked at."""
 _RARE: Final = 0.001
 """Part of all events of a command that is not among the many."""
-_NEGLIGIBLE: Final = 1e-4
-"""An error of a share that nobody can see."""
+_INVISIBLE: Final = 5e-4
+"""An error of a share that nobody can see: shares are shown to a tenth of a percent."""
+_AT_ANY_RATE: Final = 0.4
+"""Part of the budget up to which an answer is exact, although one that nobody can tell from it were cheaper."""
 _NS: Final = 1_000_000_000
 
 
@@ -82,14 +84,41 @@ class Piece:
 def plan(need: Need, sizes: Sizes, budget: Budget, queries: int = 1) -> list[Piece]:
     """The pieces that make up the range, each moment in one of them. queries: how many share the budget."""
     most = budget.rows(need.columns) / queries
-    pieces, edges = _rolled(need, sizes, most) if need.stacks else ([], [(need.start_ns, need.end_ns)])
-    left = most - cost(pieces, need, sizes)
-    ways = [[Piece(_sampled(one_of), start, end, one_of) for start, end in edges] for one_of in (1, *SAMPLED)]
-    fitting = [way for way in ways if cost(way, need, sizes) <= left] or ways[-1:]
-    chosen = fitting[0]
-    if chosen and chosen[0].one_of > 1:  # what is not exact need be no finer than anybody can see
-        chosen = next((way for way in reversed(fitting) if _error(way, need, sizes) < _NEGLIGIBLE), chosen)
-    return sorted([*pieces, *chosen], key=lambda piece: piece.start_ns)
+    ways = [_Way(pieces, cost(pieces, need, sizes), _error(pieces, need, sizes)) for pieces in _ways(need)]
+    exact = min((way for way in ways if not way.error), key=lambda way: way.cost)
+    invisible = [way for way in ways if way.error < _INVISIBLE and way.cost <= most]
+    fitting = [way for way in ways if way.cost <= most]
+    if exact.cost <= most * _AT_ANY_RATE:
+        chosen = exact
+    elif invisible:
+        chosen = min(invisible, key=lambda way: way.cost)
+    elif fitting:
+        chosen = min(fitting, key=lambda way: (way.error, way.cost))
+    else:
+        chosen = min(ways, key=lambda way: way.cost)
+    return chosen.pieces
+
+
+class _Way(NamedTuple):
+    pieces: list[Piece]
+    cost: float
+    error: float
+
+
+def _ways(need: Need) -> Iterator[list[Piece]]:
+    """All that there are: sums down to those of some length, and for what is left any part of the events."""
+    gaps = [(need.start_ns, need.end_ns)]
+    sums: list[Piece] = []
+    rollups = [rollup for rollup in ROLLUPS if need.stacks and rollup.hosts == need.by_host]
+    for rollup in (None, *sorted(rollups, key=lambda rollup: -rollup.seconds)):
+        if rollup is not None:
+            width = rollup.seconds * _NS
+            whole = [(-(-start // width) * width, end // width * width) for start, end in gaps]
+            sums += [Piece(rollup.name, start, end, rollup=rollup) for start, end in whole if start < end]
+            gaps = [gap for (start, end), (a, b) in zip(gaps, whole, strict=True) for gap in _outside(start, end, a, b)]
+        for one_of in (1, *SAMPLED):
+            events = [Piece(_sampled(one_of), start, end, one_of) for start, end in gaps]
+            yield sorted([*sums, *events], key=lambda piece: piece.start_ns)
 
 
 def cost(pieces: Sequence[Piece], need: Need, sizes: Sizes) -> float:
@@ -112,31 +141,17 @@ def _rows(piece: Piece, need: Need, sizes: Sizes) -> float:
     return rows * need.service_share + _GRANULE * need.services
 
 
-def _error(way: list[Piece], need: Need, sizes: Sizes) -> float:
+def _error(pieces: Sequence[Piece], need: Need, sizes: Sizes) -> float:
     """About how far off a share of the whole range may be."""
     per_s = sizes.per_s.get("events", 0.0) * need.share
+    per_s *= 1.0 if need.command is None else sizes.commands.get(need.command, _RARE)
     whole = per_s * (need.end_ns - need.start_ns) / _NS
-    part = per_s * sum(piece.end_ns - piece.start_ns for piece in way) / _NS
-    return math.sqrt(part * way[0].one_of) / whole if whole else 0.0
+    part = sum(piece.one_of * (piece.end_ns - piece.start_ns) for piece in pieces if piece.one_of > 1)
+    return (math.sqrt(per_s * part / _NS) / whole if whole else 1.0) if part else 0.0
 
 
 def _sampled(one_of: int) -> str:
     return "events" if one_of == 1 else f"events_{one_of}"
-
-
-def _rolled(need: Need, sizes: Sizes, most: float) -> tuple[list[Piece], list[tuple[int, int]]]:
-    """Pieces of the sums, coarsest first, as many as may be read; and what is left of the range."""
-    out: list[Piece] = []
-    gaps = [(need.start_ns, need.end_ns)]
-    for rollup in sorted((r for r in ROLLUPS if r.hosts == need.by_host), key=lambda r: -r.seconds):
-        width = rollup.seconds * _NS
-        whole = [(-(-start // width) * width, end // width * width) for start, end in gaps]
-        pieces = [Piece(rollup.name, start, end, rollup=rollup) for start, end in whole if start < end]
-        if cost([*out, *pieces], need, sizes) > most:
-            continue
-        out += pieces
-        gaps = [gap for (start, end), (a, b) in zip(gaps, whole, strict=True) for gap in _outside(start, end, a, b)]
-    return out, gaps
 
 
 def _outside(start: int, end: int, a: int, b: int) -> list[tuple[int, int]]:

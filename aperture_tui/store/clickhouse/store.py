@@ -177,13 +177,15 @@ class ClickHouseStore(Answers):
         keys = _keys(alike, len(chosen) > 1, query.frame is not None)
         pieces, rows = self._planner.pieces(query, chosen, start, end, len(keys), of_stack, queries)
         services = self._registry.services(chosen)
+        where = self._where(query, chosen)
+        if query.role is Role.IN_FLIGHT and not self._settle(where, query, chosen):
+            return _Answer()
         if of_stack:
-            measures = [query.measure] if prune else list(Measure)
-            asked = self._by_stack(query, chosen, pieces, self._planner.shared(chosen, services, rows), measures)
+            shared = self._planner.shared(chosen, services, rows)
+            asked = self._by_stack(query, chosen, pieces, shared, [query.measure] if prune else list(Measure))
+        elif prune:
+            asked = [(statements.by_stack(self._database, query, where, pieces, [query.measure]), where)]
         else:
-            where = self._where(query, chosen)
-            if query.role is Role.IN_FLIGHT and not self._settle(where, query, chosen):
-                return _Answer()
             asked = [(statements.by_columns(self._database, query, where, keys, pieces[0]), where)]
         table = self._ask_all(asked)
         estimate = statements.estimate(table, pieces, query)
