@@ -30,11 +30,12 @@ test: setup-dev  ## set up with the test tools, then run the tests; the BPF test
 	@setup/inferno.sh || echo 'setup: without inferno the SVG tests are skipped' >&2
 	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh --or-not $(BIN)/python -m pytest $(ARGS)
 
-check: setup-dev  ## format, lint, types, layers
+check: setup-dev  ## format, lint, types, layers, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@setup/proto.sh --check
 
 format: setup-dev  ## let ruff format, and mend what it can
 	$(BIN)/ruff format .
