@@ -42,3 +42,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("not tested")
     for reason, n in reasons.most_common():
         terminalreporter.line(f"{n} skipped: {reason}")
+
+
+_LAST = (
+    "tests/fleet/",
+    "tests/store/clickhouse/",
+    "tests/store/test_remote.py",
+    "tests/cli/test_remote",
+    "tests/tui/test_remote.py",
+)
+"""Where ClickHouse runs in this process, or on this machine: its threads go on working, and open and close files."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What ClickHouse has a part in comes last: what is measured of this machine is not to be its background work."""
+    items.sort(key=lambda item: item.nodeid.startswith((*_LAST, "tests/test_bench_fleet.py")))

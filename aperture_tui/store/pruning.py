@@ -135,8 +135,8 @@ class Outline:
         some = np.flatnonzero(shares > 1 / (_LIGHTEST * most))
         if len(some) < most:
             some = np.flatnonzero(shares)
-        if len(some) > most:
-            least = np.partition(shares[some], len(some) - most)[len(some) - most]
+        if len(some) > most + 1:  # the root's is not counted
+            least = np.partition(shares[some], len(some) - most - 1)[len(some) - most - 1]
             some = some[shares[some] >= least]
         order = some[np.argsort(-shares[some], kind="stable")]
         fits = np.cumsum(self.length[order]) <= most

@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from aperture_tui.fleet.answering import NODES
 from aperture_tui.fleet.board import Board
 from aperture_tui.fleet.questions import GoneError, Questions
 from aperture_tui.fleet.refusal import Refused
@@ -61,7 +62,7 @@ async def test_a_tree_has_as_many_nodes_as_is_asked_for_or_the_usual(tmp_path: P
             await served.ask("Aggregate", wire.AggregateRequest(nodes=nodes))
         await served.ask("Diff", wire.DiffRequest(nodes=5))
         await served.ask("Query", wire.QueryRequest())
-        assert asked == [8192, 17, 1 << 20, 5, 0]
+        assert asked == [NODES, 17, 1 << 20, 5, 0]
 
 
 async def test_hosts_and_batches_are_told(tmp_path: Path) -> None:

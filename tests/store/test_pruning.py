@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aperture_tui.profile.symbols import Frame, Symbols
@@ -62,6 +62,7 @@ def check(made: Tree, part: Pruned, now: Counter[Path]) -> None:
             assert now[path] in (0, own[path])
 
 
+@example([[([], 1), (["a"], 1)]], 1)
 @given(trees, st.integers(1, 40))
 def test_weight_moves_to_the_nearest_node_that_is_kept_and_the_heaviest_are(made: list[Tree], most: int) -> None:
     symbols = Symbols()
