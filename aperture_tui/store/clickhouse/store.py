@@ -181,7 +181,7 @@ class ClickHouseStore(Answers):
         if query.role is Role.IN_FLIGHT and not self._settle(where, query, chosen):
             return _Answer()
         if of_stack:
-            shared = self._planner.shared(chosen, services, rows)
+            shared = self._planner.shared(chosen, services if query.service is None else [query.service], rows)
             asked = self._by_stack(query, chosen, pieces, shared, [query.measure] if prune else list(Measure))
         elif prune:
             asked = [(statements.by_stack(self._database, query, where, pieces, [query.measure]), where)]
