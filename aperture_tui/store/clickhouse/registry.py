@@ -142,6 +142,12 @@ class Registry:
         with self._lock:
             return sorted({service for host in chosen for service in self._hosts[host.name].services})
 
+    def within(self, chosen: Sequence[HostState], services: Sequence[str]) -> list[HostState]:
+        """Those of the machines that are or were of one of the services."""
+        some = set(services)
+        with self._lock:
+            return [host for host in chosen if not some.isdisjoint(self._hosts[host.name].services)]
+
     def facts(self, query: Query) -> list[HostFacts]:
         """The machines of a query as they say of themselves."""
         with self._lock:

@@ -115,7 +115,7 @@ def _tables(keep: Retention) -> Iterator[_Table]:
             stack UInt64 CODEC(LZ4), weight Int64 CODEC(T64, LZ4), duration_ns Int64 CODEC(ZSTD(1))""",
             "SummingMergeTree((weight, duration_ns))",
             rollup.partition,
-            f"(kind, role, service, {'host, ' if rollup.hosts else ''}ts, stack)",
+            f"(kind, role, {'service, host, ts' if rollup.hosts else 'ts, service'}, stack)",
             "ts",
             kept[rollup.name],
             "index_granularity = 2048",  # a service has 4,000 stacks, and a question few stretches of each

@@ -138,7 +138,8 @@ def _rows(piece: Piece, need: Need, sizes: Sizes) -> float:
         return rows * part + _GRANULE * (need.command is not None) * (piece.end_ns - piece.start_ns) / (60 * _NS)
     if piece.rollup is None or piece.rollup.hosts:
         return rows * need.share + _GRANULE * need.machines
-    return rows * need.service_share + _GRANULE * need.services
+    stretches = (piece.end_ns - piece.start_ns) // (piece.rollup.seconds * _NS)  # in each a service is looked for
+    return min(rows, rows * need.service_share + _GRANULE * need.services * stretches)
 
 
 def _error(pieces: Sequence[Piece], need: Need, sizes: Sizes) -> float:

@@ -216,7 +216,8 @@ class ClickHouseStore(Answers):
         """services: only what these have of the machines; else all."""
         every = self._registry.services(chosen)
         everything = len(chosen) == len(self._registry.chosen(Query())) and len(services or every) == len(every)
-        where = of_machines(query, chosen, services or every, everything)
+        some = chosen if services is None else self._registry.within(chosen, services)
+        where = of_machines(query, some, services or every, everything)
         narrow(where, query, self._database)
         return where
 

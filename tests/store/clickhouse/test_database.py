@@ -16,7 +16,7 @@ from aperture_tui.profile.kinds import ROLE_SHIFT, FrameKind, Kind, Role
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Estimate
-from aperture_tui.store.clickhouse import inserting
+from aperture_tui.store.clickhouse import inserting, planning
 from aperture_tui.store.clickhouse import store as store_module
 from aperture_tui.store.clickhouse.database import Database, Retention, StorageError, Tenant
 from aperture_tui.store.clickhouse.sources import Budget
@@ -158,6 +158,20 @@ class TestMachines:
         assert store.span(query).events == 2 * weight
         found = store.found([query], ("stack",), nodes=100)
         assert found.rows.parts[0]["weight"].sum() == weight
+
+    @pytest.mark.parametrize(
+        "query", [Query(), Query(service="web"), Query(service="db"), Query(hosts=("a", "c")), Query(hosts=("a",))]
+    )
+    def test_statements_that_are_asked_at_the_same_time_add_up(
+        self, tenant: Tenant, query: Query, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each is about services of its own; a machine may have been of several."""
+        tenant.insert("moved", [push_of(some(8), 3, "a", "db"), push_of(some(16), 3, "b", "mail")], NOW + 1000)
+        at_once = tenant.store.call_tree(query).weight
+        monkeypatch.setattr(planning, "_WORTH", 0)
+        store = _with_budget(tenant, Budget(cores=3))
+        assert store.call_tree(query).weight == at_once
+        assert store.found([query], ("stack",), nodes=50).rows.parts[0]["weight"].sum() == at_once
 
     def test_processes_of_many_machines_are_one_by_their_name(self, tenant: Tenant) -> None:
         """The same pid is another process on every machine."""
@@ -302,7 +316,9 @@ class TestSums:
         cheap.note = noted.append
         within = 0
         for i in range(43):  # ranges that have no event in common
-            query = Query(start_ns=T0 + i * 3000 * SECOND, end_ns=T0 + (i + 1) * 3000 * SECOND)
+            query = Query(
+                start_ns=T0 + i * 3000 * SECOND, end_ns=T0 + (i + 1) * 3000 * SECOND, name=""
+            )  # of events alone
             exact, sampled = words(memory.call_tree(query)), words(cheap.call_tree(query))
             told = noted[-1]
             assert told.sampled == 5
