@@ -20,9 +20,9 @@ from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
     from aperture_tui.collect.settings import Settings
-    from aperture_tui.fleet.delivery import Delivery
-    from aperture_tui.fleet.spool import Spool
-    from aperture_tui.store.link import RemoteSettings
+    from aperture_tui.fleet.agent.delivery import Delivery
+    from aperture_tui.fleet.agent.spool import Spool
+    from aperture_tui.store.remote.link import RemoteSettings
 
 _PROGRAM: Final = "aperture agent"
 _EXAMPLES: Final = """\
@@ -55,11 +55,11 @@ def run(argv: list[str]) -> int:
         return fail(_PROGRAM, problem)
     os.environ["GRPC_VERBOSITY"] = "NONE"  # it writes lines of its own
     try:
-        from aperture_tui.fleet.delivery import Delivery
+        from aperture_tui.fleet.agent.delivery import Delivery
     except ImportError as error:
         return fail(_PROGRAM, f"needs what is not installed ({error.name}): pip install 'aperture-tui[fleet]'")
-    from aperture_tui.fleet.delivery import AccessError
-    from aperture_tui.fleet.spool import Spool, SpoolError
+    from aperture_tui.fleet.agent.delivery import AccessError
+    from aperture_tui.fleet.agent.spool import Spool, SpoolError
     from aperture_tui.session import SessionError
 
     def reached() -> RemoteSettings:
@@ -81,9 +81,9 @@ def run(argv: list[str]) -> int:
 
 def _collect(chosen: argparse.Namespace, what: Settings, spool: Spool, delivery: Delivery) -> int:
     """Until somebody asks for its end. Raises SessionError, or OSError."""
-    from aperture_tui.fleet.interval_writer import IntervalWriter
-    from aperture_tui.fleet.outgoing import Identity
-    from aperture_tui.fleet.pusher import Pusher
+    from aperture_tui.fleet.agent.interval_writer import IntervalWriter
+    from aperture_tui.fleet.agent.outgoing import Identity
+    from aperture_tui.fleet.agent.pusher import Pusher
     from aperture_tui.session import Session, facts
 
     gauges_s = _LOW_GAUGES_S if chosen.low_overhead else 0.0

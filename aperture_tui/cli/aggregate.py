@@ -14,11 +14,11 @@ from aperture_tui.cli.output import width, write
 from aperture_tui.cli.times import attached
 from aperture_tui.cli.values import number
 from aperture_tui.cli.waiting import asking
-from aperture_tui.store.link import FLEET, Focus, RemoteError
+from aperture_tui.store.remote.link import FLEET, Focus, RemoteError
 
 if TYPE_CHECKING:
     from aperture_tui.profile.query import Query
-    from aperture_tui.store.remote import RemoteStore
+    from aperture_tui.store.remote.store import RemoteStore
 
 _PROGRAM: Final = "aperture aggregate"
 _EXAMPLES: Final = """\

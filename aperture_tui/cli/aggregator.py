@@ -21,9 +21,9 @@ from aperture_tui.profile.text import clean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aperture_tui.fleet.journal import Journal
-    from aperture_tui.fleet.storage import Storage
-    from aperture_tui.fleet.tokens import Access
+    from aperture_tui.fleet.aggregator.journal import Journal
+    from aperture_tui.fleet.aggregator.storage import Storage
+    from aperture_tui.fleet.aggregator.tokens import Access
 
 _PROGRAM: Final = "aperture aggregator"
 _EXAMPLES: Final = """\
@@ -60,11 +60,11 @@ def run(argv: Sequence[str]) -> int:
 def _serve(chosen: argparse.Namespace) -> int:
     import asyncio
 
-    from aperture_tui.fleet.certificates import CertificatesError
-    from aperture_tui.fleet.journal import Journal, JournalError
-    from aperture_tui.fleet.logs import to_stderr
-    from aperture_tui.fleet.server import ServerError
-    from aperture_tui.fleet.tokens import Access, TokensError
+    from aperture_tui.fleet.aggregator.certificates import CertificatesError
+    from aperture_tui.fleet.aggregator.journal import Journal, JournalError
+    from aperture_tui.fleet.aggregator.logs import to_stderr
+    from aperture_tui.fleet.aggregator.server import ServerError
+    from aperture_tui.fleet.aggregator.tokens import Access, TokensError
     from aperture_tui.store.clickhouse.database import Database, Retention, StorageError
 
     to_stderr()
@@ -88,9 +88,9 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 async def _until_the_end(chosen: argparse.Namespace, database: Storage, journal: Journal, access: Access) -> None:
-    from aperture_tui.fleet.certificates import Certificates
-    from aperture_tui.fleet.lane import BatchLimits
-    from aperture_tui.fleet.server import Aggregator, ServerSettings, serve
+    from aperture_tui.fleet.aggregator.certificates import Certificates
+    from aperture_tui.fleet.aggregator.lane import BatchLimits
+    from aperture_tui.fleet.aggregator.server import Aggregator, ServerSettings, serve
 
     certificates = Certificates(chosen.tls_cert, chosen.tls_key, chosen.client_ca) if chosen.tls_cert else None
     batches = BatchLimits(seconds=chosen.batch)

@@ -74,7 +74,7 @@ def run(argv: list[str]) -> int:
     from aperture_tui.export.comparison import compared
     from aperture_tui.export.svg import InfernoError
     from aperture_tui.store.compaction import TooManyError
-    from aperture_tui.store.link import RemoteError
+    from aperture_tui.store.remote.link import RemoteError
 
     try:
         with asking(chosen.remote) if chosen.remote is not None else progress("comparing") as watch:
@@ -217,7 +217,7 @@ def _sides(parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], 
 def _sides_of_aggregator(parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], None]) -> _Sides:
     """Of what an aggregator holds. Raises OpeningError and RemoteError."""
     from aperture_tui.export.comparison import Side
-    from aperture_tui.store.link import FLEET
+    from aperture_tui.store.remote.link import FLEET
 
     named = remote.focus(parser, chosen)
     store = remote.opened(chosen, named, watch)

@@ -19,7 +19,7 @@ from aperture_tui.cli.waiting import asking, progress
 from aperture_tui.export.collected import KINDS, collected, kind_name, losses_of, of_kind
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Measure
-from aperture_tui.store.link import Focus
+from aperture_tui.store.remote.link import Focus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ def run(argv: list[str]) -> int:
     form = _format(parser, chosen)
     from aperture_tui.export.svg import InfernoError, find
     from aperture_tui.store.compaction import TooManyError
-    from aperture_tui.store.link import RemoteError
+    from aperture_tui.store.remote.link import RemoteError
 
     try:
         if form == "svg":

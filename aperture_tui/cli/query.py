@@ -15,11 +15,11 @@ from aperture_tui.cli.output import width, write
 from aperture_tui.cli.times import attached
 from aperture_tui.cli.values import number
 from aperture_tui.cli.waiting import asking
-from aperture_tui.store.link import RemoteError, is_stale
+from aperture_tui.store.remote.link import RemoteError, is_stale
 
 if TYPE_CHECKING:
     from aperture_tui.profile.query import Query
-    from aperture_tui.store.remote import RemoteStore
+    from aperture_tui.store.remote.store import RemoteStore
 
 _PROGRAM: Final = "aperture query"
 _PARTS: Final = 60
@@ -108,7 +108,7 @@ _Answer = tuple[dict[str, Any], list[str]]
 def _hosts(store: RemoteStore, _query: Query, chosen: argparse.Namespace, _estimates: selecting.Estimates) -> _Answer:
     from aperture_tui.export.names import amount_bytes, amount_ns
     from aperture_tui.export.table import Column, table, wrapped
-    from aperture_tui.store.remote import is_of
+    from aperture_tui.store.remote.store import is_of
 
     fleet = store.fleet()
     found = sorted((host for host in fleet.hosts if is_of(host, store.focus)), key=lambda one: (one.service, one.name))

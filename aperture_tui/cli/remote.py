@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aperture_tui.cli import times
 from aperture_tui.cli.opening import OpeningError
 from aperture_tui.profile.text import clean
-from aperture_tui.store.link import FLEET, Focus, Link, RemoteSettings
+from aperture_tui.store.remote.link import FLEET, Focus, Link, RemoteSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aperture_tui.cli.arguments import Parser
     from aperture_tui.cli.times import Moment
     from aperture_tui.store.base import Store
-    from aperture_tui.store.remote import RemoteStore
+    from aperture_tui.store.remote.store import RemoteStore
 
 _PORT: Final = 50051
 _MAX_FILE: Final = 1 << 20
@@ -141,7 +141,7 @@ class Remote:
 def _store(how: RemoteSettings, where: Focus | None, **options: Any) -> RemoteStore:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before it is imported, or it writes on the screens
     try:
-        from aperture_tui.store.remote import RemoteStore
+        from aperture_tui.store.remote.store import RemoteStore
     except ImportError as error:
         needed = f"--remote needs what is not installed ({error.name}): pip install 'aperture-tui[fleet]'"
         raise OpeningError(needed) from error

@@ -15,7 +15,7 @@ from aperture_tui.export.collected import KINDS, default_measure
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.text import clean
 from aperture_tui.store.base import Estimate
-from aperture_tui.store.link import Focus
+from aperture_tui.store.remote.link import Focus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

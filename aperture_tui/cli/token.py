@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
     """The command -> exit status: 0, 1 with one line, 2 for wrong usage."""
     chosen = _parser().parse_args(argv)
     try:
-        from aperture_tui.fleet import tokens
+        from aperture_tui.fleet.aggregator import tokens
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("aperture_tui"):
             raise

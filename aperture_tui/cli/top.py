@@ -205,7 +205,7 @@ def _report_from(parser: Parser, chosen: argparse.Namespace) -> int:
     from aperture_tui.cli.output import write
     from aperture_tui.cli.waiting import asking
     from aperture_tui.export.collected import collected, kind_name
-    from aperture_tui.store.link import RemoteError
+    from aperture_tui.store.remote.link import RemoteError
 
     try:
         with asking(chosen.remote) as watch:

@@ -67,6 +67,23 @@ def unhurried() -> Iterator[None]:
 @contextlib.contextmanager
 def progress(words: str) -> Iterator[Callable[[float], None]]:
     """Gives what is to be told how much of the work is done, 0 to 1; after a second there is a bar on a terminal."""
+    with _line(lambda share, _: f"{words} {_bar(share)} {100 * share:.0f} %") as show:
+        yield show
+
+
+@contextlib.contextmanager
+def asking(whom: str) -> Iterator[Callable[[float], None]]:
+    """Gives what is to be called while an answer is waited for; after a second a terminal shows for how long."""
+    with _line(lambda _, seconds: f"asking {whom} {seconds:.0f} s") as show:
+        yield show
+
+
+@contextlib.contextmanager
+def _line(words: Callable[[float, float], str]) -> Iterator[Callable[[float], None]]:
+    """A line on a terminal, from the second second on, while something is waited for.
+
+    words: of the line, by what share of the work is done and how many seconds it has taken.
+    """
     began = shown = time.monotonic()
     on = _terminal()
 
@@ -75,29 +92,7 @@ def progress(words: str) -> Iterator[Callable[[float], None]]:
         now = time.monotonic()
         if on and now - began > _PATIENCE_S and now - shown > _REDRAW_S:
             shown = now
-            sys.stderr.write(f"\r{words} {_bar(share)} {100 * share:.0f} %\x1b[K")
-            sys.stderr.flush()
-
-    try:
-        yield show
-    finally:
-        if shown != began:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def asking(whom: str) -> Iterator[Callable[[float], None]]:
-    """Gives what is to be called while an answer is waited for; after a second a terminal shows for how long."""
-    began = shown = time.monotonic()
-    on = _terminal()
-
-    def show(_: float) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if on and now - began > _PATIENCE_S and now - shown > _REDRAW_S:
-            shown = now
-            sys.stderr.write(f"\rasking {whom} {now - began:.0f} s\x1b[K")
+            sys.stderr.write(f"\r{words(share, now - began)}\x1b[K")
             sys.stderr.flush()
 
     try:

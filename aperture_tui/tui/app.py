@@ -17,7 +17,7 @@ from textual.theme import Theme
 
 from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.health import State
-from aperture_tui.store.link import FLEET
+from aperture_tui.store.remote.link import FLEET
 from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from aperture_tui.store.base import Store
-    from aperture_tui.store.link import Focus
+    from aperture_tui.store.remote.link import Focus
     from aperture_tui.tui.remote import Remote
 
 _WAITING_HZ: Final = 5.0

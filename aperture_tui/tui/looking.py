@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.store.link import FLEET, Focus
+from aperture_tui.store.remote.link import FLEET, Focus
 from aperture_tui.tui.model import LatencyKey, Path, ProcessKey, ViewRequest
 from aperture_tui.tui.playhead import Held, Playhead
 from aperture_tui.tui.search import Search

@@ -11,7 +11,7 @@ from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.latency import Latency
 from aperture_tui.store.base import Estimate, Span
-from aperture_tui.store.link import FLEET, Fleet, Focus
+from aperture_tui.store.remote.link import FLEET, Fleet, Focus
 from aperture_tui.tui.playhead import Held
 
 

@@ -19,7 +19,7 @@ from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 
 if TYPE_CHECKING:
     from aperture_tui.store.base import Store
-    from aperture_tui.store.remote import RemoteStore
+    from aperture_tui.store.remote.store import RemoteStore
     from aperture_tui.tui.answer import Answers
     from aperture_tui.tui.remote_answer import RemoteAnswers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from aperture_tui.store.link import Focus, Link
+from aperture_tui.store.remote.link import Focus, Link
 
 
 class Remote(Protocol):

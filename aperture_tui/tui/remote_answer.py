@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.store.link import INTERVAL_MS, Fleet, Focus, RemoteError
-from aperture_tui.store.remote import RemoteStore, is_of
+from aperture_tui.store.remote.link import INTERVAL_MS, Fleet, Focus, RemoteError
+from aperture_tui.store.remote.store import RemoteStore, is_of
 from aperture_tui.tui.answer import Answers, Data
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.playhead import Held

@@ -1,4 +1,4 @@
-"""Simulated agents: each pushes as the real one does (aperture_tui/fleet/pusher.py), but out of nothing."""
+"""Simulated agents: each pushes as the real one does (aperture_tui/fleet/agent/pusher.py), but out of nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from numpy.typing import NDArray
 
-from aperture_tui.fleet.known_stacks import KnownStacks
+from aperture_tui.fleet.agent.known_stacks import KnownStacks
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts

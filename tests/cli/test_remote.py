@@ -22,11 +22,11 @@ from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.fleet_base import BatchFacts, HostState
-from aperture_tui.store.link import FLEET, Focus
 from aperture_tui.store.memory import MemoryStore
+from aperture_tui.store.remote.link import FLEET, Focus
 from aperture_tui.wire import pprof_pb2
 from tests.export import others
-from tests.fleet.serving import Authority
+from tests.fleet.aggregator.serving import Authority
 from tests.store.conformance import HOST
 from tests.store.facts import SECOND, T0, Fact, batch_of
 from tests.store.served import TOKEN, Aggregator, serving

@@ -12,7 +12,7 @@ import pytest
 from aperture_tui.profile.kinds import Kind
 from bench.fleet import load
 from bench.fleet.made_up import SERVICES, Service, runtime_of
-from tests.fleet.taking import Serving, Taker, forgetful, refusing, sparing
+from tests.fleet.agent.taking import Serving, Taker, forgetful, refusing, sparing
 
 OPTIONS = ["--agents", "12", "--interval", "0.5", "--services", "3", "--stacks", "300", "--rows", "40", "--json"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, is_hypothesis_test, settings
 from hypothesis import strategies as st
 
 from aperture_tui.profile.batch import Batch
@@ -38,6 +39,16 @@ def _going_on(time_ns: int, process: Process, age_ns: int) -> Fact:
 
 
 many = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+
+
+@contextmanager
+def few_examples(n: int) -> Iterator[None]:
+    """While the suite runs over what takes long to fill: so many examples of each property."""
+    with pytest.MonkeyPatch.context() as patch:
+        for test in vars(StoreConformance).values():
+            if is_hypothesis_test(test):
+                patch.setattr(test, "_hypothesis_internal_use_settings", settings(many, max_examples=n))
+        yield
 
 
 def in_memory(

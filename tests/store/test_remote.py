@@ -20,14 +20,14 @@ from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store import exchange
 from aperture_tui.store.base import Estimate, Store
-from aperture_tui.store.connection import Connection
 from aperture_tui.store.fleet_base import BatchFacts, HostState
-from aperture_tui.store.link import Focus, LinkState, RemoteError, RemoteSettings
 from aperture_tui.store.memory import Limits, MemoryStore
-from aperture_tui.store.remote import RemoteStore
+from aperture_tui.store.remote.connection import Connection
+from aperture_tui.store.remote.link import Focus, LinkState, RemoteError, RemoteSettings
+from aperture_tui.store.remote.store import RemoteStore
 from aperture_tui.wire import fleet_pb2 as wire
-from tests.fleet.kept import Kept, KeptStore, KeptTenant
-from tests.fleet.serving import InThread
+from tests.fleet.aggregator.kept import Kept, KeptStore, KeptTenant
+from tests.fleet.aggregator.serving import InThread
 from tests.store.clickhouse.filling import fresh_tenant, push_of
 from tests.store.conformance import HOST, PYTHON, SH, STACK, StoreConformance
 from tests.store.facts import SECOND, T0, Fact, batch_of, words
@@ -350,7 +350,9 @@ class TestErrors:
         assert self.message(store.span) == f"{store.connection.settings.address}: {expected}"
 
     def test_more_than_can_be_taken_is_refused(self, store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("aperture_tui.store.connection._OPTIONS", (("grpc.max_receive_message_length", 100),))
+        monkeypatch.setattr(
+            "aperture_tui.store.remote.connection._OPTIONS", (("grpc.max_receive_message_length", 100),)
+        )
         assert "too much was asked for" in self.message(lambda: store.call_tree(Query()))
 
     def test_more_hosts_than_can_be_listed(self, store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:

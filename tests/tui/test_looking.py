@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from aperture_tui.profile.kinds import FrameKind
-from aperture_tui.store.link import FLEET, Focus
+from aperture_tui.store.remote.link import FLEET, Focus
 from aperture_tui.tui.icicle.labels import make_label
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ProcessKey

@@ -16,7 +16,7 @@ from aperture_tui.cli.remote import Remote
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.fleet_base import HostState
-from aperture_tui.store.link import Focus, LinkState, RemoteSettings
+from aperture_tui.store.remote.link import Focus, LinkState, RemoteSettings
 from aperture_tui.tui import remote_answer
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.model import ViewRequest
@@ -122,7 +122,9 @@ async def _press(pilot: Pilot[Any], *keys: str) -> None:
 def clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The day is that of the data, and no second passes in what is said of ages."""
     monkeypatch.setattr(ApertureApp, "now_ns", lambda self: NOW_NS)
-    monkeypatch.setattr("aperture_tui.store.following.Following.now_ns", lambda self: NOW_NS if self._clocks else 0)
+    monkeypatch.setattr(
+        "aperture_tui.store.remote.following.Following.now_ns", lambda self: NOW_NS if self._clocks else 0
+    )
     monkeypatch.setattr(HostTable, "now_ns", property(lambda self: NOW_NS if self._fleet else 0))
 
 

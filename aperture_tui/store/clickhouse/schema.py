@@ -37,17 +37,18 @@ class Rollup:
     name: str
     seconds: int
     partition: str
+    kept: str
     hosts: bool = False
 
 
 ROLLUPS: Final = (
-    Rollup("minutes", 60, "toDate(ts)"),
-    Rollup("five_minutes", 300, "toDate(ts)"),
-    Rollup("quarter_hours", 900, "toDate(ts)"),
-    Rollup("hours", 3600, "toYYYYMM(ts)"),
-    Rollup("six_hours", 6 * 3600, "toYYYYMM(ts)"),
-    Rollup("days", DAY_S, "toYYYYMM(ts)"),
-    Rollup("host_hours", 3600, "toYYYYMM(ts)", hosts=True),
+    Rollup("minutes", 60, "toDate(ts)", "minutes"),
+    Rollup("five_minutes", 300, "toDate(ts)", "minutes"),
+    Rollup("quarter_hours", 900, "toDate(ts)", "minutes"),
+    Rollup("hours", 3600, "toYYYYMM(ts)", "hours"),
+    Rollup("six_hours", 6 * 3600, "toYYYYMM(ts)", "hours"),
+    Rollup("days", DAY_S, "toYYYYMM(ts)", "days"),
+    Rollup("host_hours", 3600, "toYYYYMM(ts)", "hours", hosts=True),
 )
 """Each is a few times the one before: a range that begins and ends anywhere is then made of few rows, and exactly."""
 
@@ -91,6 +92,12 @@ def migrations(retention: Retention) -> list[list[_Table | str]]:
 
 
 def _tables(keep: Retention) -> Iterator[_Table]:
+    yield from _of_events(keep)
+    yield from _of_sums(keep)
+    yield from _of_names(keep)
+
+
+def _of_events(keep: Retention) -> Iterator[_Table]:
     yield _Table(
         "events", f"{_columns('ZSTD(1)')}, boot FixedString(16) CODEC(ZSTD(1)), seq UInt64 CODEC(DoubleDelta, ZSTD(1))",
         "MergeTree", f"toDate({_SECOND})", "(kind, role, service, host, time_ns, stack)",
@@ -102,10 +109,9 @@ def _tables(keep: Retention) -> Iterator[_Table]:
             f"(kind, role, toStartOfMinute({_SECOND}), comm, service, host)", _SECOND, keep.minutes,
             f"index_granularity = {max(1024, 8192 * SAMPLED[0] // one_of)}",
         )  # fmt: skip
-    kept = {
-        "minutes": keep.minutes, "five_minutes": keep.minutes, "quarter_hours": keep.minutes, "hours": keep.hours,
-        "six_hours": keep.hours, "days": keep.days, "host_hours": keep.hours,
-    }  # fmt: skip
+
+
+def _of_sums(keep: Retention) -> Iterator[_Table]:
     for rollup in ROLLUPS:
         host = "host LowCardinality(String)," if rollup.hosts else ""
         yield _Table(
@@ -117,9 +123,13 @@ def _tables(keep: Retention) -> Iterator[_Table]:
             rollup.partition,
             f"(kind, role, {'service, host, ts' if rollup.hosts else 'ts, service'}, stack)",
             "ts",
-            kept[rollup.name],
+            getattr(keep, rollup.kept),
             "index_granularity = 2048",  # a service has 4,000 stacks, and a question few stretches of each
         )
+
+
+def _of_names(keep: Retention) -> Iterator[_Table]:
+    """What hashes stand for, and the pushes that all of it came with."""
     yield _Table(
         "stacks",
         "service LowCardinality(String), stack UInt64, last_seen DateTime('UTC'), frames Array(String) CODEC(ZSTD(3))",

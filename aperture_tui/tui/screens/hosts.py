@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from aperture_tui.store.link import LinkState
+from aperture_tui.store.remote.link import LinkState
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen

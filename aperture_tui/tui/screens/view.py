@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.store.link import LinkState
+from aperture_tui.store.remote.link import LinkState
 from aperture_tui.tui import figures, wall_clock
 from aperture_tui.tui.attached import COLLECTORS
 from aperture_tui.tui.icicle.widget import Icicle

@@ -8,7 +8,7 @@ from typing import Final
 from aperture_tui.export.names import COUNTED
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.store.link import Link, LinkState
+from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.attached import COLLECTORS, health_of
 from aperture_tui.tui.looking import Looking

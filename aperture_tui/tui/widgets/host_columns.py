@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from aperture_tui.store.link import is_stale
+from aperture_tui.store.remote.link import is_stale
 from aperture_tui.tui import figures
 from aperture_tui.tui.palette import Span
 from aperture_tui.tui.remote import service_words

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from aperture_tui.store.fleet_base import HostState
-from aperture_tui.store.link import Fleet, Focus, is_stale
+from aperture_tui.store.remote.link import Fleet, Focus, is_stale
 from aperture_tui.tui.remote import service_words
 
 SORTS: Final = ("name", "last seen", "lost", "events", "problem", "version", "service")

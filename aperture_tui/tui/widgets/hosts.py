@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.message import Message
 
-from aperture_tui.store.link import Fleet, Focus, is_stale
+from aperture_tui.store.remote.link import Fleet, Focus, is_stale
 from aperture_tui.tui import figures, wall_clock
 from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.palette import Span, Spans

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aperture_tui.store.base import Estimate
-from aperture_tui.store.link import Link, LinkState
+from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, width_of
 from aperture_tui.tui.model import EXACT

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import is_hypothesis_test, settings
 
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health
@@ -27,7 +26,7 @@ from aperture_tui.store.clickhouse.database import Tenant
 from aperture_tui.store.clickhouse.sources import Budget
 from tests.store.clickhouse.filling import FOR_EVER, push_of
 from tests.store.clickhouse.shimmed import Server
-from tests.store.conformance import HOST, SH, StoreConformance, many
+from tests.store.conformance import HOST, SH, StoreConformance, few_examples
 from tests.store.facts import SECOND, T0, Fact, batch_of
 
 NOW = T0 + 10 * SECOND
@@ -66,10 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="class")
 def clustered(request: pytest.FixtureRequest, server: Server) -> Iterator[None]:
     request.cls.connection = connected(server)
-    with pytest.MonkeyPatch.context() as patch:
-        for test in vars(StoreConformance).values():
-            if is_hypothesis_test(test):
-                patch.setattr(test, "_hypothesis_internal_use_settings", settings(many, max_examples=_EXAMPLES))
+    with few_examples(_EXAMPLES):
         yield
     request.cls.connection.close()
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import is_hypothesis_test, settings
 
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health
@@ -25,7 +24,7 @@ from aperture_tui.store.clickhouse.connection import Address, Connection, TooMuc
 from aperture_tui.store.clickhouse.database import Database, StorageError, Tenant
 from tests.store.clickhouse.filling import FOR_EVER, push_of
 from tests.store.clickhouse.shimmed import Server
-from tests.store.conformance import HOST, SH, StoreConformance, many
+from tests.store.conformance import HOST, SH, StoreConformance, few_examples
 from tests.store.facts import SECOND, T0, Fact, batch_of
 
 NOW = T0 + 10 * SECOND
@@ -55,10 +54,7 @@ _numbers = itertools.count(1)
 def over_http(request: pytest.FixtureRequest, server: Server) -> Iterator[None]:
     """A database for the suite, and few examples for its properties."""
     request.cls.database = Database.open(server.url(), FOR_EVER)
-    with pytest.MonkeyPatch.context() as patch:
-        for test in vars(StoreConformance).values():
-            if is_hypothesis_test(test):
-                patch.setattr(test, "_hypothesis_internal_use_settings", settings(many, max_examples=_EXAMPLES))
+    with few_examples(_EXAMPLES):
         yield
     request.cls.database.close()
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
 from aperture_tui.store.fleet_base import HostState
-from aperture_tui.store.link import Fleet, Focus
+from aperture_tui.store.remote.link import Fleet, Focus
 from aperture_tui.tui.look import look
 from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.terminal import Colours

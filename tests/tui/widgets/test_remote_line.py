@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from aperture_tui.store.base import Estimate
-from aperture_tui.store.link import Focus, Link, LinkState
+from aperture_tui.store.remote.link import Focus, Link, LinkState
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.widgets.remote_line import RemoteFacts, remote_row

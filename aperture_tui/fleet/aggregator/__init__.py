@@ -1,0 +1,1 @@
+"""What takes the pushes of all machines, stores each once, and answers questions. Knows nothing of the agent."""
