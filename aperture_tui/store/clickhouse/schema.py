@@ -32,8 +32,9 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """Sums of the events of a stack in a stretch of time. name: of its table. kept: as long as what of Retention. hosts: by machine
-    too.
+    """Sums of the events of a stack in a stretch of time.
+
+    name: of its table. kept: as long as what of Retention. hosts: by machine too.
     """
 
     name: str
