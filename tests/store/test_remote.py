@@ -356,7 +356,7 @@ class TestErrors:
         assert "too much was asked for" in self.message(lambda: store.call_tree(Query()))
 
     def test_more_hosts_than_can_be_listed(self, store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("aperture_tui.store.remote._MOST_HOSTS", 1)
+        monkeypatch.setattr("aperture_tui.store.remote.store._MOST_HOSTS", 1)
         assert "more than 1 hosts" in self.message(store.fleet)
 
     @pytest.mark.parametrize("body", [b"", b"junk"])
