@@ -72,6 +72,11 @@ class Planner:
             pieces = plan(need, sizes, self._budget, queries)
         return pieces, cost(pieces, need, sizes)
 
+    @property
+    def cores(self) -> int:
+        """How many may work on a question, and the most parts of it."""
+        return self._budget.cores
+
     def shared(self, chosen: Sequence[HostState], services: Sequence[str], rows: float) -> list[list[str]]:
         """The services, in as many parts as there are cores if so many rows are worth it, with about equally many
         events; else in one."""

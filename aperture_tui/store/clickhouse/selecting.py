@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ _PARAMETER: Final = 100_000
 _NUMBER: Final = 24
 _ESCAPED: Final = 6
 """Bytes that one of a text may become on its way."""
+_NAME: Final = re.compile(r"\{(\w+):")
 
 
 @dataclass
@@ -40,6 +42,11 @@ class Conditions:
         parts = {f"{column}_{i}": part for i, part in enumerate(portions(values))}
         text = " OR ".join(f"{column} IN {{{name}:Array({kind})}}" for name in parts)
         self.add(f"({text})", **parts)
+
+    def renamed(self, prefix: str) -> Conditions:
+        """The same, with other names for the parameters, so that they can stand beside others in one statement."""
+        texts = [_NAME.sub(rf"{{{prefix}\1:", text) for text in self.texts]
+        return Conditions(texts, {prefix + name: value for name, value in self.parameters.items()})
 
     @property
     def sql(self) -> str:

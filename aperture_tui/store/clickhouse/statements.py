@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aperture_tui.profile.query import Measure
+from aperture_tui.profile.query import Measure, Query
 from aperture_tui.store.base import Estimate
-from aperture_tui.store.clickhouse.selecting import sums, within
+from aperture_tui.store.clickhouse.selecting import Conditions, sums, within
+from aperture_tui.store.clickhouse.sources import Piece
 from aperture_tui.store.selection import LONGEST_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
-
-    from aperture_tui.profile.query import Query
-    from aperture_tui.store.clickhouse.selecting import Conditions
-    from aperture_tui.store.clickhouse.sources import Piece
 
 SUMS: Final = {Measure.COUNT: "weight_", Measure.TIME: "duration_"}
 """The columns of an answer that have its sums."""
 _SUMMED: Final = {Measure.COUNT: "weight", Measure.TIME: "duration_ns"}
-_EACH: Final = {Measure.COUNT: "w", Measure.TIME: "d"}
-"""Not the names of columns: within a statement these would stand for the sums."""
 _NS: Final = 1_000_000_000
 
 
@@ -35,21 +30,51 @@ def by_columns(database: str, query: Query, where: Conditions, keys: Sequence[st
         FROM {database}.{piece.table} WHERE {where.sql} AND {within(piece.start_ns, piece.end_ns)} {by}"""
 
 
-def by_stack(
-    database: str, query: Query, where: Conditions, pieces: Sequence[Piece], measures: Sequence[Measure]
-) -> str:
-    """Sums by stack out of several tables, all of which have all events, or one that has a part of them."""
-    sampled = pieces[0].one_of > 1
-    parts = []
-    for table in dict.fromkeys(piece.table for piece in pieces):
-        each = [piece for piece in pieces if piece.table == table]
-        counted = [f"{_each(each[0], measure)} AS {_EACH[measure]}" for measure in measures]
-        counted += [f"toFloat64({measured(query)}) AS q"] * sampled
+class Share(NamedTuple):
+    """What one statement adds up for one of the queries that it is about, as sums whose names end in `suffix`.
+
+    pieces: of tables that all have all events, or of one that has a part of them.
+    """
+
+    query: Query
+    where: Conditions
+    pieces: Sequence[Piece]
+    measures: Sequence[Measure]
+    suffix: str = ""
+
+
+def by_stack(database: str, shares: Sequence[Share]) -> tuple[str, Conditions]:
+    """Sums by stack out of several tables, of several queries at once: the stacks of all are told apart but once."""
+    together = Conditions()
+    parts: list[str] = []
+    found: list[str] = []
+    sampled = any(piece.one_of > 1 for share in shares for piece in share.pieces)
+    for place, share in enumerate(shares):
+        where = share.where.renamed(f"of_{place}_") if len(shares) > 1 else share.where
+        together.parameters |= where.parameters
+        parts += _parts(database, share, where, place, sampled)
+        mine = f"place = {place}"
+        sums_ = {SUMS[measure]: _each_of(i) for i, measure in enumerate(share.measures)}
+        found += [f"sumIf({each}, {mine}) AS {name}{share.suffix}" for name, each in sums_.items()]
+        if sampled:
+            found += [f"countIf({mine}) AS n_{share.suffix}", f"sumIf(q * q, {mine}) AS q_{share.suffix}"]
+    return f"SELECT stack, {', '.join(found)} FROM ({' UNION ALL '.join(parts)}) GROUP BY stack", together
+
+
+def _parts(database: str, share: Share, where: Conditions, place: int, sampled: bool) -> Iterator[str]:
+    """The rows of each table that are added up, all with the same columns."""
+    for table in dict.fromkeys(piece.table for piece in share.pieces):
+        each = [piece for piece in share.pieces if piece.table == table]
+        columns = ["stack", f"{place} AS place"]
+        columns += [f"{_each(each[0], measure)} AS {_each_of(i)}" for i, measure in enumerate(share.measures)]
+        columns += [f"toFloat64({measured(share.query)}) AS q"] * sampled
         times = " OR ".join(f"({_in(piece)})" for piece in each)
-        parts.append(f"SELECT stack, {', '.join(counted)} FROM {database}.{table} WHERE {where.sql} AND ({times})")
-    found = [f"sum({_EACH[measure]}) AS {SUMS[measure]}" for measure in measures]
-    found += ["count() AS n_", "sum(q * q) AS q_"] * sampled
-    return f"SELECT stack, {', '.join(found)} FROM ({' UNION ALL '.join(parts)}) GROUP BY stack"
+        yield f"SELECT {', '.join(columns)} FROM {database}.{table} WHERE {where.sql} AND ({times})"
+
+
+def _each_of(place: int) -> str:
+    """Not the name of a column: within a statement that would stand for its sum."""
+    return f"each_{place}"
 
 
 def over_time(database: str, query: Query, where: Conditions, piece: Piece, start_ns: int, width_ns: int) -> str:
@@ -65,14 +90,17 @@ def measured(query: Query) -> str:
     return "weight" if query.measure is Measure.COUNT else f"least(duration_ns, {LONGEST_NS})"
 
 
-def estimate(table: pa.Table, pieces: Sequence[Piece], query: Query) -> Estimate:
-    """How exact sums of a part of the events are (Kish's effective size of a sample of unequal weights)."""
+def estimate(table: pa.Table, pieces: Sequence[Piece], query: Query, suffix: str = "") -> Estimate:
+    """How exact sums of a part of the events are (Kish's effective size of a sample of unequal weights).
+
+    suffix: of the names of the columns that have them.
+    """
     import pyarrow.compute as pc
 
     one_of = max(piece.one_of for piece in pieces)
     if one_of == 1 or not len(table):
         return Estimate()
-    n, squares, whole = (pc.sum(table[name]).as_py() or 0 for name in ("n_", "q_", SUMS[query.measure]))
+    n, squares, whole = (pc.sum(table[name + suffix]).as_py() or 0 for name in ("n_", "q_", SUMS[query.measure]))
     if not whole:
         return Estimate(one_of, n, 0.0)
     # half of the 95 % interval of a share of one half: 1.96 * one_of * sqrt(sum of squares) / 2 / whole
@@ -81,7 +109,7 @@ def estimate(table: pa.Table, pieces: Sequence[Piece], query: Query) -> Estimate
 
 def _each(piece: Piece, measure: Measure) -> str:
     if piece.rollup is not None:
-        return _SUMMED[measure]
+        return f"toInt64({_SUMMED[measure]})"
     plain = "weight" if measure is Measure.COUNT else f"least(duration_ns, {LONGEST_NS})"
     return f"toInt64({plain}) * {piece.one_of}"
 

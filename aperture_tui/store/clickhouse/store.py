@@ -19,7 +19,7 @@ from aperture_tui.store.clickhouse.connection import TooMuchError
 from aperture_tui.store.clickhouse.frame_search import LinearSearch
 from aperture_tui.store.clickhouse.planning import Planner
 from aperture_tui.store.clickhouse.selecting import KEYS, Conditions, narrow, of_machines, portions, within
-from aperture_tui.store.clickhouse.statements import SUMS
+from aperture_tui.store.clickhouse.statements import SUMS, Share
 from aperture_tui.store.compaction import COMPACT, TooManyError
 from aperture_tui.store.held import IN_FLIGHT_NS, cut
 
@@ -55,6 +55,21 @@ class Found(NamedTuple):
 
     rows: Rows
     estimate: Estimate
+
+
+class _Wanted(NamedTuple):
+    """What is read for a query. services: of its machines. keys: by what rows are told apart. pieces, rows: where they
+    are, and about how many. by_stack: sums by stack will do.
+    """
+
+    query: Query
+    chosen: Sequence[HostState]
+    services: Sequence[str]
+    keys: Sequence[str]
+    pieces: Sequence[Piece]
+    rows: float
+    where: Conditions
+    by_stack: bool
 
 
 class _Answer(NamedTuple):
@@ -134,13 +149,11 @@ class ClickHouseStore(Answers):
         for query in queries:
             self._search.check(query.frame)
         symbols = self._names.begin()
-        prune = nodes > 0 and tuple(alike) == ("stack",)
-        answers = [self._answer(symbols, query, alike, len(queries), prune) for query in queries]
-        if prune:
-            parts = self._pruned(symbols, queries, answers, nodes)
-        else:
-            parts = [self._compact(symbols, query, one) for query, one in zip(queries, answers, strict=True)]
-        return Found(Rows(symbols, parts), max((one.estimate for one in answers), key=lambda one: one.share_error))
+        if nodes > 0 and tuple(alike) == ("stack",):
+            return self._trees(symbols, queries, nodes)
+        answers = [self._answer(symbols, query, alike, len(queries)) for query in queries]
+        parts = [self._compact(symbols, query, one) for query, one in zip(queries, answers, strict=True)]
+        return Found(Rows(symbols, parts), _least_exact([one.estimate for one in answers]))
 
     def timeline(self, query: Query, buckets: int) -> Timeline:
         """The query's range, or what is held of it, in this many equal buckets."""
@@ -165,52 +178,63 @@ class ClickHouseStore(Answers):
         np.add.at(weights, found, table[SUMS[query.measure]].to_numpy()[keep])
         return Timeline(start, width, weights), statements.estimate(table, [piece], query)
 
-    def _answer(self, symbols: Symbols, query: Query, alike: Sequence[str], queries: int, prune: bool) -> _Answer:
-        """queries: how many are asked together. prune: of the sums only those that are measured are needed."""
+    def _wanted(self, query: Query, alike: Sequence[str], queries: int) -> _Wanted | None:
+        """What is to be read for a query, None if nothing is. queries: how many are asked together."""
         chosen = self._registry.chosen(query)
         span = self.span(query)
         start = max(span.start_ns, query.start_ns or 0)
         end = span.end_ns if query.end_ns is None else min(span.end_ns, query.end_ns)
         if not chosen or start >= end:
-            return _Answer()
-        of_stack = tuple(alike) == ("stack",) and _is_plain(query) and query.role is not Role.IN_FLIGHT
+            return None
+        by_stack = tuple(alike) == ("stack",) and _is_plain(query) and query.role is not Role.IN_FLIGHT
         keys = _keys(alike, len(chosen) > 1, query.frame is not None)
-        pieces, rows = self._planner.pieces(query, chosen, start, end, len(keys), of_stack, queries)
-        services = self._registry.services(chosen)
+        pieces, rows = self._planner.pieces(query, chosen, start, end, len(keys), by_stack, queries)
         where = self._where(query, chosen)
         if query.role is Role.IN_FLIGHT and not self._settle(where, query, chosen):
-            return _Answer()
-        if of_stack:
-            shared = self._planner.shared(chosen, services if query.service is None else [query.service], rows)
-            asked = self._by_stack(query, chosen, pieces, shared, [query.measure] if prune else list(Measure))
-        elif prune:
-            asked = [(statements.by_stack(self._database, query, where, pieces, [query.measure]), where)]
-        else:
-            asked = [(statements.by_columns(self._database, query, where, keys, pieces[0]), where)]
-        table = self._ask_all(asked)
-        estimate = statements.estimate(table, pieces, query)
-        if query.frame is not None:
-            table = table.filter(self._of_frame(symbols, query, table, chosen))
-        return _Answer(table, keys, services, estimate)
+            return None
+        return _Wanted(query, chosen, self._registry.services(chosen), keys, pieces, rows, where, by_stack)
 
-    def _by_stack(
-        self,
-        query: Query,
-        chosen: Sequence[HostState],
-        pieces: Sequence[Piece],
-        shared: Sequence[Sequence[str]],
-        measures: Sequence[Measure],
-    ) -> list[tuple[str, Conditions]]:
-        """Statements for the sums by stack. shared: the services, in parts that are asked for at the same time."""
-        out = []
-        exact = [piece for piece in pieces if piece.one_of == 1]
-        for part in shared if exact else ():
-            where = self._where(query, chosen, part)
-            out.append((statements.by_stack(self._database, query, where, exact, measures), where))
-        if sampled := [piece for piece in pieces if piece.one_of > 1]:  # in the order of time: read once for all
-            where = self._where(query, chosen)
-            out.append((statements.by_stack(self._database, query, where, sampled, measures), where))
-        return out
+    def _answer(self, symbols: Symbols, query: Query, alike: Sequence[str], queries: int) -> _Answer:
+        """queries: how many are asked together."""
+        wanted = self._wanted(query, alike, queries)
+        if wanted is None:
+            return _Answer()
+        if wanted.by_stack:
+            table = self._ask_all(self._shares([wanted], list(Measure)))
+        else:
+            table = self._ask(
+                statements.by_columns(self._database, query, wanted.where, wanted.keys, wanted.pieces[0]), wanted.where
+            )
+        estimate = statements.estimate(table, wanted.pieces, query)
+        if query.frame is not None:
+            nodes = self._names.stacks(symbols, table["stack"].to_numpy(), wanted.services)
+            table = table.filter(self._search.nodes(symbols, query.frame)[nodes])
+        return _Answer(table, wanted.keys, wanted.services, estimate)
+
+    def _shares(self, each: Sequence[_Wanted | None], measures: Sequence[Measure] | None = None) -> list[list[Share]]:
+        """What each of several statements is to add up, which are asked at the same time: services apart from each
+        other, and samples, which are in the order of time and read once for all.
+
+        measures: of each stack; else what its query measures, under names that end in the query's place.
+        """
+        rows = sum(one.rows for one in each if one is not None)
+        exact: list[list[Share]] = [[] for _ in range(self._planner.cores)]
+        sampled: list[Share] = []
+        for place, one in enumerate(each):
+            if one is None:
+                continue
+            suffix = "" if measures else str(place)
+            share = Share(one.query, one.where, one.pieces, measures or [one.query.measure], suffix)
+            if not one.by_stack:
+                exact[0].append(share)
+                continue
+            whole = [piece for piece in one.pieces if piece.one_of == 1]
+            services = one.services if one.query.service is None else [one.query.service]
+            for i, part in enumerate(self._planner.shared(one.chosen, services, rows) if whole else ()):
+                exact[i].append(share._replace(pieces=whole, where=self._where(one.query, one.chosen, part)))
+            if len(whole) < len(one.pieces):
+                sampled.append(share._replace(pieces=[piece for piece in one.pieces if piece.one_of > 1]))
+        return [shares for shares in (*exact, sampled) if shares]
 
     def _where(self, query: Query, chosen: Sequence[HostState], services: Sequence[str] | None = None) -> Conditions:
         """services: only what these have of the machines; else all."""
@@ -244,10 +268,11 @@ class ClickHouseStore(Answers):
         where.add(f"(host, time_ns) IN (SELECT each.1, each.2 FROM ({listed}))", **parameters)
         return bool(told)
 
-    def _ask_all(self, asked: Sequence[tuple[str, Conditions]]) -> pa.Table:
+    def _ask_all(self, statements_of: Sequence[Sequence[Share]]) -> pa.Table:
         """The rows of all statements, which are asked at the same time."""
         import pyarrow as pa
 
+        asked = [statements.by_stack(self._database, shares) for shares in statements_of]
         if len(asked) == 1:
             return self._ask(*asked[0])
         sqls, wheres = zip(*asked, strict=True)
@@ -270,23 +295,34 @@ class ClickHouseStore(Answers):
         found: NDArray[np.bool_] = self._search.nodes(symbols, query.frame)[nodes]
         return found
 
-    def _pruned(
-        self, symbols: Symbols, queries: Sequence[Query], answers: Sequence[_Answer], most: int
-    ) -> list[NDArray[np.void]]:
-        """The rows of call trees, (n,) of COMPACT each, of no more than so many nodes in all."""
-        stacks = [np.zeros(0, np.uint32)] * len(answers)
-        weights = [np.zeros(0, np.int64)] * len(answers)
-        for i, (query, one) in enumerate(zip(queries, answers, strict=True)):
-            if one.table is not None:
-                stacks[i] = self._names.stacks(symbols, one.table["stack"].to_numpy(), one.services)
-                weights[i] = one.table[SUMS[query.measure]].to_numpy()
-        out = []
-        for query, (nodes, values) in zip(queries, self._names.pruned(symbols, stacks, weights, most), strict=True):
-            rows = _rows(query, len(nodes))
-            rows["stack"] = nodes
+    def _trees(self, symbols: Symbols, queries: Sequence[Query], most: int) -> Found:
+        """Call trees, (n,) of COMPACT each, of no more than so many nodes in all."""
+        each = [self._wanted(query, ("stack",), len(queries)) for query in queries]
+        some = [one for one in each if one is not None]
+        if not some:
+            return Found(Rows(symbols, [_rows(query, 0) for query in queries]), Estimate())
+        table = self._ask_all(self._shares(each))
+        nodes = self._names.stacks(
+            symbols, table["stack"].to_numpy(), sorted({s for one in some for s in one.services})
+        )
+        stacks, weights, estimates = [], [], [Estimate()]
+        for place, (query, one) in enumerate(zip(queries, each, strict=True)):
+            values, keep = np.zeros(len(nodes), np.int64), np.zeros(len(nodes), bool)
+            if one is not None:
+                values = table[f"{SUMS[query.measure]}{place}"].fill_null(0).to_numpy()
+                keep = values != 0
+                estimates.append(statements.estimate(table, one.pieces, query, str(place)))
+                if query.frame is not None:
+                    keep &= self._search.nodes(symbols, query.frame)[nodes]
+            stacks.append(nodes[keep])
+            weights.append(values[keep])
+        parts = []
+        for query, (kept, values) in zip(queries, self._names.pruned(symbols, stacks, weights, most), strict=True):
+            rows = _rows(query, len(kept))
+            rows["stack"] = kept
             rows[_SUM_OF[query.measure]] = values
-            out.append(rows)
-        return out
+            parts.append(rows)
+        return Found(Rows(symbols, parts), _least_exact(estimates))
 
     def _compact(self, symbols: Symbols, query: Query, answer: _Answer) -> NDArray[np.void]:
         """(n,) of COMPACT, with rows of the tables for hashes and texts."""
@@ -331,6 +367,10 @@ def _rows(query: Query, n: int) -> NDArray[np.void]:
     if query.role is not Role.OWN:
         out["flags"] = int(query.role) << ROLE_SHIFT
     return out
+
+
+def _least_exact(estimates: Sequence[Estimate]) -> Estimate:
+    return max(estimates, key=lambda one: one.share_error)
 
 
 def _keys(alike: Sequence[str], many: bool, frame: bool) -> list[str]:
