@@ -74,11 +74,16 @@ class Answers(abc.ABC):
 
     def diff(self, base: Query, after: Query) -> CallTree:
         """Weights of `after` less those of `base`."""
+        then, since = self.compared(base, after)
+        return since.subtract(then)
+
+    def compared(self, base: Query, after: Query) -> tuple[CallTree, CallTree]:
+        """The call trees of both, over one trie."""
         if base.threads != after.threads:
             raise ValueError("stacks by thread differ from all others")
         symbols, (then, since) = self.rows([base, after], of_stacks(after))
         tree = self._tree_of(symbols, after.threads)
-        return tree(since, measured(since, after.measure)).subtract(tree(then, measured(then, base.measure)))
+        return tree(then, measured(then, base.measure)), tree(since, measured(since, after.measure))
 
     def selected(self, query: Query) -> tuple[Symbols, NDArray[np.void]]:
         """The events of a query, (n,) of EVENT; of a range with very many, alike ones as one: of compaction.COMPACT."""

@@ -149,6 +149,10 @@ class Store(Protocol):
         """
         ...
 
+    def compared(self, base: Query, after: Query) -> tuple[CallTree, CallTree]:
+        """The call trees of both, over one trie. Raises ValueError if one of them alone is by thread."""
+        ...
+
     def diff(self, base: Query, after: Query) -> CallTree:
         """Weights of `after` less those of `base`. Raises ValueError if one of them alone is by thread."""
         ...

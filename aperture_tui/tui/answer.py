@@ -18,10 +18,12 @@ from aperture_tui.store.base import Estimate, ProcessUse, Span, Store
 from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui import latency_lines
 from aperture_tui.tui.attached import Attached, recorded
+from aperture_tui.tui.icicle.comparison import Compared
 from aperture_tui.tui.icicle.layout import Edges, Labels, lay_out, matching_weight
 from aperture_tui.tui.model import (
     EXACT,
     SAMPLES,
+    Baseline,
     IcicleView,
     Latencies,
     LatencyKey,
@@ -55,6 +57,7 @@ class Data:
     """What the store said of one moment: everything that zoom, search, size and order are answered from.
 
     choice: the request as far as the store was asked for it, but for the moment. past: that was given, and is end_ns.
+    base: what the tree is compared with, over the same trie; None where nothing is.
     """
 
     choice: ViewRequest
@@ -62,6 +65,7 @@ class Data:
     end_ns: int
     range_ns: int
     tree: CallTree
+    base: CallTree | None
     processes: tuple[ProcessLine, ...]
     latencies: Latencies
     wall: Wall | None
@@ -77,6 +81,7 @@ class _Sight:
     width: int
     zoom: Path
     by_weight: bool
+    absolute: bool
     choice: ViewRequest
     lineage: int
 
@@ -95,6 +100,7 @@ class Answers:
         self._kinds: frozenset[Kind] | None = None
         self._all = Held()
         self._data: Data | None = None
+        self._compared: Compared | None = None
         self._labels: Labels | None = None
         self._search = FrameSearch()
         self._sight: _Sight | None = None
@@ -167,10 +173,11 @@ class Answers:
         if stacks is None:
             counts = choice.kind is not Kind.SYSCALL  # which have stacks only now and then
             stacks = self._store.completeness(of_stacks[0]) if counts else Completeness()
-        tree, told = self._tree(choice, of_stacks), self._latencies(choice, of_process, began)
+        tree, base = self._trees(choice, of_stacks)
+        told = self._latencies(choice, of_process, began)
         walls, gauges = self._wall(of_process, health), tuple(self._store.gauges(query))
         past = end_ns is not None
-        return Data(choice, past, end, end - start, tree, lines, told, walls, gauges, stacks, self._estimate)
+        return Data(choice, past, end, end - start, tree, base, lines, told, walls, gauges, stacks, self._estimate)
 
     def _note(self, estimate: Estimate) -> None:
         """The least exact of all answers says how exact the picture is."""
@@ -269,26 +276,57 @@ class Answers:
         everybody = replace(query, pids=(), process_start_ns=None, process=None)
         return [replace(everybody, value=tid) for tid in list(tids)[:_WOKEN]] or [replace(query, value=0)]
 
-    def _tree(self, choice: ViewRequest, queries: list[Query]) -> CallTree:
+    def _trees(self, choice: ViewRequest, queries: list[Query]) -> tuple[CallTree, CallTree | None]:
+        """The call tree, and what it is compared with. Those who woke the threads of a process are compared with none:
+        others did then.
+        """
+        of_woken = choice.wakers and choice.kind is Kind.OFFCPU and choice.process is not None
+        if choice.base is None or of_woken:
+            return self._whole(choice, self._tree(queries)), None
+        base, tree = self._both(_based(queries[0], choice), queries[0], choice.base)
+        return self._whole(choice, tree), self._whole(choice, base)
+
+    def _both(self, base: Query, after: Query, _baseline: Baseline) -> tuple[CallTree, CallTree]:
+        """Their trees, over one trie."""
+        return self._store.compared(base, after)
+
+    def _whole(self, choice: ViewRequest, tree: CallTree) -> CallTree:
+        """Of calls only some have stacks."""
+        return _with_stacks(tree, 2 if choice.threads else 1) if choice.kind is Kind.SYSCALL else tree
+
+    def _tree(self, queries: list[Query]) -> CallTree:
         tree = self._store.call_tree(queries[0])
         for query in queries[1:]:
             other = self._store.call_tree(query)
             if other.trie.lineage == tree.trie.lineage:  # else a new generation began meanwhile: the next tick has all
                 tree = tree.merge(other)
-        return _with_stacks(tree, 2 if choice.threads else 1) if choice.kind is Kind.SYSCALL else tree
+        return tree
 
     # -- laying out
 
+    def _comparison(self, data: Data, absolute: bool) -> Compared | None:
+        """The two trees as one, until others are fetched; None where there is nothing to compare with."""
+        if data.base is None or not data.base.weight:
+            return None
+        known = self._compared
+        if known is None or known.after is not data.tree or known.absolute != absolute:
+            known = self._compared = Compared(data.tree, data.base, absolute)
+        return known
+
     def _lay_out(self, request: ViewRequest, data: Data) -> IcicleView:
         tree = data.tree
+        compared = self._comparison(data, request.absolute)
         if self._labels is None or self._labels.symbols is not tree.symbols:
             self._labels = Labels(tree.symbols)
         choice = replace(data.choice, window_s=None)
-        sight = _Sight(request.width, request.zoom, request.by_weight, choice, tree.trie.lineage)
+        sight = _Sight(request.width, request.zoom, request.by_weight, request.absolute, choice, tree.trie.lineage)
         last = self._edges if sight == self._sight else None
-        view, self._edges = lay_out(tree, self._labels, request.width, request.zoom, request.by_weight, last)
+        width = compared.width if compared else tree
+        view, self._edges = lay_out(width, self._labels, request.width, request.zoom, request.by_weight, last, compared)
         waits = not request.wakers and request.kind in (Kind.LOCK, Kind.OFFCPU)
-        view = replace(view, unit=_WAKES if request.wakers else _UNITS[request.kind], waits=waits)
+        base_total = None if data.base is None else data.base.weight
+        unit = _WAKES if request.wakers else _UNITS[request.kind]
+        view = replace(view, unit=unit, waits=waits, base_total=base_total)
         self._sight = sight
         if not request.search:
             return view
@@ -298,7 +336,7 @@ class Answers:
 
 def _choice(request: ViewRequest) -> ViewRequest:
     """What of a request the store has to be asked for."""
-    return replace(request, width=0, zoom=(), by_weight=False, search="", end_ns=None)
+    return replace(request, width=0, zoom=(), by_weight=False, search="", end_ns=None, absolute=False)
 
 
 def _is_elsewhere(data: Data, end_ns: int | None, fresh: bool) -> bool:
@@ -311,6 +349,18 @@ def of_one(query: Query, process: ProcessKey) -> Query:
     if not process.pid:
         return replace(query, process=process.name)
     return replace(query, pids=(process.pid,), process_start_ns=process.start_ns)
+
+
+def _based(query: Query, choice: ViewRequest) -> Query:
+    """What a query is compared with."""
+    base = choice.base
+    if base is None:
+        return query
+    query = replace(query, start_ns=base.start_ns, end_ns=base.end_ns)
+    if base.process == choice.process:
+        return query
+    query = replace(query, pids=(), process_start_ns=None, process=None)
+    return query if base.process is None else of_one(query, base.process)
 
 
 def _is(use: ProcessUse, process: ProcessKey) -> bool:

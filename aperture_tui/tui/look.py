@@ -23,8 +23,10 @@ BASE: Final = (
 MARKS: Final = ("selection", "match")
 GAUGES: Final = ("user", "system", "iowait", "steal", "memory", "swap", "history")
 FRAMES: Final = tuple(kind.name.lower() for kind in FrameKind if kind is not FrameKind.ROOT)
-_BOXES: Final = (("frames", ""), ("waits", WAIT))
-"""Tables of three shades a kind, and what their colours' names begin with."""
+CHANGES: Final = ("more", "less", "same")
+"""What became of a box that is compared: three steps of each, of the last the first alone."""
+_BOXES: Final = (("frames", "", FRAMES), ("waits", WAIT, FRAMES), ("changes", "", CHANGES))
+"""Tables of three shades a kind, what their colours' names begin with, and the kinds."""
 _HEX: Final = re.compile("#[0-9a-fA-F]{6}")
 
 
@@ -32,7 +34,8 @@ _HEX: Final = re.compile("#[0-9a-fA-F]{6}")
 class Look:
     """One file of `themes/`. colours: name -> #rrggbb.
 
-    The shades of a kind of frame are `kernel0` to `kernel2`, of the same in waits `wait-kernel0` to `wait-kernel2`.
+    The shades of a kind of frame are `kernel0` to `kernel2`, of the same in waits `wait-kernel0` to `wait-kernel2`,
+    those of changes `more0` to `more2`.
     """
 
     name: str
@@ -46,8 +49,8 @@ class Look:
         for table, keys in (("base", BASE), ("marks", MARKS), ("gauges", GAUGES)):
             for key in keys:
                 colours[key] = _colour(data.get(table, {}).get(key), f"{table}.{key}")
-        for table, prefix in _BOXES:
-            for kind in FRAMES:
+        for table, prefix, kinds in _BOXES:
+            for kind in kinds:
                 shades = data.get(table, {}).get(kind)
                 if not isinstance(shades, list) or len(shades) != SHADES:
                     raise ValueError(f"{table}.{kind} is not a list of {SHADES} colours")

@@ -7,7 +7,7 @@ from typing import Final
 
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.remote.link import FLEET, Focus
-from aperture_tui.tui.model import LatencyKey, Path, ProcessKey, ViewRequest
+from aperture_tui.tui.model import Baseline, LatencyKey, Path, ProcessKey, ViewRequest
 from aperture_tui.tui.playhead import Held, Playhead
 from aperture_tui.tui.search import Search
 
@@ -26,6 +26,7 @@ class Looking:
     """The window, where it ends, the process, the zoom, the order, the search.
 
     threads: stacks by thread. lock: the stacks of this one alone. wakers: whose stacks. focus: of which machines.
+    base: what it is compared with. absolute: by weights and not by shares.
     """
 
     window_s: float | None = 30.0
@@ -38,6 +39,8 @@ class Looking:
     lock: LatencyKey | None = None
     wakers: bool = False
     focus: Focus = FLEET
+    base: Baseline | None = None
+    absolute: bool = False
 
     def request(self, width: int, processes: bool, kind: Kind = Kind.CPU) -> ViewRequest:
         """What to ask the presenter for, for an icicle of this width."""
@@ -55,6 +58,8 @@ class Looking:
             wakers=self.wakers,
             lock=self.lock,
             focus=self.focus,
+            base=self.base,
+            absolute=self.absolute,
         )
 
     @property
@@ -86,12 +91,16 @@ class Looking:
         """The stacks of wakers in place of those that waited, and back."""
         return replace(self, wakers=not self.wakers, zoom=())
 
+    def against(self, start_ns: int, end_ns: int) -> Looking:
+        """From now on compared with what is looked at, which was then. Half-open, Unix nanoseconds."""
+        return replace(self, base=Baseline(start_ns, end_ns, self.process, self.focus))
+
     def elsewhere(self) -> Looking:
         """Events of another kind: what belongs to these alone is left behind."""
         return replace(self, zoom=(), lock=None, wakers=False)
 
     def back(self) -> Looking:
-        """One step out: of the zoom, then of the search, of the wakers, of the lock, of the process."""
+        """One step out: of the zoom, then of the search, the wakers, the lock, the process, the comparison."""
         if self.zoom:
             return replace(self, zoom=self.zoom[:-1])
         if self.search is not None:
@@ -100,7 +109,9 @@ class Looking:
             return self.other_side()
         if self.lock is not None:
             return self.of_lock(None)
-        return self.only(None)
+        if self.process is not None:
+            return self.only(None)
+        return replace(self, base=None)
 
 
 def neighbour(choices: tuple[float | None, ...], now: float | None, step: int) -> float | None:

@@ -38,7 +38,8 @@ Path = tuple[FrameLabel, ...]
 class Box(NamedTuple):
     """One frame of the icicle. left, right: cells, half-open. parent: its index in the row above, -1 in the first.
 
-    total, own: the weight of the stacks through it, and of those that end in it.
+    total, own: the weight of the stacks through it, and of those that end in it. was: in what it is compared with, the
+    weight of the stacks through it; None where nothing is compared.
     """
 
     left: int
@@ -47,6 +48,7 @@ class Box(NamedTuple):
     label: FrameLabel
     total: int
     own: int
+    was: int | None = None
 
 
 class Row(NamedTuple):
@@ -80,7 +82,8 @@ class IcicleView:
     total: weight of all; zoomed: weight under the zoom, which the width stands for. zoom: where it is zoomed to, as far
     as that exists. collapsed: the frames above the first row that has boxes. first: index of that row.
     matching: weight under the zoom whose stack matches the search, None without a search. deeper: there are more rows.
-    unit: of all weights. waits: they are time that passed waiting.
+    unit: of all weights. waits: they are time that passed waiting. base_total: weight of all that it is compared with,
+    None where nothing is. absolute: weights are compared, not shares.
     """
 
     rows: tuple[Row, ...]
@@ -94,6 +97,8 @@ class IcicleView:
     deeper: bool = False
     unit: Unit = SAMPLES
     waits: bool = False
+    base_total: int | None = None
+    absolute: bool = False
 
 
 class ProcessKey(NamedTuple):
@@ -172,6 +177,17 @@ class WallPart(NamedTuple):
     waits: int
 
 
+class Baseline(NamedTuple):
+    """What a picture is compared with: a half-open stretch of time, Unix nanoseconds, of a process or of all, of which
+    machines of an aggregator.
+    """
+
+    start_ns: int
+    end_ns: int
+    process: ProcessKey | None = None
+    focus: Focus = FLEET
+
+
 @dataclass(frozen=True, slots=True)
 class ViewRequest:
     """What the screen shows now. window_s: so many seconds, None is all that is held. width: of the icicle.
@@ -181,7 +197,8 @@ class ViewRequest:
     kind: of the events; it says whether there is a table of latencies, and whether their time is set against that on
     the CPU. processes: a table of them is wanted. threads: stacks by thread. wakers: the stacks of those who ended the
     waits, not of those who waited. lock: the stacks of this one alone. focus: of which machines of an aggregator.
-    fleet: all its machines are wanted, and nothing else.
+    fleet: all its machines are wanted, and nothing else. base: what the icicle is compared with. absolute: by weights
+    and not by shares.
     """
 
     width: int
@@ -198,6 +215,8 @@ class ViewRequest:
     lock: LatencyKey | None = None
     focus: Focus = FLEET
     fleet: bool = False
+    base: Baseline | None = None
+    absolute: bool = False
 
 
 class Latencies(NamedTuple):

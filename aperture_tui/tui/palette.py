@@ -3,7 +3,8 @@
 A renderer writes spans (text, key) and knows no colour. A key is `[*]ink[@ground]`: names of colours of a look, bold
 with a star, on the background if no ground is named; or for frames `box:KIND SHADE[:dim|:above[:edge]]`,
 `box:selected`, `box:match`, `box:selected-match`. The edge of a faded box is its separator. `box:wait-KIND SHADE` is
-the same kind where a box is time that passed waiting.
+the same kind where a box is time that passed waiting, `box:more STEP`, `box:less STEP` and `box:same0` are boxes that
+are compared.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ _NAMED_BOX: Final = {
     "unknown": ("bright_white", "bright_black"),
     "thread": ("black", "bright_cyan"),
     "lock": ("black", "bright_yellow"),
+    "more": ("bright_white", "red"),
+    "less": ("bright_white", "blue"),
+    "same": ("black", "white"),
     f"{WAIT}process": ("black", "bright_blue"),
     f"{WAIT}kernel": ("bright_yellow", "blue"),
     f"{WAIT}native": ("bright_cyan", "blue"),
@@ -52,6 +56,12 @@ _NAMED_BOX: Final = {
     f"{WAIT}thread": ("blue", "white"),
     f"{WAIT}lock": ("black", "bright_yellow"),
 }
+
+
+def change_key(step: int, state: str = "") -> str:
+    """The key of a box that is compared. step: -3 to 3, as of `icicle.change.step`; state: as above."""
+    name = f"more{step - 1}" if step > 0 else f"less{-step - 1}" if step else "same0"
+    return f"box:{name}:{state}" if state else f"box:{name}"
 
 
 def box_key(kind: FrameKind, shade: int, state: str = "", waits: bool = False) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.store.remote.link import INTERVAL_MS, Fleet, Focus, RemoteError
+from aperture_tui.store.remote.link import FLEET, INTERVAL_MS, Fleet, Focus, RemoteError
 from aperture_tui.store.remote.store import RemoteStore, is_of
 from aperture_tui.tui.answer import Answers, Data
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
@@ -19,10 +19,11 @@ from aperture_tui.tui.recent import Recent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aperture_tui.profile.calltree import CallTree
     from aperture_tui.profile.health import Health
     from aperture_tui.profile.query import Query
     from aperture_tui.store.base import Span
-    from aperture_tui.tui.model import LatencyKey
+    from aperture_tui.tui.model import Baseline, LatencyKey
 
 _LEAST_S: Final = 1.0
 """How old a picture is before a newer one is asked for; of one that took long to get, longer."""
@@ -104,7 +105,9 @@ class _AnswersOf(Answers):
     def __init__(self, store: RemoteStore, focus: Focus) -> None:
         self._remote = store.of(focus)
         self._remote.follow()
+        self._everywhere = store.of(FLEET)
         super().__init__(self._remote)
+        self._everywhere.note = self._note
         self.focus = focus
         self._pace = _Paced(_LEAST_S)
         self._news = -1
@@ -149,6 +152,11 @@ class _AnswersOf(Answers):
             data = super()._fetch(choice, health, held, end_ns)
         self._news = news
         return data
+
+    def _both(self, base: Query, after: Query, baseline: Baseline) -> tuple[CallTree, CallTree]:
+        """Each of machines of its own."""
+        then = replace(base, hosts=baseline.focus.hosts, service=baseline.focus.service)
+        return self._everywhere.compared(then, replace(after, hosts=self.focus.hosts, service=self.focus.service))
 
     def _held(self, span: Span) -> Held:
         end = max(span.end_ns, self._remote.newest_ns())

@@ -93,7 +93,12 @@ class StoreConformance:
     @given(st.lists(facts, max_size=20), queries, queries)
     def test_a_diff_is_after_less_base(self, events: list[Fact], base: Query, after: Query) -> None:
         base = replace(base, threads=after.threads)
-        assert words(self.filled(events).diff(base, after)) == Reference(events).diff(base, after)
+        store = self.filled(events)
+        assert words(store.diff(base, after)) == Reference(events).diff(base, after)
+        then, since = store.compared(base, after)
+        assert then.trie.lineage == since.trie.lineage
+        assert words(since.subtract(then)) == Reference(events).diff(base, after)
+        assert (then.weight, since.weight) == (store.call_tree(base).weight, store.call_tree(after).weight)
 
     def test_the_kinds_are_those_of_the_events(self) -> None:
         assert self.filled([]).kinds() == frozenset()

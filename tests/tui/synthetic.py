@@ -372,6 +372,9 @@ class SyntheticStore:
         flags = self._selected(query).flags
         return completeness(flags, np.ones(len(flags)))
 
+    def compared(self, base: Query, after: Query) -> tuple[CallTree, CallTree]:
+        return self.call_tree(base), self.call_tree(after)
+
     def diff(self, base: Query, after: Query) -> CallTree:
         return self.call_tree(after).subtract(self.call_tree(base))
 

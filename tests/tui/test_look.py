@@ -8,7 +8,7 @@ import pytest
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.resources import folder
 from aperture_tui.tui.look import DEFAULT, Look, look, looks
-from aperture_tui.tui.palette import Palette, box_key
+from aperture_tui.tui.palette import Palette, box_key, change_key
 from aperture_tui.tui.terminal import Colours, terminal_problem
 from aperture_tui.tui.terminal import colours as colours_of
 
@@ -41,6 +41,12 @@ def test_every_label_can_be_read(one: Look) -> None:
         assert style.bgcolor is not None
         ratio = _contrast(style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex)
         assert ratio >= 3.9, f"{kind.name} {shade}: {ratio:.1f}"
+    for step in range(-3, 4):
+        style = Palette(one, Colours.RGB).style(change_key(step))
+        assert style.color is not None
+        assert style.bgcolor is not None
+        ratio = _contrast(style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex)
+        assert ratio >= 3.9, f"{step}: {ratio:.1f}"
     for ink in ("text", "error", "warning", "good", "accent", "muted"):
         assert _contrast(c[ink], c["background"]) >= 4.0, ink
 
@@ -60,6 +66,13 @@ def test_time_that_passed_waiting_has_a_look_of_its_own(one: Look, colours: Colo
     ran, waited = ([palette.style(box_key(kind, 1, waits=waits)) for kind in kinds] for waits in (False, True))
     assert len(set(waited)) == len(kinds)
     assert not set(ran) & set(waited)
+
+
+@pytest.mark.parametrize("colours", [Colours.RGB, Colours.NAMED], ids=lambda c: c.value)
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
+def test_what_grew_what_shrank_and_what_did_neither_differ_in_the_look(one: Look, colours: Colours) -> None:
+    steps = [Palette(one, colours).style(change_key(step)) for step in range(-3, 4)]
+    assert len(set(steps)) == (7 if colours is Colours.RGB else 3)
 
 
 @pytest.mark.parametrize("colours", list(Colours), ids=lambda c: c.value)

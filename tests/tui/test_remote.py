@@ -466,3 +466,32 @@ async def test_a_pattern_that_is_none_changes_nothing(address: str) -> None:
 def test_the_list_is_asked_for_whatever_is_looked_at() -> None:
     request = HostsScreen.request(HostsScreen.__new__(HostsScreen), None)  # type: ignore[arg-type]
     assert request == ViewRequest(width=0, processes=False, fleet=True)
+
+
+# -- comparing
+
+
+async def test_machines_are_compared_with_others_and_with_all(aggregator: Served, address: str) -> None:
+    asked: list[tuple[list[str], list[str]]] = []
+    plain = aggregator.Diff
+
+    def diff(request: wire.DiffRequest, context: grpc.ServicerContext) -> wire.RowsReply:
+        asked.append((list(request.base.hosts), list(request.after.hosts)))
+        return plain(request, context)
+
+    aggregator.Diff = diff  # type: ignore[method-assign]
+    async with remote(address, (160, 36), Focus(("web-1",))) as pilot:
+        app = _app(pilot)
+        await _press(pilot, "2", "c")
+        app.look(app.looking.of(Focus(("db-1",))))
+        await _press(pilot, "down")
+        assert asked[-1] == (["web-1"], ["db-1"])
+        assert "against" in _screen(pilot)
+        assert "web-1" in _screen(pilot).splitlines()[0]
+        assert " points" in _screen(pilot)
+        await _press(pilot, "c")
+        app.look(app.looking.of(Focus()))
+        await _press(pilot, "c")
+        app.look(app.looking.of(Focus(("db-1",))))
+        await still(pilot)
+        assert asked[-1] == ([], ["db-1"]), "one machine against the fleet"

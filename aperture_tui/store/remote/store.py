@@ -231,15 +231,15 @@ class RemoteStore(Answers):
         symbols, (events,) = self._unpacked([self._rows_reply("Aggregate", request)], [1])
         return CallTree.of_stacks(symbols, events["stack"], measured(events, query.measure))
 
-    def diff(self, base: Query, after: Query) -> CallTree:
-        """Weights of `after` less those of `base`."""
+    def compared(self, base: Query, after: Query) -> tuple[CallTree, CallTree]:
+        """The call trees of both, over one trie: pruned alike, where they are."""
         if base.threads or after.threads or self.nodes is None:
-            return super().diff(base, after)
+            return super().compared(base, after)
         selections = [exchange.to_selection(self._checked(query)) for query in (base, after)]
         request = wire.DiffRequest(base=selections[0], after=selections[1], nodes=self.nodes)
         symbols, (then, since) = self._unpacked([self._rows_reply("Diff", request)], [2])
         before = CallTree.of_stacks(symbols, then["stack"], measured(then, base.measure))
-        return CallTree.of_stacks(symbols, since["stack"], measured(since, after.measure)).subtract(before)
+        return before, CallTree.of_stacks(symbols, since["stack"], measured(since, after.measure))
 
     def timeline(self, query: Query, buckets: int) -> Timeline:
         """The part of the query's range that is held, in equal buckets."""

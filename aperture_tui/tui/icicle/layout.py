@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.profile.trie import ROOT, Trie
+from aperture_tui.tui.icicle.comparison import Compared, Numbers
 from aperture_tui.tui.icicle.labels import make_label
 from aperture_tui.tui.model import Box, FrameLabel, IcicleView, Path, Row
 
@@ -31,6 +32,8 @@ MAX_ROWS: Final = 400
 MANY: Final = 64
 """Children of one frame above which numpy is the quicker one to drop those that are too narrow."""
 _NOWHERE: Final = (-1, -1)
+_MOST: Final = 1_000_000
+"""Steps that changes are put in order by."""
 
 Ints = NDArray[np.int64]
 
@@ -85,25 +88,33 @@ class Place(NamedTuple):
 class Sight:
     """What is looked at. scale: cells per weight. order: sort key of the children of one parent.
 
-    total, own: the weight of a node, as Python's int; one by one, as a row has few boxes and numpy is slow on few.
+    total: the weight of a node, as Python's int; one by one, as a row has few boxes and numpy is slow on few. numbers:
+    what its box says of it.
     """
 
     trie: Trie
     totals: Ints
     total: Callable[[int], int]
-    own: Callable[[int], int]
+    numbers: Callable[[int], Numbers]
     scale: float
     order: Callable[[int, int], tuple[int | str, ...]]
     labels: Labels
 
 
 def lay_out(
-    tree: CallTree, labels: Labels, width: int, zoom: Path = (), by_weight: bool = False, last: Edges | None = None
+    tree: CallTree,
+    labels: Labels,
+    width: int,
+    zoom: Path = (),
+    by_weight: bool = False,
+    last: Edges | None = None,
+    compared: Compared | None = None,
 ) -> tuple[IcicleView, Edges]:
     """The visible boxes of a tree, and their edges for the next time.
 
     width: cells, at least 1. zoom: drawn at full width, with what is above it; as far as it is there. last: the
-    edges of the previous picture, if that had the same width, zoom and order.
+    edges of the previous picture, if that had the same width, zoom and order. compared: the tree is the width of these
+    two, of which the boxes tell; by weight means by change.
     """
     trie, totals = tree.trie, tree.total
     total: Callable[[int], int] = totals.item
@@ -112,8 +123,8 @@ def lay_out(
     chain = [ROOT, *labels.nodes(trie, zoom, totals)]
     whole = total(chain[-1])
 
-    def own(node: int) -> int:
-        return self_weight(node) if node < known else 0
+    def numbers(node: int) -> Numbers:
+        return Numbers(total(node), self_weight(node) if node < known else 0)
 
     def name_order(node: int, frame: int) -> tuple[int | str, ...]:
         label = labels[frame]
@@ -122,8 +133,14 @@ def lay_out(
     def weight_order(node: int, frame: int) -> tuple[int | str, ...]:
         return -total(node), frame
 
-    order = weight_order if by_weight else name_order
-    sight = Sight(trie, totals, total, own, width / max(whole, 1), order, labels)
+    def change_order(node: int, frame: int) -> tuple[int | str, ...]:
+        much = compared.change(node) if compared else 0.0
+        return -round(abs(much) * _MOST), frame
+
+    by_number = change_order if compared else weight_order
+    say = compared.numbers if compared else numbers
+    scale = width / max(whole, 1)
+    sight = Sight(trie, totals, total, say, scale, by_number if by_weight else name_order, labels)
     rows, collapsed = _rows_above(sight, chain, width)
     reached = tuple(labels[trie.frame.item(node)] for node in chain[1:])
     edges = Edges()
@@ -133,12 +150,14 @@ def lay_out(
     view = IcicleView(
         rows=tuple(rows),
         width=width,
-        total=total(ROOT),
-        zoomed=whole,
+        total=say(ROOT).total,
+        zoomed=say(chain[-1]).total,
         zoom=reached,
         collapsed=reached[:collapsed],
         first=1 if rows and rows[0].note else 0,
         deeper=deeper,
+        base_total=say(ROOT).was,
+        absolute=compared is not None and compared.absolute,
     )
     return view, edges
 
@@ -156,7 +175,7 @@ def _rows_above(sight: Sight, chain: list[int], width: int) -> tuple[list[Row], 
         rows.append(Row((), note=f"… {hidden} above"))
     for node in chain[hidden:]:
         parent = 0 if rows and rows[-1].boxes else -1
-        box = Box(0, width, parent, _label(sight, node), sight.total(node), sight.own(node))
+        box = Box(0, width, parent, _label(sight, node), *sight.numbers(node))
         rows.append(Row((box,), above=node != chain[-1]))
     return rows, max(0, hidden - 1)
 
@@ -197,7 +216,7 @@ def _next_row(sight: Sight, at: list[Place], last: Edges, edges: Edges) -> tuple
             if left < right:
                 below.append(place)
                 edges.drawn[node] = left, right
-                boxes.append(Box(left, right, i, _label(sight, node), sight.total(node), sight.own(node)))
+                boxes.append(Box(left, right, i, _label(sight, node), *sight.numbers(node)))
     return below, Row(tuple(boxes), tuple(hatches))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from rich.cells import cell_len
 
@@ -11,9 +12,13 @@ from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui.cells import fit
 from aperture_tui.tui.icicle.labels import fitting
 from aperture_tui.tui.model import Box, FrameLabel, Row
-from aperture_tui.tui.palette import Span, Spans, box_key
+from aperture_tui.tui.palette import Span, Spans, box_key, change_key
 
 Hits = Callable[[FrameLabel], bool]
+Change = Callable[[Box], int | None]
+"""-3 to 3, None of what is not compared."""
+_SIGNS: Final = {1: "+", -1: "-"}
+"""Before the name of what became more or less: colour alone does not say it."""
 
 
 @lru_cache(16384)
@@ -22,11 +27,17 @@ def _filled(label: FrameLabel, width: int) -> str:
 
 
 def icicle_row(
-    row: Row, width: int, selected: int | None = None, hits: Hits | None = None, mono: bool = False, waits: bool = False
+    row: Row,
+    width: int,
+    selected: int | None = None,
+    hits: Hits | None = None,
+    mono: bool = False,
+    waits: bool = False,
+    change: Change | None = None,
 ) -> Spans:
     """One row, exactly `width` cells. selected: index of a box. hits: whether a frame matches the search.
 
-    waits: boxes are time that passed waiting.
+    waits: boxes are time that passed waiting. change: they are compared, and this is how strongly each is more or less.
     """
     if row.note:
         return ((fit(f" {row.note}", width), "muted"),)
@@ -38,8 +49,11 @@ def icicle_row(
         at = box.right
         hit = hits is not None and box.label.kind is not FrameKind.ROOT and hits(box.label)
         state = "dim" if hits is not None else "above" if row.above else ""
-        key = _marked(i == selected, hit) or box_key(box.label.kind, box.label.shade, state, waits)
-        spans.extend(_mono_box(box, key, "." if waits else "_") if mono else _box(box, key))
+        step = None if change is None else change(box)
+        plain = box_key(box.label.kind, box.label.shade, state, waits) if step is None else change_key(step, state)
+        key = _marked(i == selected, hit) or plain
+        sign = _SIGNS[(step > 0) - (step < 0)] if step else ""
+        spans.extend(_mono_box(box, key, "." if waits else "_", sign) if mono else _box(box, key, sign))
     if at < width:
         spans.append(_gap(at, width, row.hatches))
     return tuple(_within(spans, width) if at > width else spans)
@@ -51,18 +65,19 @@ def _marked(selected: bool, hit: bool) -> str:
     return "box:match" if hit else ""
 
 
-def _box(box: Box, key: str) -> list[Span]:
-    """The separator in the first cell, then the label."""
-    text = _filled(box.label, box.right - box.left - 1)
+def _box(box: Box, key: str, sign: str) -> list[Span]:
+    """The separator in the first cell, then the label. sign: before it."""
+    width = box.right - box.left - 1
+    text = sign[:width] + _filled(box.label, max(0, width - len(sign)))
     if key.endswith((":dim", ":above")):
         return [("▏", f"{key}:edge"), (text, key)] if text else [("▏", f"{key}:edge")]
     return [("▏" + text, key)]
 
 
-def _mono_box(box: Box, key: str, ground: str) -> list[Span]:
+def _mono_box(box: Box, key: str, ground: str, sign: str) -> list[Span]:
     """Shape instead of colour: `|name___`, or `|name...` of what waited."""
     width = box.right - box.left - 1
-    name = _filled(box.label, width).rstrip()
+    name = sign[:width] + _filled(box.label, max(0, width - len(sign))).rstrip()
     return [("|" + name + ground * (width - cell_len(name)), key)]
 
 

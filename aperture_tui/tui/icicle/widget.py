@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,6 +12,7 @@ from textual.message import Message
 
 from aperture_tui.tui.cells import cut, plain, width_of
 from aperture_tui.tui.icicle import navigate
+from aperture_tui.tui.icicle.change import step
 from aperture_tui.tui.icicle.navigate import Place
 from aperture_tui.tui.icicle.render import icicle_row
 from aperture_tui.tui.model import Box, IcicleView, Path
@@ -138,7 +140,8 @@ class Icicle(RowsView, can_focus=True):
         selected = at.box if at is not None and at.row == y else None
         hits = self._search.hits if self._search else None
         view = self._view
-        return icicle_row(view.rows[y], self.size.width, selected, hits, self.palette.mono, view.waits)
+        change = None if view.base_total is None else partial(step, view=view)
+        return icicle_row(view.rows[y], self.size.width, selected, hits, self.palette.mono, view.waits, change)
 
     def _rows_now(self) -> list[Spans]:
         return [self._row(y) for y in range(len(self._view.rows))] if self._view is not None else []

@@ -15,7 +15,7 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
-from aperture_tui.tui.palette import Spans, box_key
+from aperture_tui.tui.palette import Spans, box_key, change_key
 from aperture_tui.tui.widgets.keys import Key
 from aperture_tui.tui.widgets.rows import RowsView
 from aperture_tui.tui.widgets.stacks import stacks_rows
@@ -81,6 +81,10 @@ def help_rows(keys: Sequence[Key], width: int) -> list[Spans]:
     rows += _legend(width, waits=False)
     rows += [((fit(" The same where they are time that passed waiting", width), "*accent@bar"),)]
     rows += _legend(width, waits=True)
+    rows += [((fit(" Where two are compared", width), "*accent@bar"),)]
+    compared = [(change_key(3), "+ grew"), (change_key(0), "alike"), (change_key(-3), "- shrank")]
+    parts = [part for key, word in compared for part in ((f" {word} ", key), (" ", "text@bar"))]
+    rows.append(_filled([("   ", "text@bar"), *parts, (" as wide as both together", "text@bar")], width))
     hatch = [("   ░░ ", "faint@bar"), ("callees too narrow to draw: zoom in; empty cells are self time", "text@bar")]
     return [*rows, _filled(hatch, width)]
 

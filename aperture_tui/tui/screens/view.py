@@ -52,6 +52,8 @@ class ViewScreen(InTime):
         Binding("shift+tab", "app.focus_previous", "other part", show=False),
         Binding("s", "sort", "sort"),
         Binding("t", "threads", "by thread"),
+        Binding("c", "compare", "compare with this"),
+        Binding("C", "absolute", "compare weights, or shares", show=False),
         Binding("plus", "rate(1)", "refresh more often", show=False, key_display="+"),
         Binding("minus", "rate(-1)", "refresh less often", show=False, key_display="-"),
         Binding("escape,backspace", "back", "out", show=False),
@@ -162,6 +164,7 @@ class ViewScreen(InTime):
             window_s=looking.window_s,
             range_ns=mine.range_ns if mine else 0,
             amount=self.amount(mine) if mine else "",
+            against=self._against(mine),
             frozen=self._since_when(facts.at_ns) if live and looking.past else "",
             past=not live,
             clock=self._said_else() if not time_line.display else "",
@@ -188,6 +191,22 @@ class ViewScreen(InTime):
             app.recorded_host,
             app.now_ns(),
         )
+
+    def _against(self, mine: ViewSnapshot | None) -> str:
+        """What it is compared with; "" for nothing. mine: the picture that is shown."""
+        app = self.aperture
+        base = app.looking.base
+        if base is None:
+            return ""
+        told = [self._since_when(base.end_ns), figures.duration(base.end_ns - 1 - base.start_ns)]
+        if base.process is not None and base.process != app.looking.process:
+            told.append(base.process.words)
+        if base.focus != app.looking.focus:
+            told.append(focus_words(base.focus))
+        if mine is not None and mine.icicle is not None and mine.request.base == base:
+            told += [words.no_base(mine.icicle)] * (not mine.icicle.base_total)
+            told += ["by weight"] * mine.icicle.absolute
+        return " ".join(told)
 
     def _since_when(self, at_ns: int) -> str:
         """A moment at which time stands still; where months are held, with its date."""
@@ -263,6 +282,19 @@ class ViewScreen(InTime):
         """Stacks of each thread by themselves, or of all of a process together."""
         looking = self.aperture.looking
         self.look(replace(looking, threads=not looking.threads, zoom=()))
+
+    def action_compare(self) -> None:
+        """Compare with what is looked at now from here on, wherever one goes; or no more."""
+        looking, snapshot = self.aperture.looking, self.aperture.snapshot
+        if looking.base is not None:
+            self.look(replace(looking, base=None))
+        elif snapshot is not None and snapshot.icicle is not None and snapshot.range_ns:
+            self.look(looking.against(snapshot.end_ns - snapshot.range_ns, snapshot.end_ns + 1))
+
+    def action_absolute(self) -> None:
+        """Compare weights in place of shares, and back."""
+        looking = self.aperture.looking
+        self.look(replace(looking, absolute=not looking.absolute))
 
     # -- search
 

@@ -12,7 +12,7 @@ from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.attached import COLLECTORS, health_of
 from aperture_tui.tui.looking import Looking
-from aperture_tui.tui.model import Unit, ViewRequest, ViewSnapshot
+from aperture_tui.tui.model import IcicleView, Unit, ViewRequest, ViewSnapshot
 from aperture_tui.tui.wall_clock import clock
 from aperture_tui.tui.widgets.header import MARK
 from aperture_tui.tui.widgets.time_line import TimeFacts, mark
@@ -68,6 +68,11 @@ def no_picture(snapshot: ViewSnapshot) -> list[Line]:
         return [("…", "muted")]
     error = snapshot.error
     return [("Nothing can be shown", "*error"), ("", "text"), (error, "text"), ("", "text"), ("q quits", "muted")]
+
+
+def no_base(view: IcicleView) -> str:
+    """Why there is nothing in what a picture is compared with."""
+    return "(cannot be compared)" if view.base_total is None else "(nothing then, or not held any more)"
 
 
 def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Line]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.icicle.change import change
 from aperture_tui.tui.model import SAMPLES, Box, FrameLabel, IcicleView, LatencyLine, Unit
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.line_details import line_rows
@@ -33,8 +34,10 @@ def detail_rows(
     height: int,
     below: int = 0,
     unit: Unit = SAMPLES,
+    base_total: int | None = None,
 ) -> list[Spans]:
     """What is known of a frame. parent: the box above, if it is shown; view_total: weight of the view, in its unit.
+    base_total: that of what it is compared with, None for nothing.
 
     below: rows of the icicle that are out of sight, said at the end of the first row.
     """
@@ -42,7 +45,7 @@ def detail_rows(
         return []
     words = f" ▾ {below} below " if below and width >= 30 else ""
     room = width - len(words)
-    numbers = _numbers(box, parent, view_total, unit) if box else []
+    numbers = _numbers(box, parent, view_total, unit, base_total) if box else []
     if box is None:
         rows = [_row([], room)]
     elif height == 1:
@@ -54,8 +57,10 @@ def detail_rows(
     return rows + [_row([], width)] * (height - len(rows))
 
 
-def _numbers(box: Box, parent: Box | None, view_total: int, unit: Unit) -> list[Span]:
+def _numbers(box: Box, parent: Box | None, view_total: int, unit: Unit, base_total: int | None) -> list[Span]:
     """Pairs of a number and its unit, the most wanted first."""
+    if base_total is not None and box.was is not None:
+        return _compared(box, box.was, view_total, base_total, unit)
     numbers: list[Span] = [
         (figures.percent(box.total, view_total), "*text"),
         (" of view", "muted"),
@@ -67,6 +72,22 @@ def _numbers(box: Box, parent: Box | None, view_total: int, unit: Unit) -> list[
     if parent is not None and parent.total:
         numbers += [(f"  {figures.percent(box.total, parent.total)}", "text"), (" of parent", "muted")]
     return numbers
+
+
+def _compared(box: Box, was: int, view_total: int, base_total: int, unit: Unit) -> list[Span]:
+    """The same of a box that is compared."""
+    points = 100 * change(box.total, was, view_total, base_total, absolute=False)
+    more = figures.amount(abs(box.total - was), unit.timed)
+    return [
+        (f"{points:+.2f}", "*text"),
+        (" points", "muted"),
+        (f"  {figures.percent(was, base_total)} → {figures.percent(box.total, view_total)}", "text"),
+        (" of view", "muted"),
+        (f"  {'-' if box.total < was else '+'}{more}", "text"),
+        (f" {unit.word}", "muted"),
+        (f"  {figures.amount(was, unit.timed)} → {figures.amount(box.total, unit.timed)}", "text"),
+        ("", "muted"),
+    ]
 
 
 def _in_one_row(label: FrameLabel, numbers: list[Span], width: int) -> list[Span]:
@@ -108,7 +129,8 @@ class Details(RowsView):
     def show(self, view: IcicleView | None, box: Box | None, parent: Box | None, below: int = 0) -> None:
         """Describe this box of a view."""
         total, unit = (view.total, view.unit) if view is not None else (0, SAMPLES)
-        self.draw(lambda: detail_rows(box, parent, total, self.size.width, self.size.height, below, unit))
+        base = view.base_total if view is not None else None
+        self.draw(lambda: detail_rows(box, parent, total, self.size.width, self.size.height, below, unit, base))
 
     def show_line(self, line: LatencyLine | None) -> None:
         """Describe this row of a table."""
