@@ -46,7 +46,7 @@ class Outgoing:
     """The events of one push, condensed; and the message that has them, which is made anew when it has to differ.
 
     head: what it is. interval: what its file has of it. hashes: of its stacks. rounds: how often stacks were asked for.
-    of: the hashes of all stacks of its Symbols.
+    asks: it went out without any, to be told which are needed. of: the hashes of all stacks of its Symbols.
     """
 
     def __init__(self, head: Head, interval: Interval, agent: str, of: StackHashes | None = None) -> None:
@@ -56,6 +56,7 @@ class Outgoing:
         self.request: PushRequest | None = None
         self.hashes = np.zeros(0, np.uint64)
         self.rounds = 0
+        self.asks = False
         self._hosts = [replace(host, name=agent) for host in interval.hosts]
         self._batch = Batch(interval.symbols, condensed(interval.events))
         self.of = of or StackHashes(interval.symbols)

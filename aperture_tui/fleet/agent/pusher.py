@@ -33,6 +33,8 @@ _REOPENED: Final = 5
 """Failures in a row after which the connection is begun anew."""
 _ROUNDS: Final = 2
 """How often missing stacks are sent at once; who misses them again is in trouble."""
+_MANY: Final = 200
+"""New stacks from which on it is asked which of them are needed: a machine that is new runs what others run."""
 _LAST_TRIES: Final = 5
 _LONGEST_INTERVAL_S: Final = 300.0
 _GONE: Final = (errno.ENOENT, errno.EIO, errno.EBADMSG, errno.EUCLEAN)
@@ -174,7 +176,11 @@ class Pusher:
 
     def _encoded(self, outgoing: Outgoing) -> PushRequest:
         head = self._identity.head(self._spool.boot, outgoing.head.seq, self._spool.lost, self._interval_s)
-        return outgoing.encode(head, self._known, self.health())
+        request = outgoing.encode(head, self._known, self.health())
+        if outgoing.rounds or np.count_nonzero(~self._known(outgoing.hashes)) < _MANY:
+            return request
+        outgoing.asks = True
+        return outgoing.encode(head, lambda hashes: np.ones(len(hashes), bool), self.health())
 
     def _took(self, outgoing: Outgoing, answer: Answer) -> float:
         match answer.verdict:
@@ -222,12 +228,14 @@ class Pusher:
 
     def _asked_for(self, outgoing: Outgoing, stacks: NDArray[np.uint64]) -> float:
         """Send it again, with the stacks that the aggregator lacks."""
+        if outgoing.asks and not outgoing.rounds:  # it has all others
+            self._known.add(np.setdiff1d(outgoing.hashes, stacks))
         self._known.forget(stacks)
         outgoing.rounds += 1
-        if outgoing.rounds > 1:  # whatever it forgot, it is to have all of them
+        if outgoing.rounds > 1 + outgoing.asks:  # whatever it forgot, it is to have all of them
             self._known.clear()
         self._encoded(outgoing)
-        if outgoing.rounds <= _ROUNDS:
+        if outgoing.rounds <= _ROUNDS + outgoing.asks:
             return 0.0
         words = f"{self._delivery.address}: it asks for the same stacks again and again"
         return self._trouble.failed(Verdict.UNREACHABLE, words)

@@ -8,7 +8,7 @@ from typing import Final
 
 from aperture_tui.profile.text import clean
 
-_NOISY: Final = ("grpc", "asyncio", "concurrent.futures", "clickhouse_connect", "urllib3")
+_NOISY: Final = ("grpc", "asyncio", "concurrent", "clickhouse_connect", "urllib3")
 """Others, of which errors alone are told."""
 
 
@@ -32,6 +32,10 @@ def to_stderr() -> None:
     """From now on all that is logged goes there."""
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine())
+    handler.addFilter(_is_told)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Asked of each line, for a level is set again by whoever likes: clickhouse_connect does urllib3's."""
+    return record.levelno >= logging.ERROR or record.name.partition(".")[0] not in _NOISY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.kinds import Role
@@ -102,15 +103,17 @@ class Planner:
                 return sizes
             span = self._registry.span(Query())
             held_s = max(1.0, (span.end_ns - span.start_ns) / 1e9)
-            sql = """SELECT table, sum(rows), uniqExact(partition), max(length(partition)) FROM system.parts
-                WHERE database = {database:String} AND active GROUP BY table"""
+            sql = """SELECT table, sum(rows), uniqExact(partition), max(length(partition)), min(partition)
+                FROM system.parts WHERE database = {database:String} AND active AND rows > 0 GROUP BY table"""
             rows: dict[str, int] = {}
             per_s: dict[str, float] = {}
-            for name, n, parts, length in self._connection.rows(sql, {"database": self._database}):
+            since_ns: dict[str, int] = {}
+            for name, n, parts, length, first in self._connection.rows(sql, {"database": self._database}):
                 table = name.removesuffix("_local")
                 rows[table] = n
                 per_s[table] = n / min(held_s, parts * 86_400 * (1 if length > 6 else 31))
-            sizes = Sizes(rows, per_s, self._commands(span.end_ns, rows, per_s))
+                since_ns[table] = _began_ns(first)
+            sizes = Sizes(rows, per_s, since_ns, self._commands(span.end_ns, rows, per_s))
             self._sizes = time.monotonic(), sizes
             return sizes
 
@@ -124,3 +127,13 @@ class Planner:
             GROUP BY comm ORDER BY n DESC LIMIT {_COMMANDS}"""
         found = dict(self._connection.rows(sql))
         return {command: n / sum(found.values()) for command, n in found.items()}
+
+
+def _began_ns(partition: str) -> int:
+    """The first moment of a day or month, "2026-11-26", "20261126" or "202611"; 0 for what is neither."""
+    digits = partition.replace("-", "")
+    try:
+        day = datetime.strptime(digits if len(digits) > 6 else f"{digits}01", "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return 0
+    return max(0, int(day.timestamp()) * 1_000_000_000)

@@ -42,10 +42,13 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the tables are: rows, and rows in a second of their time. commands: whose part of all events."""
+    """How large the tables are: rows, and rows in a second of their time. since_ns: from when on they have what came,
+    what is older may be gone. commands: whose part of all events.
+    """
 
     rows: Mapping[str, int] = field(default_factory=dict)
     per_s: Mapping[str, float] = field(default_factory=dict)
+    since_ns: Mapping[str, int] = field(default_factory=dict)
     commands: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -82,13 +85,19 @@ class Piece:
 
 
 def plan(need: Need, sizes: Sizes, budget: Budget, queries: int = 1) -> list[Piece]:
-    """The pieces that make up the range, each moment in one of them. queries: how many share the budget."""
+    """The pieces that make up the range, each moment in one of them. queries: how many share the budget.
+
+    What some table has not any more is read from one that still has it; where none has, it is missing.
+    """
     most = budget.rows(need.columns) / queries
-    ways = [_Way(pieces, cost(pieces, need, sizes), _error(pieces, need, sizes)) for pieces in _ways(need)]
-    exact = min((way for way in ways if not way.error), key=lambda way: way.cost)
+    every = list(_ways(need))
+    least = min(gone_ns(pieces, sizes) for pieces in every)
+    held = [pieces for pieces in every if gone_ns(pieces, sizes) == least]
+    ways = [_Way(pieces, cost(pieces, need, sizes), _error(pieces, need, sizes)) for pieces in held]
+    exact = min((way for way in ways if not way.error), key=lambda way: way.cost, default=None)
     invisible = [way for way in ways if way.error < _INVISIBLE and way.cost <= most]
     fitting = [way for way in ways if way.cost <= most]
-    if exact.cost <= most * _AT_ANY_RATE:
+    if exact is not None and exact.cost <= most * _AT_ANY_RATE:
         chosen = exact
     elif invisible:
         chosen = min(invisible, key=lambda way: way.cost)
@@ -119,6 +128,12 @@ def _ways(need: Need) -> Iterator[list[Piece]]:
         for one_of in (1, *SAMPLED):
             events = [Piece(_sampled(one_of), start, end, one_of) for start, end in gaps]
             yield sorted([*sums, *events], key=lambda piece: piece.start_ns)
+
+
+def gone_ns(pieces: Sequence[Piece], sizes: Sizes) -> int:
+    """How much of a range is older than what its pieces' tables have."""
+    since = [min(piece.end_ns, sizes.since_ns.get(piece.table, 0)) for piece in pieces]
+    return sum(max(0, at - piece.start_ns) for at, piece in zip(since, pieces, strict=True))
 
 
 def cost(pieces: Sequence[Piece], need: Need, sizes: Sizes) -> float:

@@ -69,6 +69,23 @@ def test_stacks_that_are_asked_for_are_sent_with_the_same_push(agent: Agent, tak
     assert [int(np.count_nonzero(push.nodes)) for push in taker.pushes] == [2, 2, 0]
 
 
+def test_many_new_stacks_are_sent_as_far_as_they_are_needed(agent: Agent, taker: Taker, spool: Spool) -> None:
+    many = [fact for i in range(300) for fact in facts_of([i], f"f{i}-")]
+    put(spool, many)
+    with agent:
+        taker.until(lambda: spool.waiting == 0)
+        every = taker.pushes[0].hashes
+        taker.stacks = {0, *every[:250].tolist()}  # as another agent of the service has sent them
+    other = Agent(spool, agent.address)
+    put(spool, many)
+    put(spool, many)
+    with other:
+        taker.until(lambda: len(taker.pushes) == 3)
+    assert [seq for seq, _ in taker.tried] == [1, 1, 2, 2, 3]
+    assert [int(np.count_nonzero(push.nodes)) for push in taker.pushes] == [len(every), len(every) - 250, 0]
+    assert len(taker.tried[2][1]) < len(taker.tried[1][1]), "asking costs less"
+
+
 def test_an_aggregator_that_asks_for_ever_is_trouble_and_not_a_loop(agent: Agent, taker: Taker, spool: Spool) -> None:
     def always(taker: Taker, request: PushRequest, context: grpc.ServicerContext) -> PushReply:
         return PushReply(need_stacks=bytes(range(8)))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.store.clickhouse.schema import ROLLUPS, SAMPLED
-from aperture_tui.store.clickhouse.sources import Budget, Need, Sizes, cost, plan
+from aperture_tui.store.clickhouse.sources import Budget, Need, Sizes, cost, gone_ns, plan
 
 S = 1_000_000_000
 HOUR, DAY = 3600 * S, 86_400 * S
@@ -52,6 +52,21 @@ def test_every_moment_is_in_one_piece(need: Need, seconds: float) -> None:
             assert (piece.start_ns % width, piece.end_ns % width) == (0, 0)
     assert at == need.end_ns
     assert len({piece.table for piece in pieces if piece.rollup is None}) <= 1
+
+
+@given(needs, st.sampled_from([0, 1, 7, 30]), st.sampled_from([7, 30, 90]))
+def test_what_is_gone_from_one_table_is_read_from_one_that_has_it(need: Need, events: int, sums: int) -> None:
+    """Events are kept for fewer days than samples and minutes, these for fewer than hours and days."""
+    now = T0 + 40 * DAY
+    since = {"events": now - events * DAY} | {f"events_{n}": now - sums * DAY for n in SAMPLED}
+    sizes = replace(SIZES, since_ns=since)
+    pieces = plan(need, sizes, Budget())
+    assert (pieces[0].start_ns, pieces[-1].end_ns) == (need.start_ns, need.end_ns)
+    gone = gone_ns(pieces, sizes)
+    if need.start_ns >= now - sums * DAY:
+        assert gone == 0
+    if need.stacks:
+        assert gone < 2 * HOUR or need.by_host
 
 
 @given(needs)
