@@ -45,6 +45,17 @@ class Pruned(NamedTuple):
     late: int
 
 
+class _Ends(NamedTuple):
+    """(n,) stacks; (n,) the segment in which each ends, -1 for none. late: (m,) those that end within one or in none.
+    left_at: (m,) the lowest segment that each of these passes through wholly.
+    """
+
+    stacks: NDArray[np.integer]
+    place: NDArray[np.int32]
+    late: _Ids
+    left_at: _Ids
+
+
 class Outline:
     """The nodes of a trie that have a stack at or below them, as segments: chains in which no stack ends or parts.
 
@@ -96,25 +107,32 @@ class Outline:
         """Trees, (n,) nodes each with (n,) weights, with no more than `most` nodes in all: the heaviest of them.
 
         A node counts by its share of each tree. trie: as it is now. Of stacks that came after the outline was made the
-        weight is where they leave it.
+        weight is where they leave it. Trees of the very same array of stacks cost less.
         """
-        trees = [self._summed(trie, nodes, values) for nodes, values in zip(stacks, weights, strict=True)]
+        trees, ends = [], None
+        for nodes, values in zip(stacks, weights, strict=True):
+            ends = ends if ends is not None and ends.stacks is nodes else self._ends(trie, nodes)
+            trees.append(self._summed(ends, values))
         shares = np.zeros(len(self))
         for _, total, _ in trees:
             shares += np.abs(total) / max(1, abs(int(total[0])))
         kept = self._heaviest(shares, most)
         return [self._rows(kept, *tree) for tree in trees]
 
-    def _summed(self, trie: Trie, stacks: NDArray[np.integer], weights: _Weights) -> tuple[_Weights, _Weights, int]:
-        """(s,): of the stacks that end in each segment; (s,): with all below it; and how much was late."""
+    def _ends(self, trie: Trie, stacks: NDArray[np.integer]) -> _Ends:
         place = np.where(stacks < len(self.of_node), self.of_node[np.minimum(stacks, len(self.of_node) - 1)], -1)
         late = np.flatnonzero((place < 0) | (self.bottom[place] != stacks))
+        return _Ends(stacks, place, late, self._left_at(trie, stacks[late]))
+
+    def _summed(self, ends: _Ends, weights: _Weights) -> tuple[_Weights, _Weights, int]:
+        """(s,): of the stacks that end in each segment; (s,): with all below it; and how much was late."""
+        place, late = ends.place, ends.late
         sums = np.zeros(len(self) + 1, np.int64)
         np.add.at(sums, place + 1, weights)
         sums[0] = 0
         np.subtract.at(sums, place[late] + 1, np.where(place[late] < 0, 0, weights[late]))
         own = sums[1:].copy()
-        np.add.at(sums, self._left_at(trie, stacks[late]) + 1, weights[late])
+        np.add.at(sums, ends.left_at + 1, weights[late])
         np.cumsum(sums, out=sums)
         return own, sums[self.last + 1] - sums[:-1], int(np.abs(weights[late]).sum())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._hosts: dict[str, _Host] = {}
+        self._by_name: list[_Host] = []  # sorted: every question asks for all of them
+        self._services: set[str] = set()
         self._listeners: list[Callable[[], None]] = []
 
     def load(self, connection: Connection, database: str) -> None:
@@ -96,8 +99,10 @@ class Registry:
         host = self._hosts.get(push.host)
         if host is None:
             host = self._hosts[push.host] = _Host(HostState(push.host), 0, 0, 0, None, ())
+            bisect.insort(self._by_name, host, key=lambda one: one.state.name)
         state = host.state
         host.services.add(push.service)
+        self._services.add(push.service)
         host.last[push.boot] = max(push.seq, host.last.get(push.boot, 0))
         host.lost[push.boot] = max(push.lost, host.lost.get(push.boot, 0))
         host.end_ns = max(host.end_ns, push.end_ns)
@@ -130,7 +135,7 @@ class Registry:
     def states(self) -> list[HostState]:
         """All machines, by name."""
         with self._lock:
-            return [self._hosts[name].state for name in sorted(self._hosts)]
+            return [host.state for host in self._by_name]
 
     def chosen(self, query: Query) -> list[HostState]:
         """The machines that a query is about, by name."""
@@ -140,6 +145,8 @@ class Registry:
     def services(self, chosen: Sequence[HostState]) -> list[str]:
         """All services that these machines are or were of."""
         with self._lock:
+            if len(chosen) == len(self._hosts):
+                return sorted(self._services)
             return sorted({service for host in chosen for service in self._hosts[host.name].services})
 
     def within(self, chosen: Sequence[HostState], services: Sequence[str]) -> list[HostState]:
@@ -182,8 +189,9 @@ class Registry:
         return frozenset(bit for bit in range(64) if kinds >> bit & 1)
 
     def _chosen(self, query: Query) -> list[_Host]:
-        names = [name for name in dict.fromkeys(query.hosts) if name in self._hosts] if query.hosts else self._hosts
-        of = [self._hosts[name] for name in sorted(names)]
+        of = self._by_name
+        if query.hosts:
+            of = [self._hosts[name] for name in sorted(set(query.hosts)) if name in self._hosts]
         return [host for host in of if query.service is None or host.state.service == query.service]
 
 

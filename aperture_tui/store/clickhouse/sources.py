@@ -15,24 +15,31 @@ from aperture_tui.store.clickhouse.schema import ROLLUPS, SAMPLED, Rollup
 
 _GRANULE: Final = 2048
 """What it costs at least to look for the range of a machine or service: 8,192 rows are read, most of them in vain."""
-_ROWS_PER_S: Final = 50_000_000
-"""Rows of sums that one core adds up by one column in a second (docs/capacity.md)."""
+_ROWS_PER_S: Final = 20_000_000
+"""Rows of sums that one core adds up by one column in a second, of 200,000 stacks (docs/capacity.md)."""
 _EVENT: Final = 2.0
 """What a row of events costs, compared with one of sums: its time has to be looked at."""
+_SHORT: Final = 2.0
+_SHORTER_S: Final = 600
+"""What a row of sums of shorter stretches costs, measured; each has fewer of them side by side."""
+_BESIDE: Final = 0.5
+"""By how much more of a question's time goes into other things than rows, for each query that is asked with it."""
 _RARE: Final = 0.001
 """Part of all events of a command that is not among the many."""
 _INVISIBLE: Final = 5e-4
 """An error of a share that nobody can see: shares are shown to a tenth of a percent."""
-_AT_ANY_RATE: Final = 0.4
-"""Part of the budget up to which an answer is exact, although one that nobody can tell from it were cheaper."""
+_TOLERABLE: Final = 5e-3
+"""An error of a share that is worth its speed; a larger one is worth a longer wait."""
+_PATIENCE: Final = 4.0
+"""How many times the budget that may be."""
 _NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one question may cost. seconds: on this many cores."""
+    """What one question may cost. seconds: on this many cores, of the database alone."""
 
-    seconds: float = 0.045
+    seconds: float = 0.025
     cores: int = 2
 
     def rows(self, columns: int) -> float:
@@ -89,29 +96,32 @@ def plan(need: Need, sizes: Sizes, budget: Budget, queries: int = 1) -> list[Pie
 
     What some table has not any more is read from one that still has it; where none has, it is missing.
     """
-    most = budget.rows(need.columns) / queries
     every = list(_ways(need))
     least = min(gone_ns(pieces, sizes) for pieces in every)
     held = [pieces for pieces in every if gone_ns(pieces, sizes) == least]
     ways = [_Way(pieces, cost(pieces, need, sizes), _error(pieces, need, sizes)) for pieces in held]
-    exact = min((way for way in ways if not way.error), key=lambda way: way.cost, default=None)
-    invisible = [way for way in ways if way.error < _INVISIBLE and way.cost <= most]
-    fitting = [way for way in ways if way.cost <= most]
-    if exact is not None and exact.cost <= most * _AT_ANY_RATE:
-        chosen = exact
-    elif invisible:
-        chosen = min(invisible, key=lambda way: way.cost)
-    elif fitting:
-        chosen = min(fitting, key=lambda way: (way.error, way.cost))
-    else:
-        chosen = min(ways, key=lambda way: way.cost)
-    return chosen.pieces
+    return _best(ways, budget.rows(need.columns) / (queries * (1 + _BESIDE * (queries - 1)))).pieces
 
 
 class _Way(NamedTuple):
     pieces: list[Piece]
     cost: float
     error: float
+
+
+def _best(ways: Sequence[_Way], most: float) -> _Way:
+    """An exact one that can be afforded; else the cheapest whose error nobody sees; else the least error that can be
+    afforded, if that is small; else what makes it small, or if nothing does the least that there is.
+    """
+    for error in (0.0, _INVISIBLE):
+        if found := [way for way in ways if way.error <= error and way.cost <= most]:
+            return min(found, key=lambda way: way.cost)
+    if found := [way for way in ways if way.error <= _TOLERABLE and way.cost <= most]:
+        return min(found, key=lambda way: (way.error, way.cost))
+    longer = [way for way in ways if way.cost <= _PATIENCE * most]
+    if found := [way for way in longer if way.error <= _TOLERABLE]:
+        return min(found, key=lambda way: way.cost)
+    return min(longer, key=lambda way: (way.error, way.cost)) if longer else min(ways, key=lambda way: way.cost)
 
 
 def _ways(need: Need) -> Iterator[list[Piece]]:
@@ -141,9 +151,14 @@ def cost(pieces: Sequence[Piece], need: Need, sizes: Sizes) -> float:
     rows: dict[str, float] = {}
     for piece in pieces:
         rows[piece.table] = rows.get(piece.table, 0.0) + _rows(piece, need, sizes)
-    events = {piece.table for piece in pieces if piece.rollup is None}
-    each = {table: min(n, float(sizes.rows.get(table, 0))) for table, n in rows.items()}
-    return sum(_EVENT * n if table in events else n for table, n in each.items())
+    price = {piece.table: _price(piece) for piece in pieces}
+    return sum(price[table] * min(n, float(sizes.rows.get(table, 0))) for table, n in rows.items())
+
+
+def _price(piece: Piece) -> float:
+    if piece.rollup is None:
+        return _EVENT
+    return _SHORT if piece.rollup.seconds < _SHORTER_S else 1.0
 
 
 def _rows(piece: Piece, need: Need, sizes: Sizes) -> float:

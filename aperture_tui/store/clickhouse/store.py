@@ -307,15 +307,14 @@ class ClickHouseStore(Answers):
         )
         stacks, weights, estimates = [], [], [Estimate()]
         for place, (query, one) in enumerate(zip(queries, each, strict=True)):
-            values, keep = np.zeros(len(nodes), np.int64), np.zeros(len(nodes), bool)
+            values, keep = np.zeros(len(nodes), np.int64), None
             if one is not None:
                 values = table[f"{SUMS[query.measure]}{place}"].fill_null(0).to_numpy()
-                keep = values != 0
                 estimates.append(statements.estimate(table, one.pieces, query, str(place)))
                 if query.frame is not None:
-                    keep &= self._search.nodes(symbols, query.frame)[nodes]
-            stacks.append(nodes[keep])
-            weights.append(values[keep])
+                    keep = self._search.nodes(symbols, query.frame)[nodes]
+            stacks.append(nodes if keep is None else nodes[keep])
+            weights.append(values if keep is None else values[keep])
         parts = []
         for query, (kept, values) in zip(queries, self._names.pruned(symbols, stacks, weights, most), strict=True):
             rows = _rows(query, len(kept))

@@ -101,26 +101,35 @@ def test_what_screens_ask_for_is_answered_by_what_is_cheapest() -> None:
 
 
 @given(st.integers(0, 40 * DAY), st.sampled_from([HOUR, DAY]), st.integers(1, 2))
-def test_of_a_fleet_nobody_sees_an_error_wherever_a_range_begins(start: int, length: int, queries: int) -> None:
+def test_of_a_fleet_the_error_is_small_wherever_a_range_begins(start: int, length: int, queries: int) -> None:
     need = replace(FLEET, start_ns=T0 + start, end_ns=T0 + start + length)
     pieces = plan(need, SIZES, Budget(cores=2), queries)
     sampled = [piece for piece in pieces if piece.one_of > 1]
     rows = sum(RATES[piece.table] * (piece.end_ns - piece.start_ns) / S for piece in sampled)
     off = max((piece.one_of for piece in sampled), default=0) * rows**0.5
-    assert off / (RATES["events"] * length / S) < 0.0005
-    assert cost(pieces, need, SIZES) <= Budget(cores=2).rows(1) / queries
+    assert off / (RATES["events"] * length / S) < (0.003 if queries == 1 else 0.005)
+    assert cost(pieces, need, SIZES) <= (1 if length == HOUR else 4) * Budget(cores=2).rows(1) / queries
 
 
 def test_the_finest_is_taken_that_fits() -> None:
     edges = replace(FLEET, stacks=False)
-    (piece,) = plan(edges, SIZES, Budget(0.06, 2))
+    (piece,) = plan(edges, SIZES, Budget(0.16, 2))
     assert piece.one_of == 25
-    (half,) = plan(edges, SIZES, Budget(0.06, 2), queries=2)
+    (half,) = plan(edges, SIZES, Budget(0.16, 2), queries=2)
     assert half.one_of == 125
-    (more,) = plan(edges, SIZES, Budget(0.6, 2))
+    (more,) = plan(edges, SIZES, Budget(1.6, 2))
     assert more.one_of == 5
     (least,) = plan(replace(edges, end_ns=T0 + 40 * DAY), SIZES, Budget(0.001, 1))
     assert least.one_of == SAMPLED[-1]
+
+
+def test_an_error_that_everybody_sees_is_worth_a_longer_wait_but_not_any() -> None:
+    group = replace(FLEET, stacks=False, machines=10, share=0.01, by_host=True)
+    (piece,) = plan(group, SIZES, Budget(cores=2))
+    assert piece.one_of == 1, "a sample would be off by 3 points"
+    assert cost([piece], group, SIZES) > Budget(cores=2).rows(1)
+    (day,) = plan(replace(group, end_ns=T0 + 20 * DAY), SIZES, Budget(cores=2))
+    assert day.one_of > 1
 
 
 def test_what_few_events_are_of_is_looked_at_more_closely() -> None:
@@ -131,7 +140,7 @@ def test_what_few_events_are_of_is_looked_at_more_closely() -> None:
         (piece,) = plan(replace(all_of_it, command=command), sizes, Budget(cores=2))
         return piece.one_of
 
-    assert (one_of(None), one_of("nginx"), one_of("rsync"), one_of("never seen")) == (125, 5, 5, 5)
+    assert (one_of(None), one_of("nginx"), one_of("rsync"), one_of("never seen")) == (625, 25, 5, 5)
 
 
 def test_what_is_cheap_is_exact_and_of_the_rest_no_more_is_read_than_anybody_can_see() -> None:
