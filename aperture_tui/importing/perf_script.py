@@ -45,6 +45,7 @@ _CACHED_LINES: Final = 1_000_000
 _MAX_THREADS: Final = 1_000_000
 _MAX_EVENT_NAMES: Final = 1000
 _MAX_ID: Final = (1 << 32) - 1
+_MAX_CPU: Final = (1 << 16) - 1  # what an event holds
 _MAX_TIME: Final = (1 << 63) - 1
 _NO_TIME: Final = -1
 _RECORD: Final = b"PERF_RECORD_"
@@ -199,7 +200,7 @@ class _Samples:
         if event not in events:
             self._new_event(event)
         self._event.append(events[event])
-        self._cpu.append(int(cpu) if cpu else 0)
+        self._cpu.append(min(int(cpu), _MAX_CPU) if cpu else 0)
         self._period.append(int(period) if period else 0)
         if len(self._who) > MAX_EVENTS or len(whos) > _MAX_THREADS:
             raise ImportingError(f"more than {MAX_EVENTS:,} samples, or {_MAX_THREADS:,} threads")

@@ -22,7 +22,8 @@ EVENT: Final = np.dtype(
         ("aux", "<u4"),  # stream, errno class, latency bucket
         ("kind", "<u2"),  # profile.kinds.Kind
         ("flags", "<u2"),  # profile.kinds.Flag
-        ("cpu", "<u4"),  # CPU or device
+        ("cpu", "<u2"),  # CPU or device
+        ("tags", "<u2"),  # a bit for each tag that a filter gave it; the chain of filters has their names
     ]
 )
 """72 bytes, little-endian, every field on its natural boundary. Headers in C and in the filter SDK mirror it."""

@@ -91,6 +91,11 @@ class TestRead:
         assert sorted(events["flags"].tolist()) == [0, 0, Flag.KERNEL_MODE]
         assert sorted(events["cpu"].tolist()) == [0, 1, 2]
 
+    def test_a_cpu_beyond_what_an_event_holds_is_the_last_that_it_does(self, path: Path) -> None:
+        events = np.concatenate(opened(path, PRINTED.replace("[002]", "[65538]"))._slices.all_views())
+        assert sorted(events["cpu"].tolist()) == [0, 1, 65535]
+        assert not events["tags"].any()
+
     def test_the_machine_is_that_of_the_header(self, path: Path) -> None:
         (host,) = opened(path, PRINTED).hosts()
         assert (host.name, host.kernel, host.cpus, host.memory_bytes) == ("box", "6.1.0-18-amd64", 4, 16 << 20)

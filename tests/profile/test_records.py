@@ -35,6 +35,7 @@ OFFSETS = {
     "kind": 64,
     "flags": 66,
     "cpu": 68,
+    "tags": 70,
 }
 
 
@@ -44,9 +45,9 @@ def test_the_event_record_is_72_bytes_at_fixed_offsets() -> None:
 
 
 def test_the_event_record_has_the_bytes_of_the_same_c_struct() -> None:
-    values = tuple(range(1, 16))
+    values = tuple(range(1, 17))
     event = np.array([values], EVENT)
-    assert event.tobytes() == struct.pack("<4Q8I2HI", *values)
+    assert event.tobytes() == struct.pack("<4Q8I4H", *values)
 
 
 def test_a_batch_refuses_other_records() -> None:
