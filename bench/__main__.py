@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import first_paint, first_sample, keys, live, machine, overhead, probes, recordings, report, unwind
+from bench import filters, first_paint, first_sample, keys, live, machine, overhead, probes, recordings, report, unwind
 from bench.counted import counted
 from bench.load import LoadError, Loads
 
@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from bench.figures import Figure
 
 _RESULTS: Final = Path(__file__).parent / "results"
-_GROUPS: Final = ("overhead", "first-sample", "first-paint", "keys", "live", "unwind", "recordings", "probes")
+_GROUPS: Final = (
+    "overhead",
+    "first-sample",
+    "first-paint",
+    "keys",
+    "live",
+    "unwind",
+    "recordings",
+    "filters",
+    "probes",
+)
 _COUNTS_ITSELF: Final = "probes"
 """All others have BPF statistics on throughout, so that run time is counted for every profiler alike."""
 
@@ -87,6 +97,7 @@ def _measure(chosen: argparse.Namespace, scratch: Path, tell: Callable[[str], No
         "recordings": lambda: recordings.measure(
             loads, scratch, rounds, 3.0 if quick else 10.0, 50 if quick else 1000, tell
         ),
+        "filters": lambda: filters.measure(rounds, 1.0 if quick else 5.0, tell),
         "probes": lambda: probes.measure(loads, scratch, rounds, 0.2 if quick else 1.0, 4.0 if quick else 60.0, tell),
     }
     figures: list[Figure] = []

@@ -73,6 +73,14 @@ missing_peers() {
   command -v profile-bpfcc >/dev/null || echo bpfcc-tools
 }
 
+# what the example filters are built with: these very compilers, since what they make is compared byte for byte
+missing_wasm() {
+  [ -x /usr/bin/rustc ] || echo rustc
+  [ -d /usr/lib/rustlib/wasm32-unknown-unknown ] || echo libstd-rust-dev-wasm32
+  command -v wasm-ld >/dev/null || echo lld
+  command -v clang >/dev/null || echo clang
+}
+
 missing() { for what in "$@"; do "missing_$what"; done; }
 
 need() {
@@ -100,5 +108,5 @@ try() {
 
 case "${1:-}" in
   need | try) "$@" ;;
-  *) fail "usage: setup/system.sh need|try python|bcc|tools|peers..." ;;
+  *) fail "usage: setup/system.sh need|try python|bcc|tools|peers|wasm..." ;;
 esac

@@ -13,7 +13,20 @@ import aperture_tui
 
 _HEAVY = ("numpy", "textual", "rich", "psutil", "zstandard", "bcc", "asyncio")
 
-_ROOMS = {"cli", "collect", "export", "fleet", "importing", "profile", "recording", "store", "symbolize", "tui", "wire"}
+_ROOMS = {
+    "cli",
+    "collect",
+    "export",
+    "filters",
+    "fleet",
+    "importing",
+    "profile",
+    "recording",
+    "store",
+    "symbolize",
+    "tui",
+    "wire",
+}
 
 
 def _loads(module: str) -> set[str]:

@@ -1,0 +1,306 @@
+"""One filter of a chain: its program, what it let pass, and what became of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.filters import abi
+from aperture_tui.filters import module as modules
+from aperture_tui.filters.errors import FilterError
+from aperture_tui.filters.failures import Failures
+from aperture_tui.filters.guest import Guest, Judged, NoRoomError
+from aperture_tui.filters.log import Level, Log
+from aperture_tui.filters.spec import OnError, Spec
+from aperture_tui.filters.tables import FIRST
+from aperture_tui.filters.tags import Tags, translated
+from aperture_tui.filters.verdicts import applied, joined
+from aperture_tui.profile.health import Health, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aperture_tui.filters.engine import Engine
+    from aperture_tui.filters.module import Module
+    from aperture_tui.profile.symbols import Symbols
+
+_NOTHING_HIDDEN = np.zeros(0, bool)
+
+
+@dataclass(slots=True)
+class Counters:
+    """Events, cumulative; a swap of the program does not set them back.
+
+    events_in: that came; events_out: that went on; dropped: by its verdicts; unfiltered: that went on unjudged, and
+    lost: that were let go unjudged, because it had failed; saturated: whose weight, multiplied, did not fit. errors:
+    failures. restarts: programs begun anew. calls; ns: time that the calls took, and all around them.
+    """
+
+    events_in: int = 0
+    events_out: int = 0
+    dropped: int = 0
+    unfiltered: int = 0
+    lost: int = 0
+    saturated: int = 0
+    errors: int = 0
+    restarts: int = 0
+    calls: int = 0
+    ns: int = 0
+
+    @property
+    def ns_per_event(self) -> float | None:
+        """None before the first event."""
+        return self.ns / self.events_in if self.events_in else None
+
+
+class Ready(NamedTuple):
+    """A program that has kept the contract so far, to be put to work. table: of its tags (`Tags.table`)."""
+
+    module: Module
+    guest: Guest
+    table: NDArray[np.uint16]
+
+
+class Filter:
+    """`judge` belongs to the chain's thread; `offer`, `switch`, and what only tells, to any.
+
+    Raises FilterError when the file is no filter, or refuses its configuration.
+    """
+
+    def __init__(
+        self, engine: Engine, tags: Tags, spec: Spec, name: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name = name
+        self.spec = spec
+        self.log = Log()
+        self.counters = Counters()
+        self.on = self._is_on = True
+        self._switched = False
+        self.stopped = False
+        self.reload_error = ""
+        self._engine, self._tags, self._clock = engine, tags, clock
+        self._lock = threading.Lock()
+        self._next: Ready | None = None
+        self._capacity = FIRST
+        self._failures = Failures()
+        self._reason = ""
+        self._hidden = _NOTHING_HIDDEN
+        self._hidden_of: Symbols | None = None
+        self._good_since = self._clock()
+        self._guest: Guest | None = None
+        self._module, self._guest, self._table = self.prepared(modules.read(spec.path))
+
+    @property
+    def sha256(self) -> str:
+        """Of the file that is at work, in hex."""
+        return self._module.sha256
+
+    @property
+    def disabled(self) -> bool:
+        """It has failed so often that it is not tried again, until its file changes or it is switched on again."""
+        return self._failures.disabled
+
+    # -- programs
+
+    def prepared(self, data: bytes) -> Ready:
+        """A program of these bytes, compiled, started and configured, beside the one at work. Raises FilterError."""
+        try:
+            module = modules.compiled(self._engine, data)
+            guest = Guest(self._engine, module, self.spec.config, self.log, self._capacity)
+            try:
+                return Ready(module, guest, self._tags.table(guest.tags))
+            except FilterError:
+                guest.close()
+                raise
+        except FilterError as error:
+            raise FilterError(f"{self.name}: {error}") from None
+
+    def offer(self, ready: Ready) -> None:
+        """Have it put to work before the next batch; the one at work, and its state, end."""
+        with self._lock:
+            former, self._next = self._next, ready
+        if former is not None:
+            former.guest.close()
+
+    def switch(self, on: bool) -> None:
+        """Off, everything passes; on again, it begins anew, even if it was disabled."""
+        self.on, self._switched = on, True
+
+    def _switch(self) -> None:
+        self._switched, self._is_on = False, self.on
+        self._end()
+        self._begin_anew()
+
+    def _swap(self) -> None:
+        with self._lock:
+            ready, self._next = self._next, None
+        if ready is None:
+            return
+        self._end()
+        self._module, self._guest, self._table = ready
+        self._begin_anew()
+        self.counters.restarts += 1
+        self.log.note(Level.INFO, f"a new version is at work: {self._module.sha256[:12]}")
+
+    def _begin_anew(self) -> None:
+        self._failures, self._reason, self.stopped = Failures(), "", False
+        self._good_since = self._clock()
+
+    def _end(self) -> None:
+        if self._guest is not None:
+            self._guest.close()
+            self._guest = None
+
+    # -- judging
+
+    def judge(self, symbols: Symbols, events: NDArray[np.void], now_ns: int, lost: bool) -> NDArray[np.void]:
+        """What passes of a batch: (m,) of (n,) EVENT. now_ns: Unix. lost: events were lost before it."""
+        if self._next is not None:
+            self._swap()
+        if self._switched:
+            self._switch()
+        if not self._is_on:
+            return events
+        began, counters, n = time.perf_counter_ns(), self.counters, len(events)
+        if n <= abi.MAX_BATCH:
+            out = self._judged(symbols, events, now_ns, lost)
+        else:
+            parts = [events[at : at + abi.MAX_BATCH] for at in range(0, n, abi.MAX_BATCH)]
+            out = joined([self._judged(symbols, part, now_ns, lost and not i) for i, part in enumerate(parts)])
+        counters.events_in += n
+        counters.events_out += len(out)
+        counters.ns += time.perf_counter_ns() - began
+        return out
+
+    def hidden(self, symbols: Symbols) -> NDArray[np.bool_]:
+        """(m,) bool: of the first m frames of these Symbols those whose names it hides."""
+        return self._hidden if self._is_on and symbols is self._hidden_of else _NOTHING_HIDDEN
+
+    def _judged(self, symbols: Symbols, events: NDArray[np.void], now_ns: int, lost: bool) -> NDArray[np.void]:
+        """The same of at most MAX_BATCH events."""
+        try:
+            guest = self._guest or self._revived()
+            if guest is None:
+                return self._unjudged(events)
+            judged = self._asked(guest, symbols, events, now_ns, lost)
+            out, saturated = applied(events, judged.verdicts, translated(judged.tags, self._table))
+        except FilterError as error:
+            self._fail(str(error))
+            return self._unjudged(events)
+        if judged.hidden is not None:
+            self._mark(symbols, judged.first_frame, judged.hidden)
+        counters = self.counters
+        counters.calls += 1
+        counters.dropped += len(events) - len(out)
+        counters.saturated += saturated
+        return out
+
+    def _asked(self, guest: Guest, symbols: Symbols, events: NDArray[np.void], now_ns: int, lost: bool) -> Judged:
+        events = np.ascontiguousarray(events)
+        try:
+            return guest.judge(symbols, events, now_ns, lost)
+        except NoRoomError as error:
+            self._capacity = error.capacity
+        self._end()
+        self.log.note(Level.WARNING, "the session's tables have outgrown its arena: it begins anew, with a larger one")
+        self._guest = guest = self._made()
+        return guest.judge(symbols, events, now_ns, lost)
+
+    def _made(self) -> Guest:
+        self.counters.restarts += 1
+        return Guest(self._engine, self._module, self.spec.config, self.log, self._capacity)
+
+    def _revived(self) -> Guest | None:
+        """A new instance after a failure, when its time has come."""
+        if self.stopped or self._failures.disabled or self._clock() < self._failures.retry_at:
+            return None
+        self._good_since = self._clock()
+        self._guest = self._made()
+        return self._guest
+
+    def _fail(self, reason: str) -> None:
+        self._end()
+        self.counters.errors += 1
+        self._failures.add(self._clock(), self._good_since)
+        self._good_since = self._clock()
+        self._reason = reason
+        self.log.note(Level.ERROR, reason)
+        if self.spec.on_error is OnError.STOP:
+            self.stopped = True
+        elif self._failures.disabled:
+            self.log.note(Level.ERROR, "disabled: it has failed 5 times within a minute")
+
+    def _unjudged(self, events: NDArray[np.void]) -> NDArray[np.void]:
+        if self.spec.on_error is OnError.KEEP:
+            self.counters.unfiltered += len(events)
+            return events
+        self.counters.lost += len(events)
+        return events[:0]
+
+    def _mark(self, symbols: Symbols, first: int, hidden: NDArray[np.bool_]) -> None:
+        """What it says of frames that are new to it; a fresh instance says it of all of them."""
+        before = self._hidden[:first] if symbols is self._hidden_of else _NOTHING_HIDDEN
+        self._hidden_of = symbols
+        if not hidden.any():
+            self._hidden = before  # a mask may be shorter than the table
+            return
+        self._hidden = np.zeros(first + len(hidden), bool)
+        self._hidden[: len(before)] = before
+        self._hidden[first:] = hidden
+        self._hidden[0] = False  # the root has no name of anybody's
+
+    # -- telling
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its program holds; 0 while there is none."""
+        guest = self._guest
+        return 0 if guest is None else guest.memory_bytes
+
+    def health(self) -> Health:
+        """Its line of truth."""
+        state, words = self._standing()
+        if self.reload_error:
+            words = "; ".join(filter(None, [words, f"changed, but the old version goes on: {self.reload_error}"]))
+        counters = self.counters
+        degraded = {
+            "events: passed unfiltered": counters.unfiltered,
+            "events: weight or duration too large for a record": counters.saturated,
+            "log lines: too many": self.log.suppressed,
+        }
+        return Health(
+            f"filter {self.name}",
+            state,
+            words,
+            counters.events_out,
+            {"events: filter failed": counters.lost} if counters.lost else {},
+            {cause: n for cause, n in degraded.items() if n},
+            cpu_ns=counters.ns,
+            memory_bytes=self.memory_bytes,
+        )
+
+    def _standing(self) -> tuple[State, str]:
+        if not self.on:
+            return State.STOPPED, "switched off: everything passes"
+        if self.stopped:
+            return State.FAILED, f"the chain is stopped, nothing passes: {self._reason}"
+        passes = "everything passes unfiltered" if self.spec.on_error is OnError.KEEP else "nothing passes"
+        if self._failures.disabled:
+            return State.FAILED, f"disabled after 5 failures in a minute, {passes}: {self._reason}"
+        if self._guest is None:
+            wait = max(0.0, self._failures.retry_at - self._clock())
+            return State.STARTING, f"failed, tried again in {wait:.0f} s, {passes}: {self._reason}"
+        return State.RUNNING, f"has failed {self.counters.errors} times, last: {self._reason}" if self._reason else ""
+
+    def close(self) -> None:
+        """End its program. Nothing may be judged any more."""
+        with self._lock:
+            ready, self._next = self._next, None
+        if ready is not None:
+            ready.guest.close()
+        self._end()

@@ -1,0 +1,24 @@
+"""The way in for those who may have no filter, and then need no wasmtime. Free of numpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aperture_tui.filters.errors import FilterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aperture_tui.filters.chain import Chain
+    from aperture_tui.filters.spec import Spec
+
+
+def open_chain(specs: Sequence[Spec], known_tags: Sequence[str] = ()) -> Chain:
+    """The chain of these filters, ready for batches (`chain.Chain`). Raises FilterError, with what mends it."""
+    try:
+        import wasmtime  # noqa: F401  # to tell its absence from any other
+    except ImportError as error:
+        raise FilterError(f"filters need wasmtime: pip install 'aperture-tui[filters]' ({error})") from None
+    from aperture_tui.filters.chain import Chain
+
+    return Chain(specs, known_tags=known_tags)

@@ -1,0 +1,95 @@
+"""Filters whose files have changed, made ready beside those at work.
+
+A file is looked at once a second. What has another content is compiled, started and configured in the thread that
+looks, and only then offered; whatever is wrong with it is told, and the old version goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+from aperture_tui.filters import module as modules
+from aperture_tui.filters.errors import FilterError, one_line
+from aperture_tui.filters.log import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aperture_tui.filters.filter import Filter
+
+_LOOK_S: Final = 1.0
+
+_Stamp = tuple[int, int, int] | None
+"""A file's change time, size and number; None for one that is not there."""
+
+
+class Reloader:
+    """Looks after the files of some filters, in a thread of its own from `start` on, or when it is asked."""
+
+    def __init__(self, filters: Sequence[Filter], look_s: float = _LOOK_S) -> None:
+        self._filters = filters
+        self._look_s = look_s
+        self._lock = threading.Lock()
+        self._stamps = {one.name: _stamp(one) for one in filters}
+        self._contents = {one.name: one.sha256 for one in filters}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="filter-reload", daemon=True)
+
+    def start(self) -> None:
+        """Look from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; waits for a compilation in progress."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def look(self) -> None:
+        """Make ready what has changed since the last time."""
+        for one in self._filters:
+            if (stamp := _stamp(one)) != self._stamps[one.name]:
+                self._stamps[one.name] = stamp  # before it is read: what changes meanwhile is read again
+                self.reload(one)
+
+    def reload(self, one: Filter, even_if_same: bool = False) -> bool:
+        """Make ready what its file has now, unless it is at work already; whether something new was offered.
+
+        What is wrong stands in the filter's `reload_error` afterwards.
+        """
+        with self._lock:
+            try:
+                data = modules.read(one.spec.path)
+                content = hashlib.sha256(data).hexdigest()
+                if content == self._contents[one.name] and not even_if_same:
+                    one.reload_error = ""
+                    return False
+                one.offer(one.prepared(data))
+            except FilterError as error:
+                return _failed(one, str(error))
+            except Exception as error:  # a fault of ours: this thread goes on, and it is told like any other
+                return _failed(one, f"{type(error).__name__}: {error}")
+            self._contents[one.name] = content
+            one.reload_error = ""
+            return True
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._look_s):
+            self.look()
+
+
+def _failed(one: Filter, reason: str) -> bool:
+    one.reload_error = one_line(reason)
+    one.log.note(Level.ERROR, f"the old version goes on: {reason}")
+    return False
+
+
+def _stamp(one: Filter) -> _Stamp:
+    try:
+        found = os.stat(one.spec.path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
