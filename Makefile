@@ -7,7 +7,7 @@ UV ?= $(BIN)/uv
 UV_VERSION := 0.13.9
 
 .NOTPARALLEL:
-.PHONY: help setup setup-dev top test check format bench fleet-demo inferno lock proto wheel clean
+.PHONY: help setup setup-dev top test check format bench fleet-demo inferno sdk lock proto wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 18
@@ -28,6 +28,7 @@ top: setup  ## set up, then run aperture-top on this machine; with no terminal i
 test: setup-dev  ## set up with the test tools, then run the tests; the BPF tests load into this kernel
 	@setup/system.sh try bcc tools
 	@setup/inferno.sh || echo 'setup: without inferno the SVG tests are skipped' >&2
+	@setup/wasm.sh || echo 'setup: without its compilers the filters are not built anew' >&2
 	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh --or-not $(BIN)/python -m pytest $(ARGS)
 
 check: setup-dev  ## format, lint, types, layers, generated code
@@ -49,6 +50,10 @@ bench: setup-dev  ## measure beside the named peers; results in bench/results/
 fleet-demo: setup-dev  ## an aggregator, this machine's agent and 50 simulated ones, and the screens on them
 	@setup/system.sh try bcc
 	@exec setup/as-root.sh --or-not $(BIN)/python -m bench.fleet.demo
+
+sdk: setup-dev  ## build the filters that come along anew, from sdk/ into aperture_tui/filters/ready
+	@setup/wasm.sh
+	@sdk/build.sh aperture_tui/filters/ready
 
 inferno:  ## install inferno (SVG flame graphs) with cargo
 	@setup/inferno.sh

@@ -31,6 +31,8 @@ from aperture_tui.symbolize.resolver import Resolver
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from aperture_tui.filters.spec import Spec
+    from aperture_tui.filters.worker import Worker
     from aperture_tui.profile.host import HostFacts, HostSample
 
 _INTERVAL_S: Final = 0.25
@@ -38,6 +40,8 @@ _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
 _TELL_S: Final = 1.0
 _STOP_S: Final = 10.0
+_FILTERED_S: Final = 0.02
+"""How long a drain waits for its filters: most are done by then, and what is shown is not one drain behind."""
 _TRIM_FIRST, _TRIM_EVERY = 4, 10
 """Tellings after which memory is given back: soon after the symbol tables were read, then every ten seconds."""
 _MAX_SYMBOLS: Final = 1_000_000
@@ -98,7 +102,14 @@ class _Output:
 class Session:
     """Start it, let it run, stop it. `start`, `want` and `stop` belong to one caller; everything else to its thread."""
 
-    def __init__(self, settings: Settings, sinks: dict[str, Sink], interval_s: float = _INTERVAL_S) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sinks: dict[str, Sink],
+        interval_s: float = _INTERVAL_S,
+        filters: Sequence[Spec] = (),
+    ) -> None:
+        """filters: what every batch goes through before a sink has it, in this order."""
         self._settings = settings
         self._clock = Clock.now()
         self._symbols = Symbols()
@@ -111,6 +122,8 @@ class Session:
         self._tellings = 0
         self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
         self._interval_s = interval_s
+        self._filters = filters
+        self._worker: Worker | None = None
         self._failure: Health | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
@@ -119,6 +132,7 @@ class Session:
         """Attach, then collect in a thread. Raises SessionError."""
         if problem := requirements.first_problem("cpu"):
             raise SessionError(problem)
+        self._worker = _opened(self._filters)
         for output in self._outputs:
             output.sink.set_hosts([host.facts()])
         self._supply.start()
@@ -136,6 +150,8 @@ class Session:
             self._supply.stop()
             self._common.close()
             raise SessionError(str(error)) from error
+        if self._worker is not None:
+            self._worker.start()
         self._thread.start()
 
     def want(self, events: frozenset[str]) -> None:
@@ -153,7 +169,8 @@ class Session:
         """The reason why a collector or a sink has failed, in one line; "" if none has."""
         if self._stopping.is_set() and self._thread.is_alive():
             return "collecting hangs, most likely on a file system that does not answer; what came last is lost"
-        words = [*self._attached.health(), *(output.health for output in self._outputs)]
+        filters = self._worker.health() if self._worker is not None else []
+        words = [*self._attached.health(), *filters, *(output.health for output in self._outputs)]
         failed = [one for one in (self._failure, *words) if one is not None and one.state is State.FAILED]
         return f"{failed[0].name}: {failed[0].message}" if failed else ""
 
@@ -170,9 +187,11 @@ class Session:
                 self._tick()
             self._attached.finish()
             self._tick()
+            self._end_filters()
         except Exception as error:  # a fault of ours: nothing is collected any more, which must not look like rest
             self._crash(error)
         finally:
+            self._end_filters()
             self._run_times.leave(self._supply.name)
             self._supply.stop()  # first: it may be loading a part of the others' programs
             self._attached.stop()
@@ -190,8 +209,9 @@ class Session:
         delivered = False
         for events in self._attached.drain(self._symbols):
             if len(events):
-                self._deliver(Batch(self._symbols, events))
+                self._give(Batch(self._symbols, events))
                 delivered = True
+        self._deliver_filtered()
         if delivered:  # not before: what is left of a drain has ids of the tables that it began with
             self._keep_bounded()
         now = time.monotonic()
@@ -212,11 +232,35 @@ class Session:
         for output in self._outputs:
             if output.health.state is State.RUNNING and output.sink.lost:
                 output.health = replace(output.health, lost={"events: could not be written": output.sink.lost})
-        health = [*collectors, *(output.health for output in self._outputs)]
+        filters = self._worker.health() if self._worker is not None else []
+        health = [*collectors, *filters, *(output.health for output in self._outputs)]
         self._each(lambda sink: sink.set_health(health))
         self._tellings += 1
         if self._tellings % _TRIM_EVERY == _TRIM_FIRST:
             _give_memory_back()
+
+    def _give(self, batch: Batch) -> None:
+        """To the filters, if there are some; they give it back when they are done."""
+        if self._worker is None:
+            self._deliver(batch)
+        else:
+            self._worker.put(batch)
+
+    def _deliver_filtered(self) -> None:
+        """What the filters are done with; what they are not is delivered after the next drain."""
+        if self._worker is not None:
+            self._worker.settle(_FILTERED_S)
+            for batch in self._worker.take():
+                self._deliver(batch)
+
+    def _end_filters(self) -> None:
+        """Let what they have come through, and say what they let pass."""
+        worker = self._worker
+        if worker is not None:
+            for batch in worker.stop():
+                self._deliver(batch)
+            self._tell()
+            self._worker = None
 
     def _deliver(self, batch: Batch) -> None:
         for output in self._outputs:
@@ -258,6 +302,22 @@ class Session:
                     delivered=max(0, output.health.delivered - lost),
                     lost={"events: sink failed": lost} if lost else {},
                 )
+
+
+def _opened(filters: Sequence[Spec]) -> Worker | None:
+    """The filters, ready to begin; None for none. Raises SessionError."""
+    if not filters:
+        return None
+    from aperture_tui.filters.errors import FilterError
+    from aperture_tui.filters.opening import open_chain
+
+    try:
+        chain = open_chain(filters)
+    except FilterError as error:
+        raise SessionError(str(error)) from error
+    from aperture_tui.filters.worker import Worker
+
+    return Worker(chain)
 
 
 def _give_memory_back() -> None:

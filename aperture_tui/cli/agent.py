@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from aperture_tui import __version__
 from aperture_tui.cli import remote
-from aperture_tui.cli.arguments import Parser, add_collecting, fail, seconds, settings
+from aperture_tui.cli.arguments import Parser, add_collecting, add_filters, fail, filters, seconds, settings
 from aperture_tui.cli.opening import OpeningError
 from aperture_tui.cli.values import number
 from aperture_tui.cli.waiting import unhurried, wait
 from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aperture_tui.collect.settings import Settings
+    from aperture_tui.filters.spec import Spec
     from aperture_tui.fleet.agent.delivery import Delivery
     from aperture_tui.fleet.agent.spool import Spool
     from aperture_tui.store.remote.link import RemoteSettings
@@ -49,6 +52,7 @@ def run(argv: list[str]) -> int:
     chosen = parser.parse_args(argv)
     _settle(parser, chosen)
     what = settings(parser, chosen)
+    judges = filters(parser, chosen)
     from aperture_tui.collect import requirements
 
     if problem := requirements.first_problem("cpu"):
@@ -72,14 +76,16 @@ def run(argv: list[str]) -> int:
     try:
         reached()  # what is wrong from the beginning is said at the beginning
         spool = Spool(Path(chosen.spool), chosen.spool_mb << 20, _say)
-        return _collect(chosen, what, spool, Delivery(chosen.remote, reached))
+        return _collect(chosen, what, spool, Delivery(chosen.remote, reached), judges)
     except (SpoolError, SessionError, AccessError) as error:
         return fail(_PROGRAM, error)
     except OSError as error:
         return fail(_PROGRAM, f"{error.filename}: {error.strerror}" if error.filename else error)
 
 
-def _collect(chosen: argparse.Namespace, what: Settings, spool: Spool, delivery: Delivery) -> int:
+def _collect(
+    chosen: argparse.Namespace, what: Settings, spool: Spool, delivery: Delivery, judges: Sequence[Spec]
+) -> int:
     """Until somebody asks for its end. Raises SessionError, or OSError."""
     from aperture_tui.fleet.agent.interval_writer import IntervalWriter
     from aperture_tui.fleet.agent.outgoing import Identity
@@ -96,7 +102,7 @@ def _collect(chosen: argparse.Namespace, what: Settings, spool: Spool, delivery:
 
     pusher = Pusher(spool, delivery, identity, chosen.interval, _say, pace, lambda: writer.problem)
     drains = {"interval_s": _LOW_DRAIN_S} if chosen.low_overhead else {}
-    session = Session(what, {"spool": writer}, **drains)
+    session = Session(what, {"spool": writer}, filters=judges, **drains)
     session.start()
     pusher.start()
     wait(None, f"pushing to {chosen.remote}", lambda: bool(session.failure or pusher.failure))
@@ -114,6 +120,7 @@ def _collect(chosen: argparse.Namespace, what: Settings, spool: Spool, delivery:
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "Push what this machine does to an aggregator, from now on.", _EXAMPLES)
     add_collecting(parser)
+    add_filters(parser)
     parser.set_defaults(hz=None, events=None)  # what they are if they are not given depends on --low-overhead
     parser.add_argument(
         "--low-overhead", action="store_true", help=f"CPU samples alone, {_LOW_HZ} a second; few gauges"

@@ -14,6 +14,7 @@ from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
     from aperture_tui.collect.settings import Settings
+    from aperture_tui.filters.spec import Spec
 
 MAX_HZ: Final = 9999
 _MAX_BLOCK_US: Final = 60_000_000
@@ -181,6 +182,38 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="of waits only how long, for what and by whom: the\ncheapest way to see them",
     )
+
+
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """What decides about each event, as `filters` reads it."""
+    group = parser.add_argument_group("filters: programs in WebAssembly, in the order in which they are given")
+    words = "a file, or one of `aperture filter list`, and its\nconfiguration in JSON; may be given again"
+    group.add_argument("--filter", dest="filters", action="append", default=[], metavar="FILE[:JSON]", help=words)
+    words = "what becomes of events that a filter failed at: keep\nthem (the default), drop them, or stop everything"
+    group.add_argument("--filter-error", choices=("keep", "drop", "stop"), default=None, help=words)
+
+
+def filters(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> list[Spec]:
+    """The filters that are asked for; wrong usage ends the program."""
+    if not chosen.filters:
+        if chosen.filter_error:
+            parser.error("--filter-error needs a --filter")
+        return []
+    from aperture_tui.filters.errors import FilterError
+    from aperture_tui.filters.opening import open_chain
+    from aperture_tui.filters.shipped import found
+    from aperture_tui.filters.spec import OnError, Spec
+
+    on_error = OnError(chosen.filter_error or "keep")
+    out = []
+    try:
+        for text in chosen.filters:
+            name, colon, config = text.partition(":")
+            out.append(Spec(found(name), config if colon else "{}", on_error))
+        open_chain(out).close()  # before a recording that is there is written over
+    except FilterError as error:
+        parser.error(f"--filter: {error}")
+    return out
 
 
 def settings(parser: argparse.ArgumentParser, chosen: argparse.Namespace, live: bool = False) -> Settings:

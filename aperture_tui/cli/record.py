@@ -10,7 +10,17 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.cli.arguments import Parser, add_collecting, environment_of_others, fail, limit, seconds, settings
+from aperture_tui.cli.arguments import (
+    Parser,
+    add_collecting,
+    add_filters,
+    environment_of_others,
+    fail,
+    filters,
+    limit,
+    seconds,
+    settings,
+)
 from aperture_tui.cli.waiting import unhurried, wait
 
 if TYPE_CHECKING:
@@ -34,6 +44,7 @@ examples:
   aperture record --events all --duration 10 -o all.aperture
   aperture record --rotate 1h --keep 24h --keep 10GB -o /var/lib/aperture      for weeks: what was at 3 a.m. is there
   aperture record --events syscall --syscall read --syscall write --syscall-stacks 100 -o io.aperture -- tar cf a.tar .
+  aperture record --filter 'slow_syscalls:{"at_least_us":10000}' --events syscall --duration 60 -o slow.aperture
   aperture export busy.aperture -o busy.folded
 """
 
@@ -46,6 +57,7 @@ def run(argv: list[str]) -> int:
 
     _refuse_what_is_in_vain(parser, chosen)
     what = settings(parser, chosen)  # wrong usage is said before a command waits and a file is begun
+    judges = filters(parser, chosen)
     from aperture_tui.collect import requirements
 
     if problem := requirements.first_problem("cpu"):  # before a recording that is there is written over
@@ -56,7 +68,7 @@ def run(argv: list[str]) -> int:
             launched = _Launched(chosen.command)
             what = replace(what, pids=(*what.pids, launched.pid))
         writer = _writer(chosen, what)
-        session = Session(what, {"recording": writer})
+        session = Session(what, {"recording": writer}, filters=judges)
         session.start()
     except (SessionError, OSError) as error:
         if launched:
@@ -80,6 +92,7 @@ def run(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "Record samples, calls and waits of this machine into a file.", _EXAMPLES)
     add_collecting(parser)
+    add_filters(parser)
     parser.add_argument("--duration", type=seconds, metavar="S", help="end after this time (else on ctrl+c)")
     parser.add_argument(
         "-o", dest="output", required=True, metavar="FILE", help="the recording to write, or with --rotate the folder"

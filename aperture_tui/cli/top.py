@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
 from aperture_tui.cli import remote
-from aperture_tui.cli.arguments import Parser, add_collecting, fail, filter_words, prepare, seconds, settings
+from aperture_tui.cli.arguments import (
+    Parser,
+    add_collecting,
+    add_filters,
+    fail,
+    filter_words,
+    filters,
+    prepare,
+    seconds,
+    settings,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -52,6 +62,8 @@ _NOT_OF_A_RECORDING: Final = {
     "syscall_stacks": "--syscall-stacks",
     "min_block": "--min-block",
     "wait_stacks": "--no-wait-stacks",
+    "filters": "--filter",
+    "filter_error": "--filter-error",
     "record": "--record",
     "duration": "--duration",
 }
@@ -62,6 +74,7 @@ def _parser() -> Parser:
     parser = Parser(_PROGRAM, "A live profiler in the terminal: where time goes on this machine.", _EXAMPLES)
     parser.add_argument("--version", action="version", version=f"aperture-top {__version__}")
     add_collecting(parser)
+    add_filters(parser)
     once = parser.add_argument_group("without screens")
     once.add_argument("--once", action="store_true", help="collect, print a report, end; so it is with no terminal")
     words = "how long to collect (5); with --remote, of what time (the last 60)"
@@ -128,6 +141,7 @@ class _Collecting:
         self._parser = parser
         self._live = live
         self._chosen = chosen
+        self._filters = filters(parser, chosen)  # here: wrong usage ends the program before there are screens
         self._session: Session | None = None
         self._writer: Writer | None = None
 
@@ -143,7 +157,7 @@ class _Collecting:
             from aperture_tui.recording.writer import Writer
 
             self._writer = sinks["recording"] = Writer(self._chosen.record, facts(what))
-        session = Session(what, sinks)
+        session = Session(what, sinks, filters=self._filters)
         session.start()
         self._session = session
         return store

@@ -81,7 +81,7 @@ class Filter:
         self.counters = Counters()
         self.on = self._is_on = True
         self._switched = False
-        self.stopped = False
+        self.stopped = self._closed = False
         self.reload_error = ""
         self._engine, self._tags, self._clock = engine, tags, clock
         self._lock = threading.Lock()
@@ -285,6 +285,8 @@ class Filter:
         )
 
     def _standing(self) -> tuple[State, str]:
+        if self._closed:
+            return State.STOPPED, self._passed
         if not self.on:
             return State.STOPPED, "switched off: everything passes"
         if self.stopped:
@@ -295,10 +297,20 @@ class Filter:
         if self._guest is None:
             wait = max(0.0, self._failures.retry_at - self._clock())
             return State.STARTING, f"failed, tried again in {wait:.0f} s, {passes}: {self._reason}"
-        return State.RUNNING, f"has failed {self.counters.errors} times, last: {self._reason}" if self._reason else ""
+        failed = f"has failed {self.counters.errors} times, last: {self._reason}" if self._reason else ""
+        return State.RUNNING, "; ".join(part for part in (self._passed, failed) if part)
+
+    @property
+    def _passed(self) -> str:
+        """What it takes away is its work and no loss, but it has to be said."""
+        counters = self.counters
+        if not counters.dropped:
+            return ""
+        return f"takes away {counters.dropped:,} of {counters.events_in:,} events"
 
     def close(self) -> None:
         """End its program. Nothing may be judged any more."""
+        self._closed = True
         with self._lock:
             ready, self._next = self._next, None
         if ready is not None:

@@ -235,7 +235,7 @@ def test_health_tells_what_came_through(tmp_path: Path) -> None:
     with chain(tmp_path, module(each(ONLY_PID_42))) as ours:
         ours.apply(batch(100))
         (health,) = ours.health()
-        assert (health.state, health.message, health.delivered) == (State.RUNNING, "", 2)
+        assert (health.state, health.message, health.delivered) == (State.RUNNING, "takes away 98 of 100 events", 2)
         assert not health.lost
         assert not health.degraded
         assert health.cpu_ns
@@ -307,3 +307,15 @@ def test_filters_work_where_address_space_is_limited(tmp_path: Path) -> None:
         f"chain = Chain([Spec(Path({str(ours.path)!r}))] * 10); sys.exit(len(chain.apply(batch(50))) != 1)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_it_takes_away_is_said_and_that_it_ended(tmp_path: Path) -> None:
+    with chain(tmp_path, module(each(ONLY_PID_42))) as ours:
+        given_events = events(100)
+        kept = int(np.count_nonzero(given_events["pid"] == 42))
+        ours.apply(Batch(Symbols(), given_events))
+        words = f"takes away {100 - kept} of 100 events"
+        (running,) = ours.health()
+        assert (running.state, running.message) == (State.RUNNING, words)
+    (ended,) = ours.health()
+    assert (ended.state, ended.message) == (State.STOPPED, words)
