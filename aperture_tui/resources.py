@@ -1,4 +1,4 @@
-"""Where the files that are not Python lie: BPF programs, wire definitions, themes."""
+"""Where the files that are not Python lie: BPF programs, wire definitions, themes, what filters are written with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """The folder `bpf`, `proto` or `themes`: inside an installed wheel, or beside the package in a checkout.
+    """The folder `bpf`, `proto`, `sdk` or `themes`: inside an installed wheel, or beside the package in a checkout.
 
     Raises FileNotFoundError when the installation lacks it.
     """

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from aperture_tui import __version__
 
 _ROOT = Path(__file__).resolve().parent.parent
-_FOLDERS = tuple(name for name in ("bpf", "proto", "themes") if (_ROOT / name).is_dir())
+_FOLDERS = tuple(name for name in ("bpf", "proto", "sdk", "themes") if (_ROOT / name).is_dir())
 _SOURCES = ("aperture_tui", *_FOLDERS, "pyproject.toml", "README.md")
 _LOCKS = ("requirements.lock", "requirements-dev.lock")
 _UNREACHABLE = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "Connection refused", "ProxyError")

@@ -262,6 +262,11 @@ class ImageCache:
     def __len__(self) -> int:
         return len(self._images)
 
+    def clear(self) -> None:
+        """Hold nothing any more: images whose names are read when they are asked for hold a descriptor."""
+        self._images.clear()
+        self.nbytes = 0
+
     def get(self, key: ImageKey) -> Image | None:
         """The image of a file version if it is held."""
         image = self._images.get(key)

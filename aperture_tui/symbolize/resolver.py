@@ -142,6 +142,7 @@ class Resolver:
     def close(self) -> None:
         """Let go of what is being made ready."""
         self.inlines.close()
+        self._images.clear()
 
     def _forget(self) -> None:
         self._frames.clear()

@@ -59,7 +59,19 @@ def test_what_is_no_program_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["list", "x"], ["check"], ["new"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "x"],
+        ["check"],
+        ["new"],
+        ["bench"],
+        ["list", "--replay", "x"],
+        ["bench", "slow_syscalls", "--replay", "x"],
+        ["check", "slow_syscalls", "--lang", "c"],
+        ["new", "mine", "--lang", "cobol"],
+    ],
+)
 def test_wrong_usage(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         command.run(arguments)

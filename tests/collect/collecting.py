@@ -75,11 +75,11 @@ class Kept:
             for row in np.unique(batch.events["process"]).tolist():
                 yield batch.symbols.process_at(row), Batch(batch.symbols, batch.events[batch.events["process"] == row])
 
-    def stacks(self, pid: int) -> Counter[tuple[str, ...]]:
-        """The stacks of a process in words, root first, with their samples."""
+    def stacks(self, pid: int, since_ns: int = 0) -> Counter[tuple[str, ...]]:
+        """The stacks of a process in words, root first, with their samples. since_ns: Unix, of those after this."""
         found: Counter[tuple[str, ...]] = Counter()
         for batch in self.batches:
-            events = batch.events[batch.events["pid"] == pid]
+            events = batch.events[(batch.events["pid"] == pid) & (batch.events["time_ns"] > since_ns)]
             for node, n in zip(*np.unique(events["stack"], return_counts=True), strict=True):
                 words = (batch.symbols.frame_at(f).function for f in batch.symbols.trie.path(int(node)))
                 found[tuple(words)] += int(n)

@@ -417,6 +417,16 @@ def test_a_session_of_nothing_that_can_be_attached_does_not_begin(monkeypatch: p
         session.start()
 
 
+def work_in_a_large_library() -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = pa.array(range(100_000))
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        pc.value_counts(numbers)
+
+
 def open_descriptors() -> Counter[str]:
     """Of what this process has how many descriptors."""
     found: Counter[str] = Counter()
@@ -430,6 +440,8 @@ def open_descriptors() -> Counter[str]:
 @pytest.mark.parametrize("attaching", [False, True], ids=["attached", "while one is being attached"])
 def test_nothing_stays_in_the_kernel_after_a_stop(attaching: bool) -> None:
     before = set(programs_of(os.getpid()))
+    large = threading.Thread(target=work_in_a_large_library, daemon=True)  # its names are read when they are asked for
+    large.start()
     descriptors = open_descriptors()
     with watching(events=("cpu", "offcpu", "syscall", "lock")) as seen:
         seen.until_running("cpu", "offcpu", "syscall", "lock", "kernel locks")
@@ -445,6 +457,7 @@ def test_nothing_stays_in_the_kernel_after_a_stop(attaching: bool) -> None:
         held |= set(programs_of(os.getpid())) - before
     assert_gone(sorted(held))
     assert set(programs_of(os.getpid())) == before
+    large.join()
     deadline = time.monotonic() + 10  # others of this process may be at it too
     while open_descriptors() - descriptors and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -190,7 +190,7 @@ def test_a_new_file_revives_a_filter_that_was_disabled(tmp_path: Path) -> None:
     worker.reloader.look()
     assert len(worker.chain.apply(batch(50))) == 1
     assert one.health().state is State.RUNNING
-    assert one.health().message == ""
+    assert one.health().message == "takes away 49 of 55 events"
     worker.stop()
 
 
