@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ import pytest
 from aperture_tui.profile.kinds import FrameKind
 from tests.collect.collecting import Kept, collecting
 from tests.symbolize.cpython.conftest import pythons
-from tests.truth.stacks import overlap
+from tests.truth.stacks import noise_floor, overlap
 
 pytestmark = pytest.mark.bpf
 
@@ -111,10 +110,9 @@ def test_every_sample_shows_the_functions_and_the_line_that_ran(python: str | No
     if not py_spy:
         pytest.skip("compared with the program's own clock alone: py-spy is not installed")
     assert theirs.total() > 300
-    # two samples of the same differ by chance: three standard deviations of a share of three quarters
-    chance = 3 * math.sqrt(0.75 * 0.25 * (1 / ours.total() + 1 / theirs.total()))
-    assert abs(share(theirs, "three_parts") - share(ours, "three_parts")) < 0.02 + chance
-    assert overlap(*(Counter(_by_function(stacks)) for stacks in (ours, theirs))) > 0.98 - chance
+    assert abs(share(theirs, "three_parts") - share(ours, "three_parts")) < 0.05
+    both = [Counter(_by_function(stacks)) for stacks in (ours, theirs)]
+    assert overlap(*both) > min(0.95, noise_floor(*both))  # the latter where there are few samples of theirs
 
 
 def _by_function(stacks: Counter[tuple[Line, ...]]) -> dict[tuple[str, ...], int]:

@@ -116,31 +116,11 @@ def lay_out(
     edges of the previous picture, if that had the same width, zoom and order. compared: the tree is the width of these
     two, of which the boxes tell; by weight means by change.
     """
-    trie, totals = tree.trie, tree.total
-    total: Callable[[int], int] = totals.item
-    self_weight: Callable[[int], int] = tree.self_weight.item
-    known = len(tree.self_weight)
-    chain = [ROOT, *labels.nodes(trie, zoom, totals)]
-    whole = total(chain[-1])
-
-    def numbers(node: int) -> Numbers:
-        return Numbers(total(node), self_weight(node) if node < known else 0)
-
-    def name_order(node: int, frame: int) -> tuple[int | str, ...]:
-        label = labels[frame]
-        return label.function, label.module, frame
-
-    def weight_order(node: int, frame: int) -> tuple[int | str, ...]:
-        return -total(node), frame
-
-    def change_order(node: int, frame: int) -> tuple[int | str, ...]:
-        much = compared.change(node) if compared else 0.0
-        return -round(abs(much) * _MOST), frame
-
-    by_number = change_order if compared else weight_order
-    say = compared.numbers if compared else numbers
-    scale = width / max(whole, 1)
-    sight = Sight(trie, totals, total, say, scale, by_number if by_weight else name_order, labels)
+    trie = tree.trie
+    chain = [ROOT, *labels.nodes(trie, zoom, tree.total)]
+    whole = int(tree.total[chain[-1]])
+    sight = _sight(tree, labels, width / max(whole, 1), by_weight, compared)
+    say = sight.numbers
     rows, collapsed = _rows_above(sight, chain, width)
     reached = tuple(labels[trie.frame.item(node)] for node in chain[1:])
     edges = Edges()
@@ -160,6 +140,31 @@ def lay_out(
         absolute=compared is not None and compared.absolute,
     )
     return view, edges
+
+
+def _sight(tree: CallTree, labels: Labels, scale: float, by_weight: bool, compared: Compared | None) -> Sight:
+    """As of `lay_out`. scale: cells per weight."""
+    total: Callable[[int], int] = tree.total.item
+    self_weight: Callable[[int], int] = tree.self_weight.item
+    known = len(tree.self_weight)
+
+    def numbers(node: int) -> Numbers:
+        return Numbers(total(node), self_weight(node) if node < known else 0)
+
+    def name_order(node: int, frame: int) -> tuple[int | str, ...]:
+        label = labels[frame]
+        return label.function, label.module, frame
+
+    def weight_order(node: int, frame: int) -> tuple[int | str, ...]:
+        return -total(node), frame
+
+    def change_order(node: int, frame: int) -> tuple[int | str, ...]:
+        much = compared.change(node) if compared else 0.0
+        return -round(abs(much) * _MOST), frame
+
+    by_number = change_order if compared else weight_order
+    order = by_number if by_weight else name_order
+    return Sight(tree.trie, tree.total, total, compared.numbers if compared else numbers, scale, order, labels)
 
 
 def _rows_above(sight: Sight, chain: list[int], width: int) -> tuple[list[Row], int]:
