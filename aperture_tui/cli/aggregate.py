@@ -32,7 +32,7 @@ The stacks of all machines that are named are one tree, merged by the aggregator
 branches "(smaller stacks)". A range with more events than can be read in time is estimated out of a part of them, and
 stderr and JSON say so. `aperture export --remote` writes the same for other tools.
 
---format json prints {"schema": 1, "query", "estimate": {"sampled", "events", "share_error"}, "tree"}: docs/json.md.
+--format json prints {"schema": 1, "query", "estimate", "tree"}: docs/json.md; of the estimate docs/remote.md.
 Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the aggregator's.
 """
 

@@ -40,7 +40,8 @@ batches: the pushes as they are stored, newest first.
 --format json prints {"schema": 1, ...}, with times in Unix nanoseconds:
   hosts     "now_ns", "hosts": [{"name", "service", "version", "first_ns", "newest_ns", "seen_ns", "events", "lost",
             "interval_ms", "kernel", "cpus", "memory_bytes", "problem", "stale"}]
-  timeline  "query", "unit", "start_ns", "bucket_ns", "weights", "estimate": {"sampled", "events", "share_error"}
+  timeline  "query", "unit", "start_ns", "bucket_ns", "weights",
+            "estimate": {"sampled", "events", "share_error", "missing_ns"}
   batches   "batches": [{"host", "service", "boot", "seq", "start_ns", "end_ns", "stored_ns", "events", "lost"}]
 Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the aggregator's.
 """

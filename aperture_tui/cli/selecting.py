@@ -16,6 +16,7 @@ from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.text import clean
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.remote.link import Focus
+from aperture_tui.tui import figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,15 +69,20 @@ class Estimates:
         store.note = self._note
 
     def _note(self, estimate: Estimate) -> None:
-        self.worst = max(self.worst, estimate, key=lambda one: (one.share_error, one.sampled))
+        self.worst = self.worst.worse(estimate)
 
     @property
     def words(self) -> str:
         """In words, "" of what is exact."""
-        if self.worst.sampled <= 1:
-            return ""
-        points = 100 * self.worst.share_error
-        return f"an estimate out of one in {self.worst.sampled} events: shares are off by ±{points:.1f} points (95 %)"
+        told = []
+        if self.worst.sampled > 1:
+            points = 100 * self.worst.share_error
+            one_of = self.worst.sampled
+            told.append(f"an estimate out of one in {one_of} events: shares are off by ±{points:.1f} points (95 %)")
+        if self.worst.missing_ns:
+            gone = figures.duration(self.worst.missing_ns)
+            told.append(f"without {gone} of the range, which are no longer kept in such detail")
+        return "; ".join(told)
 
     def as_json(self) -> dict[str, float]:
         """As JSON types."""

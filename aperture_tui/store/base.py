@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from aperture_tui.profile.completeness import Completeness
@@ -63,12 +63,18 @@ class Estimate:
     """How exact an answer is. sampled: 1 if it is; n if one of n events was looked at, and all are scaled to n times.
 
     events: rows that were looked at. share_error: half of the 95 % interval of a share of one half, 0 to 1; that of a
-    share p is smaller, by 2 * sqrt(p * (1 - p)).
+    share p is smaller, by 2 * sqrt(p * (1 - p)). missing_ns: how much of the range is no longer kept in such detail.
     """
 
     sampled: int = 1
     events: int = 0
     share_error: float = 0.0
+    missing_ns: int = 0
+
+    def worse(self, other: Estimate) -> Estimate:
+        """How exact both together are: as the less exact one, and without what either is."""
+        least = max(self, other, key=lambda one: (one.share_error, one.sampled))
+        return replace(least, missing_ns=max(self.missing_ns, other.missing_ns))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import zstandard
@@ -101,12 +102,13 @@ def _moment(time_ns: int | None) -> int | None:
 
 def to_estimate(estimate: base.Estimate) -> wire.Estimate:
     """How exact an answer is, as it is sent."""
-    return wire.Estimate(sampled=estimate.sampled, events=estimate.events, share_error=estimate.share_error)
+    return wire.Estimate(**asdict(estimate))
 
 
 def from_estimate(estimate: wire.Estimate) -> base.Estimate:
     """How exact an answer says that it is."""
-    return base.Estimate(max(1, estimate.sampled), estimate.events, min(1.0, max(0.0, estimate.share_error)))
+    error = min(1.0, max(0.0, estimate.share_error))
+    return base.Estimate(max(1, estimate.sampled), estimate.events, error, estimate.missing_ns)
 
 
 def packed_rows(rows: Rows, queries: Sequence[Query]) -> bytes:

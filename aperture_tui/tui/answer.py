@@ -181,7 +181,7 @@ class Answers:
 
     def _note(self, estimate: Estimate) -> None:
         """The least exact of all answers says how exact the picture is."""
-        self._estimate = max(self._estimate, estimate, key=lambda one: (one.share_error, one.sampled))
+        self._estimate = self._estimate.worse(estimate)
 
     def _newest(self, held: Held) -> int:
         """Where the newest window ends."""

@@ -93,14 +93,16 @@ class Selection(_message.Message):
     def __init__(self, kind: _Optional[int] = ..., start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., hosts: _Optional[_Iterable[str]] = ..., service: _Optional[str] = ..., pids: _Optional[_Iterable[int]] = ..., process_start_ns: _Optional[int] = ..., tids: _Optional[_Iterable[int]] = ..., process: _Optional[str] = ..., cgroup: _Optional[str] = ..., frame: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[int] = ..., role: _Optional[int] = ..., threads: _Optional[bool] = ..., by_time: _Optional[bool] = ...) -> None: ...
 
 class Estimate(_message.Message):
-    __slots__ = ("sampled", "events", "share_error")
+    __slots__ = ("sampled", "events", "share_error", "missing_ns")
     SAMPLED_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     SHARE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    MISSING_NS_FIELD_NUMBER: _ClassVar[int]
     sampled: int
     events: int
     share_error: float
-    def __init__(self, sampled: _Optional[int] = ..., events: _Optional[int] = ..., share_error: _Optional[float] = ...) -> None: ...
+    missing_ns: int
+    def __init__(self, sampled: _Optional[int] = ..., events: _Optional[int] = ..., share_error: _Optional[float] = ..., missing_ns: _Optional[int] = ...) -> None: ...
 
 class Rows(_message.Message):
     __slots__ = ("n", "columns")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import grpc
@@ -182,12 +183,13 @@ def test_a_merged_tree_folded(remote: list[str], out: Out) -> None:
 
 
 def test_an_estimate_says_so(remote: list[str], out: Out, aggregator: Aggregator) -> None:
-    aggregator.estimate = Estimate(25, 4000, 0.0083)
+    aggregator.estimate = Estimate(25, 4000, 0.0083, 7200 * SECOND)
     assert aggregate.run([*remote, "--format", "json"]) == 0
     text, said = out()
-    assert json.loads(text)["estimate"] == {"sampled": 25, "events": 4000, "share_error": 0.0083}
+    assert json.loads(text)["estimate"] == asdict(aggregator.estimate)
     assert "one in 25 events" in said
     assert "±0.8 points" in said
+    assert "without 2 h of the range" in said
     assert export.run([*remote]) == 0
     assert "one in 25 events" in out()[1]
 

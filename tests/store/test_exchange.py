@@ -97,6 +97,6 @@ def test_damaged_answers_are_refused() -> None:
 
 
 def test_an_estimate_comes_back_within_bounds() -> None:
-    estimate = Estimate(25, 1000, 0.03)
+    estimate = Estimate(25, 1000, 0.03, 7)
     assert from_estimate(to_estimate(estimate)) == estimate
     assert from_estimate(wire.Estimate(share_error=7.0)) == Estimate(1, 0, 1.0)

@@ -6,12 +6,12 @@ import math
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aperture_tui.profile.kinds import Role
 from aperture_tui.profile.query import Query
-from aperture_tui.store.clickhouse.schema import SAMPLED
-from aperture_tui.store.clickhouse.sources import Budget, Need, Piece, Sizes, cost, plan
+from aperture_tui.store.clickhouse.schema import DAY_S, SAMPLED, kept_days
+from aperture_tui.store.clickhouse.sources import Budget, Need, Piece, Sizes, cost, gone_ns, plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,14 @@ _LOOKED_AT: Final = 50_000
 _COMMANDS: Final = 1_000
 _WORTH: Final = 400_000
 """Rows from which on several statements at once are faster than one."""
+
+
+class Planned(NamedTuple):
+    """What a query's range is made of, about how many rows are read for it, and how much of it is kept no more."""
+
+    pieces: list[Piece]
+    rows: float
+    missing_ns: int
 
 
 class Planner:
@@ -46,8 +54,8 @@ class Planner:
         columns: int = 1,
         stacks: bool = False,
         queries: int = 1,
-    ) -> tuple[list[Piece], float]:
-        """What a query's range is made of, and about how many rows are read for it. Raises StorageError.
+    ) -> Planned:
+        """What is read for a query. Raises StorageError.
 
         chosen: its machines. columns: by how many its rows are told apart. stacks: nothing else is asked of them.
         queries: how many are asked together.
@@ -71,7 +79,7 @@ class Planner:
         pieces = [Piece("events", start_ns, end_ns)]
         if query.role is not Role.IN_FLIGHT or stacks:
             pieces = plan(need, sizes, self._budget, queries)
-        return pieces, cost(pieces, need, sizes)
+        return Planned(pieces, cost(pieces, need, sizes), gone_ns(pieces, sizes))
 
     @property
     def cores(self) -> int:
@@ -107,15 +115,22 @@ class Planner:
                 FROM system.parts WHERE database = {database:String} AND active AND rows > 0 GROUP BY table"""
             rows: dict[str, int] = {}
             per_s: dict[str, float] = {}
-            since_ns: dict[str, int] = {}
+            since_ns = self._kept_ns()
             for name, n, parts, length, first in self._connection.rows(sql, {"database": self._database}):
                 table = name.removesuffix("_local")
                 rows[table] = n
                 per_s[table] = n / min(held_s, parts * 86_400 * (1 if length > 6 else 31))
-                since_ns[table] = _began_ns(first)
+                since_ns[table] = min(since_ns.get(table, 0), _began_ns(first))
             sizes = Sizes(rows, per_s, since_ns, self._commands(span.end_ns, rows, per_s))
             self._sizes = time.monotonic(), sizes
             return sizes
+
+    def _kept_ns(self) -> dict[str, int]:
+        """Since when each table that is not kept for ever has at least all that came."""
+        kept = kept_days(self._connection, self._database)
+        now_ns = time.time_ns()
+        limited = {name.removesuffix("_local"): days for name, days in kept.items() if days is not None}
+        return {table: now_ns - days * DAY_S * 1_000_000_000 for table, days in limited.items()}
 
     def _commands(self, end_ns: int, rows: Mapping[str, int], per_s: Mapping[str, float]) -> dict[str, float]:
         """The parts of the newest events that the most frequent commands have, by the smallest table that knows."""

@@ -221,13 +221,17 @@ def retain(connection: Connection, database: str, retention: Retention) -> None:
     """Have what is kept for other lengths of time kept as long as this. Raises StorageError."""
     cluster = connection.address.cluster
     on, local = (f"ON CLUSTER '{cluster}'", "_local") if cluster else ("", "")
-    sql = f"SELECT name, extract(engine_full, '{_DAYS}') FROM system.tables WHERE database = {{db:String}}"
-    kept = dict(connection.rows(sql, {"db": database}))
+    kept = kept_days(connection, database)
     for table in _tables(retention):
-        wanted = str(table.days) if table.days is not None else ""
-        if kept.get(f"{table.name}{local}", wanted) != wanted:
-            change = f"MODIFY {_ttl(table.moment, table.days)}" if wanted else "REMOVE TTL"
+        if kept.get(f"{table.name}{local}", table.days) != table.days:
+            change = "REMOVE TTL" if table.days is None else f"MODIFY {_ttl(table.moment, table.days)}"
             connection.command(f"ALTER TABLE {database}.{table.name}{local} {on} {change}")
+
+
+def kept_days(connection: Connection, database: str) -> dict[str, int | None]:
+    """For how many days each table keeps what it has, None for ever. Raises StorageError."""
+    sql = f"SELECT name, extract(engine_full, '{_DAYS}') FROM system.tables WHERE database = {{db:String}}"
+    return {name: int(days) if days else None for name, days in connection.rows(sql, {"db": database})}
 
 
 def _statements(step: _Table | str, database: str, cluster: str) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -59,7 +61,7 @@ class Found(NamedTuple):
 
 class _Wanted(NamedTuple):
     """What is read for a query. services: of its machines. keys: by what rows are told apart. pieces, rows: where they
-    are, and about how many. by_stack: sums by stack will do.
+    are, and about how many. by_stack: sums by stack will do. missing_ns: of the range, kept no more.
     """
 
     query: Query
@@ -70,6 +72,7 @@ class _Wanted(NamedTuple):
     rows: float
     where: Conditions
     by_stack: bool
+    missing_ns: int
 
 
 class _Answer(NamedTuple):
@@ -140,7 +143,7 @@ class ClickHouseStore(Answers):
     def rows(self, queries: Sequence[Query], alike: Sequence[str]) -> Rows:
         """The events of each query, alike ones summed."""
         rows, estimate = self.found(queries, alike)
-        if estimate.sampled > 1:
+        if estimate != Estimate():
             self.note(estimate)
         return rows
 
@@ -158,7 +161,7 @@ class ClickHouseStore(Answers):
     def timeline(self, query: Query, buckets: int) -> Timeline:
         """The query's range, or what is held of it, in this many equal buckets."""
         timeline, estimate = self.timeline_found(query, buckets)
-        if estimate.sampled > 1:
+        if estimate != Estimate():
             self.note(estimate)
         return timeline
 
@@ -170,13 +173,14 @@ class ClickHouseStore(Answers):
         chosen = self._registry.chosen(query)
         if start >= end or not chosen:
             return Timeline(start, width, weights), Estimate()
-        (piece,), _ = self._planner.pieces(query, chosen, start, end, 2 if query.frame else 1)
+        (piece,), _, missing_ns = self._planner.pieces(query, chosen, start, end, 2 if query.frame else 1)
         where = self._where(query, chosen)
         table = self._ask(statements.over_time(self._database, query, where, piece, start, width), where)
         keep = self._of_frame(self._names.begin(), query, table, chosen)
         found = table["place"].to_numpy().astype(np.int64)[keep]
         np.add.at(weights, found, table[SUMS[query.measure]].to_numpy()[keep])
-        return Timeline(start, width, weights), statements.estimate(table, [piece], query)
+        exact = statements.estimate(table, [piece], query)
+        return Timeline(start, width, weights), replace(exact, missing_ns=missing_ns)
 
     def _wanted(self, query: Query, alike: Sequence[str], queries: int) -> _Wanted | None:
         """What is to be read for a query, None if nothing is. queries: how many are asked together."""
@@ -188,11 +192,12 @@ class ClickHouseStore(Answers):
             return None
         by_stack = tuple(alike) == ("stack",) and _is_plain(query) and query.role is not Role.IN_FLIGHT
         keys = _keys(alike, len(chosen) > 1, query.frame is not None)
-        pieces, rows = self._planner.pieces(query, chosen, start, end, len(keys), by_stack, queries)
+        planned = self._planner.pieces(query, chosen, start, end, len(keys), by_stack, queries)
         where = self._where(query, chosen)
         if query.role is Role.IN_FLIGHT and not self._settle(where, query, chosen):
             return None
-        return _Wanted(query, chosen, self._registry.services(chosen), keys, pieces, rows, where, by_stack)
+        services = self._registry.services(chosen)
+        return _Wanted(query, chosen, services, keys, planned.pieces, planned.rows, where, by_stack, planned.missing_ns)
 
     def _answer(self, symbols: Symbols, query: Query, alike: Sequence[str], queries: int) -> _Answer:
         """queries: how many are asked together."""
@@ -205,7 +210,7 @@ class ClickHouseStore(Answers):
             table = self._ask(
                 statements.by_columns(self._database, query, wanted.where, wanted.keys, wanted.pieces[0]), wanted.where
             )
-        estimate = statements.estimate(table, wanted.pieces, query)
+        estimate = replace(statements.estimate(table, wanted.pieces, query), missing_ns=wanted.missing_ns)
         if query.frame is not None:
             nodes = self._names.stacks(symbols, table["stack"].to_numpy(), wanted.services)
             table = table.filter(self._search.nodes(symbols, query.frame)[nodes])
@@ -310,7 +315,8 @@ class ClickHouseStore(Answers):
             values, keep = np.zeros(len(nodes), np.int64), None
             if one is not None:
                 values = table[f"{SUMS[query.measure]}{place}"].fill_null(0).to_numpy()
-                estimates.append(statements.estimate(table, one.pieces, query, str(place)))
+                exact = statements.estimate(table, one.pieces, query, str(place))
+                estimates.append(replace(exact, missing_ns=one.missing_ns))
                 if query.frame is not None:
                     keep = self._search.nodes(symbols, query.frame)[nodes]
             stacks.append(nodes if keep is None else nodes[keep])
@@ -369,7 +375,7 @@ def _rows(query: Query, n: int) -> NDArray[np.void]:
 
 
 def _least_exact(estimates: Sequence[Estimate]) -> Estimate:
-    return max(estimates, key=lambda one: one.share_error)
+    return reduce(Estimate.worse, estimates)
 
 
 def _keys(alike: Sequence[str], many: bool, frame: bool) -> list[str]:

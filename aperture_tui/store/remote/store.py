@@ -275,8 +275,8 @@ class RemoteStore(Answers):
         return bytes(reply.body)
 
     def _noted(self, estimate: wire.Estimate) -> None:
-        if estimate.sampled > 1:
-            self.note(exchange.from_estimate(estimate))
+        if (told := exchange.from_estimate(estimate)).sampled > 1 or told.missing_ns:
+            self.note(told)
 
     def _unpacked(self, bodies: Sequence[bytes], parts: Sequence[int]) -> Rows:
         """All answers with the same tables. parts: how many each must have."""

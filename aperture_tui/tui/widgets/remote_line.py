@@ -95,6 +95,9 @@ def _what(facts: RemoteFacts) -> list[Fact]:
         one_of, points = facts.estimate.sampled, 100 * facts.estimate.share_error
         full = f" 1/{one_of} of events, ±{points:.1f} points "
         out.append(Fact(3, [(full, "accent@bar")], [(f" ≈1/{one_of} ", "accent@bar")]))
+    if missing_ns := facts.estimate.missing_ns:
+        gone = figures.duration(missing_ns)
+        out.append(Fact(2, [(f" without {gone} kept no more ", "*warning@bar")], [(f" −{gone} ", "*warning@bar")]))
     return out
 
 

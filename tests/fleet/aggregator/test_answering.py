@@ -298,12 +298,13 @@ async def test_updates_are_at_most_two_a_second(tmp_path: Path) -> None:
                 times.append(time.monotonic())
 
         listening = asyncio.create_task(listen())
+        began = time.monotonic()
         for seq in range(1, 31):
             await served.push(push(seq))
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.6)
         listening.cancel()
-        assert 2 <= len(times) <= 5
+        assert 2 <= len(times) <= 2 * (time.monotonic() - began) + 1
         assert all(b - a > 0.4 for a, b in itertools.pairwise(times))
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Symbols
+from aperture_tui.store.base import Estimate
 from aperture_tui.store.clickhouse import schema
 from aperture_tui.store.clickhouse.connection import Address, Connection
 from aperture_tui.store.clickhouse.database import Tenant
@@ -179,6 +181,15 @@ def test_what_is_too_old_goes_table_by_table(connection: Connection, name: str) 
     assert (left["events"], left["minutes"]) == (1, 2)
     assert 3 <= left["hours"] == left["host_hours"] <= 5, "a month goes when the last of it may"
     assert 4 <= left["days"] <= 5
+    told: list[Estimate] = []
+    tenant.store.note = told.append
+    whole = tenant.store.span()
+    tenant.store.call_tree(Query(start_ns=now - 2 * DAY * SECOND))
+    assert told == []
+    tenant.store.call_tree(Query(process="sh"))
+    assert 185 * DAY * SECOND < told[-1].missing_ns < whole.end_ns - whole.start_ns, "events and samples alone have it"
+    tenant.store.call_tree(Query(start_ns=now - 14 * DAY * SECOND))
+    assert 0 < told[-1].missing_ns < DAY * SECOND, "but for whole days, which are summed"
 
 
 # -- clusters

@@ -46,6 +46,12 @@ def test_what_is_exact_is_not_said_to_be_an_estimate() -> None:
     assert "1/" not in text(replace(LIVE, estimate=Estimate()))
 
 
+def test_what_is_kept_no_more_is_said() -> None:
+    older = replace(LIVE, estimate=Estimate(missing_ns=3 * 86400 * SECOND))
+    assert "without 3 d kept no more" in text(older)
+    assert "−3 d" in text(older, 40)
+
+
 def test_each_state_has_a_sign_of_its_own() -> None:
     signs = {text(replace(LIVE, link=replace(WELL, state=state, since_s=12.0))).split()[0] for state in LinkState}
     assert signs == {"○", "●", "~", "?", "!"}
