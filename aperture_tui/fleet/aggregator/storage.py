@@ -79,9 +79,10 @@ class TenantStorage(Protocol):
         """Those stacks among these, (n,), of which nothing is known: (m,)."""
         ...
 
-    def insert(self, token: str, pushes: Sequence[Push], stored_ns: int) -> None:
+    def insert(self, token: str, pushes: Sequence[Push], stored_ns: int, again: bool = False) -> None:
         """Keep all of them. The same with the same token is kept once, also if it was kept in part before.
 
+        again: by a former process, perhaps.
         What it raises but StorageError it raises before it has kept anything.
         """
         ...

@@ -174,7 +174,7 @@ class Tenants:
     def _store_again(self, storage: TenantStorage, entry: Entry) -> None:
         try:
             pushes = [decoded(PushRequest.FromString(data), self._limits) for data in entry.pushes]
-            storage.insert(entry.token, pushes, entry.stored_ns)
+            storage.insert(entry.token, pushes, entry.stored_ns, again=True)
         except NOT_NOW:
             raise
         except Exception as error:

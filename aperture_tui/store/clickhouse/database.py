@@ -6,8 +6,10 @@ import datetime
 import os
 import re
 import threading
+import time
 from functools import lru_cache
 from hashlib import blake2b
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +26,7 @@ from aperture_tui.store.clickhouse.inserting import (
     stored,
     timed,
 )
+from aperture_tui.store.clickhouse.mending import mend
 from aperture_tui.store.clickhouse.names import Names
 from aperture_tui.store.clickhouse.registry import Registry
 from aperture_tui.store.clickhouse.schema import Retention, migrate
@@ -95,6 +98,7 @@ class Tenant:
         self._registry.load(connection, self._database)
         self._names = Names(connection, self._database)
         self._lock = threading.Lock()
+        self._begun = ""  # the token of what is being stored, or could not be
         self._stacks: dict[int, int] = {}  # `_key` -> the month it was last written in
         self._processes: dict[int, int] = {}  # -> the day
         self._load()
@@ -130,22 +134,29 @@ class Tenant:
         kept = {value for value, _ in rows}
         return np.array([value for value in fresh if value not in kept], np.uint64)
 
-    def insert(self, token: str, pushes: Sequence[Push], stored_ns: int) -> None:
+    def insert(self, token: str, pushes: Sequence[Push], stored_ns: int, again: bool = False) -> None:
         """Store pushes; with the same token and the same pushes once, however often it is tried. Raises StorageError.
 
-        Every stack without nodes must be known (`unknown`). Names first, so that no event is there without them. What
-        cannot be made rows of raises whatever it does before any event is there.
+        again: a former process may have tried. Every stack without nodes must be known (`unknown`). Names first, so
+        that no event is there without them. What cannot be made rows of raises whatever it does before any event is
+        there.
         """
+        again = (again or token == self._begun) and not self._connection.address.cluster
+        self._begun = token
         ready = [timed(push, stored_ns) for push in pushes]
         facts = [stored(one, stored_ns) for one in ready]
         table = push_table(list(zip(pushes, facts, strict=True)))
         filled = [one for one in ready if len(one.events)]
         events = event_table(filled) if filled else None
-        self._insert_stacks(token, ready, stored_ns)
-        self._insert_processes(token, ready, stored_ns)
+        named = token_hex(16) if again else token  # of what is there twice one is taken
+        self._insert_stacks(named, ready, stored_ns)
+        self._insert_processes(named, ready, stored_ns)
         if events is not None:
             self._connection.insert(f"{self._database}.events", events, f"{token}-events")
-        self._connection.insert(f"{self._database}.pushes", table, f"{token}-pushes")
+            if again:
+                mend(self._connection, self._database, events, time.time_ns())
+        self._connection.insert(f"{self._database}.pushes", table, f"{named}-pushes")
+        self._begun = ""
         self._registry.note(facts)
 
     def batches(self, query: Query, limit: int) -> list[BatchFacts]:

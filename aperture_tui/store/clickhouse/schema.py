@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from aperture_tui.store.clickhouse.connection import Connection
 
-SAMPLED: Final = (5, 25, 125, 625)
+SAMPLED: Final = (5, 25, 125, 625, 3125)
 """One of so many events is in each of these tables."""
 DAY_S: Final = 86_400
 
@@ -66,7 +66,7 @@ _COLUMNS: Final = """
   weight UInt32 CODEC(T64, ZSTD(1)), draw UInt8 CODEC(ZSTD(1))
 """
 """`stack` is read by most questions, and chance for any codec: the fastest one costs half a byte more."""
-_EVENT_NAMES: Final = (
+EVENT_NAMES: Final = (
     "kind, role, service, host, time_ns, stack, process, comm, thread, name, pid, tid, cpu, value, aux, flags, bucket, "
     "duration_ns, maximum_ns, weight, draw"
 )
@@ -90,12 +90,18 @@ class _Table:
 
 
 def migrations(retention: Retention) -> list[list[_Table | str]]:
-    """What each version adds; versions count from 1. A text is a statement: {db} and {on} are replaced."""
-    return [[*_tables(retention), *_views()]]
+    """What each version adds; versions count from 1. A text is a statement: {db}, {on} and {local} are replaced.
+
+    What an earlier version said stays as it was: tables are made by it first, and then changed.
+    """
+    first: list[_Table | str] = [*_of_events(retention), *_of_samples(retention, SAMPLED[:4])]
+    first += [*_of_sums(retention), *_of_names(retention), *_views_in_turn(), *_views_of_sums()]
+    return [first, [*_of_samples(retention, SAMPLED[4:]), *_views_of_events()]]
 
 
 def _tables(keep: Retention) -> Iterator[_Table]:
     yield from _of_events(keep)
+    yield from _of_samples(keep, SAMPLED)
     yield from _of_sums(keep)
     yield from _of_names(keep)
 
@@ -106,7 +112,10 @@ def _of_events(keep: Retention) -> Iterator[_Table]:
         "MergeTree", f"toDate({_SECOND})", "(kind, role, service, host, time_ns, stack)",
         _SECOND, keep.events, shard="cityHash64(service, host)",
     )  # fmt: skip
-    for one_of in SAMPLED:
+
+
+def _of_samples(keep: Retention, sampled: Sequence[int]) -> Iterator[_Table]:
+    for one_of in sampled:
         yield _Table(
             f"events_{one_of}", _columns("LZ4"), "MergeTree", f"toDate({_SECOND})",
             f"(kind, role, toStartOfMinute({_SECOND}), comm, service, host)", _SECOND, keep.minutes,
@@ -174,24 +183,44 @@ def _columns(packed: str) -> str:
     return _COLUMNS.format(packed=packed)
 
 
-def _views() -> Iterator[str]:
-    """Each table of fewer events is fed by the one before it, so that all together cost a quarter of the first."""
+def _views_in_turn() -> Iterator[str]:
+    """As it was: each table of fewer events is fed by the one before it."""
     source = "events"
+    for place, one_of in enumerate(SAMPLED[:4], 1):
+        yield f"""{_VIEW}.events_{one_of}_view {{on}} TO {{db}}.events_{one_of}{{local}} AS
+            SELECT {EVENT_NAMES} FROM {{db}}.{source}{{local}} WHERE draw >= {place}"""
+        source = f"events_{one_of}"
+
+
+def _views_of_events() -> Iterator[str]:
+    """Each is fed by the events: then what one lacks can be added to it, and the others stay as they are (mending.py).
+
+    What was drawn before there was a fifth table is drawn once more.
+    """
+    last, one_before = (f"events_{one_of}" for one_of in reversed(SAMPLED[-2:]))
+    of_five = ", ".join(f"draw + 1 AS {name}" if name == "draw" else name for name in EVENT_NAMES.split(", "))
+    for one_of in SAMPLED[:4]:
+        yield f"DROP VIEW IF EXISTS {{db}}.events_{one_of}_view {{on}}"
+    yield f"TRUNCATE TABLE {{db}}.{last}{{local}} {{on}}"  # of an attempt that was broken off
+    yield f"""INSERT INTO {{db}}.{last} ({EVENT_NAMES}) SELECT {of_five} FROM {{db}}.{one_before}
+        WHERE cityHash64(host, time_ns, stack, tid) % 5 = 0"""
     for place, one_of in enumerate(SAMPLED, 1):
         yield f"""{_VIEW}.events_{one_of}_view {{on}} TO {{db}}.events_{one_of}{{local}} AS
-            SELECT {_EVENT_NAMES} FROM {{db}}.{source}{{local}} WHERE draw >= {place}"""
-        source = f"events_{one_of}"
+            SELECT {EVENT_NAMES} FROM {{db}}.events{{local}} WHERE draw >= {place}"""
+
+
+def _views_of_sums() -> Iterator[str]:
     for rollup in ROLLUPS:
         hosts = "host, " if rollup.hosts else ""
         yield f"""{_VIEW}.{rollup.name}_view {{on}} TO {{db}}.{rollup.name}{{local}} AS
-            SELECT kind, role, service, {hosts}{_start(rollup.seconds)} AS ts, stack,
+            SELECT kind, role, service, {hosts}{start_of(rollup.seconds)} AS ts, stack,
             sum(toInt64(weight)) AS weight, sum(toInt64(least(duration_ns, {1 << 57}))) AS duration_ns
             FROM {{db}}.events{{local}} GROUP BY kind, role, service, {hosts}ts, stack"""
 
 
-def _start(seconds: int) -> str:
-    """The beginning of the stretch that an event is in: as many seconds each, from 1970 on."""
-    return f"toDateTime(intDiv(time_ns, {seconds}000000000) * {seconds}, 'UTC')"
+def start_of(seconds: int, moment: str = "time_ns") -> str:
+    """The beginning of the stretch that a moment is in: as many seconds each, from 1970 on."""
+    return f"toDateTime(intDiv({moment}, {seconds}000000000) * {seconds}, 'UTC')"
 
 
 def _ttl(moment: str, days: int | None) -> str:

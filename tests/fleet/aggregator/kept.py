@@ -77,7 +77,7 @@ class KeptTenant:
     def unknown(self, service: str, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
         return hashes[[value not in self.known for value in hashes.tolist()]]
 
-    def insert(self, token: str, pushes: Sequence[Push], stored_ns: int) -> None:
+    def insert(self, token: str, pushes: Sequence[Push], stored_ns: int, again: bool = False) -> None:
         with self._lock:  # one at a time: a second one would fail
             self.calls += 1
             self.before(pushes)

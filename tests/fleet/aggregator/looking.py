@@ -27,6 +27,26 @@ def differences(connection: Connection, db: str, keys: str, table: str, ours: st
     return int(connection.rows(sql)[0][0])
 
 
+def wrong(connection: Connection, db: str) -> dict[str, int]:
+    """For each table that is made of the events: how many of its sums are not those of the events."""
+    out = {}
+    for rollup in ROLLUPS:
+        host = ", host" if rollup.hosts else ""
+        out[rollup.name] = differences(
+            connection, db, f"kind, role, service{host}, ts, stack", rollup.name,
+            f"kind, role, service{host}, {start(rollup.seconds)} AS ts, stack, toInt64(weight) AS w, "
+            "toInt64(duration_ns) AS d",
+            f"kind, role, service{host}, ts, stack, -weight AS w, -duration_ns AS d",
+        )  # fmt: skip
+    for place, one_of in enumerate(SAMPLED, 1):
+        out[f"events_{one_of}"] = differences(
+            connection, db, "host, time_ns, stack, value", f"events_{one_of}",
+            f"host, time_ns, stack, value, if(draw >= {place}, 1, 0) AS w, 0 AS d",
+            "host, time_ns, stack, value, -1 AS w, 0 AS d",
+        )  # fmt: skip
+    return out
+
+
 def main() -> None:
     folder, tenant = sys.argv[1:]
     connection, db = Connection(Address.parse(f"chdb://{folder}")), f"aperture_{tenant}"
@@ -40,22 +60,8 @@ def main() -> None:
             list(row)
             for row in rows(f"SELECT host, seq, count() FROM {db}.events GROUP BY host, seq ORDER BY host, seq")  # noqa: S608
         ],
-        "wrong": {},
+        "wrong": wrong(connection, db),
     }
-    for rollup in ROLLUPS:
-        host = ", host" if rollup.hosts else ""
-        out["wrong"][rollup.name] = differences(
-            connection, db, f"kind, role, service{host}, ts, stack", rollup.name,
-            f"kind, role, service{host}, {start(rollup.seconds)} AS ts, stack, toInt64(weight) AS w, "
-            "toInt64(duration_ns) AS d",
-            f"kind, role, service{host}, ts, stack, -weight AS w, -duration_ns AS d",
-        )  # fmt: skip
-    for place, one_of in enumerate(SAMPLED, 1):
-        out["wrong"][f"events_{one_of}"] = differences(
-            connection, db, "host, time_ns, stack, value", f"events_{one_of}",
-            f"host, time_ns, stack, value, if(draw >= {place}, 1, 0) AS w, 0 AS d",
-            "host, time_ns, stack, value, -1 AS w, 0 AS d",
-        )  # fmt: skip
     print(json.dumps(out))
 
 

@@ -398,6 +398,7 @@ def test_what_is_kept_can_be_kept_for_another_time(tenant: Tenant) -> None:
         hours = str(retention.hours)
         assert kept() == {
             "events": "10000", "events_5": "20000", "events_25": "20000", "events_125": "20000", "events_625": "20000",
+            "events_3125": "20000",
             "minutes": "20000", "five_minutes": "20000", "quarter_hours": "20000", "hours": hours,
             "six_hours": hours, "host_hours": hours,
             "days": "30000", "stacks": "30062", "processes": "20002", "pushes": "20000",
