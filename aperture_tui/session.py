@@ -24,14 +24,14 @@ from aperture_tui.collect.run_times import RunTimes
 from aperture_tui.collect.settings import Settings
 from aperture_tui.collect.unwind.supply import Supply
 from aperture_tui.profile.batch import Batch
-from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.health import Health, Losses, State
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.symbolize.resolver import Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aperture_tui.filters.spec import Spec
+    from aperture_tui.filters.chain import Chain
     from aperture_tui.filters.worker import Worker
     from aperture_tui.profile.host import HostFacts, HostSample
 
@@ -48,13 +48,17 @@ _MAX_SYMBOLS: Final = 1_000_000
 """Rows in Symbols past which a new generation begins: some 60 MB."""
 
 
-def facts(settings: Settings) -> dict[str, Any]:
-    """For the header of a recording, JSON types: the machine, its clocks, and what is collected how."""
+def facts(settings: Settings, filters: Chain | None = None) -> dict[str, Any]:
+    """For the header of a recording, JSON types: the machine, its clocks, what is collected how, and filtered by what.
+
+    filters: as they are now; one may be replaced later.
+    """
     clocks = {"unix_ns": time.CLOCK_REALTIME, "boottime_ns": time.CLOCK_BOOTTIME, "monotonic_ns": time.CLOCK_MONOTONIC}
     return {
         "host": asdict(host.facts()),
         "clocks": {name: time.clock_gettime_ns(clock) for name, clock in clocks.items()},
         "collectors": asdict(settings),
+        **({} if filters is None else {"filters": filters.facts()}),
     }
 
 
@@ -107,9 +111,9 @@ class Session:
         settings: Settings,
         sinks: dict[str, Sink],
         interval_s: float = _INTERVAL_S,
-        filters: Sequence[Spec] = (),
+        filters: Chain | None = None,
     ) -> None:
-        """filters: what every batch goes through before a sink has it, in this order."""
+        """filters: what every batch goes through before a sink has it; they belong to the session from now on."""
         self._settings = settings
         self._clock = Clock.now()
         self._symbols = Symbols()
@@ -122,8 +126,8 @@ class Session:
         self._tellings = 0
         self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
         self._interval_s = interval_s
-        self._filters = filters
-        self._worker: Worker | None = None
+        self._worker = None if filters is None else _worker(filters)
+        self._losses = Losses()
         self._failure: Health | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
@@ -132,7 +136,6 @@ class Session:
         """Attach, then collect in a thread. Raises SessionError."""
         if problem := requirements.first_problem("cpu"):
             raise SessionError(problem)
-        self._worker = _opened(self._filters)
         for output in self._outputs:
             output.sink.set_hosts([host.facts()])
         self._supply.start()
@@ -209,7 +212,7 @@ class Session:
         delivered = False
         for events in self._attached.drain(self._symbols):
             if len(events):
-                self._give(Batch(self._symbols, events))
+                self._give(Batch(self._symbols, events), first=not delivered)
                 delivered = True
         self._deliver_filtered()
         if delivered:  # not before: what is left of a drain has ids of the tables that it began with
@@ -239,12 +242,16 @@ class Session:
         if self._tellings % _TRIM_EVERY == _TRIM_FIRST:
             _give_memory_back()
 
-    def _give(self, batch: Batch) -> None:
-        """To the filters, if there are some; they give it back when they are done."""
+    def _give(self, batch: Batch, first: bool) -> None:
+        """To the filters, if there are some; they give it back when they are done. first: of this drain.
+
+        That one is said to come after what was lost since the drain before: it is not known in front of which events
+        of a drain others are missing.
+        """
         if self._worker is None:
             self._deliver(batch)
         else:
-            self._worker.put(batch)
+            self._worker.put(batch, lost=first and self._losses.rose(self._attached.health()))
 
     def _deliver_filtered(self) -> None:
         """What the filters are done with; what they are not is delivered after the next drain."""
@@ -304,18 +311,8 @@ class Session:
                 )
 
 
-def _opened(filters: Sequence[Spec]) -> Worker | None:
-    """The filters, ready to begin; None for none. Raises SessionError."""
-    if not filters:
-        return None
-    from aperture_tui.filters.errors import FilterError
-    from aperture_tui.filters.opening import open_chain
-
-    try:
-        chain = open_chain(filters)
-    except FilterError as error:
-        raise SessionError(str(error)) from error
-    from aperture_tui.filters.worker import Worker
+def _worker(chain: Chain) -> Worker:
+    from aperture_tui.filters.worker import Worker  # most sessions have no filters
 
     return Worker(chain)
 

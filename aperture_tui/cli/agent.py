@@ -19,10 +19,8 @@ from aperture_tui.cli.waiting import unhurried, wait
 from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aperture_tui.collect.settings import Settings
-    from aperture_tui.filters.spec import Spec
+    from aperture_tui.filters.chain import Chain
     from aperture_tui.fleet.agent.delivery import Delivery
     from aperture_tui.fleet.agent.spool import Spool
     from aperture_tui.store.remote.link import RemoteSettings
@@ -83,9 +81,7 @@ def run(argv: list[str]) -> int:
         return fail(_PROGRAM, f"{error.filename}: {error.strerror}" if error.filename else error)
 
 
-def _collect(
-    chosen: argparse.Namespace, what: Settings, spool: Spool, delivery: Delivery, judges: Sequence[Spec]
-) -> int:
+def _collect(chosen: argparse.Namespace, what: Settings, spool: Spool, delivery: Delivery, judges: Chain | None) -> int:
     """Until somebody asks for its end. Raises SessionError, or OSError."""
     from aperture_tui.fleet.agent.interval_writer import IntervalWriter
     from aperture_tui.fleet.agent.outgoing import Identity
@@ -94,7 +90,7 @@ def _collect(
 
     gauges_s = _LOW_GAUGES_S if chosen.low_overhead else 0.0
     first_s = random.uniform(0.1, 1.0) * chosen.interval  # noqa: S311 - so that a fleet does not push all at once
-    writer = IntervalWriter(spool, facts(what), chosen.interval, first_s, gauges_s, _say)
+    writer = IntervalWriter(spool, facts(what, judges), chosen.interval, first_s, gauges_s, _say)
     identity = Identity(chosen.name, chosen.service, __version__)
 
     def pace(interval_s: float) -> None:

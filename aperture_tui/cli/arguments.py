@@ -7,14 +7,20 @@ import difflib
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TypeVar
 
 from aperture_tui.collect.settings import EVENTS
 from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from aperture_tui.collect.settings import Settings
+    from aperture_tui.filters.chain import Chain
+    from aperture_tui.filters.recorded import Recorded
     from aperture_tui.filters.spec import Spec
+
+    _Filters = TypeVar("_Filters", Chain, Recorded)
 
 MAX_HZ: Final = 9999
 _MAX_BLOCK_US: Final = 60_000_000
@@ -185,7 +191,7 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
-    """What decides about each event, as `filters` reads it."""
+    """What decides about each event, as `filters` and `recorded_filters` read it."""
     group = parser.add_argument_group("filters: programs in WebAssembly, in the order in which they are given")
     words = "a file, or one of `aperture filter list`, and its\nconfiguration in JSON; may be given again"
     group.add_argument("--filter", dest="filters", action="append", default=[], metavar="FILE[:JSON]", help=words)
@@ -193,27 +199,40 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--filter-error", choices=("keep", "drop", "stop"), default=None, help=words)
 
 
-def filters(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> list[Spec]:
-    """The filters that are asked for; wrong usage ends the program."""
+def filters(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Chain | None:
+    """The filters that are asked for, ready for a session; None for none. Wrong usage ends the program."""
+    from aperture_tui.filters.opening import open_chain
+
+    return _opened(parser, chosen, open_chain)
+
+
+def recorded_filters(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Recorded | None:
+    """The same, ready for what was recorded."""
+    from aperture_tui.filters.opening import open_recorded
+
+    return _opened(parser, chosen, open_recorded)
+
+
+def _opened(
+    parser: argparse.ArgumentParser, chosen: argparse.Namespace, opened: Callable[[Sequence[Spec]], _Filters]
+) -> _Filters | None:
     if not chosen.filters:
         if chosen.filter_error:
             parser.error("--filter-error needs a --filter")
-        return []
+        return None
     from aperture_tui.filters.errors import FilterError
-    from aperture_tui.filters.opening import open_chain
     from aperture_tui.filters.shipped import found
     from aperture_tui.filters.spec import OnError, Spec
 
     on_error = OnError(chosen.filter_error or "keep")
-    out = []
+    specs = []
     try:
         for text in chosen.filters:
             name, colon, config = text.partition(":")
-            out.append(Spec(found(name), config if colon else "{}", on_error))
-        open_chain(out).close()  # before a recording that is there is written over
+            specs.append(Spec(found(name), config if colon else "{}", on_error))
+        return opened(specs)
     except FilterError as error:
         parser.error(f"--filter: {error}")
-    return out
 
 
 def settings(parser: argparse.ArgumentParser, chosen: argparse.Namespace, live: bool = False) -> Settings:

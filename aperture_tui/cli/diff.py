@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli import remote, selecting
-from aperture_tui.cli.arguments import Parser, fail
+from aperture_tui.cli.arguments import Parser, add_filters, fail, recorded_filters
 from aperture_tui.cli.output import colours, width, write
 from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid, points
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aperture_tui.export.comparison import Comparison, Side
+    from aperture_tui.filters.recorded import Recorded
 
 ABOVE: Final = 3
 """The exit status where a regression is above the limit of --fail-above."""
@@ -35,6 +37,7 @@ _EXAMPLES: Final = """\
 examples:
   aperture diff old.aperture new.aperture                    functions with a larger or smaller share of all samples
   aperture diff old.aperture new.aperture -o diff.svg        a flame graph of new, red where there is more than in old
+  aperture diff old.aperture new.aperture --filter 'process_name:{"name":"nginx"}'     of both sides what it lets pass
   aperture diff a.aperture a.aperture --base-to -60s --from -60s        the last minute against what was before
   aperture diff old.aperture new.aperture --event lock       by the time waited in and below each function
   aperture diff base.aperture after.aperture --per run --by total --fail-above 5%       for a build: see below
@@ -67,6 +70,7 @@ def run(argv: list[str]) -> int:
     argv = selecting.attached(argv, ("--base", "--after"))
     chosen = parser.parse_args(attached(argv, ("--from", "--to", "--base-from", "--base-to")))
     _check_sources(parser, chosen)
+    remote.refuse_filters(parser, chosen)
     form = _format(parser, chosen)
     if chosen.fail_above is not None and chosen.event != "cpu":
         parser.error(f"--fail-above is for cpu: of {chosen.event} it is not known what is more than chance")
@@ -77,8 +81,9 @@ def run(argv: list[str]) -> int:
     from aperture_tui.store.remote.link import RemoteError
 
     try:
+        filters = recorded_filters(parser, chosen)
         with asking(chosen.remote) if chosen.remote is not None else progress("comparing") as watch:
-            of = _sides_of_aggregator if chosen.remote is not None else _sides
+            of = _sides_of_aggregator if chosen.remote is not None else partial(_sides, filters=filters)
             base, now, estimates = of(parser, chosen, watch)
             kind = base.query.kind
             by = chosen.by or ("total" if kind in (Kind.OFFCPU, Kind.LOCK) else "self")
@@ -90,6 +95,8 @@ def run(argv: list[str]) -> int:
     _warn(comparison)
     selecting.say(_PROGRAM, dict.fromkeys(one.words for one in estimates))
     status = write(_PROGRAM, text.encode(), chosen.output)
+    if filters is not None and filters.failure:
+        return fail(_PROGRAM, filters.failure)
     return status or (0 if chosen.fail_above is None else _gate(comparison, by, chosen.fail_above))
 
 
@@ -133,6 +140,7 @@ def _parser() -> Parser:
         help="end with status 3 where a function's change is more\nthan chance and more than P percentage points",
     )
     _add_narrowing(parser)
+    add_filters(parser)
     remote.add_aggregator(parser)
     for option, words in (("base", "what it was: FROM..TO[@HOST,HOST | @service:NAME]"), ("after", "what it is now")):
         parser.add_argument(
@@ -201,13 +209,15 @@ def _is_in(output: str, folder: str) -> bool:
 _Sides = tuple["Side", "Side", "Sequence[selecting.Estimates]"]
 
 
-def _sides(parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], None]) -> _Sides:
+def _sides(
+    parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], None], filters: Recorded | None
+) -> _Sides:
     """Of recordings. Raises OpeningError."""
     from aperture_tui.cli.opening import opened
     from aperture_tui.export.comparison import Side
 
-    before = opened(chosen.base, watch)
-    after = before if _same(chosen.base, chosen.after) else opened(chosen.after, watch)
+    before = opened(chosen.base, watch, filters)
+    after = before if _same(chosen.base, chosen.after) else opened(chosen.after, watch, filters)
     base = window(parser, before.span(), "--base-from", chosen.base_from, chosen.base_to)
     now = window(parser, after.span(), "--from", chosen.after_from, chosen.after_to)
     first = Side(clean(chosen.base), before, selecting.query(chosen, *base))

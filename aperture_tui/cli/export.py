@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli import remote, selecting
-from aperture_tui.cli.arguments import Parser, fail
+from aperture_tui.cli.arguments import Parser, add_filters, fail, recorded_filters
 from aperture_tui.cli.opening import OpeningError, opened
 from aperture_tui.cli.output import to_terminal, width, write
 from aperture_tui.cli.times import attached, moment, window
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from aperture_tui.filters.recorded import Recorded
     from aperture_tui.profile.query import Query
     from aperture_tui.store.base import Store
 
@@ -52,6 +53,7 @@ examples:
   aperture export busy.aperture -o busy.perfetto.json       a timeline: open it at https://ui.perfetto.dev
   aperture export busy.aperture --format text --from -30s   a report of its last half minute
   aperture export busy.aperture --pid 4242 --frame malloc -o malloc.json
+  aperture export busy.aperture --filter 'redact:{"functions":["secret_"]}' --filter-error drop -o to-show.svg
 
   aperture export --remote agg.example.net --token-file token --host web-7 --from -1h -o web-7.pb.gz
 
@@ -79,7 +81,9 @@ def run(argv: list[str]) -> int:
     remote.check(parser, chosen)
     if (chosen.file is None) == (chosen.remote is None):
         parser.error("give a FILE, or an aggregator with --remote")
+    remote.refuse_filters(parser, chosen)
     form = _format(parser, chosen)
+    filters = recorded_filters(parser, chosen)
     from aperture_tui.export.svg import InfernoError, find
     from aperture_tui.store.compaction import TooManyError
     from aperture_tui.store.remote.link import RemoteError
@@ -88,17 +92,19 @@ def run(argv: list[str]) -> int:
         if form == "svg":
             find()  # before anybody has to wait
         with _waiting(chosen) as watch:
-            store, query = _asked(parser, chosen, watch)
+            store, query = _asked(parser, chosen, watch, filters)
             estimates = selecting.Estimates(store)
             data, said = _written(store, query, form, chosen)
             all_kinds = form == "perfetto" and not chosen.event
             said += [estimates.words] if estimates.words else []
-            said += _caveats(store, query, collected(store) if all_kinds else (query.kind,))
+            kinds = collected(store) if all_kinds else (query.kind,)
+            said += _caveats(store, query, kinds, filters is not None)
     except (OpeningError, InfernoError, TooManyError, RemoteError) as error:
         return fail(_PROGRAM, error)
     for line in said:  # when the bar is gone
         print(f"{_PROGRAM}: {_source(chosen)}: {line}", file=sys.stderr)
-    return write(_PROGRAM, data, chosen.output)
+    status = write(_PROGRAM, data, chosen.output)
+    return fail(_PROGRAM, filters.failure) if filters is not None and filters.failure else status
 
 
 def _source(chosen: argparse.Namespace) -> str:
@@ -109,13 +115,15 @@ def _waiting(chosen: argparse.Namespace) -> AbstractContextManager[Callable[[flo
     return asking(chosen.remote) if chosen.remote is not None else progress(f"reading {chosen.file}")
 
 
-def _asked(parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], None]) -> tuple[Store, Query]:
+def _asked(
+    parser: Parser, chosen: argparse.Namespace, watch: Callable[[float], None], filters: Recorded | None
+) -> tuple[Store, Query]:
     """What is asked, and for what. Raises OpeningError and RemoteError."""
     if chosen.remote is not None:
         aggregator = remote.opened(chosen, remote.focus(parser, chosen), watch)
         range_ns = remote.window(parser, aggregator, "--from", chosen.start, chosen.end)
         return aggregator, aggregator.mine(selecting.query(chosen, *range_ns))
-    store = opened(chosen.file, watch)
+    store = opened(chosen.file, watch, filters)
     return store, selecting.query(chosen, *window(parser, store.span(), "--from", chosen.start, chosen.end))
 
 
@@ -141,6 +149,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--frame", type=pattern, metavar="RE", help="only stacks with a function, module or file that matches"
     )
+    add_filters(parser)
     remote.add_aggregator(parser)
     remote.add_machines(parser)
     return parser
@@ -165,8 +174,8 @@ def _by_suffix(parser: Parser, output: str | None) -> str:
     return forms[0]
 
 
-def _caveats(store: Store, query: Query, kinds: Sequence[Kind]) -> list[str]:
-    """What the reader of the output has to know. kinds: those that are in it."""
+def _caveats(store: Store, query: Query, kinds: Sequence[Kind], filtered: bool) -> list[str]:
+    """What the reader of the output has to know. kinds: those that are in it. filtered: a filter may have taken all."""
     out = []
     for loss in losses_of(store, kinds):
         out.append("; ".join(filter(None, [loss.message, *(f"lost: {c}: {n:,}" for c, n in loss.counts.items())])))
@@ -176,7 +185,7 @@ def _caveats(store: Store, query: Query, kinds: Sequence[Kind]) -> list[str]:
 
         span = store.span()
         held = f"it holds {time_utc(span.start_ns)} to {time_utc(span.end_ns)}" if span.events else "it is empty"
-        looked = "" if query.kind in collected(store) else "; such events were not collected"
+        looked = "" if filtered or query.kind in collected(store) else "; such events were not collected"
         ended = " that ended" if any(store.processes(replace(one, role=Role.IN_FLIGHT)) for one in asked) else ""
         which = f"{kind_name(query.kind)} events" if query.kind in kinds else "events"
         out.append(f"no {which}{ended} here; {held}{looked}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aperture_tui.filters.recorded import Recorded
     from aperture_tui.store.base import Store
 
 
@@ -15,16 +16,17 @@ class OpeningError(Exception):
     """One clear line: what cannot be opened, and why."""
 
 
-def opened(path: str, watch: Callable[[float], None] | None = None) -> Store:
+def opened(path: str, watch: Callable[[float], None] | None = None, filters: Recorded | None = None) -> Store:
     """A recording, a folder of them, or what another tool has written, as a store. Raises OpeningError.
 
     watch: told how much has been read, 0 to 1, of a file that is read at once, and later of what each answer needs.
+    filters: what all its events go through before any answer has them.
     """
     from aperture_tui.recording.replay import RecordingError, is_recording, replay
 
     try:
         ours = os.path.isdir(path) or (os.path.isfile(path) and is_recording(path))  # a pipe is read but once
-        store: Store = replay(path) if ours else _imported(path, watch)
+        store: Store = replay(path, filters) if ours else _imported(path, watch, filters)
     except RecordingError as error:
         raise OpeningError(str(error)) from error
     except OSError as error:
@@ -34,12 +36,12 @@ def opened(path: str, watch: Callable[[float], None] | None = None) -> Store:
     return store
 
 
-def _imported(path: str, watch: Callable[[float], None] | None) -> Store:
+def _imported(path: str, watch: Callable[[float], None] | None, filters: Recorded | None) -> Store:
     """What is not ours: its readers are imported only for it. Raises OpeningError."""
     from aperture_tui.importing.opened import ImportingError, imported
 
     try:
-        other = imported(path, watch=watch)
+        other = imported(path, watch=watch, filters=filters)
     except ImportingError as error:
         raise OpeningError(str(error)) from error
     if other is None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui.cli.arguments import (
     Parser,
@@ -25,9 +25,8 @@ from aperture_tui.cli.waiting import unhurried, wait
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from aperture_tui.collect.settings import Settings
     from aperture_tui.recording.rotation import RotatingWriter
     from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session
@@ -53,7 +52,7 @@ def run(argv: list[str]) -> int:
     """The command -> exit status: 0, 1 with one line, 2 for wrong usage; of a COMMAND that ended: its own."""
     parser = _parser()
     chosen = parser.parse_args(argv)
-    from aperture_tui.session import Session, SessionError
+    from aperture_tui.session import Session, SessionError, facts
 
     _refuse_what_is_in_vain(parser, chosen)
     what = settings(parser, chosen)  # wrong usage is said before a command waits and a file is begun
@@ -67,7 +66,7 @@ def run(argv: list[str]) -> int:
         if chosen.command:
             launched = _Launched(chosen.command)
             what = replace(what, pids=(*what.pids, launched.pid))
-        writer = _writer(chosen, what)
+        writer = _writer(chosen, facts(what, judges))
         session = Session(what, {"recording": writer}, filters=judges)
         session.start()
     except (SessionError, OSError) as error:
@@ -133,17 +132,16 @@ def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace) -> None:
         parser.error(f"{chosen.output} is a folder: give a file, or --rotate 1h for a file each hour")
 
 
-def _writer(chosen: argparse.Namespace, what: Settings) -> Writer | RotatingWriter:
+def _writer(chosen: argparse.Namespace, facts: Mapping[str, Any]) -> Writer | RotatingWriter:
     """Raises OSError."""
     from aperture_tui.recording.rotation import RotatingWriter, Rotation
     from aperture_tui.recording.writer import Writer
-    from aperture_tui.session import facts
 
     if not chosen.rotate:
-        return Writer(chosen.output, facts(what))
+        return Writer(chosen.output, facts)
     every, keep = ({one.unit: one.amount for one in limits} for limits in (chosen.rotate, chosen.keep))
     rotation = Rotation(every.get("s"), every.get("bytes"), keep.get("s"), keep.get("bytes"))
-    return RotatingWriter(chosen.output, rotation, facts(what))
+    return RotatingWriter(chosen.output, rotation, facts)
 
 
 def _said(error: Exception) -> str:

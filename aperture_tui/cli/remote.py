@@ -81,6 +81,13 @@ def check(parser: Parser, chosen: argparse.Namespace) -> None:
         parser.error("--insecure does without TLS: --tls-ca and --tls-cert are in vain")
 
 
+def refuse_filters(parser: Parser, chosen: argparse.Namespace) -> None:
+    """An aggregator answers with call trees: there are no events in them that a filter could judge."""
+    if chosen.remote is not None and (chosen.filters or chosen.filter_error):
+        given = "--filter" if chosen.filters else "--filter-error"
+        parser.error(f"{given} is for recordings: an aggregator gives call trees, not the events that filters judge")
+
+
 def settings(chosen: argparse.Namespace) -> RemoteSettings:
     """How the aggregator is reached. Raises OpeningError for a file that cannot be used."""
     authority, certificate = _certificates(chosen.tls_ca), _certificates(chosen.tls_cert)

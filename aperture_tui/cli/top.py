@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
@@ -18,14 +17,16 @@ from aperture_tui.cli.arguments import (
     filter_words,
     filters,
     prepare,
+    recorded_filters,
     seconds,
     settings,
 )
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from aperture_tui.filters.recorded import Recorded
     from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session
     from aperture_tui.store.base import Store
@@ -44,6 +45,7 @@ examples:
   aperture-top --once --events all      where time goes that is not on the CPU, too
   aperture-top --once --events syscall --syscall fsync --syscall-stacks 1 -p 4242
   aperture-top --once --replay busy.aperture --format json | jq .span
+  aperture-top --replay busy.aperture --filter 'process_name:{"name":"nginx"}'     what a filter would have let pass
   aperture-top --once --remote localhost --host web-7 --duration 600    a report of its last ten minutes
   aperture-top --once --events cpu,offcpu,lock --min-block 100 --format json | jq .latencies.lock
 
@@ -62,12 +64,12 @@ _NOT_OF_A_RECORDING: Final = {
     "syscall_stacks": "--syscall-stacks",
     "min_block": "--min-block",
     "wait_stacks": "--no-wait-stacks",
-    "filters": "--filter",
-    "filter_error": "--filter-error",
     "record": "--record",
     "duration": "--duration",
 }
 """What says how to collect, and so nothing where nothing is collected."""
+_NOT_OF_AN_AGGREGATOR: Final = _NOT_OF_A_RECORDING | {"filters": "--filter", "filter_error": "--filter-error"}
+"""Filters judge events; an aggregator answers with sums of them."""
 
 
 def _parser() -> Parser:
@@ -111,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     if chosen.once or not (sys.stdout.isatty() and sys.stdin.isatty()):
         if chosen.remote is not None:
             return _report_from(parser, chosen)
-        return _report_of(chosen) if chosen.replay is not None else _once(parser, chosen)
+        return _report_of(parser, chosen) if chosen.replay is not None else _once(parser, chosen)
     return _screens(parser, chosen)
 
 
@@ -120,18 +122,19 @@ def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace, argv: li
     remote.check(parser, chosen)
     if chosen.remote is not None and chosen.replay is not None:
         parser.error("--remote and --replay are two things to look at: give one of them")
-    if chosen.replay is not None and (in_vain := _given(argv)):
+    if chosen.replay is not None and (in_vain := _given(argv, _NOT_OF_A_RECORDING)):
         parser.error(f"{in_vain} cannot be given with --replay: a recording is as it was made")
-    if chosen.remote is not None and (in_vain := _given(argv)) and in_vain != "--duration":
+    in_vain = _given(argv, _NOT_OF_AN_AGGREGATOR) if chosen.remote is not None else ""
+    if in_vain and in_vain != "--duration":
         parser.error(f"{in_vain} cannot be given with --remote: agents collect, and each has its own options")
 
 
-def _given(argv: list[str] | None) -> str:
-    """The first option on the command line that says how to collect; "" if none does."""
+def _given(argv: list[str] | None, in_vain: Mapping[str, str]) -> str:
+    """The first of these options, by their names in the namespace, that is on the command line; "" if none is."""
     parser = _parser()
-    parser.set_defaults(**dict.fromkeys(_NOT_OF_A_RECORDING))
+    parser.set_defaults(**dict.fromkeys(in_vain))
     chosen = parser.parse_args(argv)
-    return next((option for name, option in _NOT_OF_A_RECORDING.items() if getattr(chosen, name) is not None), "")
+    return next((option for name, option in in_vain.items() if getattr(chosen, name) is not None), "")
 
 
 class _Collecting:
@@ -156,7 +159,7 @@ class _Collecting:
         if self._chosen.record:
             from aperture_tui.recording.writer import Writer
 
-            self._writer = sinks["recording"] = Writer(self._chosen.record, facts(what))
+            self._writer = sinks["recording"] = Writer(self._chosen.record, facts(what, self._filters))
         session = Session(what, sinks, filters=self._filters)
         session.start()
         self._session = session
@@ -180,6 +183,27 @@ class _Collecting:
         return self._session.failure
 
 
+class _Recording:
+    """What was recorded, behind the screens. filters: what it goes through first."""
+
+    def __init__(self, parser: Parser, chosen: argparse.Namespace) -> None:
+        self._path = chosen.replay
+        self.filters: Recorded | None = recorded_filters(parser, chosen)
+
+    def begin(self) -> Store:
+        """The store. Raises RuntimeError with one clear line."""
+        from aperture_tui.cli.opening import OpeningError, opened
+
+        try:
+            return opened(self._path, filters=self.filters)
+        except OpeningError as error:
+            raise RuntimeError(str(error)) from error
+
+    def end(self) -> str:
+        """What failed meanwhile, in one line, or ""."""
+        return self.filters.failure if self.filters is not None else ""
+
+
 def _once(parser: Parser, chosen: argparse.Namespace) -> int:
     from aperture_tui.cli.output import write
     from aperture_tui.cli.waiting import wait
@@ -196,7 +220,8 @@ def _once(parser: Parser, chosen: argparse.Namespace) -> int:
     return fail(_PROGRAM, failure) if failure else status
 
 
-def _report_of(chosen: argparse.Namespace) -> int:
+def _report_of(parser: Parser, chosen: argparse.Namespace) -> int:
+    filters = recorded_filters(parser, chosen)
     from aperture_tui.cli.opening import OpeningError, opened
     from aperture_tui.cli.output import write
     from aperture_tui.cli.waiting import progress
@@ -205,11 +230,12 @@ def _report_of(chosen: argparse.Namespace) -> int:
 
     try:
         with progress(f"reading {chosen.replay}") as watch:
-            store = opened(chosen.replay, watch)
+            store = opened(chosen.replay, watch, filters)
             text = _text(store, chosen.format, [kind_name(kind) for kind in collected(store)] or ["cpu"])
     except (OpeningError, TooManyError) as error:
         return fail(_PROGRAM, error)
-    return write(_PROGRAM, text.encode(), None)
+    status = write(_PROGRAM, text.encode(), None)
+    return fail(_PROGRAM, filters.failure) if filters is not None and filters.failure else status
 
 
 def _report_from(parser: Parser, chosen: argparse.Namespace) -> int:
@@ -261,20 +287,20 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
     if not sys.stderr.isatty():
         # Textual draws there: `2>errors.txt` must not swallow the screen
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # final for type checkers alone
-    collecting = _Collecting(parser, chosen, live=True)
+    source = _Recording(parser, chosen) if chosen.replay is not None else _Collecting(parser, chosen, live=True)
     try:
         aggregator = _aggregator(parser, chosen)
     except OpeningError as error:
         return fail(_PROGRAM, error)
     try:
-        app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, **_shown(chosen, collecting, aggregator))
+        app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, **_shown(chosen, source, aggregator))
     except ValueError as error:
         parser.error(str(error))
     _end_on_signals(lambda: app.exit())
     try:
         app.run()
     finally:
-        failure = collecting.end()
+        failure = source.end()
         if aggregator is not None:
             aggregator.close()
     failure = failure or app.failure
@@ -288,13 +314,15 @@ def _aggregator(parser: Parser, chosen: argparse.Namespace) -> remote.Remote | N
     return remote.Remote(remote.settings(chosen), remote.focus(parser, chosen))
 
 
-def _shown(chosen: argparse.Namespace, collecting: _Collecting, aggregator: remote.Remote | None) -> dict[str, Any]:
+def _shown(
+    chosen: argparse.Namespace, source: _Recording | _Collecting, aggregator: remote.Remote | None
+) -> dict[str, Any]:
     """What the app is told of what it shows."""
     if aggregator is not None:
         return {"connect": aggregator.connect, "remote": aggregator}
-    if chosen.replay is not None:
-        return {"connect": partial(_open, chosen.replay), **_of_recording(chosen.replay)}
-    return {"connect": collecting.begin, **_of_this_machine(chosen, collecting)}
+    if isinstance(source, _Recording):
+        return {"connect": source.begin, **_of_recording(chosen.replay)}
+    return {"connect": source.begin, **_of_this_machine(chosen, source)}
 
 
 def _of_this_machine(chosen: argparse.Namespace, collecting: _Collecting) -> dict[str, Any]:
@@ -307,16 +335,6 @@ def _of_recording(path: str) -> dict[str, Any]:
     from aperture_tui.profile.text import clean
 
     return {"recording": clean(os.path.basename(os.path.abspath(path)))}
-
-
-def _open(path: str) -> Store:
-    """The store of a recording. Raises RuntimeError with one clear line."""
-    from aperture_tui.cli.opening import OpeningError, opened
-
-    try:
-        return opened(path)
-    except OpeningError as error:
-        raise RuntimeError(str(error)) from error
 
 
 def _host() -> str:

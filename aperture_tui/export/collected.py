@@ -12,6 +12,7 @@ from aperture_tui.profile.query import Measure, Query
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from aperture_tui.profile.health import Health
     from aperture_tui.store.base import Store
 
 TIMED: Final = (Kind.SYSCALL, Kind.LOCK, Kind.OFFCPU)
@@ -62,6 +63,8 @@ IMPORT: Final = "import"
 """The name of Health of a file of another tool; its message says what that is."""
 _FILES: Final = ("recording", IMPORT, "store")
 """The names of Health that are of all kinds: what could not be read, and what is not held any more."""
+_FILTER: Final = "filter"
+"""With this begin the names of Health of filters."""
 
 
 class Loss(NamedTuple):
@@ -73,14 +76,33 @@ class Loss(NamedTuple):
 
 
 def losses_of(store: Store, kinds: Iterable[Kind]) -> list[Loss]:
-    """What is said of these kinds' collectors and of the files, where there is anything to say."""
+    """What is said of these kinds' collectors, of filters and of the files, where there is anything to say."""
     names = {*_FILES, *map(kind_name, kinds)}
-    out = [Loss(one.name, one.message, {c: n for c, n in one.lost.items() if n}) for one in store.health()]
-    out = [one for one in out if one.source in names and (one.message or one.counts)]
+    out = [
+        _filtered(one) if is_filter(one) else _loss(one)
+        for one in store.health()
+        if one.name in names or is_filter(one)
+    ]
+    out = [one for one in out if one.message or one.counts]
     span = store.span()
     if span.dropped_events:
         out.append(Loss("store", "", {f"oldest events left out ({span.limit or 'age'})": span.dropped_events}))
     return out
+
+
+def is_filter(health: Health) -> bool:
+    """Whether it is the word of a filter, or of all of them, now or when it was recorded."""
+    return health.name.startswith(_FILTER)
+
+
+def _loss(health: Health) -> Loss:
+    return Loss(health.name, health.message, {c: n for c, n in health.lost.items() if n})
+
+
+def _filtered(health: Health) -> Loss:
+    """Of filters one says which, and what passed unjudged, too: it may be what should have been hidden."""
+    loss = _loss(replace(health, lost={**health.lost, **health.degraded}))
+    return loss._replace(message=f"{health.name}: {health.message}" if health.message or loss.counts else "")
 
 
 def of_kind(query: Query, kind: Kind) -> Query:

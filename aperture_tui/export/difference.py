@@ -86,9 +86,13 @@ def _header(comparison: Comparison, by: str) -> list[str]:
         held = f"{time_utc(start)}, for {amount_ns(end - start)}" if end > start + 1 else time_utc(start)
         held = held if end > start else "nothing held"
         lines.append(_labelled(name, f"{side.label}: {held}; {weight}"))
-        lines += [_labelled("lost", f"{name}: {words}") for words in losses(side)]
+        lines += [_labelled(_label(words), f"{name}: {words}") for words in losses(side)]
     lines.append(_labelled("compared", f"{kind_name(query.kind)}: functions by {by}, {_COMPARED[comparison.per]}"))
     return [*lines, _labelled("chance", _chance(chosen(comparison, by)[1]))]
+
+
+def _label(words: str) -> str:
+    return "filtered" if words.startswith("filter ") else "lost"  # what a filter takes away is its work
 
 
 def _wholes(comparison: Comparison) -> list[str]:

@@ -36,6 +36,12 @@ _PLAIN: Final = [
 
 def document(store: Store, query: Query) -> dict[str, Any]:
     """What a store knows about a query, as JSON types: the document of docs/json.md. Raises re.error."""
+    answers = {  # first: what cannot be read of a recording, and what filters take of it, is known when it was read
+        "completeness": store.completeness(query).as_json(),
+        "processes": [process_document(use) for use in store.processes(query)],
+        "tree": tree_document(store.call_tree(query), unit(query)),
+        **waits_document(store, query),
+    }
     return {
         "schema": SCHEMA,
         "generator": f"aperture {__version__}",
@@ -44,10 +50,7 @@ def document(store: Store, query: Query) -> dict[str, Any]:
         "hosts": [asdict(host) for host in store.hosts()],
         "health": [health.as_json() for health in store.health()],
         "gauges": [asdict(sample) for sample in store.gauges(query)],
-        "completeness": store.completeness(query).as_json(),
-        "processes": [process_document(use) for use in store.processes(query)],
-        "tree": tree_document(store.call_tree(query), unit(query)),
-        **waits_document(store, query),
+        **answers,
     }
 
 

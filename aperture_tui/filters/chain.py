@@ -103,6 +103,13 @@ class Chain:
                 return one
         raise FilterError(f"no filter is called {name!r}")
 
+    def facts(self) -> list[dict[str, str]]:
+        """For the header of a recording: which programs are at work. Not how they are configured: it may be secret."""
+        return [
+            {"file": one.spec.path.name, "sha256": one.sha256, "on_error": one.spec.on_error.value}
+            for one in self.filters
+        ]
+
     def health(self) -> list[Health]:
         """The line of truth of each filter, in order."""
         return [one.health() for one in self.filters]

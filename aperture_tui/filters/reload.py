@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 1.0
 
-_Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int] | None
 """A file's change time, size and number; None for one that is not there."""
+_UNSEEN: Final = (0, 0, 0)
 
 
 class Reloader:
@@ -33,7 +34,8 @@ class Reloader:
         self._filters = filters
         self._look_s = look_s
         self._lock = threading.Lock()
-        self._stamps = {one.name: _stamp(one) for one in filters}
+        # each file is read once more at the first look: it may have changed since its filter was made
+        self._stamps: dict[str, Stamp] = {one.name: _UNSEEN for one in filters}
         self._contents = {one.name: one.sha256 for one in filters}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="filter-reload", daemon=True)
@@ -51,8 +53,8 @@ class Reloader:
     def look(self) -> None:
         """Make ready what has changed since the last time."""
         for one in self._filters:
-            if (stamp := _stamp(one)) != self._stamps[one.name]:
-                self._stamps[one.name] = stamp  # before it is read: what changes meanwhile is read again
+            if (now := stamp(one)) != self._stamps[one.name]:
+                self._stamps[one.name] = now  # before it is read: what changes meanwhile is read again
                 self.reload(one)
 
     def reload(self, one: Filter, even_if_same: bool = False) -> bool:
@@ -87,7 +89,8 @@ def _failed(one: Filter, reason: str) -> bool:
     return False
 
 
-def _stamp(one: Filter) -> _Stamp:
+def stamp(one: Filter) -> Stamp:
+    """Of a filter's file, as it is now."""
     try:
         found = os.stat(one.spec.path)
     except OSError:

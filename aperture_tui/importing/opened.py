@@ -6,13 +6,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aperture_tui.importing import folded, perf_script, pprof
 from aperture_tui.importing.gathered import Gathered
 from aperture_tui.importing.source import ImportingError, Source
 from aperture_tui.profile.batch import Batch
 from aperture_tui.store.memory import Limits, MemoryStore
+
+if TYPE_CHECKING:
+    from aperture_tui.filters.recorded import Recorded
 
 _RECORDING: Final = b"\x89APERTUR"
 _PERF_DATA: Final = (b"PERFILE2", b"PERFFILE", b"2ELIFREP")
@@ -22,13 +25,16 @@ _LIMITS: Final = Limits(seconds=None, bytes=2 << 30, gauges=1)
 
 
 def imported(
-    path: str | Path, limits: Limits | None = None, watch: Callable[[float], None] | None = None
+    path: str | Path,
+    limits: Limits | None = None,
+    watch: Callable[[float], None] | None = None,
+    filters: Recorded | None = None,
 ) -> MemoryStore | None:
     """A profile in folded stacks, in pprof or as `perf script` prints it, plain or gzipped; None if it is none of them.
 
-    watch: told how much of the file has been read, 0 to 1. What could not be read stands in the store's health, under
-    the name "import". Raises ImportingError, one line that names the file, for one that is refused or in which nothing
-    is readable; OSError if the file cannot be read.
+    watch: told how much of the file has been read, 0 to 1. filters: what all samples go through first. What could not
+    be read stands in the store's health, under the name "import". Raises ImportingError, one line that names the file,
+    for one that is refused or in which nothing is readable; OSError if the file cannot be read.
     """
     with open(path, "rb") as file:
         moment = os.fstat(file.fileno()).st_mtime_ns
@@ -40,9 +46,15 @@ def imported(
     if gathered is None:
         return None
     store = MemoryStore(limits or _LIMITS, recorded=True)
-    store.append(Batch(gathered.symbols, gathered.events))
+    batch = Batch(gathered.symbols, gathered.events)
+    health = [gathered.health(source.cut)]
+    if filters is not None:
+        filters.begin(store)
+        batch = filters.judge(batch)
+        health += filters.health()
+    store.append(batch)
     store.set_hosts(gathered.hosts)
-    store.set_health([gathered.health(source.cut)])
+    store.set_health(health)
     return store
 
 

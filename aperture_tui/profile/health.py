@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -62,6 +62,20 @@ class Health:
         counts |= {name: _count(data[name]) for name in _NUMBERS if data.get(name) is not None}
         # texts are cleaned again: a recording comes from anyone
         return cls(clean(data["name"]), State(data["state"]), clean(data.get("message", "")), **counts)
+
+
+class Losses:
+    """Tells whether anything more was lost since it was asked last. Belongs to one thread."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] = {}
+
+    def rose(self, health: Iterable[Health]) -> bool:
+        """Whether one of these has lost more than when it was last among them; at first, whether anything."""
+        now = {one.name: one.lost_total for one in health}
+        risen = any(lost > self._before.get(name, 0) for name, lost in now.items())
+        self._before |= now
+        return risen
 
 
 _NUMBERS: Final = ("delivered", "lag_ns", "cpu_ns", "bpf_ns", "memory_bytes")

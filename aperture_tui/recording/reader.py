@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from aperture_tui.profile.host import HostFacts, HostSample
     from aperture_tui.profile.symbols import Symbols
 
+_LAST_NS: Final = (1 << 63) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -188,6 +190,15 @@ class Reader:
         return np.zeros(0, EVENT)
 
 
+def plausible(events: NDArray[np.void]) -> NDArray[np.void]:
+    """Times that are none, 0 or after the year 2262, become that of the newest event beside them, in place."""
+    times = events["time_ns"]
+    odd = (times == 0) | (times > _LAST_NS)
+    if odd.any():
+        events["time_ns"][odd] = times[~odd].max(initial=1)
+    return events
+
+
 def _in_order(rows: NDArray[np.void]) -> NDArray[np.bool_]:
     """(n,): the blocks that are not of a generation before that of another in front of them.
 
@@ -206,4 +217,4 @@ _WORDS: Final[dict[int, tuple[str, Callable[[bytes], Sequence[Any] | None]]]] = 
 }
 
 
-__all__ = ["Damage", "Reader", "RecordingError", "Words"]
+__all__ = ["Damage", "Reader", "RecordingError", "Words", "plausible"]

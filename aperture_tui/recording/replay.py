@@ -8,8 +8,9 @@ import resource
 import threading
 from collections import Counter, OrderedDict
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.profile.text import clean
 from aperture_tui.recording.blocks import MAGIC, BlockType, RecordingError
-from aperture_tui.recording.reader import Reader, Words
+from aperture_tui.recording.filtered import Pass, filters_told
+from aperture_tui.recording.reader import Reader, Words, plausible
 from aperture_tui.store.base import Span
 from aperture_tui.store.compaction import TooManyError
 from aperture_tui.store.held import Held, HeldAnswers
@@ -26,6 +28,7 @@ from aperture_tui.store.held import Held, HeldAnswers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from aperture_tui.filters.recorded import Recorded
     from aperture_tui.profile.host import HostFacts, HostSample
     from aperture_tui.profile.packed.tables import Tables
     from aperture_tui.profile.query import Query
@@ -49,27 +52,46 @@ _SPARE_FILES: Final = 64
 _LAST_NS: Final = (1 << 63) - 1
 
 
+class _Blocks(NamedTuple):
+    """The blocks of all files: rows, (n,) of INDEX, and for each the number of its file, (n,)."""
+
+    rows: NDArray[np.void]
+    file: NDArray[np.int64]
+
+    @property
+    def of_events(self) -> NDArray[np.bool_]:
+        out: NDArray[np.bool_] = self.rows["type"] == BlockType.EVENTS
+        return out
+
+
 class ReplayStore(HeldAnswers):
     """A Store over recordings, in the order of their beginnings.
 
     All files are open, and their indexes held; events are read when a question needs them. health: the last words, and
     one of what could not be read so far.
+
+    filters: what all events go through first. The first question about a file has all of it judged.
     """
 
-    def __init__(self, readers: Sequence[Reader], unread: Sequence[str] = ()) -> None:
+    def __init__(self, readers: Sequence[Reader], unread: Sequence[str] = (), filters: Recorded | None = None) -> None:
         """readers: at least one; they belong to the store from now on. unread: why other files are left out."""
         super().__init__()
+        self.filters = filters
         self._lock = threading.Lock()
         self._readers = sorted(readers, key=_first_ns)
+        self._files = tuple(self._readers)
         self._unread = list(unread)
-        sizes = [len(reader.rows) for reader in self._readers]
-        self._file = np.repeat(np.arange(len(sizes)), sizes)
-        self._rows = np.concatenate([reader.rows for reader in self._readers])
+        self._blocks = _Blocks(*_joined(self._files))
         self._hosts = [_hosts_of(reader) for reader in self._readers]
         self._sessions = [_session_of(reader, n) for n, reader in enumerate(self._readers)]
         self._loaded = _Loaded()
         self._limit, self._fresh = _MAX_SYMBOLS, True
         self._span = self._spanned()
+        self._kinds = frozenset(np.unique(self._blocks.rows["kind"][self._blocks.rows["events"] > 0]).tolist())
+        self._passes = (
+            {} if filters is None else {n: Pass(one, filters, self._lock) for n, one in enumerate(self._files)}
+        )
+        self._passing = threading.Lock()
 
     def close(self) -> None:
         """Close the files."""
@@ -79,95 +101,129 @@ class ReplayStore(HeldAnswers):
     # -- answering
 
     def span(self) -> Span:
-        """What the files hold."""
-        return self._span
+        """What the files hold; of filtered ones, as far as they are judged, what passed. Its time is that of all."""
+        at = self._blocks
+        events = int(at.rows["events"][at.of_events].sum(dtype=np.int64))
+        return replace(self._span, events=events, bytes=at.rows.nbytes) if self._span.end_ns else self._span
 
     def kinds(self) -> frozenset[int]:
-        """The kinds of which there are events."""
-        return frozenset(np.unique(self._rows["kind"][self._rows["events"] > 0]).tolist())
+        """The kinds of which there are events, or were before they were filtered."""
+        return self._kinds
 
     def newest_ns(self) -> int:
         """The end of what is known."""
-        timed = self._rows["type"] == BlockType.GAUGES
-        return max(self._span.end_ns, int(self._rows["end_ns"][timed].max(initial=0)))
+        rows = self._blocks.rows
+        return max(self._span.end_ns, int(rows["end_ns"][rows["type"] == BlockType.GAUGES].max(initial=0)))
 
     def hosts(self) -> list[HostFacts]:
         """The machines that the events are from."""
         return list(dict.fromkeys(itertools.chain.from_iterable(self._hosts)))
 
     def health(self) -> list[Health]:
-        """The last word of all collectors, with what was lost in all sessions, and the files' own."""
+        """The last word of all collectors, with what was lost in all sessions, of the filters, and the files' own."""
         last = _of_all_sessions(self._last_words())
+        filters = self.filters.health() if self.filters is not None else []
+        ours = {one.name for one in filters}
+        last = [replace(one, name=f"{one.name}, when it was recorded") if one.name in ours else one for one in last]
         with self._lock:
-            files = _together([reader.health() for reader in self._readers], self._unread)
+            files = _together([reader.health() for reader in self._files], self._unread)
         names = list(dict.fromkeys(host.name for host in self.hosts()))
         mixed = f"of {len(names)} machines, whose processes are not told apart: {', '.join(names)}"
-        return [*last, replace(files, message="; ".join(filter(None, [files.message, mixed * (len(names) > 1)])))]
+        said = [files.message, mixed * (len(names) > 1), filters_told([reader.header for reader in self._files])]
+        return [*last, *filters, replace(files, message="; ".join(filter(None, said)))]
 
     def gauges(self, query: Query) -> list[HostSample]:
         """Readings of the host in the query's range, oldest first; of very many, every so manieth."""
-        rows = np.flatnonzero((self._rows["type"] == BlockType.GAUGES) & self._in(query))
+        at = self._blocks
+        rows = np.flatnonzero((at.rows["type"] == BlockType.GAUGES) & self._in(at, query))
         step = max(1, len(rows) // _MAX_GAUGES)
         start, end = query.start_ns or 0, _LAST_NS if query.end_ns is None else query.end_ns
         each = _GAUGES_READ // max(1, len(rows[::step]))
-        readings = [sample for words in self._told(rows[::step].tolist()) for sample in words.gauges[:each]]
+        readings = [sample for words in self._told(at, rows[::step].tolist()) for sample in words.gauges[:each]]
         return sorted((one for one in readings if start <= one.time_ns < end), key=lambda one: one.time_ns)
 
     def held(self, *queries: Query) -> list[Held]:
         """The blocks of each query's kind and range, read when they are looked at."""
+        if self._passes:
+            self._filter(queries)
         with self._lock:
             size = self._loaded.symbols.size()
             if self._fresh:  # what one question needs is no reason to begin anew for the next
                 self._limit, self._fresh = max(_MAX_SYMBOLS, 2 * size), False
             if size > self._limit or self._loaded.full:
                 self._loaded, self._fresh = _Loaded(), True
-            loaded = self._loaded
-        return [Held(loaded.symbols, self._blocks(loaded, query)) for query in queries]
+            loaded, at = self._loaded, self._blocks
+        return [Held(loaded.symbols, self._read(loaded, at, query)) for query in queries]
 
-    def _blocks(self, loaded: _Loaded, query: Query) -> Iterator[NDArray[np.void]]:
-        kind = (self._rows["kind"] == query.kind) | (self._rows["kind"] == 0)
-        needed = np.flatnonzero((self._rows["type"] == BlockType.EVENTS) & kind & self._in(query)).tolist()
+    def _read(self, loaded: _Loaded, at: _Blocks, query: Query) -> Iterator[NDArray[np.void]]:
+        kind = (at.rows["kind"] == query.kind) | (at.rows["kind"] == 0)
+        needed = np.flatnonzero(at.of_events & kind & self._in(at, query)).tolist()
         for n, i in enumerate(needed):
             self.watch(n / len(needed))
             with self._lock:
-                events = loaded.events(self._file[i], self._readers[self._file[i]], self._rows[i])
+                events = loaded.events(at.file[i], self._readers[at.file[i]], at.rows[i])
             of_kind = events["kind"] == query.kind
             yield events if of_kind.all() else events[of_kind]
 
-    def _in(self, query: Query) -> NDArray[np.bool_]:
+    def _filter(self, queries: Sequence[Query]) -> None:
+        """Have the filters judge each file that has events in the range of a query, of whatever kind."""
+        with self._passing:
+            at = self._blocks
+            needed = np.logical_or.reduce([at.of_events & self._in(at, query) for query in queries])
+            files = sorted(self._passes.keys() & set(at.file[needed].tolist()))
+            for n, file in enumerate(files):
+                self._take(file, self._passes[file].finish(partial(self._judged, n, len(files))))
+                del self._passes[file]
+
+    def _judged(self, before: int, files: int, share: float) -> None:
+        self.watch((before + share) / files)
+
+    def _take(self, file: int, passed: Reader) -> None:
+        """In place of a file's events those that passed."""
+        with self._lock:
+            at = self._blocks
+            kept = (at.file != file) | ~at.of_events
+            rows = passed.rows[passed.rows["type"] == BlockType.EVENTS]
+            files = np.append(at.file[kept], np.full(len(rows), len(self._readers)))
+            self._blocks = _Blocks(np.concatenate([at.rows[kept], rows]), files)
+            self._readers.append(passed)
+            self._hosts.append(self._hosts[file])
+
+    def _in(self, at: _Blocks, query: Query) -> NDArray[np.bool_]:
         """(n,): the blocks that may have something of the query's range."""
         start, end = max(query.start_ns or 0, 0), _LAST_NS if query.end_ns is None else max(query.end_ns, 0)
-        overlapping: NDArray[np.bool_] = (self._rows["end_ns"] > start) & (self._rows["start_ns"] < end)
+        overlapping: NDArray[np.bool_] = (at.rows["end_ns"] > start) & (at.rows["start_ns"] < end)
         if query.service is not None:
             overlapping[:] = False
         if query.hosts:
             here = [any(host.name in query.hosts for host in hosts) for hosts in self._hosts]
-            overlapping &= np.array(here)[self._file]
+            overlapping &= np.array(here)[at.file]
         return overlapping
 
     def _last_words(self) -> list[Sequence[Health]]:
         """What each session said last, oldest first: its counts go on from one of its files to the next."""
         last: dict[int, Sequence[Health]] = {}
-        for i in np.flatnonzero(self._rows["type"] == BlockType.HEALTH)[::-1].tolist():
-            session = self._sessions[self._file[i]]
-            if session not in last and (words := next(self._told([i]), None)) is not None:
+        at = self._blocks
+        for i in np.flatnonzero(at.rows["type"] == BlockType.HEALTH)[::-1].tolist():
+            session = self._sessions[at.file[i]]
+            if session not in last and (words := next(self._told(at, [i]), None)) is not None:
                 last[session] = words.health
         return list(last.values())[::-1]
 
-    def _told(self, rows: Sequence[int]) -> Iterator[Words]:
+    def _told(self, at: _Blocks, rows: Sequence[int]) -> Iterator[Words]:
         for i in rows:
             with self._lock:
-                words = self._readers[self._file[i]].words(self._rows[i])
+                words = self._readers[at.file[i]].words(at.rows[i])
             if words is not None:
                 yield words
 
     def _spanned(self) -> Span:
-        mine = self._rows[self._rows["type"] == BlockType.EVENTS]
+        mine = self._blocks.rows[self._blocks.of_events]
         if not len(mine):
             return Span()
         start = int(mine["start_ns"].min(where=mine["start_ns"] > 0, initial=_LAST_NS))
         end = min(int(mine["end_ns"].max()), _LAST_NS)
-        return Span(min(start, end), end, int(mine["events"].sum(dtype=np.int64)), self._rows.nbytes)
+        return Span(min(start, end), end)
 
 
 class _Loaded:
@@ -186,7 +242,7 @@ class _Loaded:
         key = file, int(row["offset"])
         events = self._blocks.pop(key, None)
         if events is None:
-            events = _plausible(reader.events(row, self._tables_of(file, reader, int(row["generation"]))))
+            events = plausible(reader.events(row, self._tables_of(file, reader, int(row["generation"]))))
             self._bytes += events.nbytes
         self._blocks[key] = events
         while self._bytes > _HELD_BYTES and len(self._blocks) > 1:
@@ -218,17 +274,20 @@ def is_recording(path: str | Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def replay(path: str | Path) -> ReplayStore:
-    """A recording, or all recordings of a folder. Raises RecordingError, or OSError for what cannot be read."""
+def replay(path: str | Path, filters: Recorded | None = None) -> ReplayStore:
+    """A recording, or all recordings of a folder. Raises RecordingError, or OSError for what cannot be read.
+
+    filters: what all events go through first; of each file then another one is open.
+    """
     if not Path(path).is_dir():
-        return ReplayStore([Reader(path)])
+        return ReplayStore([Reader(path)], filters=filters)
     files = sorted(Path(path).glob(f"*{SUFFIX}"))
     if not files:
         raise RecordingError(f"{path}: no recordings (*{SUFFIX}) in this folder")
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with contextlib.suppress(ValueError, OSError):  # one is open for each file
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if most != resource.RLIM_INFINITY and len(files) > most - _SPARE_FILES:
+    if most != resource.RLIM_INFINITY and len(files) * (1 if filters is None else 2) > most - _SPARE_FILES:
         raise RecordingError(
             f"{path}: {len(files):,} recordings, and only {most:,} files may be open: raise ulimit -Hn"
         )
@@ -243,21 +302,17 @@ def replay(path: str | Path) -> ReplayStore:
             unread.append(str(error) if isinstance(error, RecordingError) else f"{file}: {error.strerror}")
     if not readers:
         raise RecordingError(unread[0])
-    return ReplayStore(readers, [clean(line) for line in unread])
+    return ReplayStore(readers, [clean(line) for line in unread], filters)
+
+
+def _joined(readers: Sequence[Reader]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    sizes = [len(reader.rows) for reader in readers]
+    return np.concatenate([reader.rows for reader in readers]), np.repeat(np.arange(len(sizes)), sizes)
 
 
 def _hosts_of(reader: Reader) -> list[HostFacts]:
     told = map(reader.words, reader.rows[reader.rows["type"] == BlockType.HOSTS][:_MAX_HOSTS])
     return [host for words in told if words is not None for host in words.hosts][:_MAX_HOSTS]
-
-
-def _plausible(events: NDArray[np.void]) -> NDArray[np.void]:
-    """Times that are none, 0 or after the year 2262, become that of the newest event beside them."""
-    times = events["time_ns"]
-    odd = (times == 0) | (times > _LAST_NS)
-    if odd.any():
-        events["time_ns"][odd] = times[~odd].max(initial=1)
-    return events
 
 
 def _first_ns(reader: Reader) -> int:

@@ -121,8 +121,11 @@ class Writer:
         if not self._closed():
             self._block(BlockType.HOSTS, words.from_hosts(hosts))
 
-    def close(self) -> None:
-        """Write what is held, the last health and the index; wait for the disk. Raises OSError; safe to repeat."""
+    def close(self, wait: bool = True) -> None:
+        """Write what is held, the last health and the index. Raises OSError; safe to repeat.
+
+        wait: for the disk, so that a power failure costs nothing.
+        """
         if self._file is None:
             return
         try:
@@ -130,8 +133,15 @@ class Writer:
                 self._flush(last=True)
                 self._write_index()
                 self._block(BlockType.END, LINK.pack(self._indexed))
-                self._sync(self._file)
+                if wait:
+                    self._sync(self._file)
         finally:
+            file, self._file = self._file, None
+            os.close(file)
+
+    def abandon(self) -> None:
+        """Close the file as it is, if it is open: nobody will read it."""
+        if self._file is not None:
             file, self._file = self._file, None
             os.close(file)
 

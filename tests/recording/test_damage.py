@@ -199,7 +199,7 @@ class TestStrangers:
         writer.append(batch_of([Fact(T0, SH, kind=Kind.LOCK)], Symbols()))
         writer.close()
         store = replay(path)
-        store._rows["kind"][store._rows["events"] > 0] = Kind.CPU
+        store._blocks.rows["kind"][store._blocks.rows["events"] > 0] = Kind.CPU
         assert len(store.selected(Query())[1]) == 0
 
     def test_a_generation_that_comes_again_is_damage(self, path: Path) -> None:

@@ -70,7 +70,8 @@ def test_the_last_minute_is_read_without_what_is_before_it(store: ReplayStore, m
     monkeypatch.setattr(reader, "block_at", lambda file, at: read.append(at) or block_at(file, at))
     query = of_steps(STEPS - 5, STEPS)
     assert words(store.call_tree(query)) == stacks(STEPS - 5, STEPS)
-    first = int(store._rows["offset"][store._rows["start_ns"] == T0 + (STEPS - 15) * SECOND].min())
+    rows = store._blocks.rows
+    first = int(rows["offset"][rows["start_ns"] == T0 + (STEPS - 15) * SECOND].min())
     assert min(read) > first, "what is long before is not read"
     del read[:]
     store.call_tree(query)
