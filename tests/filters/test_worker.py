@@ -129,6 +129,20 @@ def test_a_changed_file_is_put_to_work_between_batches(tmp_path: Path) -> None:
     worker.stop()
 
 
+def test_a_file_that_changed_before_anybody_looked_is_put_to_work_too(tmp_path: Path) -> None:
+    """The command line opens filters before there is a session."""
+    ours = chain(tmp_path, module(each(ONLY_PID_42)))
+    _put_to_work(tmp_path, module(each(KEEP_ALL)))
+    worker = Worker(ours)
+    worker.reloader.look()
+    assert len(ours.apply(batch(50))) == 50
+    assert ours.filters[0].counters.restarts == 1
+    worker.reloader.look()
+    ours.apply(batch(1))
+    assert ours.filters[0].counters.restarts == 1
+    worker.stop()
+
+
 BAD = {
     "no module": (b"\0asm\1\0\0\0garbage", "not a valid module"),
     "refuses its configuration": (
