@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aperture_tui.filters.chain import Chain
+    from aperture_tui.filters.told import Controls
     from aperture_tui.filters.worker import Worker
     from aperture_tui.profile.host import HostFacts, HostSample
 
@@ -104,7 +105,9 @@ class _Output:
 
 
 class Session:
-    """Start it, let it run, stop it. `start`, `want` and `stop` belong to one caller; everything else to its thread."""
+    """Start it, let it run, stop it. `start`, `want` and `stop` belong to one caller; everything else, but what only
+    tells, to its thread.
+    """
 
     def __init__(
         self,
@@ -166,6 +169,11 @@ class Session:
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(_STOP_S)
+
+    @property
+    def filters(self) -> Controls | None:
+        """The filters while they are at work; None without any. Any thread may ask, and use what it gets."""
+        return self._worker
 
     @property
     def failure(self) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,3 +156,33 @@ def test_the_store_of_a_session_agrees_with_its_batches() -> None:
     assert {use.pid: use.count for use in store.processes(Query())} == dict(
         zip(*(part.tolist() for part in np.unique(events["pid"], return_counts=True)), strict=True)
     )
+
+
+def test_what_controls_the_filters_is_there_while_they_work(tmp_path: Path) -> None:
+    """Any thread may look and switch; what the sinks get follows."""
+    from aperture_tui.filters.shipped import found
+    from aperture_tui.filters.spec import Spec
+    from aperture_tui.filters.told import Standing
+
+    kept = Kept()
+    drops = Spec(found("process_name"), '{"name":"ratio","drop":true}')
+    session = Session(Settings(hz=499), {"kept": kept}, filters=[drops])
+    assert session.filters is None
+    session.start()
+    controls = session.filters
+    assert controls is not None
+    pid, _ = run(build("ratio", *FRAME_POINTERS), "1.5")
+    assert not len(kept.of(pid))
+    (told,) = controls.told().filters
+    assert told.standing is Standing.RUNNING
+    assert told.at_work.counters.dropped > 100
+    controls.switch("process_name", False)
+    pid, _ = run(build("ratio", *FRAME_POINTERS), "1.5")
+    controls.reload("process_name")
+    controls.switch("process_name", True)
+    session.stop()
+    assert session.filters is None
+    assert len(kept.of(pid)) > 100
+    state = controls.told()
+    assert state.events_in > state.events_out == len(kept.events())
+    assert not state.failure

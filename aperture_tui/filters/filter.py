@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from aperture_tui.filters.log import Level, Log
 from aperture_tui.filters.spec import OnError, Spec
 from aperture_tui.filters.tables import FIRST
 from aperture_tui.filters.tags import Tags, translated
+from aperture_tui.filters.told import AtWork, Counters, FilterState, Program, Standing
 from aperture_tui.filters.verdicts import applied, joined
 from aperture_tui.profile.health import Health, State
 
@@ -32,32 +32,6 @@ if TYPE_CHECKING:
 _NOTHING_HIDDEN = np.zeros(0, bool)
 
 
-@dataclass(slots=True)
-class Counters:
-    """Events, cumulative; a swap of the program does not set them back.
-
-    events_in: that came; events_out: that went on; dropped: by its verdicts; unfiltered: that went on unjudged, and
-    lost: that were let go unjudged, because it had failed; saturated: whose weight, multiplied, did not fit. errors:
-    failures. restarts: programs begun anew. calls; ns: time that the calls took, and all around them.
-    """
-
-    events_in: int = 0
-    events_out: int = 0
-    dropped: int = 0
-    unfiltered: int = 0
-    lost: int = 0
-    saturated: int = 0
-    errors: int = 0
-    restarts: int = 0
-    calls: int = 0
-    ns: int = 0
-
-    @property
-    def ns_per_event(self) -> float | None:
-        """None before the first event."""
-        return self.ns / self.events_in if self.events_in else None
-
-
 class Ready(NamedTuple):
     """A program that has kept the contract so far, to be put to work. table: of its tags (`Tags.table`)."""
 
@@ -67,7 +41,7 @@ class Ready(NamedTuple):
 
 
 class Filter:
-    """`judge` belongs to the chain's thread; `offer`, `switch`, and what only tells, to any.
+    """`judge` and `at_work` belong to the chain's thread; `offer`, `switch`, and what else tells, to any.
 
     Raises FilterError when the file is no filter, or refuses its configuration.
     """
@@ -93,7 +67,7 @@ class Filter:
         self._hidden_of: Symbols | None = None
         self._good_since = self._clock()
         self._guest: Guest | None = None
-        self._module, self._guest, self._table = self.prepared(modules.read(spec.path))
+        self._take(self.prepared(modules.read(spec.path)))
 
     @property
     def sha256(self) -> str:
@@ -128,11 +102,13 @@ class Filter:
             former.guest.close()
 
     def switch(self, on: bool) -> None:
-        """Off, everything passes; on again, it begins anew, even if it was disabled."""
-        self.on, self._switched = on, True
+        """Off, everything passes; on again, it begins anew, even if it was disabled. From the next batch on."""
+        with self._lock:
+            self.on, self._switched = on, True
 
     def _switch(self) -> None:
-        self._switched, self._is_on = False, self.on
+        with self._lock:  # or what is switched meanwhile is forgotten
+            self._switched, self._is_on = False, self.on
         self._end()
         self._begin_anew()
 
@@ -142,10 +118,17 @@ class Filter:
         if ready is None:
             return
         self._end()
-        self._module, self._guest, self._table = ready
+        before = self._module.sha256
+        self._take(ready)
         self._begin_anew()
         self.counters.restarts += 1
-        self.log.note(Level.INFO, f"a new version is at work: {self._module.sha256[:12]}")
+        words = "begun anew, of the same version" if self.sha256 == before else "a new version is at work"
+        self.log.note(Level.INFO, f"{words}: {self.sha256[:12]}")
+
+    def _take(self, ready: Ready) -> None:
+        self._module, self._guest, self._table = ready
+        module, guest = ready.module, ready.guest
+        self._program = Program(module.sha256, module.size, guest.version, guest.tags)
 
     def _begin_anew(self) -> None:
         self._failures, self._reason, self.stopped = Failures(), "", False
@@ -188,7 +171,7 @@ class Filter:
             if guest is None:
                 return self._unjudged(events)
             judged = self._asked(guest, symbols, events, now_ns, lost)
-            out, saturated = applied(events, judged.verdicts, translated(judged.tags, self._table))
+            done = applied(events, judged.verdicts, translated(judged.tags, self._table))
         except FilterError as error:
             self._fail(str(error))
             return self._unjudged(events)
@@ -196,9 +179,11 @@ class Filter:
             self._mark(symbols, judged.first_frame, judged.hidden)
         counters = self.counters
         counters.calls += 1
-        counters.dropped += len(events) - len(out)
-        counters.saturated += saturated
-        return out
+        counters.dropped += len(events) - len(done.events)
+        counters.tagged += done.tagged
+        counters.weighed += done.weighed
+        counters.saturated += done.saturated
+        return done.events
 
     def _asked(self, guest: Guest, symbols: Symbols, events: NDArray[np.void], now_ns: int, lost: bool) -> Judged:
         events = np.ascontiguousarray(events)
@@ -262,6 +247,28 @@ class Filter:
         guest = self._guest
         return 0 if guest is None else guest.memory_bytes
 
+    def at_work(self) -> AtWork:
+        """How it stands between two batches, for `state`."""
+        failures = self._failures
+        return AtWork(
+            self._program, self._stands, self._reason, failures.retry_at, self.counters.copy(), self.memory_bytes
+        )
+
+    def state(self, at_work: AtWork, reloading: bool = False) -> FilterState:
+        """The same with what any thread may say of it. reloading: its file is being made ready."""
+        return FilterState(
+            self.name,
+            self.spec,
+            at_work,
+            self.on,
+            self._switched or self._next is not None,
+            max(0.0, at_work.retry_at - self._clock()),
+            reloading,
+            self.reload_error,
+            self.log.lines,
+            self.log.suppressed,
+        )
+
     def health(self) -> Health:
         """Its line of truth."""
         state, words = self._standing()
@@ -284,20 +291,34 @@ class Filter:
             memory_bytes=self.memory_bytes,
         )
 
-    def _standing(self) -> tuple[State, str]:
+    @property
+    def _stands(self) -> Standing:
         if self._closed:
-            return State.STOPPED, self._passed
+            return Standing.CLOSED
         if not self.on:
-            return State.STOPPED, "switched off: everything passes"
+            return Standing.OFF
         if self.stopped:
-            return State.FAILED, f"the chain is stopped, nothing passes: {self._reason}"
-        passes = "everything passes unfiltered" if self.spec.on_error is OnError.KEEP else "nothing passes"
+            return Standing.STOPPED
         if self._failures.disabled:
-            return State.FAILED, f"disabled after 5 failures in a minute, {passes}: {self._reason}"
-        if self._guest is None:
+            return Standing.DISABLED
+        # a program that has ended without a failure begins again with the next events
+        return Standing.WAITING if self._guest is None and self._reason else Standing.RUNNING
+
+    def _standing(self) -> tuple[State, str]:
+        stands, reason = self._stands, self._reason
+        passes = "everything passes unfiltered" if self.spec.on_error is OnError.KEEP else "nothing passes"
+        if stands is Standing.CLOSED:
+            return State.STOPPED, self._passed
+        if stands is Standing.OFF:
+            return State.STOPPED, "switched off: everything passes"
+        if stands is Standing.STOPPED:
+            return State.FAILED, f"the chain is stopped, nothing passes: {reason}"
+        if stands is Standing.DISABLED:
+            return State.FAILED, f"disabled after 5 failures in a minute, {passes}: {reason}"
+        if stands is Standing.WAITING:
             wait = max(0.0, self._failures.retry_at - self._clock())
-            return State.STARTING, f"failed, tried again in {wait:.0f} s, {passes}: {self._reason}"
-        failed = f"has failed {self.counters.errors} times, last: {self._reason}" if self._reason else ""
+            return State.STARTING, f"failed, tried again in {wait:.0f} s, {passes}: {reason}"
+        failed = f"has failed {self.counters.errors} times, last: {reason}" if reason else ""
         return State.RUNNING, "; ".join(part for part in (self._passed, failed) if part)
 
     @property

@@ -49,7 +49,8 @@ class NoRoomError(FaultError):
 
 class Guest:
     """One thread at a time may use it; any may read memory_bytes, the size of its memory without the part of the
-    arena that was never touched, as it was lately. tags: the names of its tags, that of bit 0 first.
+    arena that was never touched, as it was lately. version: of the ABI, that it was built for. tags: the names of its
+    tags, that of bit 0 first.
 
     Raises FaultError when the program fails on its way, FilterError when it refuses its configuration or does not keep
     the contract.
@@ -63,7 +64,7 @@ class Guest:
         with engine.clock:
             self.instance = Instance(engine, module, log)
             try:
-                self._check_version()
+                self.version = self._checked_version()
                 self._arena = self.instance.reserved(layout.size)
                 if "ap_configure" in module.exports:
                     self._configure(config.encode(), log)
@@ -136,12 +137,13 @@ class Guest:
         untouched = self._layout.size - Layout.of(self._tables.held).size
         self.memory_bytes = self.instance.memory_bytes - untouched
 
-    def _check_version(self) -> None:
+    def _checked_version(self) -> str:
         version = self.instance.call("ap_abi_version")
         major, minor = version >> 16, version & 0xFFFF
         if major != abi.MAJOR or minor > abi.MINOR:
             ours = f"{abi.MAJOR}.{abi.MINOR}"
             raise FilterError(f"it was built for version {major}.{minor} of the filter ABI; this is {ours}")
+        return f"{major}.{minor}"
 
     def _configure(self, config: bytes, log: Log) -> None:
         at = self.instance.reserved(len(config))

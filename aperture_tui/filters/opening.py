@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
 
 from aperture_tui.filters.errors import FilterError
 
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from aperture_tui.filters.chain import Chain
     from aperture_tui.filters.recorded import Recorded
     from aperture_tui.filters.spec import Spec
+
+MENDS: Final = "filters need wasmtime: pip install 'aperture-tui[filters]'"
+
+
+def problem() -> str:
+    """Why no filter can work here, with what mends it; "" if one can. Imports nothing."""
+    return "" if find_spec("wasmtime") is not None else MENDS
 
 
 def open_chain(specs: Sequence[Spec], known_tags: Sequence[str] = ()) -> Chain:
@@ -34,4 +42,4 @@ def _need_wasmtime() -> None:
     try:
         import wasmtime  # noqa: F401  # to tell its absence from any other
     except ImportError as error:
-        raise FilterError(f"filters need wasmtime: pip install 'aperture-tui[filters]' ({error})") from None
+        raise FilterError(f"{MENDS} ({error})") from None

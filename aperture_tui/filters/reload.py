@@ -1,7 +1,8 @@
 """Filters whose files have changed, made ready beside those at work.
 
-A file is looked at once a second. What has another content is compiled, started and configured in the thread that
-looks, and only then offered; whatever is wrong with it is told, and the old version goes on.
+A file is looked at once a second, and at once when somebody asks. What has another content is compiled, started and
+configured in the thread that looks, and only then offered; whatever is wrong with it is told, and the old version goes
+on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _UNSEEN: Final = (0, 0, 0)
 
 
 class Reloader:
-    """Looks after the files of some filters, in a thread of its own from `start` on, or when it is asked."""
+    """Looks after the files of some filters, in a thread of its own from `start` on.
+
+    Any thread may `ask`, which returns at once; `look` and `reload` take as long as the compiler does.
+    """
 
     def __init__(self, filters: Sequence[Filter], look_s: float = _LOOK_S) -> None:
         self._filters = filters
@@ -37,7 +41,9 @@ class Reloader:
         # each file is read once more at the first look: it may have changed since its filter was made
         self._stamps: dict[str, Stamp] = {one.name: _UNSEEN for one in filters}
         self._contents = {one.name: one.sha256 for one in filters}
-        self._stopping = threading.Event()
+        self._asked: dict[str, Filter] = {}
+        self._stopping = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="filter-reload", daemon=True)
 
     def start(self) -> None:
@@ -46,9 +52,19 @@ class Reloader:
 
     def stop(self) -> None:
         """Look no more; waits for a compilation in progress."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
+
+    def ask(self, one: Filter) -> None:
+        """Have the thread make ready what its file has now, even if that is the same."""
+        self._asked[one.name] = one
+        self._wake.set()
+
+    def is_asked(self, one: Filter) -> bool:
+        """Whether that is still to be done."""
+        return one.name in self._asked
 
     def look(self) -> None:
         """Make ready what has changed since the last time."""
@@ -79,8 +95,15 @@ class Reloader:
             return True
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._look_s):
-            self.look()
+        while not self._stopping:
+            for name, one in list(self._asked.items()):
+                self._stamps[name] = _stamp(one)
+                self.reload(one, even_if_same=True)
+                self._asked.pop(name)
+            self._wake.wait(self._look_s)
+            self._wake.clear()
+            if not self._stopping:
+                self.look()
 
 
 def _failed(one: Filter, reason: str) -> bool:

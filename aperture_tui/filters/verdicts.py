@@ -21,11 +21,14 @@ _RECORD: Final = np.dtype((np.void, abi.EVENT.itemsize))
 class Applied(NamedTuple):
     """events: those that are kept, (m,) of EVENT; the very array that was given, if nothing changed.
 
-    saturated: events whose weight or duration, multiplied, does not fit into a record.
+    saturated: events whose weight or duration, multiplied, does not fit into a record. tagged, weighed: events that
+    were given a tag, or more weight.
     """
 
     events: NDArray[np.void]
-    saturated: int
+    saturated: int = 0
+    tagged: int = 0
+    weighed: int = 0
 
 
 def applied(events: NDArray[np.void], verdicts: bytes, tags: NDArray[np.uint16] | None) -> Applied:
@@ -35,16 +38,19 @@ def applied(events: NDArray[np.void], verdicts: bytes, tags: NDArray[np.uint16] 
     """
     n = len(verdicts)
     if verdicts == _KEEP_ALL[:n]:
-        return Applied(_tagged(events, tags), 0)
+        return _tagged(events, tags)
     if verdicts == _DROP_ALL[:n]:
-        return Applied(events[:0], 0)
+        return Applied(events[:0])
     times = np.frombuffer(verdicts, "<u4")
     if (most := int(times.max())) > abi.MAX_VERDICT:
         raise FaultError(f"its verdict {most:,} is larger than {abi.MAX_VERDICT:,}")
     kept = np.flatnonzero(times != 0)  # twice as fast as of the numbers themselves
     out = events.view(_RECORD).take(kept).view(abi.EVENT)
-    saturated = _multiply(out, times[kept]) if most > 1 else 0
-    return Applied(_tagged(out, None if tags is None else tags[kept]), saturated)
+    saturated = weighed = 0
+    if most > 1:
+        saturated, weighed = _multiply(out, times[kept]), int(np.count_nonzero(times > 1))
+    done = _tagged(out, None if tags is None else tags[kept])
+    return done._replace(saturated=saturated, weighed=weighed)
 
 
 def joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
@@ -52,12 +58,12 @@ def joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
     return parts[0] if len(parts) == 1 else np.concatenate([part.view(_RECORD) for part in parts]).view(abi.EVENT)
 
 
-def _tagged(events: NDArray[np.void], tags: NDArray[np.uint16] | None) -> NDArray[np.void]:
-    if tags is None or not tags.any():
-        return events
+def _tagged(events: NDArray[np.void], tags: NDArray[np.uint16] | None) -> Applied:
+    if tags is None or not (tagged := int(np.count_nonzero(tags))):
+        return Applied(events)
     out = events.view(_RECORD).copy().view(abi.EVENT)
     out["tags"] |= tags
-    return out
+    return Applied(out, tagged=tagged)
 
 
 def _multiply(events: NDArray[np.void], times: NDArray[np.uint32]) -> int:

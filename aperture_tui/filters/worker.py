@@ -12,7 +12,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from aperture_tui.filters import abi
 from aperture_tui.filters.reload import Reloader
+from aperture_tui.filters.told import ChainState, Limits
 from aperture_tui.profile.health import Health, State
 
 if TYPE_CHECKING:
@@ -22,11 +24,16 @@ if TYPE_CHECKING:
 MAX_EVENTS: Final = 1 << 18
 """Between put and take: 18 MB."""
 MAX_BATCHES: Final = 1024
+LIMITS: Final = Limits(abi.MEMORY_BYTES, int(1e9 * abi.TICKS * abi.TICK_S) + abi.GRACE_NS, abi.LOG_LINES_PER_S)
 _STOP_S: Final = 5.0
 
 
 class Worker:
-    """A chain with its thread, and the thread that looks after its files. One thread calls all methods but `health`.
+    """A chain with its thread, and the thread that looks after its files (`told.Controls`).
+
+    One thread calls all methods but `health`, `told`, `switch` and `reload`, which any may: what is switched is seen by
+    the worker's thread before its next batch, files are made ready by the reloader's, and what is told of the chain is
+    what the worker's left behind after its last batch. So a screen never waits, and never sees half of a batch.
 
     From `start` on the chain's `judge` belongs to the worker; its `finish` is called by `take`.
     """
@@ -44,6 +51,8 @@ class Worker:
         self._delivered = self._lost = self._crashed = 0
         self._lost_since = False
         self._failure = ""
+        self._judged_ever = self._passed_ever = 0
+        self._note_state()
         self._thread = threading.Thread(target=self._run, name="filters", daemon=True)
 
     def start(self) -> None:
@@ -99,6 +108,25 @@ class Worker:
         own = Health("filters", state, self._failure, self._delivered, counted, lag_ns=max(0, lag_ns))
         return [own, *self.chain.health()]
 
+    def told(self) -> ChainState:
+        """How the chain stands, as of its last batch."""
+        at_work, judged, passed = self._state
+        filters = self.chain.filters
+        states = tuple(one.state(at, self.reloader.is_asked(one)) for one, at in zip(filters, at_work, strict=True))
+        return ChainState(states, LIMITS, judged, passed, self._lost + self._crashed, self._failure)
+
+    def switch(self, name: str, on: bool) -> None:
+        """Switch a filter, from the next batch on. Raises FilterError."""
+        self.chain.named(name).switch(on)
+
+    def reload(self, name: str) -> None:
+        """Put to work what its file has now, even if that is the same; once it is ready. Raises FilterError."""
+        self.reloader.ask(self.chain.named(name))
+
+    def _note_state(self) -> None:
+        """One value that is replaced, not changed: whoever reads it has all of one moment."""
+        self._state = [one.at_work() for one in self.chain.filters], self._judged_ever, self._passed_ever
+
     def stop(self) -> list[Batch]:
         """Let what was put in come through, end the threads and the chain; the last batches."""
         self.reloader.stop()
@@ -125,12 +153,14 @@ class Worker:
                 batch, now_ns, lost = self._waiting.popleft()
                 self._busy = True
             judged = self._judged(batch, now_ns, lost)
+            passed = 0 if judged is None else len(judged.batch)
+            self._judged_ever += len(batch)
+            self._passed_ever += passed
+            self._note_state()
             with self._changed:
                 self._busy = False
-                passed = 0
                 if judged is not None:
                     self._done.append(judged)
-                    passed = len(judged.batch)
                 self._events_between -= len(batch) - passed
                 self._changed.notify_all()
 

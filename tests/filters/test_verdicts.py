@@ -31,7 +31,8 @@ def test_events_are_dropped_multiplied_and_tagged_as_one_by_one(rows: list[tuple
     given_events["tags"] = 8
     before = given_events.copy()
     verdicts = np.array([row[0] for row in rows], "<u4").tobytes()
-    out, saturated = applied(given_events, verdicts, np.array([row[3] for row in rows], np.uint16))
+    done = applied(given_events, verdicts, np.array([row[3] for row in rows], np.uint16))
+    out = done.events
     wanted, cut = [], 0
     for verdict, weight, duration, tag in rows:
         if not verdict:
@@ -44,7 +45,9 @@ def test_events_are_dropped_multiplied_and_tagged_as_one_by_one(rows: list[tuple
             cut += many != weight * verdict or long != duration * verdict
         wanted.append((many, long, tag | 8))
     assert [tuple(row) for row in out[["weight", "duration_ns", "tags"]].tolist()] == wanted
-    assert saturated == cut
+    assert done.saturated == cut
+    assert done.tagged == sum(bool(row[3]) for row in rows if row[0])
+    assert done.weighed == sum(row[0] > 1 for row in rows)
     assert (given_events == before).all()
     kept = [i for i, row in enumerate(rows) if row[0]]
     assert (out["time_ns"] == before["time_ns"][kept]).all()
