@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from aperture_tui.filters.recorded import Recorded
+    from aperture_tui.filters.told import Controls
     from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session
     from aperture_tui.store.base import Store
@@ -169,6 +170,10 @@ class _Collecting:
         """Collect these beside what is collected anyway. Before there is a session nothing happens: ask again then."""
         if self._session is not None:
             self._session.want(events)
+
+    def filters(self) -> Controls | None:
+        """Those at work, None while there are none."""
+        return None if self._session is None else self._session.filters
 
     def end(self) -> str:
         """Stop, if it was started -> what failed meanwhile, in one line, or ""."""
@@ -327,7 +332,8 @@ def _shown(
 
 def _of_this_machine(chosen: argparse.Namespace, collecting: _Collecting) -> dict[str, Any]:
     """What the app is told of a live session."""
-    return {"title_host": _host(), "pinned": filter_words(chosen), "want": collecting.want}
+    words = filter_words(chosen)
+    return {"title_host": _host(), "pinned": words, "want": collecting.want, "filters": collecting.filters}
 
 
 def _of_recording(path: str) -> dict[str, Any]:

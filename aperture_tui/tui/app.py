@@ -15,9 +15,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
 
-from aperture_tui.profile.completeness import Completeness
-from aperture_tui.profile.health import State
 from aperture_tui.store.remote.link import FLEET
+from aperture_tui.tui.filtering import EVERY_S, Filtering
 from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
@@ -27,11 +26,12 @@ from aperture_tui.tui.presenter import Presenter
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.cpu import CpuScreen
+from aperture_tui.tui.screens.filters import FiltersScreen
 from aperture_tui.tui.screens.hosts import HostsScreen
 from aperture_tui.tui.screens.locks import LocksScreen
 from aperture_tui.tui.screens.offcpu import OffCpuScreen
 from aperture_tui.tui.screens.overview import OverviewScreen
-from aperture_tui.tui.screens.panel import Panel, health_rows, help_rows
+from aperture_tui.tui.screens.panel import Panel, health_panel, help_rows
 from aperture_tui.tui.screens.syscalls import SyscallsScreen
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.terminal import Colours, backlog, colours
@@ -41,6 +41,7 @@ from aperture_tui.tui.widgets.keys import live_keys
 if TYPE_CHECKING:
     from textual.driver import Driver
 
+    from aperture_tui.filters.told import Controls
     from aperture_tui.store.base import Store
     from aperture_tui.store.remote.link import Focus
     from aperture_tui.tui.remote import Remote
@@ -61,6 +62,7 @@ _VIEWS: Final[dict[str, type[ViewScreen]]] = {
 }
 """By the numbers of their keys."""
 _HOSTS: Final = "hosts"
+_FILTERS: Final = "filters"
 _REMOTE_WINDOW_S: Final = 60.0
 """Agents push every ten seconds: a shorter window would show their turns."""
 
@@ -73,14 +75,15 @@ class ApertureApp(App[None]):
     and the filters that the kernel applies. want: told the events that the view needs, by the names of the collectors,
     whenever that changes, and again when the store is there; must not block. recording: the name of the one that the
     store holds, "" while it is filled. remote: the aggregator that the store asks. clock: monotonic seconds, by which a
-    recording plays. Raises ValueError for a theme that does not exist.
+    recording plays. filters: gives what controls the filters at work, None while there are none; of a store that can
+    have none there is no such function. Raises ValueError for a theme that does not exist.
 
     failure: why a recording could not be opened, in one line; the app has then ended by itself.
     """
 
     TITLE = "aperture"
     CSS_PATH = "aperture.tcss"
-    MODES: ClassVar[dict[str, Any]] = {**_VIEWS, _HOSTS: HostsScreen}
+    MODES: ClassVar[dict[str, Any]] = {**_VIEWS, _HOSTS: HostsScreen, _FILTERS: FiltersScreen}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+q", "quit", "quit"),
         Binding("ctrl+c", "quit", "quit", show=False, priority=True),  # the habit of every other tool
@@ -92,6 +95,7 @@ class ApertureApp(App[None]):
         Binding("3", "view('syscalls')", "system calls", show=False),
         Binding("4", "view('locks')", "locks", show=False),
         Binding("5", "view('offcpu')", "off-CPU time", show=False),
+        Binding("6,F", "view('filters')", "filters", show=False),
         Binding("f", "fleet", "whole fleet"),
     ]
 
@@ -110,6 +114,7 @@ class ApertureApp(App[None]):
         want: Callable[[frozenset[str]], None] | None = None,
         recording: str = "",
         remote: Remote | None = None,
+        filters: Callable[[], Controls | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._colours = colours()
@@ -124,6 +129,7 @@ class ApertureApp(App[None]):
         self.recording = recording
         self.remote = remote
         self.failure = ""
+        self.filtering = Filtering(filters)
         self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S)
         self._last_view = "cpu"
         self._clock = clock
@@ -151,7 +157,9 @@ class ApertureApp(App[None]):
     @property
     def view_titles(self) -> tuple[tuple[str, str], ...]:
         """(key, title) of each view."""
-        views = [HostsScreen] * (self.remote is not None) + list(_VIEWS.values())
+        views: list[type[BaseScreen]] = [HostsScreen] * (self.remote is not None) + list(_VIEWS.values())
+        if self.filtering.state is not None or self.current_mode == _FILTERS:
+            views.append(FiltersScreen)
         return tuple((str(i), view.TITLE_WORD) for i, view in enumerate(views, self.remote is None))
 
     @property
@@ -197,6 +205,8 @@ class ApertureApp(App[None]):
             self.look_at(self.remote.focus)
         if self.remote is not None:
             self.set_interval(1.0, self._wait)  # what is shown of an aggregator grows old
+        if self.filtering.possible:
+            self.set_interval(max(EVERY_S, 1 / self.refresh_hz), self._note_filters)
         self._waiting = self.set_interval(1 / _WAITING_HZ, self._wait)
         self._playing = self.set_interval(1 / self.refresh_hz, self.play_on, pause=True)
         self.call_after_refresh(self._presenter.start)
@@ -208,6 +218,12 @@ class ApertureApp(App[None]):
     def on_unmount(self) -> None:
         """Leave no thread behind."""
         self._presenter.stop(*([_LEAVE_S] if self.recording or self.remote else []))
+
+    def _note_filters(self) -> None:
+        """Whatever is on the screen: what they did in the last seconds is there when they are looked at."""
+        self.filtering.note()
+        if isinstance(self._view, FiltersScreen):
+            self._view.show_filters()
 
     def _wait(self) -> None:
         """Move the mark in the header until everything runs, and the ages of what is shown."""
@@ -246,7 +262,7 @@ class ApertureApp(App[None]):
             self.exit(return_code=1)
             return
         is_live = not snapshot.fatal and not self.recording and self.remote is None
-        starting = is_live and any(one.state is State.STARTING for one in snapshot.health)
+        starting = is_live and words.begins(snapshot.health) is not None
         self._wait_for(starting or self.is_reading)
         view = self._view
         if view is not None:
@@ -328,21 +344,21 @@ class ApertureApp(App[None]):
         if isinstance(self.screen, Panel) or self.current_mode == name:
             return
         forget(self._driver)  # what another program wrote on the screen goes away
-        if name != _HOSTS and _VIEWS[self._last_view].KIND is not _VIEWS[name].KIND:
+        if name in _VIEWS and _VIEWS[self._last_view].KIND is not _VIEWS[name].KIND:
             self.looking = self.looking.elsewhere()
         self._show_view(name)
         if isinstance(view, ViewScreen):
             self.call_after_refresh(self._select, view.icicle.selection)
 
     def _show_view(self, name: str) -> None:
-        if name != _HOSTS:
+        if name in _VIEWS:
             self._last_view = name
         self.switch_mode(name)
         self._tell_wants(name)
 
     def _tell_wants(self, name: str) -> None:
         if self._want is not None:
-            self._want(self.MODES[name].needs())
+            self._want(self.MODES[self._last_view if name == _FILTERS else name].needs())  # they go on filtering that
 
     def _select(self, selection: Any) -> None:
         view = self._view
@@ -370,11 +386,7 @@ class ApertureApp(App[None]):
 
     def action_health(self) -> None:
         """Every loss with its cause."""
-        snapshot = self.snapshot
-        health, stacks = (snapshot.health, snapshot.stacks) if snapshot else ((), Completeness())
-        counted = "samples" if snapshot is None else words.counted(snapshot.request)
-        rows = health_rows(health, stacks, min(78, self.size.width - 2), counted, recorded=bool(self.recording))
-        self.push_screen(Panel(rows))
+        self.push_screen(health_panel(self.snapshot, min(78, self.size.width - 2), recorded=bool(self.recording)))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action that has a key, then Textual's own."""

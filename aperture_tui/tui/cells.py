@@ -62,3 +62,18 @@ def cut(text: str, width: int) -> str:
 def width_of(text: str) -> int:
     """The cells that a text takes, as `plain` leaves it."""
     return cell_len(plain(text))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` cells, at least one, broken at spaces, and where there is none for so long."""
+    lines: list[str] = []
+    line = ""
+    for word in plain(text).split():
+        if line and width_of(line) + 1 + width_of(word) > width:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}" if line else word
+        if width_of(line) > width:
+            *whole, line = chop_cells(line, max(2, width))
+            lines += whole
+    return [*lines, line]

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Click, Resize
 from textual.message import Message
 
-from aperture_tui.tui.cells import cut, plain, width_of
+from aperture_tui.tui.cells import wrapped
 from aperture_tui.tui.icicle import navigate
 from aperture_tui.tui.icicle.change import step
 from aperture_tui.tui.icicle.navigate import Place
@@ -212,18 +212,4 @@ class Icicle(RowsView, can_focus=True):
 
 
 def _said(lines: Sequence[tuple[str, str]], width: int) -> list[Spans]:
-    return [((f"  {line}", key),) for text, key in lines for line in _wrapped(text, width)]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` cells, broken at spaces."""
-    lines: list[str] = []
-    line = ""
-    for word in plain(text).split():
-        if line and width_of(line) + 1 + width_of(word) > width:
-            lines.append(line)
-            line = ""
-        line = f"{line} {word}" if line else word
-        if width_of(line) > width:
-            line = cut(line, width)
-    return [*lines, line]
+    return [((f"  {line}", key),) for text, key in lines for line in wrapped(text, width)]

@@ -9,8 +9,9 @@ from textual.events import DescendantFocus, Resize
 from textual.screen import Screen
 
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.tui import filter_words
 from aperture_tui.tui.terminal import SMALLEST
-from aperture_tui.tui.widgets.header import Header
+from aperture_tui.tui.widgets.header import Chip, Header
 from aperture_tui.tui.widgets.keys import KeysLine
 from aperture_tui.tui.widgets.rows import RowsView
 from aperture_tui.tui.widgets.time_line import TimeLine
@@ -51,6 +52,16 @@ class BaseScreen(Screen[None], inherit_bindings=False):
     def is_whole(self) -> bool:
         """Whether all its parts are there: an answer may come before the first and after the last moment of that."""
         return self.is_running and all(self.query(part) for part in self.PARTS)
+
+    @property
+    def filtered(self) -> Chip:
+        """What filters do to what is shown, for the header."""
+        app = self.aperture
+        if app.filtering.state is not None:
+            return filter_words.chip(app.filtering.state, app.filtering.pace.dropped)
+        ours = not app.recording and app.remote is None
+        health = app.snapshot.health if app.snapshot is not None and not ours else ()
+        return filter_words.chip_of_others(health, agents=app.remote is not None)
 
     @classmethod
     def needs(cls) -> frozenset[str]:

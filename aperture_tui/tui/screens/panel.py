@@ -15,7 +15,9 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.palette import Spans, box_key, change_key
+from aperture_tui.tui.screens import words
 from aperture_tui.tui.widgets.keys import Key
 from aperture_tui.tui.widgets.rows import RowsView
 from aperture_tui.tui.widgets.stacks import stacks_rows
@@ -128,6 +130,13 @@ def health_rows(
     if not health:
         rows.append(((fit("   nothing runs yet", width), "muted@bar"),))
     return rows + stacks_rows(stacks, width, counted)
+
+
+def health_panel(snapshot: ViewSnapshot | None, width: int, recorded: bool) -> Panel:
+    """The same of what is shown."""
+    health, stacks = (snapshot.health, snapshot.stacks) if snapshot else ((), Completeness())
+    counted = "samples" if snapshot is None else words.counted(snapshot.request)
+    return Panel(health_rows(health, stacks, width, counted, recorded))
 
 
 def _costs(one: Health) -> str:

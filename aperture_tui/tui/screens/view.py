@@ -170,6 +170,7 @@ class ViewScreen(InTime):
             clock=self._said_else() if not time_line.display else "",
             starting=words.starting(snapshot, app.waited_s, app.recording, app.is_reading),
             collectors=words.collectors(snapshot.health) if snapshot and live and remote is None else (),
+            filtered=self.filtered,
         )
         self.query_one(Header).show(heading)
         if not live:

@@ -11,6 +11,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.attached import COLLECTORS, health_of
+from aperture_tui.tui.filter_words import is_filter
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import IcicleView, Unit, ViewRequest, ViewSnapshot
 from aperture_tui.tui.wall_clock import clock
@@ -202,7 +203,10 @@ def starting(snapshot: ViewSnapshot | None, waited_s: float, recording: str = ""
         return f"{turning} {'reading' if recording else 'asking'} {waited_s:.1f} s"
     if snapshot.fatal or snapshot.recorded is not None or snapshot.pushed is not None:
         return ""
-    for one in snapshot.health:
-        if one.state is State.STARTING:
-            return f"{turning} {one.message or f'{one.name} is starting'} {waited_s:.1f} s"
-    return ""
+    one = begins(snapshot.health)
+    return "" if one is None else f"{turning} {one.message or f'{one.name} is starting'} {waited_s:.1f} s"
+
+
+def begins(health: Sequence[Health]) -> Health | None:
+    """What is starting, if something is; a filter that is tried again is nothing to wait for."""
+    return next((one for one in health if one.state is State.STARTING and not is_filter(one)), None)

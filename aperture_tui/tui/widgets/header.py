@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from aperture_tui.profile.health import State
 from aperture_tui.tui import figures
@@ -26,6 +26,17 @@ _STATES: Final = {
 }
 
 
+class Chip(NamedTuple):
+    """Words that the header never leaves out, "" for nothing; the same in fewer cells; and their style key."""
+
+    full: str = ""
+    short: str = ""
+    key: str = "text@bar"
+
+
+NOTHING: Final = Chip()
+
+
 @dataclass(frozen=True)
 class Heading:
     """What the header says. views: (key, title) of each; starting: what is being waited for, "" when nothing is.
@@ -33,7 +44,8 @@ class Heading:
     amount: how much is in view, with its unit. against: what it is compared with. collectors: (name, state) of those
     that are attached or should be.
     frozen: since when time stands still, "" while it passes. past: it is a recording, and nothing in it is the last of
-    anything. clock: how a recording plays and where, if no line of its own says so.
+    anything. clock: how a recording plays and where, if no line of its own says so. filtered: that filters took
+    something away.
     """
 
     views: tuple[tuple[str, str], ...]
@@ -50,19 +62,28 @@ class Heading:
     clock: str = ""
     starting: str = ""
     collectors: tuple[tuple[str, State], ...] = ()
+    filtered: Chip = NOTHING
 
 
 def header_row(heading: Heading, width: int) -> Spans:
-    """One row. What does not fit is left out, the least needed first: never the view's name, nor that it is frozen.
+    """One row. What does not fit is left out, the least needed first: never the view's name, nor that it is frozen or
+    filtered.
 
-    The names of the other views give way to their keys before the window and the process do.
+    The names of the other views give way to their keys before the window and the process do; before that, what is said
+    of filters is said in fewer words.
     """
-    state = _state(heading)
-    for left, needed in ((_views(heading), _NEEDED), (_keys(heading), 0)):
-        room = width - cells(left) - cells(state)
+    full, state = _state(heading, heading.filtered.full), _state(heading, heading.filtered.short)
+    views, keys = _views(heading), _keys(heading)
+    for left, right, needed in (
+        (views, full, _NEEDED),
+        (views, state, _NEEDED),
+        (keys, full, _NEEDED),
+        (keys, state, 0),
+    ):
+        room = width - cells(left) - cells(right)
         middle = fitting(_facts(heading), room, needed)
         if (fill := room - cells(middle)) >= 0:
-            return (*left, *middle, (" " * fill, "text@bar"), *state)
+            return (*left, *middle, (" " * fill, "text@bar"), *right)
     left = [(f" {heading.current} ", "*accent@bar")]  # one name instead of all
     if (fill := width - cells(left) - cells(state)) >= 0:
         return (*left, (" " * fill, "text@bar"), *state)
@@ -139,10 +160,12 @@ def _when(heading: Heading) -> tuple[str, str]:
     return (f"last {asked}", "") if full else (f"last {asked} (has {held})", f"{held} of {asked}")
 
 
-def _state(heading: Heading) -> list[Span]:
+def _state(heading: Heading, filtered: str) -> list[Span]:
     spans: list[Span] = []
     if heading.starting:
         spans.append((f" {heading.starting} ", "accent@bar"))
+    if filtered:
+        spans.append((f" {filtered} ", heading.filtered.key))
     if heading.frozen:
         spans.append((f" FROZEN {heading.frozen} ", "*background@warning"))
     if heading.clock:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
-from aperture_tui.profile.health import State
-from aperture_tui.tui.widgets.header import Heading, header_row
+from aperture_tui.filters.told import ChainState, Standing
+from aperture_tui.profile.health import Health, State
+from aperture_tui.tui.filter_words import chip, chip_of_others
+from aperture_tui.tui.widgets.header import Chip, Heading, header_row
+from tests.tui.filters import FILTERS, STILL, told
 
 VIEWS = (("1", "Overview"), ("2", "CPU"))
 FULL = Heading(
@@ -84,3 +89,56 @@ def test_the_collectors_shrink_first() -> None:
     narrow = _text(heading, 75)
     assert "cpu" not in narrow
     assert "on build-7" in narrow
+
+
+# -- filters
+
+
+def _chip(state: ChainState, dropped: float | None = 0.34) -> Chip:
+    return chip(state, dropped)
+
+
+@pytest.mark.parametrize("width", [*range(1, 60), 80, 120, 200])
+@pytest.mark.parametrize("dropped", [None, 0.34])
+def test_with_filters_it_is_one_row_of_any_width(width: int, dropped: float | None) -> None:
+    heading = replace(FULL, filtered=_chip(STILL, dropped))
+    assert cell_len(_text(heading, width)) == width
+
+
+def test_that_something_is_missing_is_said_in_every_width() -> None:
+    good = replace(STILL, filters=FILTERS[:3])
+    heading = Heading(
+        views=FIVE, current="Overview", window_s=30.0, range_ns=30 * 10**9, amount="5 samples", filtered=_chip(good)
+    )
+    assert "filters drop 34 %" in _text(heading, 120)
+    assert "1 Overview  2 CPU  3 Syscalls  4 Locks  5 Off-CPU" in _text(heading, 120)
+    for width in (30, 40, 60, 80):
+        assert "drop 34 %" in _text(heading, width)
+    assert "last 30 s" in _text(heading, 80)
+    frozen = _text(replace(heading, frozen="12:03:04"), 40)
+    assert "FROZEN 12:03:04" in frozen
+    assert "drop 34 %" in frozen
+
+
+def test_a_filter_that_failed_is_said_on_every_view() -> None:
+    assert _chip(STILL).full == "! 2 of 7 filters failed, drop 34 %"
+    assert _chip(STILL).short == "! drop 34 %"
+    stopped = told("mine", standing=Standing.STOPPED, reason="why")
+    assert _chip(replace(STILL, filters=(stopped,))).full == "! filter mine failed, nothing passes"
+    assert _chip(replace(STILL, failure="ZeroDivisionError: oh")).full == "! the filters crashed, nothing passes"
+
+
+def test_with_no_events_now_it_says_what_was_or_that_filters_are_at_work() -> None:
+    good = replace(STILL, filters=FILTERS[:3])
+    assert _chip(good, None).full == "filters dropped 75 %"
+    assert _chip(replace(good, events_in=0, events_out=0), None)[:2] == ("filters at work", "filtered")
+    off = replace(good, filters=tuple(replace(one, on=False) for one in good.filters))
+    assert _chip(off, None)[:2] == ("filters are off", "filters off")
+    assert chip(None, None).full == ""
+
+
+def test_filters_of_those_who_recorded_or_pushed_are_said_too() -> None:
+    health = [Health("cpu", State.RUNNING), Health("filter mine", State.STOPPED, "takes away 3 of 4 events")]
+    assert chip_of_others(health, agents=False)[:2] == ("filtered by who recorded", "filtered")
+    assert chip_of_others(health, agents=True).full == "filtered by agents"
+    assert chip_of_others(health[:1], agents=True).full == ""
