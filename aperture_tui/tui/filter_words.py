@@ -121,12 +121,12 @@ def full_state(one: FilterState) -> tuple[str, str]:
     if standing is Standing.OFF:
         return "switched off: everything passes it", "text"
     if standing is Standing.STOPPED:
-        return f"it failed, and all filters stopped: nothing passes. {reason}", "*error"
+        return f"failed: {reason}; all filters have stopped, and nothing passes", "*error"
     if standing is Standing.DISABLED:
-        return f"disabled after 5 failures in a minute, {passes}; r or space tries it again. {reason}", "*error"
+        return f"disabled after 5 failures in a minute, {passes}; the last: {reason}; r tries it again", "*error"
     if standing is Standing.WAITING:
         when = f"in {one.retry_s:.0f} s" if one.retry_s >= 0.5 else "with the next events"
-        return f"failed, tried again {when}; until then {passes}. {reason}", "*error"
+        return f"failed: {reason}; tried again {when}, until then {passes}", "*error"
     if one.waits:
         return "begins with the next events", "accent"
     told = f"running; it has failed {one.at_work.counters.errors:,} times, last: {reason}" if reason else "running"

@@ -14,7 +14,7 @@ EVERY_S: Final = 0.5
 """Between two notes."""
 _NOW: Final = 2
 """Notes that are now: drains come a few times a second, and one note may have one more of them than the next."""
-_KEPT: Final = 60
+_KEPT: Final = 30
 
 
 class Flow(NamedTuple):

@@ -202,6 +202,11 @@ def test_a_filter_that_fails_says_when_it_is_tried_again(tmp_path: Path) -> None
     (one,) = worker.told().filters
     assert one.standing is Standing.DISABLED
     assert one.at_work.counters.lost == worker.told().events_in == 35
+    worker.reload("f0")
+    until(lambda: worker.told().filters[0].waits, "the compiler")
+    assert not worker.told().filters[0].failed, "the same file, but it begins anew"
+    judged()
+    assert worker.told().filters[0].standing is Standing.WAITING
     worker.switch("f0", False)
     worker.switch("f0", True)
     assert not worker.told().filters[0].failed, "it begins anew"

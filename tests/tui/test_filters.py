@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -263,7 +264,8 @@ async def test_what_fails_and_why_stands_on_the_screen_and_in_the_header(tmp_pat
         async with _showing(worker) as pilot:
             text = " ".join(_screen(pilot).split())
             assert "! retr" in text
-            assert "until then nothing passes it. it gave up (unreachable: a panic or an abort)" in text
+            assert "failed: it gave up (unreachable: a panic or an abort); tried again" in text
+            assert "until then nothing passes it" in text
             assert "! 1 of 2 filters failed" in text
             assert "error aperture: it gave up" in text
             assert "100 lost while it failed" in text
@@ -396,3 +398,51 @@ async def test_the_collectors_of_the_view_before_go_on() -> None:
         assert "syscall" in before
         await _press(pilot, "6")
         assert wanted[-1] == before
+
+
+@pytest.mark.bpf
+async def test_over_a_real_session(tmp_path: Path) -> None:
+    """Samples of this machine, three filters as they come along, and one that loops."""
+    from aperture_tui.collect.settings import Settings
+    from aperture_tui.filters.shipped import found
+    from aperture_tui.filters.spec import Spec
+    from aperture_tui.session import Session
+    from aperture_tui.store.memory import MemoryStore
+    from tests.filters.wat import spec
+
+    specs = [
+        Spec(found("process_name"), '{"name":"no process is called this","drop":true}'),
+        Spec(found("rate_limit"), '{"events_per_second":100}'),
+        spec(tmp_path, module(on_batch(LOOP)), name="looping"),
+    ]
+    store = MemoryStore()
+    session = Session(Settings(hz=499), {"memory": store}, filters=specs)
+
+    def connect() -> MemoryStore:
+        session.start()
+        return store
+
+    app = ApertureApp(connect, filters=lambda: session.filters, want=lambda _: None)
+    try:
+        async with app.run_test(size=(140, 40)) as pilot:
+            await _until(pilot, lambda: "6 Filters" in text_of(app)[0], "filters at work")
+            await pilot.press("6")
+            await pilot.press("end")
+            await _until(pilot, lambda: "it took too long and was stopped" in _screen(pilot), "what it failed of")
+            assert "! 1 of 3 filters failed" in text_of(app)[0]
+            assert "no process is called this" not in _screen(pilot), "of another one"
+            await pilot.press("space")
+            await _until(pilot, lambda: "filters drop" in text_of(app)[0], "it is off, the others go on")
+            await pilot.press("home", "r")
+            await _until(pilot, lambda: "begun anew, of the same version" in _screen(pilot), "a new instance")
+    finally:
+        session.stop()
+    assert session.failure == ""
+
+
+async def _until(pilot: Pilot[Any], condition: Any, what: str) -> None:
+    """As `until`, for what a kernel and a compiler take part in."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"never came: {what}\n{_screen(pilot)}"
+        await pilot.pause(0.05)

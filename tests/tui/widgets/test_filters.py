@@ -100,16 +100,22 @@ def test_the_end_of_a_path_stays() -> None:
 
 def test_details_say_the_reason_in_full() -> None:
     of = {one.state.name: "\n".join(map(_text, detail_rows(one, LIMITS, 400))) for one in ROWS}
-    assert "failed, tried again in 4 s; until then events pass it unfiltered. it took too long" in of["mine"]
+    assert (
+        "failed: it took too long and was stopped; tried again in 4 s, until then events pass it unfiltered"
+        in of["mine"]
+    )
     assert "4,000 passed unfiltered" in of["mine"]
-    assert "disabled after 5 failures in a minute, nothing passes it; r or space" in of["broken"]
+    assert (
+        "disabled after 5 failures in a minute, nothing passes it; the last: it divided by zero; r tries it again"
+        in of["broken"]
+    )
     assert "the old version goes on: not a valid module: cut off" in of["old"]
     assert "switched off: everything passes it" in of["redact"]
     assert "a984e6f1719e9631, 14 kB, filter ABI 1.0" in of["process_name"]
     assert "64 MB of memory, about 50 ms a call, 20 lines a second" in of["process_name"]
     assert "77 tagged" in of["slow_syscalls"]
     stopped = FilterLine(told("s", standing=Standing.STOPPED, reason="why"), Pace())
-    assert "nothing passes. why" in _text(detail_rows(stopped, LIMITS, 200)[0])
+    assert "failed: why; all filters have stopped, and nothing passes" in _text(detail_rows(stopped, LIMITS, 200)[0])
 
 
 def test_a_strangers_text_reaches_no_row_as_it_is() -> None:
