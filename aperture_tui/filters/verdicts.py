@@ -26,9 +26,9 @@ class Applied(NamedTuple):
     """
 
     events: NDArray[np.void]
-    saturated: int = 0
-    tagged: int = 0
-    weighed: int = 0
+    saturated: int
+    tagged: int
+    weighed: int
 
 
 def applied(events: NDArray[np.void], verdicts: bytes, tags: NDArray[np.uint16] | None) -> Applied:
@@ -38,9 +38,10 @@ def applied(events: NDArray[np.void], verdicts: bytes, tags: NDArray[np.uint16] 
     """
     n = len(verdicts)
     if verdicts == _KEEP_ALL[:n]:
-        return _tagged(events, tags)
+        out, tagged = _tagged(events, tags)
+        return Applied(out, 0, tagged, 0)
     if verdicts == _DROP_ALL[:n]:
-        return Applied(events[:0])
+        return Applied(events[:0], 0, 0, 0)
     times = np.frombuffer(verdicts, "<u4")
     if (most := int(times.max())) > abi.MAX_VERDICT:
         raise FaultError(f"its verdict {most:,} is larger than {abi.MAX_VERDICT:,}")
@@ -49,8 +50,8 @@ def applied(events: NDArray[np.void], verdicts: bytes, tags: NDArray[np.uint16] 
     saturated = weighed = 0
     if most > 1:
         saturated, weighed = _multiply(out, times[kept]), int(np.count_nonzero(times > 1))
-    done = _tagged(out, None if tags is None else tags[kept])
-    return done._replace(saturated=saturated, weighed=weighed)
+    out, tagged = _tagged(out, None if tags is None else tags[kept])
+    return Applied(out, saturated, tagged, weighed)
 
 
 def joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
@@ -58,12 +59,13 @@ def joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
     return parts[0] if len(parts) == 1 else np.concatenate([part.view(_RECORD) for part in parts]).view(abi.EVENT)
 
 
-def _tagged(events: NDArray[np.void], tags: NDArray[np.uint16] | None) -> Applied:
+def _tagged(events: NDArray[np.void], tags: NDArray[np.uint16] | None) -> tuple[NDArray[np.void], int]:
+    """The events with these bits as well, and how many have got any."""
     if tags is None or not (tagged := int(np.count_nonzero(tags))):
-        return Applied(events)
+        return events, 0
     out = events.view(_RECORD).copy().view(abi.EVENT)
     out["tags"] |= tags
-    return Applied(out, tagged=tagged)
+    return out, tagged
 
 
 def _multiply(events: NDArray[np.void], times: NDArray[np.uint32]) -> int:
