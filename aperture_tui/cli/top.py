@@ -326,7 +326,9 @@ def _shown(
     if aggregator is not None:
         return {"connect": aggregator.connect, "remote": aggregator}
     if isinstance(source, _Recording):
-        return {"connect": source.begin, **_of_recording(chosen.replay)}
+        filters = source.filters
+        told = {} if filters is None else {"filters": lambda: filters}
+        return {"connect": source.begin, **told, **_of_recording(chosen.replay)}
     return {"connect": source.begin, **_of_this_machine(chosen, source)}
 
 

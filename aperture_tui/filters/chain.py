@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aperture_tui.filters import abi
 from aperture_tui.filters.engine import Engine
 from aperture_tui.filters.errors import FilterError
 from aperture_tui.filters.filter import Filter
 from aperture_tui.filters.redaction import Redactor, union
 from aperture_tui.filters.tags import Tags
+from aperture_tui.filters.told import Limits
 from aperture_tui.profile.batch import Batch
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from aperture_tui.filters.spec import Spec
     from aperture_tui.profile.health import Health
+
+LIMITS: Final = Limits(abi.MEMORY_BYTES, int(1e9 * abi.TICKS * abi.TICK_S) + abi.GRACE_NS, abi.LOG_LINES_PER_S)
 
 
 class Judged(NamedTuple):

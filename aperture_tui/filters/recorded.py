@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aperture_tui.filters.chain import Chain
+from aperture_tui.filters.chain import LIMITS, Chain
+from aperture_tui.filters.errors import FilterError
 from aperture_tui.filters.reload import stamp
+from aperture_tui.filters.told import ChainState
 from aperture_tui.profile.health import Health, State
 
 if TYPE_CHECKING:
@@ -14,14 +16,17 @@ if TYPE_CHECKING:
     from aperture_tui.filters.spec import Spec
     from aperture_tui.profile.batch import Batch
 
+_FIXED: Final = "what was recorded has been judged: open the recording anew to have it judged otherwise"
+
 
 class Recorded:
     """A chain for whatever is recorded, a file after another. Raises FilterError as that does.
 
     A pass is over one file. With each the filters begin anew, so that what they say of an event depends on what is
     before it in its file, and not on what somebody has looked at before. Seconds, as of the pause after a failure, are
-    those of the events. Files of filters are not looked at again: events that were judged by another program would
-    stand beside each other. `begin` and `judge` belong to one thread at a time; `health` to any.
+    those of the events. Files of filters are not looked at again, and none is switched: events that were judged by
+    another program would stand beside each other. `begin` and `judge` belong to one thread at a time; the rest to any
+    (`told.Controls`).
 
     serves: for whom the pass is that was begun last.
     """
@@ -31,10 +36,11 @@ class Recorded:
         self._now_ns = 0
         self.chain = Chain(specs, lambda: self._now_ns / 1e9, known_tags)
         self._stamps = {one.name: stamp(one) for one in self.chain.filters}
-        self._passed = 0
+        self._judged = self._passed = 0
         self._failure = ""
         self._begun = False
         self.serves: object = None
+        self._note_state()
 
     def begin(self, whom: object) -> None:
         """Another pass: filters forget what they have seen."""
@@ -52,8 +58,28 @@ class Recorded:
         if len(batch):
             self._now_ns = max(self._now_ns, int(batch.events["time_ns"].max()))
         passed = self.chain.apply(batch, self._now_ns, lost)
+        self._judged += len(batch)
         self._passed += len(passed)
+        self._note_state()
         return passed
+
+    def _note_state(self) -> None:
+        """One value that is replaced, not changed: whoever reads it has all of one moment."""
+        self._state = [one.at_work() for one in self.chain.filters], self._judged, self._passed
+
+    def told(self) -> ChainState:
+        """How the chain stands, as of its last batch."""
+        at_work, judged, passed = self._state
+        states = tuple(one.state(at) for one, at in zip(self.chain.filters, at_work, strict=True))
+        return ChainState(states, LIMITS, judged, passed, fixed=True)
+
+    def switch(self, name: str, on: bool) -> None:
+        """Raises FilterError: what was judged stands."""
+        raise FilterError(_FIXED)
+
+    def reload(self, name: str) -> None:
+        """Raises FilterError: what was judged stands."""
+        raise FilterError(_FIXED)
 
     @property
     def failure(self) -> str:

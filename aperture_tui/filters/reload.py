@@ -97,7 +97,7 @@ class Reloader:
     def _run(self) -> None:
         while not self._stopping:
             for name, one in list(self._asked.items()):
-                self._stamps[name] = _stamp(one)
+                self._stamps[name] = stamp(one)
                 self.reload(one, even_if_same=True)
                 self._asked.pop(name)
             self._wake.wait(self._look_s)

@@ -131,7 +131,8 @@ class FilterState:
 @dataclass(frozen=True, slots=True)
 class ChainState:
     """All filters, in order. events_in, events_out: of the chain, cumulative. lost: that found no room in its queue, or
-    a chain that crashed; failure: by what, "" if it has not.
+    a chain that crashed; failure: by what, "" if it has not. fixed: none can be switched or begun anew, for what it has
+    judged is not judged again.
     """
 
     filters: tuple[FilterState, ...]
@@ -140,6 +141,7 @@ class ChainState:
     events_out: int = 0
     lost: int = 0
     failure: str = ""
+    fixed: bool = False
 
 
 class Controls(Protocol):

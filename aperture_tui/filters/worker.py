@@ -12,9 +12,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.filters import abi
+from aperture_tui.filters.chain import LIMITS
 from aperture_tui.filters.reload import Reloader
-from aperture_tui.filters.told import ChainState, Limits
+from aperture_tui.filters.told import ChainState
 from aperture_tui.profile.health import Health, State
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MAX_EVENTS: Final = 1 << 18
 """Between put and take: 18 MB."""
 MAX_BATCHES: Final = 1024
-LIMITS: Final = Limits(abi.MEMORY_BYTES, int(1e9 * abi.TICKS * abi.TICK_S) + abi.GRACE_NS, abi.LOG_LINES_PER_S)
 _STOP_S: Final = 5.0
 
 

@@ -87,9 +87,11 @@ def none(possible: bool, remote: bool, problem: str) -> list[tuple[str, str]]:
         ]
     if not possible:
         return [
-            ("No filters work on a recording", "*text"),
+            ("No filters are at work on this recording", "*text"),
             ("", "text"),
-            ('Record with one: aperture record --filter \'process_name:{"name":"nginx"}\' -o few.aperture', "text"),
+            ('Open it with one: aperture-top --replay FILE --filter \'process_name:{"name":"nginx"}\'', "text"),
+            ("`aperture filter list` has those that come along.", "muted"),
+            *([("", "text"), (f"Here {problem}", "warning")] if problem else []),
         ]
     return [*_NONE, *([("", "text"), (f"Here {problem}", "warning")] if problem else [])]
 

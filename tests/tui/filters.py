@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from aperture_tui.filters.chain import LIMITS
 from aperture_tui.filters.log import Level, Line
 from aperture_tui.filters.spec import OnError, Spec
 from aperture_tui.filters.told import AtWork, ChainState, Counters, FilterState, Program, Standing
-from aperture_tui.filters.worker import LIMITS, Worker
+from aperture_tui.filters.worker import Worker
 from tests.filters.wat import KEEP_ALL, LOG, ONLY_PID_42, PID, batch, chain, each, log, module, on_batch, tags
 from tests.tui.synthetic import SECOND, START_NS
 

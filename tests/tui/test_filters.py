@@ -13,10 +13,14 @@ import pytest
 from textual.pilot import Pilot
 
 from aperture_tui.filters import opening
-from aperture_tui.filters.spec import OnError
+from aperture_tui.filters.errors import FilterError
+from aperture_tui.filters.opening import open_chain, open_recorded
+from aperture_tui.filters.shipped import found
+from aperture_tui.filters.spec import OnError, Spec
 from aperture_tui.filters.told import Standing
 from aperture_tui.filters.worker import Worker
 from aperture_tui.profile.health import Health, State
+from aperture_tui.recording.replay import replay
 from aperture_tui.tui import app as apps
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.screens.filters import FiltersScreen
@@ -26,6 +30,7 @@ from aperture_tui.tui.widgets.filters import FilterTable
 from aperture_tui.tui.widgets.keys import live_keys
 from tests.filters.test_hostile import LOOP
 from tests.filters.wat import KEEP_ALL, Time, chain, each, module, on_batch
+from tests.sdk.record import RECORDED
 from tests.tui.filters import CHATTY, EVEN, LINES, ONLY_42, STILL, TRAPS, Still, at_work, judged
 from tests.tui.screen import assert_golden, running, settled, text_of, until
 from tests.tui.synthetic import SyntheticStore
@@ -358,7 +363,24 @@ async def test_over_a_recording_it_says_when_to_filter() -> None:
     store = SyntheticStore()
     async with running((80, 24), store, recording="busy.aperture") as pilot:
         await _press(pilot, "6")
-        assert "Record with one: aperture record --filter" in " ".join(_screen(pilot).split())
+        assert "Open it with one: aperture-top --replay FILE --filter" in " ".join(_screen(pilot).split())
+
+
+async def test_over_a_recording_they_are_shown_and_what_they_judged_stands() -> None:
+    filters = open_recorded([Spec(found("process_name"), '{"name":"sh"}')])
+    with contextlib.closing(replay(RECORDED, filters)) as store:
+        async with running((120, 40), store, recording="recorded.aperture", filters=lambda: filters) as pilot:
+            await _press(pilot, "6")
+            await _until(pilot, lambda: "dropped" in text_of(_app(pilot))[0], "it was judged")
+            assert "process_name" in _screen(pilot)
+            assert not {"on or off", "load its file anew"} & {key.does for key in live_keys(_app(pilot).screen)}
+            state = _app(pilot).filtering.state
+            assert state is not None
+            assert state.events_in > state.events_out > 0
+            await _press(pilot, "space", "r")
+            assert _app(pilot).filtering.state == state
+            with pytest.raises(FilterError, match="open the recording anew"):
+                filters.switch("process_name", False)
 
 
 async def test_a_recording_that_was_filtered_says_so_on_every_view() -> None:
@@ -404,8 +426,6 @@ async def test_the_collectors_of_the_view_before_go_on() -> None:
 async def test_over_a_real_session(tmp_path: Path) -> None:
     """Samples of this machine, three filters as they come along, and one that loops."""
     from aperture_tui.collect.settings import Settings
-    from aperture_tui.filters.shipped import found
-    from aperture_tui.filters.spec import Spec
     from aperture_tui.session import Session
     from aperture_tui.store.memory import MemoryStore
     from tests.filters.wat import spec
@@ -416,7 +436,7 @@ async def test_over_a_real_session(tmp_path: Path) -> None:
         spec(tmp_path, module(on_batch(LOOP)), name="looping"),
     ]
     store = MemoryStore()
-    session = Session(Settings(hz=499), {"memory": store}, filters=specs)
+    session = Session(Settings(hz=499), {"memory": store}, filters=open_chain(specs))
 
     def connect() -> MemoryStore:
         session.start()

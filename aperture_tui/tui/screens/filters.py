@@ -141,8 +141,9 @@ class FiltersScreen(BaseScreen):
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Where there are no filters, there is nothing to switch."""
-        return action not in ("switch", "reload") or self.aperture.filtering.state is not None
+        """Where there are no filters, or what they judged stands, there is nothing to switch."""
+        state = self.aperture.filtering.state
+        return action not in ("switch", "reload") or (state is not None and not state.fixed)
 
     def on_filter_table_selected(self) -> None:
         """Another one."""
@@ -164,8 +165,8 @@ class FiltersScreen(BaseScreen):
 
     def action_switch(self) -> None:
         """Switch the selected one on or off."""
-        line = self.table.selected
-        if line is not None:
+        line, state = self.table.selected, self.aperture.filtering.state
+        if line is not None and state is not None and not state.fixed:
             self.aperture.filtering.switch(line.state.name, not line.state.on)
             self.show_filters()
 
