@@ -26,6 +26,7 @@ examples:
   aperture aggregate --remote agg.example.net --token-file token --service checkout --from -1h
   aperture aggregate --remote agg.example.net --token-file token --from -7d --frame malloc --format folded | less
   aperture aggregate --remote localhost --host web-7 --host web-8 --event offcpu --from -10m --to now
+  aperture aggregate --remote localhost --from -1h --by tag --no-tag canary     by the tags that filters gave
   aperture aggregate --remote localhost --from -1d --format json | jq .estimate
 
 The stacks of all machines that are named are one tree, merged by the aggregator; what is too small for --nodes are
@@ -48,6 +49,7 @@ def run(argv: list[str]) -> int:
             store = remote.opened(chosen, where, watch, chosen.nodes or (None if chosen.format == "folded" else 0))
             estimates = selecting.Estimates(store)
             query = selecting.query(chosen, *remote.window(parser, store, "--from", chosen.start, chosen.end))
+            query = selecting.grouped(query, chosen)
             text, empty = _text(store, query, chosen, where or FLEET, estimates)
     except (OpeningError, RemoteError) as error:
         return fail(_PROGRAM, error)
@@ -65,6 +67,7 @@ def _parser() -> Parser:
     remote.add_machines(parser)
     selecting.add_range(parser)
     selecting.add_narrowing(parser)
+    selecting.add_group(parser)
     return parser
 
 
@@ -118,4 +121,5 @@ def nothing(store: RemoteStore, query: Query) -> str:
     span = store.span()
     held = f"held is {time_utc(span.start_ns)} to {time_utc(span.end_ns)}" if span.events else "nothing is held"
     looked = "" if query.kind in collected(store) else "; such events were not pushed"
-    return f"no {kind_name(query.kind)} events here; {held}{looked}"
+    found = [f"no {kind_name(query.kind)} events here; {held}{looked}", selecting.unknown_tags(store, query)]
+    return "; ".join(filter(None, found))

@@ -183,6 +183,7 @@ def _add_narrowing(parser: Parser) -> None:
     group.add_argument(
         "--frame", type=pattern, metavar="RE", help="only stacks with a function, module or file like it"
     )
+    selecting.add_tags(group)
 
 
 def _format(parser: Parser, chosen: argparse.Namespace) -> str:

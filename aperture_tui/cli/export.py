@@ -43,6 +43,7 @@ _SUFFIXES: Final = {
     ".txt": "text",
 }
 """The longer before what they end in."""
+_TREES: Final = ("folded", "svg", "json", "text")
 _HISTOGRAMS: Final = ("syscall", "lock")
 _EXAMPLES: Final = """\
 examples:
@@ -93,6 +94,7 @@ def run(argv: list[str]) -> int:
             find()  # before anybody has to wait
         with _waiting(chosen) as watch:
             store, query = _asked(parser, chosen, watch, filters)
+            query = selecting.grouped(query, chosen)
             estimates = selecting.Estimates(store)
             data, said = _written(store, query, form, chosen)
             all_kinds = form == "perfetto" and not chosen.event
@@ -150,6 +152,8 @@ def _parser() -> Parser:
         "--frame", type=pattern, metavar="RE", help="only stacks with a function, module or file that matches"
     )
     add_filters(parser)
+    selecting.add_tags(parser)
+    selecting.add_group(parser)
     remote.add_aggregator(parser)
     remote.add_machines(parser)
     return parser
@@ -162,6 +166,8 @@ def _format(parser: Parser, chosen: argparse.Namespace) -> str:
     form = str(chosen.format or _by_suffix(parser, chosen.output))
     if form == "histogram" and chosen.event not in _HISTOGRAMS:
         parser.error(f"there are no histograms of {chosen.event or 'cpu'}; there are of: {', '.join(_HISTOGRAMS)}")
+    if chosen.group and form not in _TREES:
+        parser.error(f"--by changes nothing of {form}: it is for {', '.join(_TREES)}")
     if form == "pprof" and to_terminal(chosen.output):
         parser.error("pprof is binary, and stdout a terminal: give -o OUT")
     return form
@@ -189,6 +195,7 @@ def _caveats(store: Store, query: Query, kinds: Sequence[Kind], filtered: bool) 
         ended = " that ended" if any(store.processes(replace(one, role=Role.IN_FLIGHT)) for one in asked) else ""
         which = f"{kind_name(query.kind)} events" if query.kind in kinds else "events"
         out.append(f"no {which}{ended} here; {held}{looked}")
+        out += [words] if (words := selecting.unknown_tags(store, query)) else []
     return out
 
 

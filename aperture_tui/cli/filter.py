@@ -108,13 +108,15 @@ def _decide(chain: Chain, recording: str) -> None:
     from aperture_tui.profile.batch import Batch
     from aperture_tui.profile.event import EVENT
     from aperture_tui.profile.query import Query
+    from aperture_tui.profile.tags import in_bits
 
     with progress(f"reading {recording}") as watch:
         store = opened(recording, watch)
         for kind in collected(store):
             symbols, rows = store.selected(Query(kind=kind))
             events = rows if rows.dtype == EVENT else rows[list(EVENT.names or ())].astype(EVENT)
-            out = chain.apply(Batch(symbols, events))
+            events, tags = in_bits(symbols, events)
+            out = chain.apply(Batch(symbols, events, tags))
             before, after = (int(part["weight"].astype("u8").sum()) for part in (events, out.events))
             print(
                 f"{kind_name(kind):8} {len(events):>12,} events, {len(out):,} pass; weight {before:,}, then {after:,}"

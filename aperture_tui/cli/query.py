@@ -87,9 +87,9 @@ def _parser() -> Parser:
 def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace) -> None:
     """An option that changes nothing of the answer is a mistake."""
     remote.check(parser, chosen)
-    events = ("event", "measure", "pids", "process", "name", "frame")
+    events = ("event", "measure", "pids", "process", "name", "frame", "tags", "without_tags")
     of_none = {"hosts": ("start", "end", *events, "buckets", "limit"), "batches": (*events, "buckets")}
-    options = {"start": "from", "end": "to", "pids": "pid"}
+    options = {"start": "from", "end": "to", "pids": "pid", "tags": "tag", "without_tags": "no-tag"}
     for name in of_none.get(chosen.what, ("limit",)):
         if getattr(chosen, name):
             parser.error(f"--{options.get(name, name)} changes nothing of {chosen.what}")

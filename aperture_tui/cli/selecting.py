@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from aperture_tui.cli import times
 from aperture_tui.cli.times import Moment
 from aperture_tui.cli.values import pattern, pid
 from aperture_tui.export.collected import KINDS, default_measure
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.text import clean
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.remote.link import Focus
@@ -44,12 +44,45 @@ def add_narrowing(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--name", metavar="NAME", help="only this system call, kind of lock, or reason to be off-CPU")
     words = "only stacks with a function, module or file that matches"
     group.add_argument("--frame", type=pattern, metavar="RE", help=words)
+    add_tags(group)
+
+
+def add_tags(group: argparse._ActionsContainer) -> None:
+    """Which events by the tags that filters gave them, as `narrowed` reads it."""
+    words = "only events to which a filter gave this tag; if given again, or that one"
+    group.add_argument("--tag", dest="tags", action="append", default=[], metavar="NAME", help=words)
+    words = "only events without this tag; if given again, and without that one"
+    group.add_argument("--no-tag", dest="without_tags", action="append", default=[], metavar="NAME", help=words)
+
+
+def add_group(group: argparse._ActionsContainer) -> None:
+    """By what stacks are told apart, as `grouped` reads it."""
+    words = "by what stacks are told apart, beside their process (process)"
+    group.add_argument("--by", dest="group", choices=[one.name.lower() for one in Group], help=words)
+
+
+def narrowed(query: Query, chosen: argparse.Namespace) -> Query:
+    """The query, of events with and without the tags that were chosen."""
+    return replace(query, tags=tuple(chosen.tags), without_tags=tuple(chosen.without_tags))
+
+
+def grouped(query: Query, chosen: argparse.Namespace) -> Query:
+    """The query, with stacks told apart as it was chosen."""
+    return replace(query, group=Group[chosen.group.upper()]) if chosen.group else query
+
+
+def unknown_tags(store: Store, query: Query) -> str:
+    """That no event has a tag that was asked for, in words; "" if that is not so."""
+    known = store.tags()
+    missing = [tag for tag in (*query.tags, *query.without_tags) if tag not in known]
+    there = f"there are: {', '.join(known)}" if known else "there are none"
+    return f"no event has the tag {', '.join(missing)}; {there}" if missing else ""
 
 
 def query(chosen: argparse.Namespace, start_ns: int | None, end_ns: int | None) -> Query:
     """What was chosen of the events of a range."""
     kind = KINDS[chosen.event or "cpu"]
-    return Query(
+    found = Query(
         kind,
         start_ns,
         end_ns,
@@ -59,6 +92,7 @@ def query(chosen: argparse.Namespace, start_ns: int | None, end_ns: int | None) 
         name=chosen.name,
         measure=Measure(chosen.measure) if chosen.measure else default_measure(kind),
     )
+    return narrowed(found, chosen)
 
 
 class Estimates:

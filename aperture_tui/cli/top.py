@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
-from aperture_tui.cli import remote
+from aperture_tui.cli import remote, selecting
 from aperture_tui.cli.arguments import (
     Parser,
     add_collecting,
@@ -43,6 +43,7 @@ examples:
   aperture-top --remote agg.example.net --token-file token --service checkout
   aperture-top --once --duration 10     a text report of ten seconds
   aperture-top --once --format json | jq .processes
+  aperture-top --once --filter slow.wasm --by tag       by the tags that a filter gives
   aperture-top --once --events all      where time goes that is not on the CPU, too
   aperture-top --once --events syscall --syscall fsync --syscall-stacks 1 -p 4242
   aperture-top --once --replay busy.aperture --format json | jq .span
@@ -83,6 +84,8 @@ def _parser() -> Parser:
     words = "how long to collect (5); with --remote, of what time (the last 60)"
     once.add_argument("--duration", type=seconds, metavar="S", help=words)
     once.add_argument("--format", choices=("text", "json"), default="text", help="of the report (text)")
+    selecting.add_tags(once)
+    selecting.add_group(once)
     screens = parser.add_argument_group("screens")
     screens.add_argument("--refresh", type=_refresh, default=2.0, metavar="HZ", help="repaints a second (2)")
     screens.add_argument("--theme", metavar="NAME", help="colours; see the themes in the command palette")
@@ -115,6 +118,9 @@ def main(argv: list[str] | None = None) -> int:
         if chosen.remote is not None:
             return _report_from(parser, chosen)
         return _report_of(parser, chosen) if chosen.replay is not None else _once(parser, chosen)
+    for name, option in (("tags", "--tag"), ("without_tags", "--no-tag"), ("group", "--by")):
+        if getattr(chosen, name):
+            parser.error(f"{option} is for --once; on the screens t tells stacks apart by thread or tag")
     return _screens(parser, chosen)
 
 
@@ -221,7 +227,7 @@ def _once(parser: Parser, chosen: argparse.Namespace) -> int:
         return fail(_PROGRAM, error)
     wait(chosen.duration or _COLLECTED_S, "collecting")
     failure = collecting.end()
-    status = write(_PROGRAM, _text(store, chosen.format, chosen.events).encode(), None)
+    status = write(_PROGRAM, _text(store, chosen, chosen.events).encode(), None)
     return fail(_PROGRAM, failure) if failure else status
 
 
@@ -236,7 +242,7 @@ def _report_of(parser: Parser, chosen: argparse.Namespace) -> int:
     try:
         with progress(f"reading {chosen.replay}") as watch:
             store = opened(chosen.replay, watch, filters)
-            text = _text(store, chosen.format, [kind_name(kind) for kind in collected(store)] or ["cpu"])
+            text = _text(store, chosen, [kind_name(kind) for kind in collected(store)] or ["cpu"])
     except (OpeningError, TooManyError) as error:
         return fail(_PROGRAM, error)
     status = write(_PROGRAM, text.encode(), None)
@@ -257,13 +263,13 @@ def _report_from(parser: Parser, chosen: argparse.Namespace) -> int:
             store = remote.opened(chosen, where, watch)
             start_ns = store.now_ns() - int((chosen.duration or _REMOTE_S) * 1e9)
             kinds = [kind_name(kind) for kind in collected(store)] or ["cpu"]
-            text = _text(store, chosen.format, kinds, max(0, start_ns))
+            text = _text(store, chosen, kinds, max(0, start_ns))
     except (OpeningError, RemoteError) as error:
         return fail(_PROGRAM, error)
     return write(_PROGRAM, text.encode(), None)
 
 
-def _text(store: Store, form: str, events: Sequence[str], start_ns: int | None = None) -> str:
+def _text(store: Store, chosen: argparse.Namespace, events: Sequence[str], start_ns: int | None = None) -> str:
     """The report of these kinds of events, from a moment on."""
     import json
 
@@ -275,7 +281,9 @@ def _text(store: Store, form: str, events: Sequence[str], start_ns: int | None =
 
     kinds = [kind for kind in (Kind.CPU, *TIMED) if kind_name(kind) in events]
     query = Query(kinds[0], start_ns, measure=default_measure(kinds[0]))
-    if form == "json":
+    query = selecting.grouped(selecting.narrowed(query, chosen), chosen)
+    selecting.say(_PROGRAM, [selecting.unknown_tags(store, query)])
+    if chosen.format == "json":
         return json.dumps(structured.document(store, query)) + "\n"
     return report.text(store, query, width(None), kinds)
 

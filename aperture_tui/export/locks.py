@@ -14,6 +14,7 @@ from aperture_tui.export.histogram import lock_name
 from aperture_tui.export.names import amount_ns, frame_name
 from aperture_tui.export.table import Column, fitted, table, wrapped
 from aperture_tui.profile.kinds import FrameKind, Role
+from aperture_tui.profile.query import Group
 from aperture_tui.profile.trie import ROOT
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _FUNCTIONS: Final = 4
 _NAME: Final = 48  # cells of a function's name: types in angle brackets go on for ever
 _THREADS: Final = 3
 _C_LIBRARY: Final = ("libc.so", "libc-", "libpthread", "ld-musl", "ld-linux")
-_NO_CODE: Final = (FrameKind.ROOT, FrameKind.PROCESS, FrameKind.THREAD, FrameKind.LOCK)
+_NO_CODE: Final = (FrameKind.ROOT, FrameKind.PROCESS, FrameKind.THREAD, FrameKind.LOCK, FrameKind.TAG)
 
 Threads = dict[tuple[int, int, int], list[tuple[int, int]]]
 """(pid, its start, lock's address) -> (tid, how often), most often first."""
@@ -56,7 +57,7 @@ def section(store: Store, query: Query, width: int) -> list[str]:
 def threads(store: Store, query: Query, role: Role) -> Threads:
     """The holders or the wakers of each lock. Its name is not always known to them, and the waiter's stack never."""
     out: Threads = defaultdict(list)
-    for one in store.latencies(replace(query, role=role, threads=True, name=None, frame=None)):
+    for one in store.latencies(replace(query, role=role, group=Group.THREAD, name=None, frame=None)):
         if one.tid:  # of several machines together threads are not told apart
             out[_lock(one)].append((one.tid, one.count))
     return {lock: sorted(told, key=lambda item: (-item[1], item[0])) for lock, told in out.items()}

@@ -5,8 +5,8 @@ The format is https://github.com/google/pprof/blob/main/proto/profile.proto; its
 - Two values a sample: how many, and nanoseconds. The query's measure stands last and is `default_sample_type`, since
   some readers begin with the one and some with the other.
 - Process and thread are labels and no frames, so that a function is one function whoever calls it: `pid` and `tid`
-  (numbers), `comm`, `thread`, `cgroup`, `container`; and, by the kind of events, `syscall`, `reason` or `lock`. What is
-  unknown has no label. `go tool pprof -tagroot=comm,thread` makes frames of them, `-tagfocus=comm=web` narrows.
+  (numbers), `comm`, `thread`, `cgroup`, `container`, `tags`; and, by the kind of events, `syscall`, `reason` or `lock`.
+  What is unknown has no label. `go tool pprof -tagroot=comm,thread` makes frames of them, `-tagfocus=comm=web` narrows.
 - A location is a function at a line; addresses are not kept. So there is nothing that a reader could still look up,
   and every mapping, one a module without a range, says that it has its functions. It says that it has its files and
   lines if all its locations do. Inlined functions are locations of their own.
@@ -113,6 +113,7 @@ def _labels(found: Samples, row: np.void) -> dict[str, str | int]:
         "cgroup": process.cgroup,
         "container": process.container,
     }
+    told["tags"] = ", ".join(found.symbols.tag_sets[row["tags"]])
     if name := _NAMED.get(Kind(row["kind"])):
         told[name] = strings[row["name"]]
     return {key: value for key, value in told.items() if value}

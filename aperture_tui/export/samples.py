@@ -1,4 +1,4 @@
-"""A query's events as the files of other profilers want them: summed by process, thread, stack and name."""
+"""A query's events as the files of other profilers want them: summed by process, thread, stack, name and tags."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from aperture_tui.store.base import Store
 
 _UNKNOWN: Final = "[unknown]"
-_TOGETHER: Final = ("process", "tid", "thread", "stack", "name")
+_TOGETHER: Final = ("process", "tid", "thread", "stack", "name", "tags")
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Sums of the events that have process, thread, stack and name in common, by process and thread.
+    """Sums of the events that have process, thread, stack, name and tags in common, by process and thread.
 
-    rows: (n,) of EVENT, one event of each; those five columns are true of all that were summed. counts, times_ns: (n,)
+    rows: (n,) of EVENT, one event of each; those six columns are true of all that were summed. counts, times_ns: (n,)
     int64, what Measure.COUNT and Measure.TIME count.
     """
 

@@ -14,7 +14,7 @@ from aperture_tui.export.names import errno_name, unit
 from aperture_tui.export.offcpu import RUNNABLE
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.latency import BUCKETS, Latency
-from aperture_tui.profile.query import Measure
+from aperture_tui.profile.query import Group, Measure
 from aperture_tui.profile.trie import ROOT
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def threads_document(store: Store, query: Query, role: Role) -> list[dict[str, A
     """The threads on the other side of waits for locks. Their events have the lock's address, but not always its name
     and never the waiter's stack, by which the query could narrow them.
     """
-    told = store.latencies(replace(query, role=role, threads=True, name=None, frame=None, measure=Measure.COUNT))
+    told = store.latencies(replace(query, role=role, group=Group.THREAD, name=None, frame=None, measure=Measure.COUNT))
     names = ("pid", "start_ns", "process", "value", "tid", "count")
     return [{name: getattr(one, name) for name in names} for one in told]
 
@@ -124,6 +124,10 @@ def query_document(query: Query) -> dict[str, Any]:
         "kind": query.kind.name.lower(),
         "measure": query.measure.value,
         "role": query.role.name.lower(),
+        "threads": query.group is Group.THREAD,
+        "group": query.group.name.lower(),
+        "tags": list(query.tags),
+        "without_tags": list(query.without_tags),
         "host": query.hosts[0] if len(query.hosts) == 1 else None,
         "hosts": list(query.hosts),
         "pids": list(query.pids),

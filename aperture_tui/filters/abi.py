@@ -56,7 +56,6 @@ FIRST_BATCH: Final = 2
 
 MAX_VERDICT: Final = 65_535
 MAX_BATCH: Final = 16_384
-MAX_TAGS: Final = 16
 MAX_TAGS_TEXT: Final = 1024
 MAX_MODULE_BYTES: Final = 10 << 20
 MEMORY_BYTES: Final = 64 << 20

@@ -17,7 +17,7 @@ from aperture_tui.filters.engine import Engine
 from aperture_tui.filters.errors import FilterError
 from aperture_tui.filters.filter import Filter
 from aperture_tui.filters.redaction import Redactor, union
-from aperture_tui.filters.tags import Tags
+from aperture_tui.filters.tags import ChainTags
 from aperture_tui.filters.told import Limits
 from aperture_tui.profile.batch import Batch
 
@@ -50,7 +50,7 @@ class Chain:
     ) -> None:
         self._lost = False
         self._redactor = Redactor()
-        self._tags = Tags(known_tags)
+        self._tags = ChainTags(known_tags)
         self._engine = Engine()
         self.filters: list[Filter] = []
         try:
@@ -80,6 +80,8 @@ class Chain:
         now_ns: Unix nanoseconds when it was drained; 0 is the time of its newest event. lost: events were lost before.
         """
         symbols, events = batch.symbols, batch.events
+        if batch.tags:  # those of a recording
+            events = self._tags.taken(events, batch.tags)
         lost, self._lost = lost or self._lost, False
         if not len(events):
             self._lost = lost
@@ -97,8 +99,11 @@ class Chain:
         return Judged(batch if events is batch.events else Batch(symbols, events), hidden)
 
     def finish(self, judged: Judged) -> Batch:
-        """The batch as sinks may see it: with the same Symbols, or, once a filter has hidden a name, with our own."""
-        return self._redactor.batch(*judged)
+        """The batch as sinks may see it: with the same Symbols, or, once a filter has hidden a name, with our own, and
+        with the names of its tags.
+        """
+        out, tags = self._redactor.batch(*judged), self.tags
+        return Batch(out.symbols, out.events, tags) if tags else out
 
     def named(self, name: str) -> Filter:
         """The filter of this name. Raises FilterError."""

@@ -17,7 +17,7 @@ from aperture_tui.filters.guest import Guest, Judged, NoRoomError
 from aperture_tui.filters.log import Level, Log
 from aperture_tui.filters.spec import OnError, Spec
 from aperture_tui.filters.tables import FIRST
-from aperture_tui.filters.tags import Tags, translated
+from aperture_tui.filters.tags import ChainTags, translated
 from aperture_tui.filters.told import AtWork, Counters, FilterState, Program, Standing
 from aperture_tui.filters.verdicts import applied, joined
 from aperture_tui.profile.health import Health, State
@@ -33,7 +33,7 @@ _NOTHING_HIDDEN = np.zeros(0, bool)
 
 
 class Ready(NamedTuple):
-    """A program that has kept the contract so far, to be put to work. table: of its tags (`Tags.table`)."""
+    """A program that has kept the contract so far, to be put to work. table: of its tags (`ChainTags.table`)."""
 
     module: Module
     guest: Guest
@@ -47,7 +47,7 @@ class Filter:
     """
 
     def __init__(
-        self, engine: Engine, tags: Tags, spec: Spec, name: str, clock: Callable[[], float] = time.monotonic
+        self, engine: Engine, tags: ChainTags, spec: Spec, name: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.name = name
         self.spec = spec

@@ -12,6 +12,7 @@ from aperture_tui.filters import abi
 from aperture_tui.filters.errors import FaultError, FilterError, one_line
 from aperture_tui.filters.instance import Instance
 from aperture_tui.filters.tables import FIRST, Layout, Rows, Tables
+from aperture_tui.profile.tags import LONGEST_TAG, MAX_TAGS
 
 if TYPE_CHECKING:
     from aperture_tui.filters.engine import Engine
@@ -23,7 +24,6 @@ _BEFORE: Final = np.repeat(np.array([1, 0], "<u4"), abi.MAX_BATCH).tobytes()
 """Verdicts and tags as a program finds them: of its middle 4 bytes an event to either side."""
 _FEW: Final = 256
 """Events up to which putting everything together costs less than copying it piece by piece."""
-_MOST_TAG: Final = 40  # characters
 _WEIGHED_EVERY: Final = 64  # calls
 
 
@@ -159,9 +159,9 @@ class Guest:
             text = self.instance.text(at, abi.MAX_TAGS_TEXT).decode()
         except UnicodeDecodeError:
             raise FilterError("the names of its tags are not UTF-8") from None
-        names = tuple(one_line(name, _MOST_TAG) for name in text.split(",")) if text.strip() else ()
-        if len(names) > abi.MAX_TAGS:
-            raise FilterError(f"it has {len(names)} tags: there may be {abi.MAX_TAGS}")
+        names = tuple(one_line(name, LONGEST_TAG) for name in text.split(",")) if text.strip() else ()
+        if len(names) > MAX_TAGS:
+            raise FilterError(f"it has {len(names)} tags: there may be {MAX_TAGS}")
         if "" in names or len(set(names)) < len(names):
             raise FilterError(f"its tags are not {len(names)} different names: {one_line(text, 80)}")
         return names

@@ -16,10 +16,12 @@ class Batch:
     """Events and the tables that their ids point into.
 
     events: (n,) of EVENT, in no particular order. All ids are valid in `symbols`, which only grows.
+    tags: the names of the bits of their tags, that of bit 0 first (profile/tags.py); within a session they only grow.
     """
 
     symbols: Symbols
     events: NDArray[np.void]
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.events.dtype != EVENT:

@@ -48,7 +48,14 @@ class Functions:
     total: Pair
 
 
-_TOLD_APART: Final = (FrameKind.ROOT, FrameKind.PROCESS, FrameKind.THREAD, FrameKind.KERNEL, FrameKind.LOCK)
+_TOLD_APART: Final = (
+    FrameKind.ROOT,
+    FrameKind.PROCESS,
+    FrameKind.THREAD,
+    FrameKind.KERNEL,
+    FrameKind.LOCK,
+    FrameKind.TAG,
+)
 """Kinds that every file tells."""
 
 

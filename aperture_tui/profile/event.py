@@ -23,7 +23,7 @@ EVENT: Final = np.dtype(
         ("kind", "<u2"),  # profile.kinds.Kind
         ("flags", "<u2"),  # profile.kinds.Flag
         ("cpu", "<u2"),  # CPU or device
-        ("tags", "<u2"),  # a bit for each tag that a filter gave it; the chain of filters has their names
+        ("tags", "<u2"),  # a bit for each tag that a filter gave it; in a store, a row of Symbols.tag_sets
     ]
 )
 """72 bytes, little-endian, every field on its natural boundary. Headers in C and in the filter SDK mirror it."""

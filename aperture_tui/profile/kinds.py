@@ -45,6 +45,8 @@ class FrameKind(enum.IntEnum):
     """A thread's name and number, under its process where stacks are told apart by thread."""
     LOCK = 10
     """The lock that a stack waits for: the innermost frame, where the lock has a name."""
+    TAG = 11
+    """The tags of an event, above its process where stacks are told apart by them."""
 
 
 class Flag(enum.IntFlag):

@@ -17,6 +17,17 @@ class Measure(enum.Enum):
     """Nanoseconds."""
 
 
+class Group(enum.IntEnum):
+    """By what stacks are told apart, beside what they are of. The numbers go over the wire."""
+
+    PROCESS = 0
+    """By their process alone, which every stack begins with."""
+    THREAD = 1
+    """They have a frame for their thread under that of their process."""
+    TAG = 2
+    """They begin with a frame for the tags that filters gave the event; that of the process is under it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A selection of events. Every field narrows it; the defaults select all CPU samples that are held.
@@ -27,7 +38,8 @@ class Query:
     process that started then. process: exact process name. cgroup: this path and everything below it.
     frame: a regular expression (Python's, case-sensitive) that a function, module or file of the stack must match.
     name: the exact name of the event: a syscall, a kind of lock. value: a lock's address. role: whose part is told.
-    threads: stacks have a frame for their thread under that of their process.
+    tags: events to which filters gave any of these; empty is all, those without a tag too. without_tags: none of these.
+    group: by what stacks are told apart, and with THREAD calls and waits.
     """
 
     kind: Kind = Kind.CPU
@@ -44,5 +56,7 @@ class Query:
     name: str | None = None
     value: int | None = None
     role: Role = Role.OWN
-    threads: bool = False
+    tags: tuple[str, ...] = ()
+    without_tags: tuple[str, ...] = ()
+    group: Group = Group.PROCESS
     measure: Measure = Measure.COUNT

@@ -1,4 +1,4 @@
-"""The append-only tables of a profiling session: strings, frames, stacks, processes.
+"""The append-only tables of a profiling session: strings, frames, stacks, processes, sets of tags.
 
 Every id in an event points here. One thread (the session's collecting thread) appends; other threads read what
 was there when they looked: rows are never changed, only added. Past its limit a session starts a new generation:
@@ -81,8 +81,16 @@ def _row_ids(table: _Rows, ids: dict[tuple[int, ...], int], rows: NDArray[np.voi
     return np.array(out, np.uint32)
 
 
+MAX_TAG_SETS: Final = 1 << 16
+"""Sets of tags with an id: as many as EVENT.tags has room for. What comes when there are so many is OTHER_TAGS."""
+OTHER_TAGS: Final = ("(other tags)",)
+
+
 class Symbols:
-    """Strings, frames, stacks and processes with their ids. Id 0 is the empty string, the root, no process."""
+    """Strings, frames, stacks, processes and sets of tags with their ids.
+
+    Id 0 is the empty string, the root, no process, no tags.
+    """
 
     def __init__(self) -> None:
         self.generation = next(_GENERATIONS)
@@ -93,6 +101,8 @@ class Symbols:
         self._processes = _Rows(PROCESS)
         self._process_ids: dict[tuple[int, ...], int] = {}
         self._stacks = StackTable()
+        self._tag_sets: list[tuple[str, ...]] = [()]
+        self._tag_set_ids: dict[tuple[str, ...], int] = {(): 0}
         self.string("")
         self.frame(Frame("all", kind=FrameKind.ROOT))
         self.process(Process(0))
@@ -146,6 +156,16 @@ class Symbols:
             known = self._process_ids[row] = self._processes.add(row)
         return known
 
+    def tag_set(self, names: Iterable[str]) -> int:
+        """The id of a set of tags, in whatever order."""
+        tags = tuple(sorted({clean(name) for name in names}))
+        if tags not in self._tag_set_ids and len(self._tag_sets) >= MAX_TAG_SETS - 1:
+            tags = OTHER_TAGS
+        known = self._tag_set_ids.setdefault(tags, len(self._tag_sets))
+        if known == len(self._tag_sets):
+            self._tag_sets.append(tags)
+        return known
+
     def frame_rows(self, rows: NDArray[np.void]) -> NDArray[np.uint32]:
         """The ids of frames, (n,) of FRAME with strings of these tables: (n,)."""
         return _row_ids(self._frames, self._frame_ids, rows)
@@ -190,6 +210,11 @@ class Symbols:
         return self._processes.view()
 
     @property
+    def tag_sets(self) -> Sequence[tuple[str, ...]]:
+        """The names of each set of tags, sorted, by id. Only grows."""
+        return self._tag_sets
+
+    @property
     def trie(self) -> Trie:
         """The stacks known now."""
         return self._stacks.view()
@@ -222,7 +247,7 @@ class Symbols:
         return out
 
     def size(self) -> int:
-        """Rows in all tables together: what the session compares with its limit."""
+        """Rows in all tables but that of tags together: what the session compares with its limit."""
         return len(self._strings) + len(self._frames) + len(self._stacks) + len(self._processes)
 
 
@@ -232,10 +257,16 @@ class Remap(NamedTuple):
     strings: NDArray[np.uint32]
     stacks: NDArray[np.uint32]
     processes: NDArray[np.uint32]
+    tag_sets: NDArray[np.uint16]
 
 
 def carry(
-    old: Symbols, new: Symbols, strings: Iterable[int], stacks: NDArray[np.integer], processes: Iterable[int]
+    old: Symbols,
+    new: Symbols,
+    strings: Iterable[int],
+    stacks: NDArray[np.integer],
+    processes: Iterable[int],
+    tag_sets: Iterable[int] = (),
 ) -> Remap:
     """Copy the rows that are still referred to from one generation into the next."""
     string_map = np.zeros(len(old.strings), np.uint32)
@@ -244,6 +275,9 @@ def carry(
     process_map = np.zeros(len(old.processes), np.uint32)
     for i in processes:
         process_map[i] = new.process(old.process_at(i))
+    tag_map = np.zeros(len(old.tag_sets), np.uint16)
+    for i in tag_sets:
+        tag_map[i] = new.tag_set(old.tag_sets[i])
     trie = old.trie
     stack_map = np.zeros(len(trie), np.uint32)
     kept = np.unique(stacks)
@@ -256,7 +290,7 @@ def carry(
                 frame_map[frame] = new.frame(old.frame_at(frame))
         paths.append([frame_map[frame] for frame in path])
     stack_map[kept] = new.stacks(paths)
-    return Remap(string_map, stack_map, process_map)
+    return Remap(string_map, stack_map, process_map, tag_map)
 
 
 __all__ = ["FRAME", "PROCESS", "ROOT", "Frame", "Process", "Remap", "Symbols", "carry"]

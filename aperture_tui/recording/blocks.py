@@ -47,6 +47,7 @@ class BlockType(enum.IntEnum):
     HOSTS = 5
     INDEX = 6
     END = 7
+    TAGS = 8
 
 
 class Block(NamedTuple):

@@ -35,6 +35,7 @@ class Words:
     hosts: tuple[HostFacts, ...] = ()
     gauges: tuple[HostSample, ...] = ()
     health: tuple[Health, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class Reader:
         damaged = index.damaged + int(np.count_nonzero(~in_order))
         self.damage = Damage(index.cut_bytes, index.skipped_bytes, damaged, unknown_blocks=unknown)
         self._counted: set[int] = set()
+        self._tags: tuple[str, ...] | None = None
 
     def __enter__(self) -> Reader:
         return self
@@ -97,6 +99,14 @@ class Reader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The names of the bits of all its events' tags, that of bit 0 first: what it said last, as they only grow."""
+        if self._tags is None:
+            told = map(self.words, self.rows[self.rows["type"] == BlockType.TAGS][::-1])
+            self._tags = next((words.tags for words in told if words is not None), ())
+        return self._tags
 
     def contents(self) -> Iterator[Batch | Words]:
         """Everything in the order of the file. Batches of one generation share one Symbols, which grows meanwhile."""
@@ -109,7 +119,7 @@ class Reader:
             elif row["type"] == BlockType.EVENTS:
                 events = self.events(row, tables)
                 if len(events):
-                    yield Batch(tables.symbols, events)
+                    yield Batch(tables.symbols, events, self.tags)
             elif (told := self.words(row)) is not None:
                 yield told
 
@@ -214,6 +224,7 @@ _WORDS: Final[dict[int, tuple[str, Callable[[bytes], Sequence[Any] | None]]]] = 
     BlockType.HOSTS: ("hosts", words.hosts),
     BlockType.GAUGES: ("gauges", words.gauges),
     BlockType.HEALTH: ("health", words.health),
+    BlockType.TAGS: ("tags", words.tags),
 }
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import Symbols
+from aperture_tui.profile.tags import in_sets
 from aperture_tui.profile.text import clean
 from aperture_tui.recording.blocks import MAGIC, BlockType, RecordingError
 from aperture_tui.recording.filtered import Pass, filters_told
@@ -114,6 +115,10 @@ class ReplayStore(HeldAnswers):
         """The end of what is known."""
         rows = self._blocks.rows
         return max(self._span.end_ns, int(rows["end_ns"][rows["type"] == BlockType.GAUGES].max(initial=0)))
+
+    def tags(self) -> tuple[str, ...]:
+        """The names of the tags that events may have."""
+        return tuple(sorted({name for reader in [*self._readers] for name in reader.tags}))
 
     def hosts(self) -> list[HostFacts]:
         """The machines that the events are from."""
@@ -242,7 +247,8 @@ class _Loaded:
         key = file, int(row["offset"])
         events = self._blocks.pop(key, None)
         if events is None:
-            events = plausible(reader.events(row, self._tables_of(file, reader, int(row["generation"]))))
+            found = reader.events(row, self._tables_of(file, reader, int(row["generation"])))
+            events = plausible(in_sets(self.symbols, found, reader.tags))
             self._bytes += events.nbytes
         self._blocks[key] = events
         while self._bytes > _HELD_BYTES and len(self._blocks) > 1:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from aperture_tui import __version__
 from aperture_tui.profile.packed import words
 from aperture_tui.profile.packed.chosen import Chosen
+from aperture_tui.profile.tags import Tags
 from aperture_tui.recording.blocks import BlockType, file_header, pack
 from aperture_tui.recording.index import EVENTS_HEAD, LINK, row
 from aperture_tui.store.slices import joined, taken
@@ -68,6 +69,8 @@ class Writer:
         self._generation = 0
         self._rows = bytearray()  # of the index, since it was written
         self._indexed = self._indexed_bytes = 0
+        self._tags = Tags()
+        self._tags_told: tuple[str, ...] = ()
         self._pending: list[NDArray[np.void]] = []
         self._pending_bytes = 0
         self._gauges: list[HostSample] = []
@@ -100,7 +103,7 @@ class Writer:
         if self._chosen is None or batch.symbols is not self._chosen.symbols:
             self._flush()
             self._begin_generation(batch.symbols)
-        self._pending.append(batch.events)
+        self._pending.append(self._tags.taken(batch.events, batch.tags))
         self._pending_bytes += batch.events.nbytes
         self._flush_if_due()
 
@@ -175,6 +178,9 @@ class Writer:
         if self._chosen is None or not self._pending:
             return
         pending, self._pending, self._pending_bytes = joined(self._pending), [], 0
+        if self._tags.names != self._tags_told:
+            self._tags_told = self._tags.names
+            self._block(BlockType.TAGS, words.from_tags(self._tags_told))
         payloads, events = self._chosen.numbered(pending)
         for payload in payloads:
             self._block(BlockType.SYMBOLS, payload)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness, completeness
+from aperture_tui.profile.query import Group
 from aperture_tui.store.compaction import WHOLE
+from aperture_tui.store.group_stacks import GROUPED, GroupStacks
 from aperture_tui.store.latencies import latencies
 from aperture_tui.store.processes import process_uses
 from aperture_tui.store.selection import FrameSearch, measured
-from aperture_tui.store.thread_stacks import ThreadStacks
 
 if TYPE_CHECKING:
     from aperture_tui.profile.latency import Latency
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from aperture_tui.profile.symbols import Symbols
     from aperture_tui.store.base import Estimate, ProcessUse
 
+OTHER_GROUP = "stacks by thread or by tag differ from all others"
 OF_PROCESSES = ("pid", "tid", "process", "flags")
 OF_LATENCIES = ("pid", "tid", "process", "name", "value", "aux", "flags", "bucket")
 
@@ -42,8 +44,8 @@ class Answers(abc.ABC):
         self.watch: Callable[[float], None] = lambda _: None
         self.note: Callable[[Estimate], None] = lambda _: None
         self._search = FrameSearch()
-        self._by_thread: ThreadStacks | None = None
-        self._threads_lock = threading.Lock()
+        self._grouped: dict[Group, GroupStacks] = {}
+        self._grouped_lock = threading.Lock()
 
     @abc.abstractmethod
     def rows(self, queries: Sequence[Query], alike: Sequence[str]) -> Rows:
@@ -60,7 +62,7 @@ class Answers(abc.ABC):
     def call_tree(self, query: Query) -> CallTree:
         """The stacks of the query with their weights."""
         symbols, (events,) = self.rows([query], of_stacks(query))
-        return self._tree_of(symbols, query.threads)(events, measured(events, query.measure))
+        return self._tree_of(symbols, query.group)(events, measured(events, query.measure))
 
     def completeness(self, query: Query) -> Completeness:
         """How many of the query's events have a whole user stack."""
@@ -79,10 +81,10 @@ class Answers(abc.ABC):
 
     def compared(self, base: Query, after: Query) -> tuple[CallTree, CallTree]:
         """The call trees of both, over one trie."""
-        if base.threads != after.threads:
-            raise ValueError("stacks by thread differ from all others")
+        if base.group is not after.group:
+            raise ValueError(OTHER_GROUP)
         symbols, (then, since) = self.rows([base, after], of_stacks(after))
-        tree = self._tree_of(symbols, after.threads)
+        tree = self._tree_of(symbols, after.group)
         return tree(then, measured(then, base.measure)), tree(since, measured(since, after.measure))
 
     def selected(self, query: Query) -> tuple[Symbols, NDArray[np.void]]:
@@ -90,16 +92,17 @@ class Answers(abc.ABC):
         symbols, (events,) = self.rows([query], WHOLE)
         return symbols, events
 
-    def _tree_of(self, symbols: Symbols, threads: bool) -> Callable[[NDArray[np.void], NDArray[np.int64]], CallTree]:
+    def _tree_of(self, symbols: Symbols, group: Group) -> Callable[[NDArray[np.void], NDArray[np.int64]], CallTree]:
         """Sums weights, (n,) int64, of the stacks of events, (n,) of EVENT. All its answers share a trie."""
-        if not threads:
+        if group is Group.PROCESS:
             return lambda events, weights: CallTree.of_stacks(symbols, events["stack"], weights)
-        with self._threads_lock:
-            if self._by_thread is None or self._by_thread.full or self._by_thread.symbols is not symbols:
-                self._by_thread = ThreadStacks(symbols)
-            return self._by_thread.tree
+        with self._grouped_lock:
+            known = self._grouped.get(group)
+            if known is None or known.full or known.symbols is not symbols:
+                known = self._grouped[group] = GroupStacks(symbols, group)
+            return known.tree
 
 
 def of_stacks(query: Query) -> tuple[str, ...]:
     """By what the events of a call tree are told apart."""
-    return ("stack", "tid", "thread") if query.threads else ("stack",)
+    return ("stack", *GROUPED[query.group])

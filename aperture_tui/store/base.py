@@ -112,6 +112,10 @@ class Store(Protocol):
         """The kinds of which events are held, in whatever role: numbers of profile.kinds.Kind, or of newer ones."""
         ...
 
+    def tags(self) -> tuple[str, ...]:
+        """The names of the tags that its events may have, sorted."""
+        ...
+
     def hosts(self) -> list[HostFacts]:
         """The machines that the data comes from."""
         ...
@@ -135,8 +139,9 @@ class Store(Protocol):
     def call_tree(self, query: Query) -> CallTree:
         """The stacks of the query with their weights.
 
-        With `query.threads` each has a frame of FrameKind.THREAD below its process's, "NAME TID" as far as these are
-        known, "?" if neither is. Such trees differ from all others: they cannot be merged with them.
+        By Group.THREAD each has a frame of FrameKind.THREAD below its process's, "NAME TID" as far as these are known,
+        "?" if neither is. By Group.TAG each, one without frames too, begins with a frame of FrameKind.TAG: "tag: NAME,
+        NAME" or "untagged". Such trees differ from all others: they cannot be merged with them.
         """
         ...
 
@@ -145,22 +150,23 @@ class Store(Protocol):
         ...
 
     def latencies(self, query: Query) -> list[Latency]:
-        """Calls or waits by process, name and value, and by thread with `query.threads`; most first by the measure."""
+        """Calls or waits by process, name and value, and by thread with Group.THREAD; most first by the measure."""
         ...
 
     def selected(self, query: Query) -> tuple[Symbols, NDArray[np.void]]:
-        """The events themselves, (n,) of profile.event.EVENT, in no particular order.
+        """The events themselves, (n,) of profile.event.EVENT, in no particular order; their tags are rows of
+        Symbols.tag_sets.
 
         Of a range with very many of them alike ones are one, (n,) of compaction.COMPACT.
         """
         ...
 
     def compared(self, base: Query, after: Query) -> tuple[CallTree, CallTree]:
-        """The call trees of both, over one trie. Raises ValueError if one of them alone is by thread."""
+        """The call trees of both, over one trie. Raises ValueError unless they are by the same group."""
         ...
 
     def diff(self, base: Query, after: Query) -> CallTree:
-        """Weights of `after` less those of `base`. Raises ValueError if one of them alone is by thread."""
+        """Weights of `after` less those of `base`. Raises ValueError unless they are by the same group."""
         ...
 
 

@@ -33,7 +33,7 @@ NO_BUCKET: Final = BUCKETS + 1
 BY_BUCKET: Final = (Kind.SYSCALL, Kind.LOCK)
 """Kinds whose events of Role.OWN are each of one bucket and of one outcome, whose errno is in `aux`."""
 
-WHOLE: Final = ("pid", "tid", "process", "thread", "name", "stack", "value", "aux", "flags", "bucket")
+WHOLE: Final = ("pid", "tid", "process", "thread", "name", "stack", "value", "aux", "flags", "tags", "bucket")
 """All by which events can differ but time and CPU; "bucket" is that of the longest (profile.latency)."""
 _RAW: Final = 500_000
 """Events that are held as they are: 36 MB."""

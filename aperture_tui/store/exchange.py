@@ -6,6 +6,7 @@ import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import zstandard
 from google.protobuf.message import DecodeError
 
@@ -13,8 +14,9 @@ from aperture_tui.profile import kinds
 from aperture_tui.profile.packed import columns
 from aperture_tui.profile.packed.chosen import Chosen
 from aperture_tui.profile.packed.tables import DamagedError, Tables
-from aperture_tui.profile.query import Measure, Query
-from aperture_tui.profile.symbols import Symbols
+from aperture_tui.profile.query import Group, Measure, Query
+from aperture_tui.profile.symbols import MAX_TAG_SETS, Symbols
+from aperture_tui.profile.tags import checked
 from aperture_tui.store import base
 from aperture_tui.store.answers import Rows
 from aperture_tui.store.compaction import COMPACT, as_compact
@@ -24,7 +26,6 @@ from aperture_tui.wire import fleet_pb2 as wire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 MAX_REPLY: Final = 64 << 20
@@ -37,6 +38,7 @@ _NOBODY: Final = 0xFFFFFFFF
 """No process or thread has this number: the kernel's end at 2**22."""
 _MAX_LIST: Final = 10_000
 """Hosts, processes or threads that a selection may name."""
+_MAX_TAGS: Final = 1_000
 
 
 class ExchangeError(ValueError):
@@ -62,8 +64,10 @@ def to_selection(query: Query) -> wire.Selection:
         name=query.name,
         value=None if impossible else query.value,
         role=query.role,
-        threads=query.threads,
+        group=query.group,
         by_time=query.measure is Measure.TIME,
+        tags=query.tags,
+        without_tags=query.without_tags,
     )
 
 
@@ -75,8 +79,10 @@ def from_selection(selection: wire.Selection) -> Query:
 
     if max(len(selection.hosts), len(selection.pids), len(selection.tids)) > _MAX_LIST:
         raise ExchangeError(f"a selection names at most {_MAX_LIST:,} hosts, processes or threads")
+    if max(len(selection.tags), len(selection.without_tags)) > _MAX_TAGS:
+        raise ExchangeError(f"a selection names at most {_MAX_TAGS:,} tags")
     try:
-        kind, role = kinds.Kind(selection.kind), kinds.Role(selection.role)
+        kind, role, group = kinds.Kind(selection.kind), kinds.Role(selection.role), Group(selection.group)
     except ValueError as error:
         raise ExchangeError(f"not known here: {error}") from error
     names = ("start_ns", "end_ns", "service", "process_start_ns", "process", "cgroup", "frame", "name", "value")
@@ -86,7 +92,9 @@ def from_selection(selection: wire.Selection) -> Query:
         pids=tuple(selection.pids),
         tids=tuple(selection.tids),
         role=role,
-        threads=selection.threads,
+        tags=tuple(selection.tags),
+        without_tags=tuple(selection.without_tags),
+        group=group,
         measure=Measure.TIME if selection.by_time else Measure.COUNT,
         **{name: optional(name) for name in names},  # type: ignore[arg-type]  # each of its field's type
     )
@@ -115,8 +123,15 @@ def packed_rows(rows: Rows, queries: Sequence[Query]) -> bytes:
     """The body of a RowsReply: the rows of each of these queries, and of the tables what they refer to."""
     chosen = Chosen(rows.symbols, 0)
     body = wire.RowsBody()
+    number = np.zeros(len(rows.symbols.tag_sets), np.uint16)
     for part, query in zip(rows.parts, queries, strict=True):
         payloads, numbered = chosen.numbered(as_compact(part, query))
+        if numbered["tags"].any():
+            for row in np.unique(numbered["tags"][number[numbered["tags"]] == 0]).tolist():
+                if row:
+                    body.tag_sets.add(names=rows.symbols.tag_sets[row])
+                    number[row] = len(body.tag_sets)
+            numbered["tags"] = number[numbered["tags"]]
         body.symbols.extend(payloads)
         body.parts.append(wire.Rows(n=len(numbered), columns=columns.packed(numbered)))
     return zstandard.ZstdCompressor(_LEVEL).compress(body.SerializeToString())
@@ -142,9 +157,9 @@ class Unpacker:
         with self._lock:
             if self._symbols.size() > _MAX_SYMBOLS:
                 self._symbols = Symbols()
-            return self._named(said.symbols, parts)
+            return self._named(said.symbols, said.tag_sets, parts)
 
-    def _named(self, payloads: Sequence[bytes], parts: list[NDArray[np.void]]) -> Rows:
+    def _named(self, payloads: Sequence[bytes], tag_sets: Sequence[wire.TagSet], parts: list[NDArray[np.void]]) -> Rows:
         tables = Tables(0, self._symbols)
         try:
             for payload in payloads:
@@ -154,4 +169,19 @@ class Unpacker:
         named = [tables.remapped(part) for part in parts]
         if any(len(one) < len(part) for one, part in zip(named, parts, strict=True)):
             raise ExchangeError("a damaged answer: a row that refers to what is not there")
+        self._name_tags(tag_sets, named)
         return Rows(self._symbols, named)
+
+    def _name_tags(self, tag_sets: Sequence[wire.TagSet], parts: Sequence[NDArray[np.void]]) -> None:
+        """Put rows of the tables in place of those of the answer. Raises ExchangeError."""
+        most = max((int(part["tags"].max(initial=0)) for part in parts), default=0)
+        if not most <= len(tag_sets) < MAX_TAG_SETS:
+            raise ExchangeError("a damaged answer: tags that are not there")
+        if not most:
+            return
+        try:
+            rows = [0, *(self._symbols.tag_set(checked(one.names)) for one in tag_sets)]
+        except ValueError as error:
+            raise ExchangeError(f"a damaged answer: {error}") from error
+        for part in parts:
+            part["tags"] = np.array(rows, np.uint16)[part["tags"]]

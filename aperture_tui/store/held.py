@@ -16,7 +16,7 @@ from aperture_tui.profile.kinds import Role
 from aperture_tui.store.answers import Answers, Rows
 from aperture_tui.store.base import Span, Timeline
 from aperture_tui.store.compaction import gathered
-from aperture_tui.store.selection import FrameSearch, event_mask, measured, newest_word, process_rows
+from aperture_tui.store.selection import FrameSearch, event_mask, measured, newest_word, process_rows, tag_set_rows
 from aperture_tui.store.slices import taken
 
 if TYPE_CHECKING:
@@ -124,15 +124,17 @@ class _Chooser:
         self._search = search
         self._symbols = symbols
         self._query = query
-        self._size = -1
+        self._size = (-1, -1)
 
     def __call__(self, events: NDArray[np.void]) -> NDArray[np.void]:
         """events: (n,) of EVENT -> (m,)."""
-        size = self._symbols.size()
+        size = self._symbols.size(), len(self._symbols.tag_sets)
         if size != self._size:
             self._size = size
             query, symbols = self._query, self._symbols
             self._nodes = None if query.frame is None else self._search.nodes(symbols, query.frame)
             self._rows = process_rows(symbols, query)
+            self._tag_sets = tag_set_rows(symbols, query)
             self._name = None if query.name is None else symbols.known_string(query.name)
-        return taken(events, event_mask(events, self._query, self._rows, self._nodes, self._name))
+        mask = event_mask(events, self._query, self._rows, self._nodes, self._name, self._tag_sets)
+        return taken(events, mask)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.kinds import Flag, Kind, Role
 from aperture_tui.profile.latency import BUCKETS, Latency
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.store.compaction import BY_BUCKET, NO_BUCKET, shortest
 from aperture_tui.store.groups import Groups, buckets_of, grouped
 from aperture_tui.store.processes import names_alone
@@ -35,7 +35,7 @@ def latencies(symbols: Symbols, events: NDArray[np.void], query: Query) -> list[
         return []
     pid, name, value, tid = (np.ascontiguousarray(events[column]) for column in ("pid", "name", "value", "tid"))
     start = symbols.processes["start_ns"][events["process"]]
-    groups = grouped([pid, start, names_alone(symbols, events), name, value, *[tid] * query.threads])
+    groups = grouped([pid, start, names_alone(symbols, events), name, value, *[tid] * (query.group is Group.THREAD)])
     weights, times = measured(events, Measure.COUNT), measured(events, Measure.TIME)
     longest = np.minimum(events["maximum_ns"], np.uint64(LONGEST_NS))
     buckets = buckets_of(longest)

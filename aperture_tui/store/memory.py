@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import FRAME, PROCESS, Remap, Symbols, carry
+from aperture_tui.profile.tags import in_sets
 from aperture_tui.store.base import Span
 from aperture_tui.store.held import Held, HeldAnswers
 from aperture_tui.store.slices import Limits, Slices, joined
@@ -67,7 +69,7 @@ class MemoryStore(HeldAnswers):
         """Take the events of a batch. A batch of a newer generation of Symbols moves everything held into it."""
         if not len(batch):
             return
-        events = batch.events
+        events = in_sets(batch.symbols, batch.events, batch.tags)
         if not self._appended or batch.symbols.generation > self._symbols.generation:
             self.rebase(batch.symbols)
         elif batch.symbols is not self._symbols:
@@ -138,6 +140,12 @@ class MemoryStore(HeldAnswers):
         with self._lock:
             return self._slices.kinds
 
+    def tags(self) -> tuple[str, ...]:
+        """The names of the tags that its events may have: those that events had since the tables began."""
+        with self._lock:
+            symbols = self._symbols
+        return tuple(sorted(set(itertools.chain.from_iterable(symbols.tag_sets))))
+
     def hosts(self) -> list[HostFacts]:
         """The machine that the events are from, once it is known."""
         with self._lock:
@@ -199,10 +207,10 @@ def _carried(old: Symbols, new: Symbols, views: Sequence[NDArray[np.void]]) -> R
     """Copy all rows that these events refer to into another generation."""
     used = {
         column: np.unique(np.concatenate([np.unique(view[column]) for view in views]))
-        for column in ("thread", "name", "process", "stack")
+        for column in ("thread", "name", "process", "stack", "tags")
     }
     strings = np.union1d(used["thread"], used["name"]).tolist()
-    return carry(old, new, strings, used["stack"], used["process"].tolist())
+    return carry(old, new, strings, used["stack"], used["process"].tolist(), used["tags"].tolist())
 
 
 def _remapped(events: NDArray[np.void], remap: Remap) -> NDArray[np.void]:
@@ -212,6 +220,7 @@ def _remapped(events: NDArray[np.void], remap: Remap) -> NDArray[np.void]:
     out["name"] = remap.strings[events["name"]]
     out["process"] = remap.processes[events["process"]]
     out["stack"] = remap.stacks[events["stack"]]
+    out["tags"] = remap.tag_sets[events["tags"]]
     return out
 
 

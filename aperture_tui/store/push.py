@@ -17,6 +17,7 @@ from aperture_tui.profile.packed.chosen import Chosen
 from aperture_tui.profile.packed.hashes import StackHashes
 from aperture_tui.profile.packed.tables import MAX_DEPTH, DamagedError, Tables
 from aperture_tui.profile.symbols import Symbols
+from aperture_tui.profile.tags import checked
 from aperture_tui.profile.text import clean
 from aperture_tui.wire.fleet_pb2 import Body, PushRequest
 
@@ -67,7 +68,8 @@ class Push:
     """One push, checked.
 
     events: (n,) of EVENT; ids of `symbols`, but `stack` is a place in `hashes`. hashes: (k,) uint64, each once; 0 is
-    the empty stack. nodes: (k,) int32, the stack in `symbols`; 0 for those that were not sent.
+    the empty stack. nodes: (k,) int32, the stack in `symbols`; 0 for those that were not sent. tags: the names of the
+    bits of the events' tags.
     """
 
     head: PushHead
@@ -78,6 +80,7 @@ class Push:
     hosts: Sequence[HostFacts] = ()
     gauges: Sequence[HostSample] = ()
     health: Sequence[Health] = field(default=())
+    tags: tuple[str, ...] = ()
 
 
 Known = Callable[[NDArray[np.uint64]], NDArray[np.bool_]]
@@ -115,6 +118,7 @@ def encoded(
         hosts=words.from_hosts(hosts),
         gauges=words.from_gauges(gauges),
         health=words.from_health(health),
+        tags=batch.tags,
     )
     data = zstandard.ZstdCompressor(_LEVEL).compress(body.SerializeToString())
     request = PushRequest(
@@ -148,13 +152,14 @@ def decoded(request: PushRequest, limits: PushLimits = PushLimits()) -> Push:
         events["stack"] = 0
         named = tables.remapped(events)
         named_nodes = tables.stacks(nodes)
+        tags = checked(body.tags)
     except (DamagedError, ValueError) as error:
         raise PushError(f"damaged push: {error}") from error
     if len(named) < len(events):
         raise PushError("damaged push: an event that refers to what is not there")
     named["stack"] = places
     _check_stacks(symbols, places, hashes, named_nodes)
-    return Push(head, symbols, named, hashes, named_nodes, *_words(body))
+    return Push(head, symbols, named, hashes, named_nodes, *_words(body), tags)
 
 
 def head_of(request: PushRequest) -> PushHead:

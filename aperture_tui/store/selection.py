@@ -52,6 +52,16 @@ def process_rows(symbols: Symbols, query: Query) -> NDArray[np.bool_] | None:
     return np.logical_and.reduce(checks) if checks else None
 
 
+def tag_set_rows(symbols: Symbols, query: Query) -> NDArray[np.bool_] | None:
+    """(n,) bool over symbols.tag_sets: those that the query lets pass; None if it lets all pass."""
+    if not query.tags and not query.without_tags:
+        return None
+    wanted, unwanted = set(query.tags), set(query.without_tags)
+    sets = list(symbols.tag_sets)
+    passing = ((not wanted or not wanted.isdisjoint(names)) and unwanted.isdisjoint(names) for names in sets)
+    return np.fromiter(passing, bool, len(sets))
+
+
 def _rows_with(symbols: Symbols, column: NDArray[np.uint32], test: Callable[[str], bool]) -> NDArray[np.bool_]:
     """(n,) bool: the rows whose string passes a test; each string is tested once."""
     hit = [i for i in np.unique(column).tolist() if test(symbols.strings[i])]
@@ -111,11 +121,13 @@ def event_mask(
     processes: NDArray[np.bool_] | None,
     nodes: NDArray[np.bool_] | None,
     name: int | None,
+    tag_sets: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """(n,) bool: the events that the query selects.
 
     processes: `process_rows`. nodes: (m,) bool by stack node, None if the query has no frame.
-    name: the string of the query's name, -1 if no event can have it, None if the query has none.
+    name: the string of the query's name, -1 if no event can have it, None if the query has none. tag_sets:
+    `tag_set_rows`.
     """
     keep = _of_role(events, query.role)
     if query.start_ns is not None and query.start_ns > 0:
@@ -133,6 +145,8 @@ def event_mask(
         keep &= processes[events["process"]]
     if nodes is not None:
         keep &= nodes[events["stack"]]
+    if tag_sets is not None:
+        keep &= tag_sets[events["tags"]]
     return keep
 
 

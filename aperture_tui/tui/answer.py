@@ -13,7 +13,7 @@ from aperture_tui.profile.completeness import Completeness, together
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import Kind, Role
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.store.base import Estimate, ProcessUse, Span, Store
 from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui import latency_lines
@@ -136,6 +136,7 @@ class Answers:
             held=held,
             recorded=self._kinds,
             estimate=data.estimate,
+            tags=self._store.tags(),
         )
         return replace(snapshot, icicle=self._lay_out(request, data)) if request.width > 0 else snapshot
 
@@ -258,7 +259,7 @@ class Answers:
 
     def _of_stacks(self, choice: ViewRequest, query: Query) -> list[Query]:
         """The queries whose stacks together make the icicle."""
-        query = replace(query, threads=choice.threads)
+        query = replace(query, group=choice.group)
         if choice.wakers:
             query = replace(query, role=Role.WAKER)
             if choice.kind is Kind.OFFCPU and choice.process is not None:
@@ -271,7 +272,7 @@ class Answers:
 
     def _of_woken(self, query: Query) -> list[Query]:
         """Who woke the threads of a process: it need not be a thread of that process."""
-        waited = replace(query, role=Role.OWN, threads=True, measure=Measure.TIME)
+        waited = replace(query, role=Role.OWN, group=Group.THREAD, measure=Measure.TIME)
         tids = dict.fromkeys(one.tid for one in self._store.latencies(waited) if one.tid)
         everybody = replace(query, pids=(), process_start_ns=None, process=None)
         return [replace(everybody, value=tid) for tid in list(tids)[:_WOKEN]] or [replace(query, value=0)]
@@ -292,7 +293,7 @@ class Answers:
 
     def _whole(self, choice: ViewRequest, tree: CallTree) -> CallTree:
         """Of calls only some have stacks."""
-        return _with_stacks(tree, 2 if choice.threads else 1) if choice.kind is Kind.SYSCALL else tree
+        return _with_stacks(tree, 1 if choice.group is Group.PROCESS else 2) if choice.kind is Kind.SYSCALL else tree
 
     def _tree(self, queries: list[Query]) -> CallTree:
         tree = self._store.call_tree(queries[0])

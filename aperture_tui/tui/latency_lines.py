@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.latency import Latency
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.tui.model import Latencies, LatencyKey, LatencyLine
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _sides(store: Store, query: Query) -> Sides:
     """Who was on the other side of the waits for each lock."""
     query = replace(query, pids=(), process_start_ns=None, process=None)  # a kernel lock may be held by another
     found: defaultdict[tuple[int, int, int], dict[int, int]] = defaultdict(dict)
-    for one in store.latencies(replace(query, threads=True, measure=Measure.COUNT)):
+    for one in store.latencies(replace(query, group=Group.THREAD, measure=Measure.COUNT)):
         if one.tid:
             threads = found[_place(one)]
             threads[one.tid] = threads.get(one.tid, 0) + one.count

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.query import Group
 from aperture_tui.store.remote.link import FLEET, Focus
 from aperture_tui.tui.model import Baseline, LatencyKey, Path, ProcessKey, ViewRequest
 from aperture_tui.tui.playhead import Held, Playhead
@@ -25,8 +26,8 @@ RATES: Final = (0.5, 1.0, 2.0, 4.0, 10.0)
 class Looking:
     """The window, where it ends, the process, the zoom, the order, the search.
 
-    threads: stacks by thread. lock: the stacks of this one alone. wakers: whose stacks. focus: of which machines.
-    base: what it is compared with. absolute: by weights and not by shares.
+    group: by what stacks are told apart. lock: the stacks of this one alone. wakers: whose stacks. focus: of which
+    machines. base: what it is compared with. absolute: by weights and not by shares.
     """
 
     window_s: float | None = 30.0
@@ -35,7 +36,7 @@ class Looking:
     by_weight: bool = False
     search: Search | None = None
     time: Playhead = field(default_factory=Playhead)
-    threads: bool = False
+    group: Group = Group.PROCESS
     lock: LatencyKey | None = None
     wakers: bool = False
     focus: Focus = FLEET
@@ -54,7 +55,7 @@ class Looking:
             end_ns=self.time.at_ns,
             processes=processes,
             kind=kind,
-            threads=self.threads,
+            group=self.group,
             wakers=self.wakers,
             lock=self.lock,
             focus=self.focus,
@@ -94,6 +95,12 @@ class Looking:
     def against(self, start_ns: int, end_ns: int) -> Looking:
         """From now on compared with what is looked at, which was then. Half-open, Unix nanoseconds."""
         return replace(self, base=Baseline(start_ns, end_ns, self.process, self.focus))
+
+    def grouped(self, tags: bool) -> Looking:
+        """Stacks by the next thing: process, thread, and if there are any, tags."""
+        groups = [group for group in Group if tags or group is not Group.TAG]
+        after = groups.index(self.group) + 1 if self.group in groups else 0
+        return replace(self, group=groups[after % len(groups)], zoom=())
 
     def elsewhere(self) -> Looking:
         """Events of another kind: what belongs to these alone is left behind."""

@@ -10,6 +10,7 @@ from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.latency import Latency
+from aperture_tui.profile.query import Group
 from aperture_tui.store.base import Estimate, Span
 from aperture_tui.store.remote.link import FLEET, Fleet, Focus
 from aperture_tui.tui.playhead import Held
@@ -195,10 +196,10 @@ class ViewRequest:
     end_ns: where the window ends, Unix nanoseconds; None is the newest that is known.
     zoom: only what is under this path. search: a pattern that compiles.
     kind: of the events; it says whether there is a table of latencies, and whether their time is set against that on
-    the CPU. processes: a table of them is wanted. threads: stacks by thread. wakers: the stacks of those who ended the
-    waits, not of those who waited. lock: the stacks of this one alone. focus: of which machines of an aggregator.
-    fleet: all its machines are wanted, and nothing else. base: what the icicle is compared with. absolute: by weights
-    and not by shares.
+    the CPU. processes: a table of them is wanted. group: by what stacks are told apart. wakers: the stacks of those who
+    ended the waits, not of those who waited. lock: the stacks of this one alone. focus: of which machines of an
+    aggregator. fleet: all its machines are wanted, and nothing else. base: what the icicle is compared with. absolute:
+    by weights and not by shares.
     """
 
     width: int
@@ -210,7 +211,7 @@ class ViewRequest:
     search: str = ""
     end_ns: int | None = None
     processes: bool = True
-    threads: bool = False
+    group: Group = Group.PROCESS
     wakers: bool = False
     lock: LatencyKey | None = None
     focus: Focus = FLEET
@@ -245,8 +246,8 @@ class ViewSnapshot:
     end_ns, range_ns: the end of the view and what it really spans. stacks: how many of its stacks are whole, zoomed or
     not. latencies, wall: where the request's kind has them. held: the time that can be looked at. recorded: of a
     recording, the kinds that were collected for it; None: it is live. pushed: of an aggregator, the kinds that it has
-    of what is looked at; None: it is of none. fleet: its machines. estimate: how exact it is. cost_ms: what the answer
-    took.
+    of what is looked at; None: it is of none. fleet: its machines. estimate: how exact it is. tags: that its events may
+    have. cost_ms: what the answer took.
     """
 
     request: ViewRequest
@@ -266,6 +267,7 @@ class ViewSnapshot:
     pushed: frozenset[Kind] | None = None
     fleet: Fleet | None = None
     estimate: Estimate = EXACT
+    tags: tuple[str, ...] = ()
     error: str = ""
     fatal: bool = False
     cost_ms: float = 0.0

@@ -42,6 +42,7 @@ _NAMED_BOX: Final = {
     "unknown": ("bright_white", "bright_black"),
     "thread": ("black", "bright_cyan"),
     "lock": ("black", "bright_yellow"),
+    "tag": ("black", "magenta"),
     "more": ("bright_white", "red"),
     "less": ("bright_white", "blue"),
     "same": ("black", "white"),
@@ -55,6 +56,7 @@ _NAMED_BOX: Final = {
     f"{WAIT}unknown": ("white", "blue"),
     f"{WAIT}thread": ("blue", "white"),
     f"{WAIT}lock": ("black", "bright_yellow"),
+    f"{WAIT}tag": ("bright_magenta", "blue"),
 }
 
 

@@ -27,7 +27,7 @@ class PushRequest(_message.Message):
     def __init__(self, agent: _Optional[str] = ..., boot: _Optional[bytes] = ..., seq: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., lost: _Optional[int] = ..., interval_ms: _Optional[int] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("symbols", "stack_hash", "stack_node", "events", "columns", "hosts", "gauges", "health")
+    __slots__ = ("symbols", "stack_hash", "stack_node", "events", "columns", "hosts", "gauges", "health", "tags")
     SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     STACK_HASH_FIELD_NUMBER: _ClassVar[int]
     STACK_NODE_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class Body(_message.Message):
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     GAUGES_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     symbols: _containers.RepeatedScalarFieldContainer[bytes]
     stack_hash: bytes
     stack_node: bytes
@@ -44,7 +45,8 @@ class Body(_message.Message):
     hosts: bytes
     gauges: bytes
     health: bytes
-    def __init__(self, symbols: _Optional[_Iterable[bytes]] = ..., stack_hash: _Optional[bytes] = ..., stack_node: _Optional[bytes] = ..., events: _Optional[int] = ..., columns: _Optional[bytes] = ..., hosts: _Optional[bytes] = ..., gauges: _Optional[bytes] = ..., health: _Optional[bytes] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, symbols: _Optional[_Iterable[bytes]] = ..., stack_hash: _Optional[bytes] = ..., stack_node: _Optional[bytes] = ..., events: _Optional[int] = ..., columns: _Optional[bytes] = ..., hosts: _Optional[bytes] = ..., gauges: _Optional[bytes] = ..., health: _Optional[bytes] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PushReply(_message.Message):
     __slots__ = ("stored", "need_stacks", "interval_ms")
@@ -57,7 +59,7 @@ class PushReply(_message.Message):
     def __init__(self, stored: _Optional[int] = ..., need_stacks: _Optional[bytes] = ..., interval_ms: _Optional[int] = ...) -> None: ...
 
 class Selection(_message.Message):
-    __slots__ = ("kind", "start_ns", "end_ns", "hosts", "service", "pids", "process_start_ns", "tids", "process", "cgroup", "frame", "name", "value", "role", "threads", "by_time")
+    __slots__ = ("kind", "start_ns", "end_ns", "hosts", "service", "pids", "process_start_ns", "tids", "process", "cgroup", "frame", "name", "value", "role", "group", "by_time", "tags", "without_tags")
     KIND_FIELD_NUMBER: _ClassVar[int]
     START_NS_FIELD_NUMBER: _ClassVar[int]
     END_NS_FIELD_NUMBER: _ClassVar[int]
@@ -72,8 +74,10 @@ class Selection(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
-    THREADS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
     BY_TIME_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_TAGS_FIELD_NUMBER: _ClassVar[int]
     kind: int
     start_ns: int
     end_ns: int
@@ -88,9 +92,11 @@ class Selection(_message.Message):
     name: str
     value: int
     role: int
-    threads: bool
+    group: int
     by_time: bool
-    def __init__(self, kind: _Optional[int] = ..., start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., hosts: _Optional[_Iterable[str]] = ..., service: _Optional[str] = ..., pids: _Optional[_Iterable[int]] = ..., process_start_ns: _Optional[int] = ..., tids: _Optional[_Iterable[int]] = ..., process: _Optional[str] = ..., cgroup: _Optional[str] = ..., frame: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[int] = ..., role: _Optional[int] = ..., threads: _Optional[bool] = ..., by_time: _Optional[bool] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    without_tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[int] = ..., start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., hosts: _Optional[_Iterable[str]] = ..., service: _Optional[str] = ..., pids: _Optional[_Iterable[int]] = ..., process_start_ns: _Optional[int] = ..., tids: _Optional[_Iterable[int]] = ..., process: _Optional[str] = ..., cgroup: _Optional[str] = ..., frame: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[int] = ..., role: _Optional[int] = ..., group: _Optional[int] = ..., by_time: _Optional[bool] = ..., tags: _Optional[_Iterable[str]] = ..., without_tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Estimate(_message.Message):
     __slots__ = ("sampled", "events", "share_error", "missing_ns")
@@ -121,12 +127,20 @@ class RowsReply(_message.Message):
     def __init__(self, body: _Optional[bytes] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
 
 class RowsBody(_message.Message):
-    __slots__ = ("symbols", "parts")
+    __slots__ = ("symbols", "parts", "tag_sets")
     SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
+    TAG_SETS_FIELD_NUMBER: _ClassVar[int]
     symbols: _containers.RepeatedScalarFieldContainer[bytes]
     parts: _containers.RepeatedCompositeFieldContainer[Rows]
-    def __init__(self, symbols: _Optional[_Iterable[bytes]] = ..., parts: _Optional[_Iterable[_Union[Rows, _Mapping]]] = ...) -> None: ...
+    tag_sets: _containers.RepeatedCompositeFieldContainer[TagSet]
+    def __init__(self, symbols: _Optional[_Iterable[bytes]] = ..., parts: _Optional[_Iterable[_Union[Rows, _Mapping]]] = ..., tag_sets: _Optional[_Iterable[_Union[TagSet, _Mapping]]] = ...) -> None: ...
+
+class TagSet(_message.Message):
+    __slots__ = ("names",)
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QueryRequest(_message.Message):
     __slots__ = ("selection", "alike")
@@ -183,7 +197,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., gauges: _Optional[bool] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("start_ns", "end_ns", "events", "newest_ns", "kinds", "hosts", "health", "gauges")
+    __slots__ = ("start_ns", "end_ns", "events", "newest_ns", "kinds", "hosts", "health", "gauges", "tags")
     START_NS_FIELD_NUMBER: _ClassVar[int]
     END_NS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
@@ -192,6 +206,7 @@ class DescribeReply(_message.Message):
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     GAUGES_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     start_ns: int
     end_ns: int
     events: int
@@ -200,7 +215,8 @@ class DescribeReply(_message.Message):
     hosts: bytes
     health: bytes
     gauges: bytes
-    def __init__(self, start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., events: _Optional[int] = ..., newest_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ..., hosts: _Optional[bytes] = ..., health: _Optional[bytes] = ..., gauges: _Optional[bytes] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., events: _Optional[int] = ..., newest_ns: _Optional[int] = ..., kinds: _Optional[_Iterable[int]] = ..., hosts: _Optional[bytes] = ..., health: _Optional[bytes] = ..., gauges: _Optional[bytes] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class HostsRequest(_message.Message):
     __slots__ = ()

@@ -49,6 +49,7 @@ export namespace FrameKind {
   export const UNKNOWN: u32 = 8;
   export const THREAD: u32 = 9;
   export const LOCK: u32 = 10;
+  export const TAG: u32 = 11;
 }
 
 export const ROLE_SHIFT: u16 = 12;

@@ -45,7 +45,8 @@ enum {
     AP_FRAME_GPU,
     AP_FRAME_UNKNOWN,
     AP_FRAME_THREAD,
-    AP_FRAME_LOCK
+    AP_FRAME_LOCK,
+    AP_FRAME_TAG
 };
 
 /* Whose part of a wait or a call an event tells: bits 12 and 13 of its flags. An event in flight goes on: its

@@ -203,6 +203,41 @@ def test_nothing_there_is_said(remote: list[str], out: Out) -> None:
     assert "such events were not pushed" in said
 
 
+def test_tags_narrow_and_group(remote: list[str], out: Out, aggregator: Aggregator) -> None:
+    stack = (Frame("web", kind=FrameKind.PROCESS), Frame("f2"))
+    slow = Fact(T0 + SECOND, WEB, stack=stack, weight=7, tags=frozenset({"slow"}))
+    aggregator.store.append(batch_of([slow], Symbols()))  # type: ignore[attr-defined]  # it is one in memory
+    assert aggregate.run([*remote, "--format", "folded", "--by", "tag"]) == 0
+    assert out()[0] == "tag: slow;web;f2 7\nuntagged;web;f0 300\nuntagged;web;f1 300\n"
+    assert aggregate.run([*remote, "--format", "folded", "--tag", "slow", "--tag", "odd"]) == 0
+    assert out() == ("web;f2 7\n", "")
+    assert export.run([*remote, "--no-tag", "slow"]) == 0
+    assert out()[0] == "web;f0 300\nweb;f1 300\n"
+    assert aggregate.run([*remote, "--by", "tag", "--tag", "slow", "--format", "json"]) == 0
+    document = json.loads(out()[0])
+    assert (document["query"]["tags"], document["query"]["group"]) == (["slow"], "tag")
+    assert "tag" in {frame["kind"] for frame in document["tree"]["frames"]}
+    assert query.run(["timeline", *remote, "--tag", "slow", "--format", "json"]) == 0
+    assert sum(json.loads(out()[0])["weights"]) == 7
+    assert aggregate.run([*remote, "--tag", "slwo"]) == 0
+    assert "no event has the tag slwo; there are: slow" in out()[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        (export.run, ["--format", "pprof", "-o", "x", "--by", "tag"], "--by changes nothing of pprof"),
+        (aggregate.run, ["--by", "host"], "invalid choice"),
+        (query.run, ["hosts", "--no-tag", "x"], "--no-tag changes nothing of hosts"),
+    ],
+)
+def test_tags_in_vain(command: Callable[[list[str]], int], arguments: list[str], words: str, out: Out) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command([*arguments, "--remote", "localhost"])
+    assert ended.value.code == 2
+    assert words in out()[1]
+
+
 # -- export
 
 

@@ -23,7 +23,7 @@ from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Kind, Role, Stop
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store.memory import MemoryStore
 from tests.export import pairs, sample
@@ -105,7 +105,7 @@ class TestCompared:
     @settings(max_examples=40)
     @given(st.lists(words.facts, max_size=15), words.queries, st.sampled_from(Per))
     def test_nothing_differs_from_itself(self, facts: list[Fact], query: Query, per: Per) -> None:
-        side = Side("x", filled(facts), replace(query, role=Role.OWN, threads=False))
+        side = Side("x", filled(facts), replace(query, role=Role.OWN, group=Group.PROCESS))
         comparison = compared(side, side, per)
         for pair in (comparison.functions.own, comparison.functions.total):
             assert not pair.change.any()

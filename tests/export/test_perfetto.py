@@ -16,7 +16,7 @@ from aperture_tui.export import flame_chart, perfetto
 from aperture_tui.export.samples import Paths
 from aperture_tui.profile.host import HostSample
 from aperture_tui.profile.kinds import ROLE_SHIFT, Flag, FrameKind, Kind, Role
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.memory import MemoryStore
 from tests.export import hostile, sample
@@ -218,7 +218,7 @@ def check_nesting(spans: list[tuple[float, float]]) -> None:
 @settings(max_examples=80)
 @given(st.lists(words.facts, max_size=25), words.queries)
 def test_the_rules_hold_and_the_counters_add_up(facts: list[Fact], query: Query) -> None:
-    query = replace(query, role=Role.OWN, threads=False)
+    query = replace(query, role=Role.OWN, group=Group.PROCESS)
     store = filled(facts)
     document = written(store, query, query.kind)
     check_rules(document)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aperture_tui.export import speedscope
 from aperture_tui.profile.kinds import FrameKind, Kind, Role
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store import compaction
 from aperture_tui.store.memory import MemoryStore
@@ -59,7 +59,7 @@ def test_a_range_too_long_to_hold_has_the_same_samples(kind: Kind, monkeypatch: 
 @settings(max_examples=60)
 @given(st.lists(words.facts, max_size=15), words.queries)
 def test_the_weights_are_those_of_the_call_tree(facts: list[Fact], query: Query) -> None:
-    query = replace(query, role=Role.OWN, threads=False)
+    query = replace(query, role=Role.OWN, group=Group.PROCESS)
     store = filled(facts)
     document = written(store, query)
     sums = [sum(profile["weights"]) for profile in document["profiles"]]

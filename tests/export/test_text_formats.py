@@ -97,7 +97,7 @@ class TestStructured:
     @settings(max_examples=50, deadline=None)
     @given(st.lists(words.facts, max_size=15), words.queries, words.queries)
     def test_the_columns_of_a_tree_give_back_its_stacks(self, facts: list[Fact], base: Query, after: Query) -> None:
-        tree = filled(facts).diff(base, replace(after, threads=base.threads))
+        tree = filled(facts).diff(base, replace(after, group=base.group))
         document = json.loads(json.dumps(structured.tree_document(tree, "samples")))
         frames = [Frame(f["function"], f["module"], f["file"], f["line"]) for f in document["frames"]]
         paths: list[tuple[Frame, ...]] = [()]

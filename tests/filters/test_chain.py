@@ -174,6 +174,24 @@ def test_tags_that_events_come_with_keep_their_bits(tmp_path: Path) -> None:
         assert ours.apply(given_batch).events["tags"].tolist() == [0b111]
 
 
+def test_batches_have_the_names_of_their_tags(tmp_path: Path) -> None:
+    with chain(tmp_path, module(each(KEEP_ALL)), module(each(KEEP_ALL, "(i32.const 1)"), tags("new"))) as ours:
+        assert ours.apply(batch(2)).tags == ("new",)
+    with chain(tmp_path, module(each(KEEP_ALL))) as ours:
+        assert ours.apply(batch(2)).tags == ()
+
+
+def test_tags_of_a_recording_may_have_any_bits(tmp_path: Path) -> None:
+    with chain(tmp_path, module(each(KEEP_ALL, "(i32.const 1)"), tags("new"))) as ours:
+        for names, bits, wanted in ((("old",), 1, 0b11), (("x", "old"), 3, 0b111), (("new",), 1, 0b1)):
+            one = batch(1)
+            one.events["tags"] = bits
+            out = ours.apply(Batch(one.symbols, one.events, names))
+            assert out.events["tags"].tolist() == [wanted]
+            assert one.events["tags"].tolist() == [bits]
+        assert out.tags == ("new", "old", "x")
+
+
 def test_a_chain_has_16_tags_at_most(tmp_path: Path) -> None:
     sixteen = ",".join("abcdefghijklmnop")
     with chain(tmp_path, module(each(KEEP_ALL, "(i32.const 0x8000)"), tags(sixteen)), module("", tags("p,a"))) as ours:

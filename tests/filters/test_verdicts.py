@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.filters.errors import FaultError
-from aperture_tui.filters.tags import Tags, translated
+from aperture_tui.filters.tags import translated
 from aperture_tui.filters.verdicts import applied
+from aperture_tui.profile.tags import Tags
 from tests.filters.wat import events
 
 _rows = st.lists(

@@ -14,7 +14,7 @@ from aperture_tui.importing.opened import ImportingError, imported
 from aperture_tui.importing.perf_events import chosen, plain_name
 from aperture_tui.importing.perf_lines import place_of, printed_frame
 from aperture_tui.profile.kinds import Flag, FrameKind
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.symbols import Frame
 from tests.importing.asked import TIME, frames, opened, stacks, told
 from tests.store.facts import T0
@@ -83,7 +83,7 @@ class TestRead:
         store = opened(path, PRINTED)
         by_name = {use.name: (use.pid, use.count, use.threads) for use in store.processes(Query())}
         assert by_name == {"Renderer": (4242, 2, 2), "idler": (17, 1, 1)}
-        (thread,) = stacks(store, Query(threads=True, tids=(4243,)))
+        (thread,) = stacks(store, Query(group=Group.THREAD, tids=(4243,)))
         assert thread.startswith("Renderer;Web Content 12 4243;")
 
     def test_the_kernel_was_interrupted_where_its_frame_is_innermost(self, path: Path) -> None:

@@ -18,7 +18,7 @@ from aperture_tui.importing.opened import ImportingError, imported
 from aperture_tui.importing.protobuf import Field
 from aperture_tui.importing.stacks import MAX_DEPTH, MAX_NAME
 from aperture_tui.profile.kinds import FrameKind, Kind
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.wire import pprof_pb2
 from tests.export import sample
@@ -104,7 +104,7 @@ class TestRead:
         written.sample([main], 1, 5, pid=42, tid=43, comm="web", thread="worker", cgroup="/a/b")
         written.sample([main], 2, 5, **{"process_id": 7, "thread id": "8", "thread name": "gc"})
         store = opened(path, written.bytes())
-        assert stacks(store, Query(threads=True)) == {"web;worker 43;main": 1, "[unknown];gc 8;main": 2}
+        assert stacks(store, Query(group=Group.THREAD)) == {"web;worker 43;main": 1, "[unknown];gc 8;main": 2}
         processes = {(use.pid, use.name, use.cgroup) for use in store.processes(Query())}
         assert processes == {(42, "web", "/a/b"), (7, "", "")}
 

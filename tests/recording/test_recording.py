@@ -21,6 +21,7 @@ from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.packed import chosen, tables
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
+from aperture_tui.profile.tags import names_of
 from aperture_tui.recording.blocks import Block, BlockType, Cut, scan
 from aperture_tui.recording.index import Index
 from aperture_tui.recording.reader import Reader
@@ -114,6 +115,36 @@ class TestWhole:
                 assert [read.strings[i] for i in got[name]] == [symbols.strings[i] for i in events[name]]
             else:
                 assert got[name].tolist() == events[name].tolist()
+
+    def test_names_of_tags_come_before_what_needs_them_and_once(self, path: Path) -> None:
+        symbols, writer = Symbols(), Writer(path)
+        for names in ((), ("slow",), ("slow",), ("slow", "odd"), ("odd",)):
+            batch = batch_of([Fact(T0, SH, stack=STACK)], symbols)
+            batch.events["tags"] = (1 << len(names)) - 1
+            writer.append(Batch(symbols, batch.events, names))
+            writer._flush()
+        writer.close()
+        with Reader(path) as reader:
+            in_order = [BlockType(kind).name for kind in reader.rows["type"].tolist() if kind != BlockType.SYMBOLS]
+            assert in_order == ["EVENTS", "TAGS", "EVENTS", "EVENTS", "TAGS", "EVENTS", "EVENTS"]
+            told = [set(names_of(int(batch.events["tags"][0]), batch.tags)) for batch in reader.batches()]
+        assert told == [set(), {"slow"}, {"slow"}, {"slow", "odd"}, {"odd"}]
+        store = replay(path)
+        assert store.tags() == ("odd", "slow")
+        assert store.call_tree(Query(tags=("odd",))).weight == 2
+
+    def test_tags_without_names_are_called_by_their_bits(self, path: Path) -> None:
+        """Recordings of before there were names; and what is no list of names."""
+        symbols, writer = Symbols(), Writer(path)
+        batch = batch_of([Fact(T0, SH, stack=STACK)], symbols)
+        batch.events["tags"] = 0b101
+        writer.append(batch)
+        writer._block(BlockType.TAGS, b'["x", "x"]')
+        writer.close()
+        store = replay(path)
+        assert store.call_tree(Query(tags=("#2",))).weight == 1
+        assert store.tags() == ()
+        assert store.health()[-1].lost == {"damaged blocks": 1}
 
     def test_processes_and_words_come_back(self, path: Path) -> None:
         small(path)

@@ -18,7 +18,7 @@ from aperture_tui.profile.completeness import Completeness, together
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, Flag, FrameKind, Kind, Role, Stop
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Store
 from aperture_tui.store.memory import MemoryStore
@@ -92,7 +92,7 @@ class StoreConformance:
     @many
     @given(st.lists(facts, max_size=20), queries, queries)
     def test_a_diff_is_after_less_base(self, events: list[Fact], base: Query, after: Query) -> None:
-        base = replace(base, threads=after.threads)
+        base = replace(base, group=after.group)
         store = self.filled(events)
         assert words(store.diff(base, after)) == Reference(events).diff(base, after)
         then, since = store.compared(base, after)
@@ -105,12 +105,51 @@ class StoreConformance:
         store = self.filled([Fact(T0, SH, stack=STACK)], [_going_on(T0, PYTHON, 5)])
         assert store.kinds() == {Kind.CPU, Kind.SYSCALL}
 
-    def test_stacks_by_thread_cannot_be_set_against_others(self) -> None:
+    def test_stacks_by_one_group_cannot_be_set_against_others(self) -> None:
         store = self.filled([Fact(T0, SH, stack=STACK)])
-        with pytest.raises(ValueError, match="thread"):
-            store.diff(Query(), Query(threads=True))
-        with pytest.raises(ValueError, match="rebase"):
-            store.call_tree(Query()).merge(store.call_tree(Query(threads=True)))
+        for one, other in itertools.permutations(Group, 2):
+            with pytest.raises(ValueError, match="by thread or by tag"):
+                store.diff(Query(group=one), Query(group=other))
+            with pytest.raises(ValueError, match="rebase"):
+                store.call_tree(Query(group=one)).merge(store.call_tree(Query(group=other)))
+
+    def test_tags_are_known_by_their_names_whatever_bits_they_had(self) -> None:
+        """Agents that begin anew, with other filters, give the same names other bits."""
+        symbols = Symbols()
+        first = batch_of([Fact(T0, SH, stack=STACK, weight=1)], symbols)
+        both = batch_of([Fact(T0 + 1, SH, stack=STACK, weight=2 + 3 * i) for i in range(2)], symbols)
+        first.events["tags"], both.events["tags"] = 1, [1, 3]
+        none = batch_of([Fact(T0 + 2, SH, stack=STACK, weight=16)], symbols)
+        batches = [Batch(symbols, first.events, ("a",)), Batch(symbols, both.events, ("b", "a")), none]
+        store = self.make_store(batches)
+        asked: list[tuple[tuple[str, ...], tuple[str, ...], int]] = [
+            ((), (), 24), (("a",), (), 6), (("b",), (), 7), (("a", "b"), (), 8), (("c",), (), 0), (("c", "a"), (), 6),
+            ((), ("a",), 18), ((), ("a", "b"), 16), ((), ("c",), 24), (("b",), ("a",), 2), (("a",), ("a",), 0),
+        ]  # fmt: skip
+        for tags, without, weight in asked:
+            query = Query(tags=tags, without_tags=without)
+            assert store.call_tree(query).weight == weight
+            assert sum(use.count for use in store.processes(query)) == weight
+            assert store.completeness(query).weight == weight
+            assert int(store.timeline(query, 3).weights.sum()) == weight
+            assert sum(one.count for one in store.latencies(query)) == weight
+        by_tag = words(store.call_tree(Query(group=Group.TAG)))
+        assert {path[0].function: weight for path, weight in by_tag.items()} == {
+            "tag: a": 1, "tag: b": 2, "tag: a, b": 5, "untagged": 16,
+        }  # fmt: skip
+        assert store.tags() == ("a", "b")
+        symbols, events = store.selected(Query())
+        sets = [symbols.tag_sets[row] for row in events["tags"].tolist()]
+        assert sorted(zip(sets, events["weight"].tolist(), strict=True)) == [
+            ((), 16), (("a",), 1), (("a", "b"), 5), (("b",), 2),
+        ]  # fmt: skip
+
+    def test_where_no_filter_gave_a_tag_there_are_none(self) -> None:
+        store = self.filled([Fact(T0, SH, stack=STACK)])
+        assert store.tags() == ()
+        assert store.call_tree(Query(tags=("slow",))).weight == 0
+        assert store.call_tree(Query(without_tags=("slow",))).weight == 1
+        assert [path[0].function for path in words(store.call_tree(Query(group=Group.TAG)))] == ["untagged"]
 
     @many
     @given(st.lists(st.lists(facts, max_size=12), max_size=3), queries)
@@ -142,7 +181,7 @@ class StoreConformance:
         assert len(got) == len(expected)
         for one in got:
             key = one.pid, one.start_ns, one.name, one.value
-            names, rest = expected[(*key, one.tid) if query.threads else key]
+            names, rest = expected[(*key, one.tid) if query.group is Group.THREAD else key]
             assert one.process in names
             assert replace(one, process="") == rest
         by_count = query.measure is Measure.COUNT
@@ -233,8 +272,8 @@ class StoreConformance:
         assert [use.time_ns for use in store.processes(query)] == [wanted]
         assert [one.time_ns for one in store.latencies(query)] == [wanted]
         assert store.timeline(query, 1).weights.tolist() == [wanted]
-        for threads in (False, True):
-            assert store.call_tree(replace(query, threads=threads)).total[0] == wanted
+        for group in Group:
+            assert store.call_tree(replace(query, group=group)).total[0] == wanted
 
     def test_off_cpu_time_of_a_process_is_its_waits_and_how_long_it_was_blocked(self) -> None:
         blocked = Fact(T0, SH, kind=Kind.OFFCPU, name="futex", weight=3, duration_ns=900, maximum_ns=500)
@@ -246,7 +285,7 @@ class StoreConformance:
 
     def test_events_that_are_not_told_apart_by_thread_are_of_no_thread(self) -> None:
         store = self.filled([Fact(T0, SH, kind=Kind.SYSCALL, tid=0, thread="", stack=STACK)])
-        query = Query(kind=Kind.SYSCALL, threads=True)
+        query = Query(kind=Kind.SYSCALL, group=Group.THREAD)
         assert [use.threads for use in store.processes(query)] == [0]
         assert [(one.tid, one.threads) for one in store.latencies(query)] == [(0, 0)]
         ((stack, _),) = words(store.call_tree(query)).items()
@@ -297,7 +336,7 @@ class StoreConformance:
         assert store.timeline(Query(), 4).weights.tolist() == [0, 0, 0, 0]
         assert store.call_tree(Query()).weight == 0
         assert store.diff(Query(), Query(kind=Kind.LOCK)).weight == 0
-        assert store.call_tree(Query(threads=True)).weight == 0
+        assert store.call_tree(Query(group=Group.THREAD)).weight == 0
         assert store.completeness(Query()) == Completeness()
         assert store.gauges(Query()) == []
         for role in Role:

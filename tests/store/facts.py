@@ -14,7 +14,7 @@ from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, Flag, FrameKind, Kind, Role, Stop
 from aperture_tui.profile.latency import Latency
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 
 SECOND = 1_000_000_000
@@ -41,6 +41,7 @@ class Fact:
     maximum_ns: int | None = None
     value: int = 0
     aux: int = 0
+    tags: frozenset[str] = frozenset()
 
     @property
     def role(self) -> int:
@@ -51,8 +52,13 @@ class Fact:
         return self.duration_ns if self.maximum_ns is None else self.maximum_ns
 
 
+TAGS = ("slow", "tenant-a", "x, y", "été")
+"""The names of bits in the order in which batches have them."""
+
+
 def batch_of(facts: Sequence[Fact], symbols: Symbols) -> Batch:
     """The facts as a batch over these tables."""
+    names = TAGS if any(fact.tags for fact in facts) else ()
     events = empty(len(facts))
     stacks = symbols.stacks([[symbols.frame(f) for f in fact.stack] for fact in facts])
     for event, fact, stack in zip(events, facts, stacks, strict=True):
@@ -70,7 +76,8 @@ def batch_of(facts: Sequence[Fact], symbols: Symbols) -> Batch:
         event["flags"] = fact.flags
         event["value"] = fact.value
         event["aux"] = fact.aux
-    return Batch(symbols, events)
+        event["tags"] = sum(1 << names.index(tag) for tag in fact.tags)
+    return Batch(symbols, events, names)
 
 
 def words(tree: CallTree) -> dict[Path, int]:
@@ -127,6 +134,8 @@ class Reference:
             and (q.end_ns is None or fact.time_ns < q.end_ns)
             and (not q.pids or p.pid in q.pids)
             and (not q.tids or fact.tid in q.tids)
+            and (not q.tags or any(tag in fact.tags for tag in q.tags))
+            and not any(tag in fact.tags for tag in q.without_tags)
             and (q.process_start_ns is None or p.start_ns == q.process_start_ns)
             and (q.process is None or p.name == q.process)
             and (q.cgroup is None or self._below(p.cgroup, q.cgroup))
@@ -146,11 +155,16 @@ class Reference:
     def tree(self, q: Query) -> dict[Path, int]:
         out: Counter[Path] = Counter()
         for fact in self.told(q):
-            out[self._by_thread(fact) if q.threads else fact.stack] += self.weight(fact, q.measure)
+            out[self._grouped(fact, q.group)] += self.weight(fact, q.measure)
         return {path: weight for path, weight in out.items() if weight}
 
-    def _by_thread(self, fact: Fact) -> Path:
-        """The thread below the process; what came without a stack stays without."""
+    def _grouped(self, fact: Fact, group: Group) -> Path:
+        """The thread below the process, and what came without a stack stays without; the tags above all."""
+        if group is Group.PROCESS:
+            return fact.stack
+        if group is Group.TAG:
+            words = "tag: " + ", ".join(sorted(fact.tags)) if fact.tags else "untagged"
+            return (Frame(words, kind=FrameKind.TAG), *fact.stack)
         known = [fact.thread] * bool(fact.thread) + [str(fact.tid)] * bool(fact.tid)
         thread = Frame(" ".join(known) or "?", kind=FrameKind.THREAD)
         return (*fact.stack[:1], thread, *fact.stack[1:]) if fact.stack else ()
@@ -192,7 +206,7 @@ class Reference:
         groups: dict[tuple[int | str, ...], list[Fact]] = defaultdict(list)
         for fact in self.told(q):
             key = fact.process.pid, fact.process.start_ns, fact.name, fact.value
-            groups[(*key, fact.tid) if q.threads else key].append(fact)
+            groups[(*key, fact.tid) if q.group is Group.THREAD else key].append(fact)
         return {key: self._latency(facts, q) for key, facts in groups.items()}
 
     def _latency(self, facts: list[Fact], q: Query) -> tuple[set[str], Latency]:
@@ -313,6 +327,7 @@ facts = processes.flatmap(
         maximum_ns=st.none() | durations,
         value=st.sampled_from([0, 0, 1, 0x7F00_0000_1040, (1 << 64) - 1]),
         aux=st.sampled_from([0, 0, 4, 110]),
+        tags=st.just(frozenset()) | st.frozensets(st.sampled_from(TAGS)),
     )
 )
 """Any event."""
@@ -331,12 +346,14 @@ queries = st.builds(
     name=st.sampled_from([None, None, None, "futex", "", "absent"]),
     value=st.sampled_from([None, None, None, 0, 1, (1 << 64) - 1, 1 << 64, -1]),
     role=st.sampled_from([Role.OWN, Role.OWN, *Role]),
-    threads=st.booleans(),
+    tags=st.sampled_from([(), (), (), TAGS[:1], TAGS[1:3], ("absent",)]),
+    without_tags=st.sampled_from([(), (), (), TAGS[1:2], TAGS[2:], ("absent",)]),
+    group=st.sampled_from(Group),
     measure=st.sampled_from(list(Measure)),
 )
 """Any query, each of its fields now and then."""
 
 wide_queries = st.builds(
-    Query, kind=kinds, role=st.sampled_from(Role), threads=st.booleans(), measure=st.sampled_from(Measure)
+    Query, kind=kinds, role=st.sampled_from(Role), group=st.sampled_from(Group), measure=st.sampled_from(Measure)
 )
 """Queries for all of a kind and role."""

@@ -75,6 +75,7 @@ class Aggregator(FleetServicer):  # type: ignore[misc]  # protoc's class has no 
             hosts=words.from_hosts(self.store.hosts() * (2 if self.many else 1)),
             health=words.from_health(self.store.health()),
             gauges=words.from_gauges(gauges) if request.gauges else b"",
+            tags=self.store.tags(),
         )
 
     def Hosts(self, request: wire.HostsRequest, context: grpc.ServicerContext) -> wire.HostsReply:  # noqa: N802

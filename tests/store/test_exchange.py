@@ -48,6 +48,8 @@ def test_a_selection_of_nonsense_is_refused() -> None:
         wire.Selection(kind=99),
         wire.Selection(kind=1, role=9),
         wire.Selection(kind=1, pids=range(10_001)),
+        wire.Selection(kind=1, group=9),
+        wire.Selection(kind=1, tags=["x"] * 1_001),
     ):
         with pytest.raises(ExchangeError):
             from_selection(nonsense)
@@ -100,3 +102,14 @@ def test_an_estimate_comes_back_within_bounds() -> None:
     estimate = Estimate(25, 1000, 0.03, 7)
     assert from_estimate(to_estimate(estimate)) == estimate
     assert from_estimate(wire.Estimate(share_error=7.0)) == Estimate(1, 0, 1.0)
+
+
+def test_tags_that_cannot_be_are_refused() -> None:
+    rows = np.zeros(1, COMPACT)
+    rows["tags"] = 1
+    for sets in ([], [["x"] * 2], [["x" * 41]], [[]] * (1 << 16)):
+        said = wire.RowsBody(parts=[wire.Rows(n=1, columns=columns.packed(rows))])
+        for names in sets:
+            said.tag_sets.add(names=names)
+        with pytest.raises(ExchangeError, match="damaged answer"):
+            Unpacker().rows(zstandard.ZstdCompressor().compress(said.SerializeToString()))

@@ -9,7 +9,7 @@ import pytest
 
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.latency import Latency
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.symbols import Process, Symbols
 from aperture_tui.store import groups
 from aperture_tui.store import latencies as summing
@@ -43,17 +43,17 @@ def by_key(rows: list[Latency], threads: bool) -> dict[tuple[int | str, ...], La
     }
 
 
-@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize("group", [Group.PROCESS, Group.THREAD])
 @pytest.mark.parametrize("chunk", [7, 1 << 15])
-def test_thousands_of_groups_are_told_apart(threads: bool, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_of_groups_are_told_apart(group: Group, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summing, "_CHUNK", chunk)
-    events, query = waits(4000), Query(kind=Kind.LOCK, threads=threads)
+    events, query = waits(4000), Query(kind=Kind.LOCK, group=group)
     store = MemoryStore()
     store.append(batch_of(events, Symbols()))
     got = store.latencies(query)
     expected = Reference(events).latencies(query)
     assert len(got) == len(expected) > 3000
-    assert by_key(got, threads) == {key: rest for key, (_, rest) in expected.items()}
+    assert by_key(got, group is Group.THREAD) == {key: rest for key, (_, rest) in expected.items()}
 
 
 def test_locks_chosen_to_fall_into_one_place_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

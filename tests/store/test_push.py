@@ -17,9 +17,10 @@ from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.packed.hashes import StackHashes, process_hashes
 from aperture_tui.profile.symbols import Frame, Process, Symbols
+from aperture_tui.profile.tags import names_of
 from aperture_tui.store.push import Push, PushError, PushHead, PushLimits, decoded, encoded
 from aperture_tui.wire.fleet_pb2 import Body, PushRequest
-from tests.store.facts import T0, Fact, batch_of, facts
+from tests.store.facts import T0, TAGS, Fact, batch_of, facts
 
 HEAD = PushHead("build-7", bytes(range(16)), 3, "api", "0.1", 5, 10_000)
 STACK = (Frame("sh", kind=FrameKind.PROCESS), Frame("main", "/bin/sh"), Frame("work", "/bin/sh", "work.c", 12))
@@ -151,6 +152,25 @@ def test_places_and_rows_that_are_not_there_are_refused() -> None:
         request, said = body()
         setattr(said, field, b'[{"name": 3}]')
         refused(repacked(request, said), "words")
+
+
+def test_tags_come_with_their_names() -> None:
+    tagged = [replace(fact, tags=frozenset(TAGS[i : i + 2])) for i, fact in enumerate(FACTS)]
+    request, _ = encoded(HEAD, batch_of(tagged, Symbols()), none_known)
+    push = decoded(request)
+    assert push.tags == TAGS
+    assert [set(names_of(bits, push.tags)) for bits in push.events["tags"].tolist()] == [fact.tags for fact in tagged]
+    assert decoded(body()[0]).tags == ()
+
+
+def test_names_of_tags_that_cannot_be_are_refused() -> None:
+    for names in ([f"t{i}" for i in range(17)], ["x" * 41], ["a", "a"], [""]):
+        request, said = body()
+        said.tags.extend(names)
+        refused(repacked(request, said), "damaged push: .*tags")
+    request, said = body()
+    said.tags.append("a\x1b[2Jb")
+    assert decoded(repacked(request, said)).tags == ("a\\x1b[2Jb",)
 
 
 def test_bombs_and_large_ones_are_refused_before_they_are_unpacked() -> None:

@@ -16,7 +16,7 @@ from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store import exchange
 from aperture_tui.store.base import Estimate, Store
@@ -227,7 +227,7 @@ class TestWhatIsAsked:
         store.nodes = 77
         assert store.call_tree(Query()).weight == 3
         assert [name for name, _ in aggregator.asked] == ["Aggregate"]
-        store.call_tree(Query(threads=True))
+        store.call_tree(Query(group=Group.THREAD))
         assert [name for name, _ in aggregator.asked] == ["Aggregate", "Query"]
 
     def test_all_stacks_of_a_tree_are_rows(self, store: RemoteStore, aggregator: Aggregator) -> None:
@@ -302,7 +302,7 @@ class TestNewTables:
     ) -> None:
         monkeypatch.setattr(exchange, "_MAX_SYMBOLS", 5)
         for _ in range(3):
-            assert store.diff(Query(threads=True), Query(threads=True)).weight == 0
+            assert store.diff(Query(group=Group.THREAD), Query(group=Group.THREAD)).weight == 0
             assert words(store.call_tree(Query())) == {STACK: 3}
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.latency import Latency
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from tests.collect.collecting import Kept, collecting
 from tests.truth.told import Seen, events, kernel_functions, latencies, share_with, stack_weights, started
 
@@ -78,7 +78,9 @@ def test_waits_for_a_mutex_are_the_programs_own(threads: int, hold_us: int, roun
     assert abs(seen.count - waits) <= 1
     assert abs(seen.time_ns / time_ns - 1) <= 0.02
     assert seen.name == "mutex table_lock"
-    by_tid = {one.tid: one for one in latencies(kept, Kind.LOCK, program.pid, value=told["address"], threads=True)}
+    by_tid = {
+        one.tid: one for one in latencies(kept, Kind.LOCK, program.pid, value=told["address"], group=Group.THREAD)
+    }
     for thread in told["threads"]:
         assert abs(by_tid[thread["tid"]].count - thread["waits"]) <= 1
         assert abs(by_tid[thread["tid"]].time_ns / thread["ns"] - 1) <= 0.02  # none has another's
@@ -121,7 +123,7 @@ def test_every_way_to_wait(way: Way) -> None:
 
 def of_thread(kept: Kept, tid: int, address: int, size: int) -> list[Latency]:
     """A thread's waits for what lies at this address: a lock may have more than one word to wait for."""
-    found = kept.store.latencies(Query(kind=Kind.LOCK, tids=(tid,), threads=True))
+    found = kept.store.latencies(Query(kind=Kind.LOCK, tids=(tid,), group=Group.THREAD))
     return [one for one in found if address <= one.value < address + size]
 
 
@@ -145,7 +147,7 @@ def test_a_deadlock_is_in_flight_with_its_locks_and_their_holders() -> None:
         told = program.line()
         time.sleep(2.2)
         asked = kept.store.latencies(
-            Query(kind=Kind.LOCK, pids=(program.pid,), role=Role.IN_FLIGHT, threads=True, measure=Measure.TIME)
+            Query(kind=Kind.LOCK, pids=(program.pid,), role=Role.IN_FLIGHT, group=Group.THREAD, measure=Measure.TIME)
         )
         program.process.wait(10)
         time.sleep(2.5)
@@ -174,7 +176,9 @@ def test_a_deadlock_that_was_there_before_us_is_seen_whole(kinds: tuple[str, ...
         with collecting(events=kinds) as kept:
             time.sleep(2.5)
             asked = kept.store.latencies(
-                Query(kind=Kind.LOCK, pids=(program.pid,), role=Role.IN_FLIGHT, threads=True, measure=Measure.TIME)
+                Query(
+                    kind=Kind.LOCK, pids=(program.pid,), role=Role.IN_FLIGHT, group=Group.THREAD, measure=Measure.TIME
+                )
             )
             holders = {(event.value, event.tid) for event in events(kept, Kind.LOCK, Role.HOLDER, program.pid)}
             stacks = {tid: in_flight(kept, program.pid, tid)[-1].stack for tid in (told["transfer"], told["report"])}

@@ -314,6 +314,9 @@ class SyntheticStore:
     def kinds(self) -> frozenset[int]:
         return frozenset({Kind.CPU})
 
+    def tags(self) -> tuple[str, ...]:
+        return ()
+
     def selected(self, query: Query) -> tuple[Symbols, NDArray[np.void]]:
         raise NotImplementedError("of exporters alone")
 

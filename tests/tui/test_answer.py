@@ -6,7 +6,7 @@ import pytest
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind, Role
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.store.memory import MemoryStore
 from aperture_tui.tui.answer import Answers
@@ -209,8 +209,8 @@ def test_rates_are_over_the_time_in_which_somebody_counted() -> None:
 
 def test_sampled_calls_alone_make_the_icicle_of_calls() -> None:
     sampled_ns = sum(part.time_ns for part in filled(sampled()).latencies(Query(Kind.SYSCALL)))
-    for threads in (False, True):
-        request = ViewRequest(80, Kind.SYSCALL, processes=False, threads=threads)
+    for group in Group:
+        request = ViewRequest(80, Kind.SYSCALL, processes=False, group=group)
         without = Answers(filled()).answer(request, fresh=True)
         assert without.icicle is not None
         assert without.icicle.total == 0

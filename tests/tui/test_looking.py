@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.query import Group
 from aperture_tui.store.remote.link import FLEET, Focus
 from aperture_tui.tui.icicle.labels import make_label
 from aperture_tui.tui.looking import RATES, Looking, neighbour
@@ -37,11 +38,17 @@ def test_where_months_are_held_windows_reach_as_far() -> None:
 
 def test_other_machines_are_looked_at_at_the_same_time_without_what_was_chosen_of_the_others() -> None:
     looking = Looking(
-        900.0, ProcessKey(7, 1, "x"), (A,), search=compile_search("a"), time=Playhead(5), threads=True, wakers=True
+        900.0,
+        ProcessKey(7, 1, "x"),
+        (A,),
+        search=compile_search("a"),
+        time=Playhead(5),
+        group=Group.THREAD,
+        wakers=True,
     )
     assert looking.of(FLEET) is looking
     other = looking.of(Focus(("web-7",)))
-    assert other == Looking(900.0, time=Playhead(5), threads=True, focus=Focus(("web-7",)))
+    assert other == Looking(900.0, time=Playhead(5), group=Group.THREAD, focus=Focus(("web-7",)))
     assert other.request(80, True).focus == Focus(("web-7",))
 
 
@@ -58,6 +65,17 @@ def test_back_leaves_zoom_then_search_then_process() -> None:
         looking = looking.back()
         steps.append((len(looking.zoom), looking.search is not None, looking.process is not None))
     assert steps == [(1, True, True), (0, True, True), (0, False, True), (0, False, False), (0, False, False)]
+
+
+def test_stacks_are_told_apart_by_one_thing_after_the_other() -> None:
+    looking = Looking(zoom=(A,))
+    groups = []
+    for tags in (True, True, True, False, False):
+        looking = looking.grouped(tags)
+        groups.append(looking.group)
+        assert looking.zoom == ()
+    assert groups == [Group.THREAD, Group.TAG, Group.PROCESS, Group.THREAD, Group.PROCESS]
+    assert Looking(group=Group.TAG).grouped(tags=False).group is Group.PROCESS
 
 
 def test_another_process_ends_the_zoom_but_the_same_one_does_not() -> None:

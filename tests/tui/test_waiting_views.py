@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.symbols import Symbols
 from aperture_tui.store.memory import MemoryStore
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.icicle.widget import Icicle
@@ -19,8 +20,10 @@ from aperture_tui.tui.screens.panel import Panel
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.widgets.histogram import HistogramView
 from aperture_tui.tui.widgets.latencies import LatencyTable
+from tests.store.conformance import SH, STACK
+from tests.store.facts import Fact, batch_of
 from tests.tui.screen import assert_golden, running, settled, text_of, until
-from tests.tui.synthetic import SyntheticStore
+from tests.tui.synthetic import START_NS, SyntheticStore
 from tests.tui.waiting import OFFCPU, PIDS, RUNNING, SYSCALLS, TABLE, Builder, filled, sampled
 
 SIZES = pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 10)], ids=lambda size: f"{size[0]}x{size[1]}")
@@ -267,6 +270,21 @@ async def test_t_tells_threads_apart(key: str) -> None:
         assert view.total == whole
         await _press(pilot, "t")
         assert FrameKind.THREAD not in {box.label.kind for box in _icicle(pilot).view.rows[2].boxes}  # type: ignore[union-attr]
+
+
+async def test_t_goes_on_to_tags_where_there_are_any() -> None:
+    store = filled()
+    batch = batch_of([Fact(START_NS + i, SH, stack=STACK, tags=frozenset({"slow"})) for i in range(900)], Symbols())
+    store.append(batch)
+    async with running((120, 40), store) as pilot:
+        await _press(pilot, "2", "t", "t")
+        rows = _icicle(pilot).view.rows  # type: ignore[union-attr]
+        assert {box.label.function for box in rows[1].boxes} == {"tag: slow", "untagged"}
+        assert {box.label.kind for box in rows[2].boxes} == {FrameKind.PROCESS}
+        assert "by tag" in text_of(_app(pilot))[0]
+        await _press(pilot, "t")
+        assert {box.label.kind for box in _icicle(pilot).view.rows[1].boxes} == {FrameKind.PROCESS}  # type: ignore[union-attr]
+        assert "by t" not in text_of(_app(pilot))[0]
 
 
 async def test_zoom_stays_within_a_view_and_the_process_goes_along() -> None:

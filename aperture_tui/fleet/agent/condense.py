@@ -20,7 +20,7 @@ from aperture_tui.store.slices import joined, taken
 
 _SUMMED: Final = (Kind.CPU, Kind.OFFCPU, Kind.SYSCALL, Kind.LOCK)
 """Kinds whose events may be summed; of the others each is an execution of its own."""
-_COLUMNS: Final = (*(name for name in WHOLE if name != "bucket"), "kind", "tags")
+_COLUMNS: Final = (*(name for name in WHOLE if name != "bucket"), "kind")
 _MOST_WEIGHT: Final = (1 << 32) - 1
 _MOST_NS: Final = LONGEST_NS / 2  # half of what is believed of one record: a float64 estimates the sum
 
@@ -33,7 +33,7 @@ _Mask = NDArray[np.bool_]
 def condensed(events: NDArray[np.void], resolution_ns: int | None = None) -> NDArray[np.void]:
     """The same events, (n,) of EVENT with ids of one Symbols, as (m,) of EVENT, in no particular order.
 
-    Events that are equal in all columns of compaction.WHOLE, in their kind and their tags become one, with the time of
+    Events that are equal in all columns of compaction.WHOLE and in their kind become one, with the time of
     the newest; but those whose sum has no room in a record stay. resolution_ns: only events within the same multiple
     of it.
 

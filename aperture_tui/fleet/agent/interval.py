@@ -17,6 +17,7 @@ from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.packed.tables import MAX_DEPTH
 from aperture_tui.profile.symbols import Symbols
+from aperture_tui.profile.tags import MAX_TAGS, Tags
 from aperture_tui.recording.blocks import BlockType
 from aperture_tui.recording.reader import Reader, RecordingError
 from aperture_tui.recording.writer import Writer
@@ -37,13 +38,15 @@ _GAUGES: Final = 6
 
 @dataclass(frozen=True)
 class Interval:
-    """The contents of one file. events: (n,) of EVENT in the order of the file, with ids of `symbols`.
+    """The contents of one file. events: (n,) of EVENT in the order of the file, with ids of `symbols`. tags: the names
+    of their bits.
 
     unread: events that are in the file and cannot be read. damage: what else cannot, in one line.
     """
 
     symbols: Symbols
     events: NDArray[np.void]
+    tags: tuple[str, ...] = ()
     hosts: Sequence[HostFacts] = ()
     gauges: Sequence[HostSample] = ()
     health: Sequence[Health] = ()
@@ -67,6 +70,7 @@ def read(path: Path, symbols: Symbols | None = None) -> Interval:
     """All of a file. symbols: where its tables go, else into new ones. Raises RecordingError, or OSError."""
     symbols = symbols if symbols is not None else Symbols()
     with Reader(path) as reader:
+        tags = reader.tags
         parts = [np.zeros(0, EVENT), *_parts(reader, symbols)]
         told = [words for words in map(reader.words, reader.rows) if words is not None]
         damage = reader.damage
@@ -75,7 +79,7 @@ def read(path: Path, symbols: Symbols | None = None) -> Interval:
     gauges = [sample for words in told for sample in words.gauges]
     events = _cut(symbols, joined(parts))
     whole = damage.blocks or damage.skipped_bytes or damage.events
-    return Interval(symbols, events, hosts, gauges, health, damage.events, damage.message if whole else "")
+    return Interval(symbols, events, tags, hosts, gauges, health, damage.events, damage.message if whole else "")
 
 
 class Merged(NamedTuple):
@@ -91,6 +95,7 @@ def merged(paths: Sequence[Path], target: Path, resolution_ns: int, facts: Mappi
     What cannot be read is left out. Raises OSError, and leaves nothing then.
     """
     symbols = Symbols()
+    tags = Tags()
     events = np.zeros(0, EVENT)
     hosts: Sequence[HostFacts] = ()
     health: Sequence[Health] = ()
@@ -104,11 +109,14 @@ def merged(paths: Sequence[Path], target: Path, resolution_ns: int, facts: Mappi
             lines.append(str(error))
             continue
         count, unread = count + expected - one.unread, unread + one.unread
-        events = condensed(joined([events, one.events]), resolution_ns)
+        events = condensed(joined([events, tags.taken(one.events, one.tags)]), resolution_ns)
         hosts, health = one.hosts or hosts, one.health or health
         gauges += one.gauges
         lines += [f"{path}: {one.damage}"] * bool(one.damage)
-    whole = Interval(symbols, events, hosts, _fewer(gauges, resolution_ns), health)
+    if tags.left_out:
+        words = ", ".join(sorted(tags.left_out))
+        lines.append(f"{target}: events are without their tags {words}: no more than {MAX_TAGS} have room")
+    whole = Interval(symbols, events, tags.names, hosts, _fewer(gauges, resolution_ns), health)
     _write(target, {**facts, EVENTS: count}, whole)
     return Merged(unread, lines)
 
@@ -118,7 +126,7 @@ def _write(path: Path, facts: Mapping[str, Any], interval: Interval) -> None:
         writer = Writer(path, facts, new=True)
         with contextlib.closing(writer):
             writer.set_hosts(interval.hosts)
-            writer.append(Batch(interval.symbols, interval.events))
+            writer.append(Batch(interval.symbols, interval.events, interval.tags))
             for sample in interval.gauges:
                 writer.append_gauges(sample)
             writer.set_health(interval.health)

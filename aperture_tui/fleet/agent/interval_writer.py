@@ -62,6 +62,7 @@ class IntervalWriter:
         self._writer: Writer | None = None
         self._events: list[NDArray[np.void]] = []  # of the present interval, with ids of these
         self._symbols: Symbols | None = None
+        self._tags: tuple[str, ...] = ()
         self._gauges: list[HostSample] = []
         self._ends_at = 0.0
         self._old_problem = ""  # when the present interval began
@@ -82,6 +83,7 @@ class IntervalWriter:
             self._symbols = batch.symbols
         if batch.symbols is self._symbols:  # else there are some of another generation: the file alone has them all
             self._events.append(batch.events)
+            self._tags = batch.tags
         with self._telling():
             self._writer.append(batch)
 
@@ -147,7 +149,7 @@ class IntervalWriter:
             return
         self._wait()
         self._before = writer
-        contents = Interval(symbols or Symbols(), events, self._hosts, gauges, self._health)
+        contents = Interval(symbols or Symbols(), events, self._tags, self._hosts, gauges, self._health)
         what = writer, contents, self._old_problem
         self._closing = threading.Thread(target=self._close, args=what, name="closing an interval")
         self._closing.start()

@@ -58,7 +58,7 @@ class Outgoing:
         self.rounds = 0
         self.asks = False
         self._hosts = [replace(host, name=agent) for host in interval.hosts]
-        self._batch = Batch(interval.symbols, condensed(interval.events))
+        self._batch = Batch(interval.symbols, condensed(interval.events), interval.tags)
         self.of = of or StackHashes(interval.symbols)
 
     def encode(self, push_head: PushHead, known: Known, own: Health) -> PushRequest:

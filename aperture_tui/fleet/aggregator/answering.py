@@ -16,7 +16,7 @@ from aperture_tui.fleet.aggregator.refusal import Refused, later
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.packed import words
 from aperture_tui.store import exchange
-from aperture_tui.store.answers import of_stacks
+from aperture_tui.store.answers import OTHER_GROUP, of_stacks
 from aperture_tui.store.clickhouse.connection import StorageError, TooMuchError
 from aperture_tui.store.compaction import WHOLE, TooManyError
 from aperture_tui.store.fleet_base import HostState
@@ -105,8 +105,8 @@ class Answering:
     async def diff(self, call: Call, request: wire.DiffRequest) -> wire.RowsReply:
         """Two call trees over the same stacks."""
         base, after = _query(request.base), _query(request.after)
-        if base.threads != after.threads:
-            raise _nonsense("stacks by thread differ from all others")
+        if base.group is not after.group:
+            raise _nonsense(OTHER_GROUP)
         return await self._rows(call, [base, after], of_stacks(after), _nodes(request.nodes))
 
     async def watch(self, call: Call, request: wire.WatchRequest) -> AsyncGenerator[wire.Update, None]:
@@ -206,6 +206,7 @@ def _described(store: AskedStore, query: Query, gauges: bool) -> wire.DescribeRe
         hosts=words.from_hosts(store.hosts(query)),
         health=words.from_health(store.health(query)),
         gauges=words.from_gauges(store.gauges(query)) if gauges else b"",
+        tags=store.tags(),
     )
 
 

@@ -45,6 +45,10 @@ class AskedStore(Protocol):
         """As of a Store; of the machines of a query alone, if it is given."""
         ...
 
+    def tags(self) -> tuple[str, ...]:
+        """As of a Store."""
+        ...
+
     def newest_ns(self, query: Query) -> int:
         """The end of what is known of the machines of a query."""
         ...

@@ -1,4 +1,4 @@
-"""The names that stacks and processes have outside of a session: 64-bit hashes of what they say.
+"""The names that stacks, processes and sets of tags have outside of a session: 64-bit hashes of what they say.
 
 A stack's hash is made of its frames' words alone (function, module, file, line, kind), so the same stack has the same
 hash on every machine and after every restart. Of ten million stacks two have the same with a chance of 3e-6 (n²/2⁶⁵).
@@ -67,6 +67,12 @@ def process_hashes(symbols: Symbols, rows: NDArray[np.integer]) -> _Hashes:
     hashes = np.array([_of_words(each) for each in words], np.uint64)
     hashes[rows == 0] = 0
     return hashes
+
+
+def tag_set_hash(names: Iterable[str]) -> int:
+    """Of a set of tags, in whatever order; 0 of none."""
+    tags = sorted(set(names))
+    return _of_words(tags) if tags else 0
 
 
 def mixed(parents: _Hashes, frames: _Hashes) -> _Hashes:

@@ -1,4 +1,4 @@
-"""Hosts, gauges and health as JSON payloads, and back from payloads that are not trusted."""
+"""Hosts, gauges, health and the names of tags as JSON payloads, and back from payloads that are not trusted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.tags import checked
 from aperture_tui.profile.text import clean
 
 _MAX: Final = 1 << 63
@@ -34,6 +35,11 @@ def from_health(health: Sequence[Health]) -> bytes:
     return json.dumps([h.as_json() for h in health]).encode()
 
 
+def from_tags(names: Sequence[str]) -> bytes:
+    """Payload of a tags block."""
+    return json.dumps(names).encode()
+
+
 def hosts(payload: bytes) -> list[HostFacts] | None:
     """The machines of a hosts block; None if it is none."""
     return _each(payload, _host)
@@ -47,6 +53,17 @@ def gauges(payload: bytes) -> list[HostSample] | None:
 def health(payload: bytes) -> list[Health] | None:
     """The health of a health block; None if it is none."""
     return _each(payload, Health.from_json)
+
+
+def tags(payload: bytes) -> tuple[str, ...] | None:
+    """The names of a tags block, that of bit 0 first; None if it is none."""
+    names = parsed(payload)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    try:
+        return checked(names)
+    except ValueError:
+        return None
 
 
 def _each(payload: bytes, one: Callable[[dict[str, Any]], T]) -> list[T] | None:

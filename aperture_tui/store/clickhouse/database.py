@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.profile.packed.hashes import process_hashes
+from aperture_tui.profile.packed.hashes import process_hashes, tag_set_hash
 from aperture_tui.store.clickhouse.connection import Address, Connection, StorageError
 from aperture_tui.store.clickhouse.inserting import (
     Timed,
@@ -24,6 +24,8 @@ from aperture_tui.store.clickhouse.inserting import (
     push_table,
     stack_table,
     stored,
+    tag_set_table,
+    tag_sets,
     timed,
 )
 from aperture_tui.store.clickhouse.mending import mend
@@ -101,6 +103,7 @@ class Tenant:
         self._begun = ""  # the token of what is being stored, or could not be
         self._stacks: dict[int, int] = {}  # `_key` -> the month it was last written in
         self._processes: dict[int, int] = {}  # -> the day
+        self._tag_sets: dict[int, int] = {}
         self._load()
         self.store = ClickHouseStore(connection, self._database, self._names, self._registry, budget)
         self._names.load()
@@ -151,6 +154,7 @@ class Tenant:
         named = token_hex(16) if again else token  # of what is there twice one is taken
         self._insert_stacks(named, ready, stored_ns)
         self._insert_processes(named, ready, stored_ns)
+        self._insert_tag_sets(named, ready, stored_ns)
         if events is not None:
             self._connection.insert(f"{self._database}.events", events, f"{token}-events")
             if again:
@@ -221,6 +225,19 @@ class Tenant:
         with self._lock:
             for value in rows:
                 self._remember(self._processes, value, day)
+
+    def _insert_tag_sets(self, token: str, pushes: Sequence[Timed], now_ns: int) -> None:
+        day = now_ns // _DAY_NS
+        names = [each for one in pushes for each in tag_sets(one).values()]
+        sets = {tag_set_hash(each): each for each in names}
+        new = {value: each for value, each in sets.items() if self._tag_sets.get(value) != day}
+        if not new:
+            return
+        self._connection.insert(f"{self._database}.tag_sets", tag_set_table(new, now_ns), f"{token}-tags")
+        self._names.forget_tags()
+        with self._lock:
+            for value in new:
+                self._remember(self._tag_sets, value, day)
 
     def _load(self) -> None:
         """The stacks that were stored of late, so that agents need not send them again."""

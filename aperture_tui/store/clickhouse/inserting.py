@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.kinds import ROLE_SHIFT
 from aperture_tui.profile.packed import words
-from aperture_tui.profile.packed.hashes import process_hashes
+from aperture_tui.profile.packed.hashes import process_hashes, tag_set_hash
+from aperture_tui.profile.tags import names_of
 from aperture_tui.store.clickhouse.registry import Stored
 from aperture_tui.store.clickhouse.schema import SAMPLED
 from aperture_tui.store.groups import buckets_of
@@ -61,6 +62,8 @@ def event_table(pushes: Sequence[Timed]) -> pa.Table:
     columns["stack"] = np.concatenate([one.push.hashes[one.events["stack"]] for one in pushes])
     columns["draw"] = np.concatenate([_drawn(one) for one in pushes])
     columns |= _named(pushes)
+    if whole["tags"].any():  # else the database fills in what costs it nothing
+        columns["tags"] = np.concatenate([_tagged(one) for one in pushes])
     lengths = [len(one.events) for one in pushes]
     heads = [one.push.head for one in pushes]
     of = np.repeat(np.arange(len(pushes)), lengths).astype(np.int32)
@@ -78,6 +81,18 @@ def _drawn(one: Timed) -> NDArray[np.uint8]:
     u = np.random.default_rng(seed).random(len(one.events))
     draws: NDArray[np.uint8] = np.sum([u < 1 / n for n in SAMPLED], axis=0, dtype=np.uint8)
     return draws
+
+
+def tag_sets(one: Timed) -> dict[int, list[str]]:
+    """The sets of tags that events of a push have, by their bits; none for no tags."""
+    return {bits: names_of(bits, one.push.tags) for bits in np.unique(one.events["tags"]).tolist() if bits}
+
+
+def _tagged(one: Timed) -> NDArray[np.uint64]:
+    """(n,): the hash of each event's set of tags."""
+    used, place = np.unique(one.events["tags"], return_inverse=True)
+    hashes = [tag_set_hash(names_of(bits, one.push.tags)) for bits in used.tolist()]
+    return np.array(hashes, np.uint64)[place]
 
 
 def _named(pushes: Sequence[Timed]) -> dict[str, Any]:
@@ -147,6 +162,19 @@ def process_table(processes: Sequence[tuple[str, str, int, Symbols, int]], now_n
             "name": pa.array([row.name for row in rows], pa.string()),
             "cgroup": pa.array([row.cgroup for row in rows], pa.string()),
             "container": pa.array([row.container for row in rows], pa.string()),
+        }
+    )
+
+
+def tag_set_table(sets: Mapping[int, Sequence[str]], now_ns: int) -> pa.Table:
+    """Rows of `tag_sets`, for hashes and names."""
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            "tags": np.array(list(sets), np.uint64),
+            "last_seen": np.full(len(sets), now_ns // 1_000_000_000, np.uint32),
+            "names": pa.array(list(map(sorted, sets.values())), pa.list_(pa.string())),
         }
     )
 

@@ -1,4 +1,4 @@
-"""What hashes stand for: stacks and processes of a tenant as rows of common Symbols, read once and kept.
+"""What hashes stand for: stacks, processes and sets of tags of a tenant as rows of common Symbols, read once and kept.
 
 Past their limit the tables begin anew; what is asked for then is read again.
 """
@@ -6,7 +6,9 @@ Past their limit the tables begin anew; what is asked for then is read again.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +40,10 @@ _SMALL: Final = 200_000
 _LATE: Final = 0.001
 """Part of an answer that may be shown in less detail because its stacks are new."""
 _UNKNOWN: Final = Frame("(stack not known)", kind=FrameKind.UNKNOWN)
+_UNKNOWN_TAGS: Final = ("(tags not known)",)
+_TAGS_S: Final = 30.0
+"""How long the names of all tags are believed: other aggregators may store some, too."""
+_MOST_TAGS: Final = 10_000
 _LOADED: Final = 5_000
 """Stacks that are read at a time before anybody asks: whoever does waits for no more."""
 _BY_SQL: Final = {"max_execution_time": 30}
@@ -98,6 +104,7 @@ class _Held:
     symbols: Symbols = field(default_factory=Symbols)
     stacks: _Known = field(default_factory=_Known)
     processes: _Known = field(default_factory=_Known)
+    tag_sets: _Known = field(default_factory=_Known)
     outline: Outline | None = None
     outlined: int = 0
     renewing: bool = False
@@ -110,6 +117,8 @@ class Names:
         self._connection, self._database = connection, database
         self._lock = threading.Lock()
         self._held = _Held()
+        self._tags_lock = threading.Lock()
+        self._tags: tuple[float, tuple[str, ...]] = (-math.inf, ())
         self._loading: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -225,6 +234,40 @@ class Names:
         with self._lock:
             rows, found = self._of(symbols).processes.find(hashes)
         return np.where(found, rows, 0).astype(np.uint32)
+
+    def tag_sets(self, symbols: Symbols, hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
+        """(n,): rows of symbols.tag_sets; one that is not kept is so called. Raises StorageError."""
+        with self._lock:
+            rows, found = self._of(symbols).tag_sets.find(hashes)
+            if found.all():
+                return rows
+            missing = np.unique(hashes[~found])
+        where = Conditions()
+        where.add_any("tags", "UInt64", missing.tolist())
+        sql = f"SELECT tags, names FROM {self._database}.tag_sets WHERE {where.sql} LIMIT 1 BY tags"
+        told = dict(self._connection.rows(sql, where.parameters))
+        with self._lock:
+            known = self._of(symbols).tag_sets
+            rest = missing[~known.find(missing)[1]]
+            fresh = [symbols.tag_set(told.get(value, _UNKNOWN_TAGS)) for value in rest.tolist()]
+            known.add(rest, np.array(fresh, np.uint32))
+            return known.find(hashes)[0]
+
+    def tags(self) -> tuple[str, ...]:
+        """The names of all tags, sorted; of a little while ago. Raises StorageError."""
+        with self._tags_lock:
+            at, names = self._tags
+            if time.monotonic() - at > _TAGS_S:
+                at = time.monotonic()
+                sql = f"SELECT DISTINCT arrayJoin(names) AS name FROM {self._database}.tag_sets ORDER BY name"
+                names = tuple(name for (name,) in self._connection.rows(f"{sql} LIMIT {_MOST_TAGS}"))
+                self._tags = at, names
+            return names
+
+    def forget_tags(self) -> None:
+        """There are new ones."""
+        with self._tags_lock:
+            self._tags = (-math.inf, ())
 
     def _of(self, symbols: Symbols) -> _Held:
         """What is known by these tables: they may have begun anew meanwhile."""

@@ -29,6 +29,11 @@ class Retention:
         each = (self.events, self.minutes, self.hours, self.days)
         return None if None in each else max(days for days in each if days is not None) + 62
 
+    @property
+    def processes(self) -> int | None:
+        """Those, and sets of tags: written once a day as long as events come that refer to them."""
+        return None if self.events is None or self.minutes is None else max(self.events, self.minutes) + 2
+
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
@@ -66,10 +71,12 @@ _COLUMNS: Final = """
   weight UInt32 CODEC(T64, ZSTD(1)), draw UInt8 CODEC(ZSTD(1))
 """
 """`stack` is read by most questions, and chance for any codec: the fastest one costs half a byte more."""
-EVENT_NAMES: Final = (
+_FIRST_NAMES: Final = (
     "kind, role, service, host, time_ns, stack, process, comm, thread, name, pid, tid, cpu, value, aux, flags, bucket, "
     "duration_ns, maximum_ns, weight, draw"
 )
+EVENT_NAMES: Final = f"{_FIRST_NAMES}, tags"
+"""The columns that events and samples have."""
 _VIEW: Final = "CREATE MATERIALIZED VIEW IF NOT EXISTS {db}"
 _DAYS: Final = "toIntervalDay.([0-9]+)"
 """How ClickHouse tells for how many days a table is kept."""
@@ -89,14 +96,23 @@ class _Table:
     shard: str = "rand()"
 
 
-def migrations(retention: Retention) -> list[list[_Table | str]]:
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One more, of a table that is there. definition: name, type, codec."""
+
+    table: str
+    definition: str
+
+
+def migrations(retention: Retention) -> list[list[_Table | _Column | str]]:
     """What each version adds; versions count from 1. A text is a statement: {db}, {on} and {local} are replaced.
 
     What an earlier version said stays as it was: tables are made by it first, and then changed.
     """
-    first: list[_Table | str] = [*_of_events(retention), *_of_samples(retention, SAMPLED[:4])]
+    first: list[_Table | _Column | str] = [*_of_events(retention), *_of_samples(retention, SAMPLED[:4])]
     first += [*_of_sums(retention), *_of_names(retention), *_views_in_turn(), *_views_of_sums()]
-    return [first, [*_of_samples(retention, SAMPLED[4:]), *_views_of_events()]]
+    second = [*_of_samples(retention, SAMPLED[4:]), *_views_of_events()]
+    return [first, second, [_tag_sets(retention), *_tagged()]]
 
 
 def _tables(keep: Retention) -> Iterator[_Table]:
@@ -104,6 +120,7 @@ def _tables(keep: Retention) -> Iterator[_Table]:
     yield from _of_samples(keep, SAMPLED)
     yield from _of_sums(keep)
     yield from _of_names(keep)
+    yield _tag_sets(keep)
 
 
 def _of_events(keep: Retention) -> Iterator[_Table]:
@@ -160,7 +177,7 @@ def _of_names(keep: Retention) -> Iterator[_Table]:
         "toDate(last_seen)",
         "(process)",
         "last_seen",
-        None if None in (keep.events, keep.minutes) else max(keep.events or 0, keep.minutes or 0) + 2,
+        keep.processes,
     )
     yield _Table(
         "pushes",
@@ -178,6 +195,32 @@ def _of_names(keep: Retention) -> Iterator[_Table]:
     )
 
 
+def _tag_sets(keep: Retention) -> _Table:
+    """What the hashes of sets of tags stand for: of all agents, whose bits mean different names."""
+    return _Table(
+        "tag_sets",
+        "tags UInt64, last_seen DateTime('UTC'), names Array(String)",
+        "ReplacingMergeTree(last_seen)",
+        "toDate(last_seen)",
+        "(tags)",
+        "last_seen",
+        keep.processes,
+    )
+
+
+def _tagged() -> Iterator[_Column | str]:
+    """A set of tags for each event, 0 for none. The sums have none: who asks for tags asks the events.
+
+    What is read comes before what reads it, and the views come last.
+    """
+    samples = [f"events_{one_of}" for one_of in SAMPLED]
+    for name in ("events", *samples):
+        yield _Column(name, "tags UInt64 CODEC(ZSTD(1))")
+    for place, name in enumerate(samples, 1):
+        yield f"""ALTER TABLE {{db}}.{name}_view {{on}} MODIFY QUERY
+            SELECT {_FIRST_NAMES}, tags FROM {{db}}.events{{local}} WHERE draw >= {place}"""
+
+
 def _columns(packed: str) -> str:
     """Those of events. packed: how their times are, which is a third of all: small, or fast to read."""
     return _COLUMNS.format(packed=packed)
@@ -188,7 +231,7 @@ def _views_in_turn() -> Iterator[str]:
     source = "events"
     for place, one_of in enumerate(SAMPLED[:4], 1):
         yield f"""{_VIEW}.events_{one_of}_view {{on}} TO {{db}}.events_{one_of}{{local}} AS
-            SELECT {EVENT_NAMES} FROM {{db}}.{source}{{local}} WHERE draw >= {place}"""
+            SELECT {_FIRST_NAMES} FROM {{db}}.{source}{{local}} WHERE draw >= {place}"""
         source = f"events_{one_of}"
 
 
@@ -198,15 +241,15 @@ def _views_of_events() -> Iterator[str]:
     What was drawn before there was a fifth table is drawn once more.
     """
     last, one_before = (f"events_{one_of}" for one_of in reversed(SAMPLED[-2:]))
-    of_five = ", ".join(f"draw + 1 AS {name}" if name == "draw" else name for name in EVENT_NAMES.split(", "))
+    of_five = ", ".join(f"draw + 1 AS {name}" if name == "draw" else name for name in _FIRST_NAMES.split(", "))
     for one_of in SAMPLED[:4]:
         yield f"DROP VIEW IF EXISTS {{db}}.events_{one_of}_view {{on}}"
     yield f"TRUNCATE TABLE {{db}}.{last}{{local}} {{on}}"  # of an attempt that was broken off
-    yield f"""INSERT INTO {{db}}.{last} ({EVENT_NAMES}) SELECT {of_five} FROM {{db}}.{one_before}
+    yield f"""INSERT INTO {{db}}.{last} ({_FIRST_NAMES}) SELECT {of_five} FROM {{db}}.{one_before}
         WHERE cityHash64(host, time_ns, stack, tid) % 5 = 0"""
     for place, one_of in enumerate(SAMPLED, 1):
         yield f"""{_VIEW}.events_{one_of}_view {{on}} TO {{db}}.events_{one_of}{{local}} AS
-            SELECT {EVENT_NAMES} FROM {{db}}.events{{local}} WHERE draw >= {place}"""
+            SELECT {_FIRST_NAMES} FROM {{db}}.events{{local}} WHERE draw >= {place}"""
 
 
 def _views_of_sums() -> Iterator[str]:
@@ -263,11 +306,16 @@ def kept_days(connection: Connection, database: str) -> dict[str, int | None]:
     return {name: int(days) if days else None for name, days in connection.rows(sql, {"db": database})}
 
 
-def _statements(step: _Table | str, database: str, cluster: str) -> Iterator[str]:
+def _statements(step: _Table | _Column | str, database: str, cluster: str) -> Iterator[str]:
     on = f"ON CLUSTER '{cluster}'" if cluster else ""
     local = "_local" if cluster else ""
     if isinstance(step, str):
         yield step.replace("{db}", database).replace("{on}", on).replace("{local}", local)
+        return
+    if isinstance(step, _Column):
+        for name in dict.fromkeys((f"{step.table}{local}", step.table)):
+            column = step.definition if name.endswith(local) else step.definition.partition(" CODEC")[0]
+            yield f"ALTER TABLE {database}.{name} {on} ADD COLUMN IF NOT EXISTS {column}"
         return
     window = "replicated_deduplication_window" if cluster else "non_replicated_deduplication_window"
     settings = ", ".join(filter(None, [f"{window} = 1000", "ttl_only_drop_parts = 1", step.settings]))

@@ -94,6 +94,10 @@ def narrow(out: Conditions, query: Query, database: str) -> None:
     if query.value is not None:
         possible = 0 <= query.value <= _U64
         out.add("value = {value:UInt64}" if possible else "0", value=query.value if possible else 0)
+    for n, (names, which) in enumerate(((query.tags, "IN"), (query.without_tags, "NOT IN"))):
+        if names:
+            sets = f"SELECT tags FROM {database}.tag_sets WHERE hasAny(names, {{tags_{n}:Array(String)}})"
+            out.add(f"tags GLOBAL {which} ({sets})", **{f"tags_{n}": list(names)})
     inner = Conditions()
     if query.process_start_ns is not None:
         possible = 0 <= query.process_start_ns <= _U64
@@ -119,7 +123,7 @@ def within(start_ns: int, end_ns: int, column: str = "time_ns") -> str:
 
 KEYS: Final = {
     "pid": "pid", "tid": "tid", "process": "process", "thread": "thread", "name": "name", "stack": "stack",
-    "value": "value", "aux": "aux", "flags": "flags", "bucket": "bucket",
+    "value": "value", "aux": "aux", "flags": "flags", "tags": "tags", "bucket": "bucket",
 }  # fmt: skip
 
 

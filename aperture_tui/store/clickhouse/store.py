@@ -105,6 +105,10 @@ class ClickHouseStore(Answers):
         """The kinds of which there are events."""
         return self._registry.kinds(query or Query())
 
+    def tags(self) -> tuple[str, ...]:
+        """The names of the tags that events may have."""
+        return self._names.tags()
+
     def hosts(self, query: Query | None = None) -> list[HostFacts]:
         """The machines that the events are from."""
         return self._registry.facts(query or Query())
@@ -342,6 +346,8 @@ class ClickHouseStore(Answers):
                     out[key] = self._names.stacks(symbols, column.to_numpy(), answer.services)
                 case "process":
                     out[key] = self._names.processes(symbols, column.to_numpy())
+                case "tags":
+                    out[key] = self._names.tag_sets(symbols, column.to_numpy())
                 case "comm":
                     out["process"] = self._names.processes_by_name(symbols, column)
                 case "thread" | "name":
@@ -389,4 +395,5 @@ def _keys(alike: Sequence[str], many: bool, frame: bool) -> list[str]:
 def _is_plain(query: Query) -> bool:
     """Whether nothing is asked of the events but kind, role, machines, time and frames."""
     narrowed = (query.process, query.cgroup, query.name, query.value, query.process_start_ns)
-    return not query.pids and not query.tids and all(one is None for one in narrowed)
+    lists = (query.pids, query.tids, query.tags, query.without_tags)
+    return not any(lists) and all(one is None for one in narrowed)

@@ -13,7 +13,7 @@ import numpy as np
 
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.packed import words
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.text import clean
 from aperture_tui.store import exchange
 from aperture_tui.store.answers import Answers, Rows
@@ -47,6 +47,7 @@ _UNTOLD_S: Final = 5.0
 _FLEET_KEPT_S: Final = 30.0
 """How long the list of machines is believed where it is not what is looked at."""
 _MOST_HOSTS: Final = 100_000
+_MOST_TAGS: Final = 10_000
 _LONG_NS: Final = 3_600_000_000_000
 _PIECES: Final = 16
 _PIECE_NS: Final = 25_000_000_000
@@ -158,6 +159,10 @@ class RemoteStore(Answers):
         """The kinds of which there are events."""
         return frozenset(self._told().kinds)
 
+    def tags(self) -> tuple[str, ...]:
+        """The names of the tags that events may have."""
+        return tuple(sorted({_text(name) for name in self._told().tags[:_MOST_TAGS]}))
+
     def hosts(self) -> list[HostFacts]:
         """The machines that the data comes from."""
         return _read(words.hosts, self._told().hosts)
@@ -224,8 +229,8 @@ class RemoteStore(Answers):
         return self._unpacked(bodies, [1] * len(bodies))
 
     def call_tree(self, query: Query) -> CallTree:
-        """The stacks of the query with their weights: pruned where they are, unless all are wanted, or by thread."""
-        if query.threads or self.nodes is None:
+        """The stacks of the query with their weights: pruned where they are, unless all are wanted, or by group."""
+        if query.group is not Group.PROCESS or self.nodes is None:
             return super().call_tree(query)
         request = wire.AggregateRequest(selection=exchange.to_selection(self._checked(query)), nodes=self.nodes)
         symbols, (events,) = self._unpacked([self._rows_reply("Aggregate", request)], [1])
@@ -233,7 +238,7 @@ class RemoteStore(Answers):
 
     def compared(self, base: Query, after: Query) -> tuple[CallTree, CallTree]:
         """The call trees of both, over one trie: pruned alike, where they are."""
-        if base.threads or after.threads or self.nodes is None:
+        if self.nodes is None or {base.group, after.group} != {Group.PROCESS}:
             return super().compared(base, after)
         selections = [exchange.to_selection(self._checked(query)) for query in (base, after)]
         request = wire.DiffRequest(base=selections[0], after=selections[1], nodes=self.nodes)

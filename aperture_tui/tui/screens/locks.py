@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.latencies import LatencyScreen
+from aperture_tui.tui.screens.words import grouped
 from aperture_tui.tui.widgets.latencies import ColumnSet, LatencyTable
 
 
@@ -39,7 +40,7 @@ class LocksScreen(LatencyScreen):
         if request.lock is not None:
             which = request.lock.name + (f" 0x{request.lock.value:x}" if request.lock.value else "")
         words = f"Who ended waits for {which}, by wakes" if request.wakers else f"Who waited for {which}, by time"
-        return words + (", by thread" if request.threads else "")
+        return ", ".join(filter(None, [words, grouped(request.group)]))
 
     def on_latency_table_chosen(self, message: LatencyTable.Chosen) -> None:
         """The stacks of one lock alone; of all again, if they are."""

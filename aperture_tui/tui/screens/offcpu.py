@@ -11,6 +11,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.tui.screens.words import grouped
 from aperture_tui.tui.widgets.caption import Caption
 from aperture_tui.tui.widgets.wall import WallBar
 
@@ -51,4 +52,4 @@ def _caption(snapshot: ViewSnapshot) -> str:
         words = f"Who woke the threads of {request.process.name} that waited longest, by wakes"
     else:
         words = "Who woke waiting threads, by wakes"
-    return words + (", by thread" if request.threads else "")
+    return ", ".join(filter(None, [words, grouped(request.group)]))

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.latencies import LatencyScreen
+from aperture_tui.tui.screens.words import grouped
 from aperture_tui.tui.widgets.latencies import ColumnSet, LatencyTable
 
 
@@ -33,7 +34,7 @@ class SyscallsScreen(LatencyScreen):
 
     def caption(self, snapshot: ViewSnapshot) -> str:
         """What the icicle is of."""
-        return f"Sampled calls, by the time in them{', by thread' if snapshot.request.threads else ''}"
+        return ", ".join(filter(None, ["Sampled calls, by the time in them", grouped(snapshot.request.group)]))
 
     def on_latency_table_chosen(self, message: LatencyTable.Chosen) -> None:
         """Look at one process alone."""

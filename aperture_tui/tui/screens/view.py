@@ -51,7 +51,7 @@ class ViewScreen(InTime):
         Binding("tab", "app.focus_next", "other part"),
         Binding("shift+tab", "app.focus_previous", "other part", show=False),
         Binding("s", "sort", "sort"),
-        Binding("t", "threads", "by thread"),
+        Binding("t", "group", "by thread"),
         Binding("c", "compare", "compare with this"),
         Binding("C", "absolute", "compare weights, or shares", show=False),
         Binding("plus", "rate(1)", "refresh more often", show=False, key_display="+"),
@@ -164,6 +164,7 @@ class ViewScreen(InTime):
             window_s=looking.window_s,
             range_ns=mine.range_ns if mine else 0,
             amount=self.amount(mine) if mine else "",
+            grouped=words.grouped(looking.group),
             against=self._against(mine),
             frozen=self._since_when(facts.at_ns) if live and looking.past else "",
             past=not live,
@@ -279,10 +280,10 @@ class ViewScreen(InTime):
         looking = self.aperture.looking
         self.look(replace(looking, by_weight=not looking.by_weight))
 
-    def action_threads(self) -> None:
-        """Stacks of each thread by themselves, or of all of a process together."""
-        looking = self.aperture.looking
-        self.look(replace(looking, threads=not looking.threads, zoom=()))
+    def action_group(self) -> None:
+        """Stacks of each thread by themselves, or of each set of tags where there are any, or of a process together."""
+        snapshot = self.aperture.snapshot
+        self.look(self.aperture.looking.grouped(tags=snapshot is not None and bool(snapshot.tags)))
 
     def action_compare(self) -> None:
         """Compare with what is looked at now from here on, wherever one goes; or no more."""

@@ -8,6 +8,7 @@ from typing import Final
 from aperture_tui.export.names import COUNTED
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.query import Group
 from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.attached import COLLECTORS, health_of
@@ -156,6 +157,11 @@ def matching(weight: int | None, whole: int, unit: Unit) -> Line:
     if not whole:
         return f"no {'time' if unit.timed else unit.word}", "text"
     return f"{figures.percent(weight, whole)} of {'the time' if unit.timed else unit.word} match", "text"
+
+
+def grouped(group: Group) -> str:
+    """By what stacks are told apart; "" for by nothing else than their process."""
+    return {Group.PROCESS: "", Group.THREAD: "by thread", Group.TAG: "by tag"}[group]
 
 
 def counted(request: ViewRequest) -> str:

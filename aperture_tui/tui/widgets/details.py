@@ -23,6 +23,7 @@ _WORDS = {
     FrameKind.UNKNOWN: "unknown",
     FrameKind.THREAD: "thread",
     FrameKind.LOCK: "lock",
+    FrameKind.TAG: "tags",
 }
 
 

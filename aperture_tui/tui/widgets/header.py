@@ -41,8 +41,8 @@ NOTHING: Final = Chip()
 class Heading:
     """What the header says. views: (key, title) of each; starting: what is being waited for, "" when nothing is.
 
-    amount: how much is in view, with its unit. against: what it is compared with. collectors: (name, state) of those
-    that are attached or should be.
+    amount: how much is in view, with its unit. grouped: by what stacks are told apart, beside their process. against:
+    what it is compared with. collectors: (name, state) of those that are attached or should be.
     frozen: since when time stands still, "" while it passes. past: it is a recording, and nothing in it is the last of
     anything. clock: how a recording plays and where, if no line of its own says so. filtered: that filters took
     something away.
@@ -56,6 +56,7 @@ class Heading:
     window_s: float | None = None
     range_ns: int = 0
     amount: str = ""
+    grouped: str = ""
     against: str = ""
     frozen: str = ""
     past: bool = False
@@ -117,6 +118,8 @@ def _facts(heading: Heading) -> list[Fact]:
         when, shorter = _when(heading)
         facts.append(Fact(2, _plain(when), _plain(shorter) if shorter else ()))
         facts.append(Fact(4, _plain(heading.amount)))
+    if heading.grouped:
+        facts.append(Fact(3, [("  ", "text@bar"), (heading.grouped, "*accent@bar")]))
     if heading.against:
         facts.append(Fact(2, [("  against ", "muted@bar"), (heading.against, "*accent@bar")]))
     if heading.pinned:

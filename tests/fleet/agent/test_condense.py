@@ -13,7 +13,7 @@ from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.kinds import ROLE_SHIFT, Kind, Role
 from aperture_tui.profile.latency import Latency
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Process, Symbols
 from aperture_tui.store.memory import MemoryStore
 from tests.store.conformance import SH, STACK
@@ -46,7 +46,7 @@ def store_of(events: list[Fact], resolution_ns: int | None = None) -> MemoryStor
     """What a store has to say of them when they were condensed."""
     batch = batch_of(events, Symbols())
     store = MemoryStore()
-    store.append(Batch(batch.symbols, condensed(batch.events, resolution_ns)))
+    store.append(Batch(batch.symbols, condensed(batch.events, resolution_ns), batch.tags))
     return store
 
 
@@ -80,7 +80,7 @@ def test_latencies_stay_but_for_the_shortest(events: list[Fact], query: Query, r
     assert len(got) == len(expected)
     for one in got:
         key = one.pid, one.start_ns, one.name, one.value
-        names, truth = expected[(*key, one.tid) if query.threads else key]
+        names, truth = expected[(*key, one.tid) if query.group is Group.THREAD else key]
         assert one.process in names
         assert replace(one, process="", minimum_ns=0, minimum_exact=True) == replace(
             truth, minimum_ns=0, minimum_exact=True

@@ -17,6 +17,7 @@ from aperture_tui.fleet.aggregator.board import Board
 from aperture_tui.fleet.aggregator.questions import GoneError, Questions
 from aperture_tui.fleet.aggregator.refusal import Refused
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.query import Group
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.clickhouse.connection import StorageError, TooMuchError
@@ -95,7 +96,7 @@ NONSENSE = {
     "no column": ("Query", wire.QueryRequest(alike=["stack", "time_ns"])),
     "no buckets": ("Timeline", wire.TimelineRequest()),
     "too many buckets": ("Timeline", wire.TimelineRequest(buckets=1 << 31)),
-    "two kinds of trees": ("Diff", wire.DiffRequest(after=wire.Selection(threads=True))),
+    "two kinds of trees": ("Diff", wire.DiffRequest(after=wire.Selection(group=Group.THREAD))),
     "too many hosts": ("Describe", wire.DescribeRequest(selection=wire.Selection(hosts=["a"] * 10_001))),
     "too many processes": ("Query", wire.QueryRequest(selection=wire.Selection(pids=range(10_001)))),
 }

@@ -13,7 +13,7 @@ from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import ROLE_SHIFT, FrameKind, Kind, Role
-from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.clickhouse import inserting, planning
@@ -25,7 +25,7 @@ from aperture_tui.store.compaction import TooManyError
 from aperture_tui.store.memory import Limits, MemoryStore
 from aperture_tui.store.pruning import SMALLER
 from tests.store.clickhouse.filling import BOOT, FOR_EVER, database, fresh_tenant, push_of
-from tests.store.facts import SECOND, T0, Fact, batch_of, words
+from tests.store.facts import SECOND, T0, TAGS, Fact, batch_of, words
 
 NOW = T0 + 3600 * SECOND
 SH = Process(1, T0 - 5, "sh", "/a")
@@ -401,8 +401,28 @@ def test_what_is_kept_can_be_kept_for_another_time(tenant: Tenant) -> None:
             "events_3125": "20000",
             "minutes": "20000", "five_minutes": "20000", "quarter_hours": "20000", "hours": hours,
             "six_hours": hours, "host_hours": hours,
-            "days": "30000", "stacks": "30062", "processes": "20002", "pushes": "20000",
+            "days": "30000", "stacks": "30062", "processes": "20002", "tag_sets": "20002", "pushes": "20000",
         }  # fmt: skip
         assert again.store.call_tree(Query()).weight == 1
     Tenant(name, connection, FOR_EVER, Budget())
     assert kept() == {}
+
+
+def test_tags_whose_names_are_not_kept_are_so_called() -> None:
+    tenant = fresh_tenant()
+    facts = [Fact(T0, SH, tags=frozenset({"slow"})), Fact(T0, SH)]
+    tenant.insert("one", [push_of(batch_of(facts, Symbols()))], T0)
+    database()._connection.command(f"TRUNCATE TABLE aperture_{tenant.name}.tag_sets")
+    by_tag = words(tenant.store.call_tree(Query(group=Group.TAG)))
+    assert {path[0].function for path in by_tag} == {"tag: (tags not known)", "untagged"}
+
+
+def test_sets_of_tags_are_written_again_once_a_day() -> None:
+    tenant = fresh_tenant()
+    push = push_of(batch_of([Fact(T0, SH, tags=frozenset(TAGS[:2]))], Symbols()))
+    sql = f"SELECT count(), any(names) FROM aperture_{tenant.name}.tag_sets"  # noqa: S608
+    for i, (day, rows) in enumerate([(0, 1), (0, 1), (1, 2)]):
+        tenant.insert(f"{i}", [push], T0 + day * 86_400 * SECOND)
+        ((count, names),) = database()._connection.rows(sql)
+        assert (count, tuple(names)) == (rows, TAGS[:2])
+    assert tenant.store.tags() == TAGS[:2]

@@ -24,7 +24,15 @@ from tests.store.facts import SECOND, Fact, batch_of
 
 DAY = 86_400
 KEPT = Retention(events=3, minutes=5, hours=11, days=17)
-TABLES = {"events", "stacks", "processes", "pushes", *(f"events_{n}" for n in SAMPLED), *(r.name for r in ROLLUPS)}
+TABLES = {
+    "events",
+    "stacks",
+    "processes",
+    "tag_sets",
+    "pushes",
+    *(f"events_{n}" for n in SAMPLED),
+    *(r.name for r in ROLLUPS),
+}
 
 
 @dataclass
@@ -114,6 +122,29 @@ def test_tables_of_an_older_version_are_brought_up_to_date_and_keep_what_they_ha
     assert versions(connection, name) == list(range(1, len(newer) + 1))
 
 
+def test_events_of_before_there_were_tags_have_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection, now, symbols = database()._connection, time.time_ns(), Symbols()
+    with monkeypatch.context() as before:
+        first = schema.migrations(FOR_EVER)[:1]
+        before.setattr(schema, "migrations", lambda _: first)
+        old = Tenant(name.removeprefix("aperture_"), connection, FOR_EVER, Budget())
+        old.insert("old", [push_of(batch_of([Fact(now + i, SH) for i in range(100)], symbols))], now)
+        old.close()
+    tenant = Tenant(name.removeprefix("aperture_"), connection, FOR_EVER, Budget())
+    slow = [Fact(now + i, SH, tags=frozenset({"slow"})) for i in range(1000)]
+    tenant.insert("new", [push_of(batch_of([*slow, Fact(now, SH)], symbols), 2)], now)
+    for query, weight in ((Query(), 1101), (Query(tags=("slow",)), 1000), (Query(without_tags=("slow",)), 101)):
+        assert tenant.store.call_tree(query).weight == weight
+    for table in (f"events_{n}" for n in SAMPLED):
+        ((tagged, drawn),) = connection.rows(
+            f"SELECT (SELECT countIf(tags != 0) FROM {name}.{table}),"  # noqa: S608
+            f" (SELECT countIf(draw >= {SAMPLED.index(int(table[7:])) + 1} AND tags != 0) FROM {name}.events)"
+        )
+        assert tagged == drawn
+    assert tagged < 100 < connection.rows(f"SELECT countIf(tags != 0) FROM {name}.events_5")[0][0]  # noqa: S608
+    tenant.close()
+
+
 def test_what_was_broken_off_is_made_whole(connection: Connection, name: str) -> None:
     """The aggregator may end between any two statements, and no version is noted before all of it is there."""
 
@@ -129,7 +160,8 @@ def test_what_was_broken_off_is_made_whole(connection: Connection, name: str) ->
         return command
 
     whole = None
-    for n in (3, 9, 15, 33, 36, 10_000):
+    later = len(told()) - 5  # within the last version
+    for n in (3, 9, 15, 36, later, 10_000):
         broken = Listening(connection.address)
         broken.command = until(n)  # type: ignore[method-assign]
         broken.rows = connection.rows  # type: ignore[method-assign]
@@ -174,7 +206,7 @@ def test_each_table_says_how_long_it_keeps_what() -> None:
     assert days["hours"] == days["host_hours"] == 11
     assert days["days"] == 17
     assert days["stacks"] >= 17 + 31, "stacks are written again once a month, and outlive all that refers to them"
-    assert days["processes"] > 5, "processes are written again once a day"
+    assert days["processes"] == days["tag_sets"] > 5, "these are written again once a day"
 
 
 def test_what_is_kept_for_ever_has_no_end() -> None:

@@ -58,6 +58,8 @@ pub mod frame_kind {
     pub const THREAD: u32 = 9;
     /// The lock that a stack waits for.
     pub const LOCK: u32 = 10;
+    /// The tags of an event, above its process where stacks are told apart by them.
+    pub const TAG: u32 = 11;
 }
 
 /// Whose part of a wait or a call an event tells, as in [`Event::role`].

@@ -1,4 +1,4 @@
-"""Stacks by thread: what stays as it was from one answer to the next, and what they may not touch."""
+"""Stacks by thread and by tag: what stays as it was from one answer to the next, and what they may not touch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.kinds import FrameKind
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.symbols import Frame, Symbols
-from aperture_tui.store import thread_stacks
+from aperture_tui.store import group_stacks
 from aperture_tui.store.memory import MemoryStore
 from tests.store.conformance import PYTHON, SH, STACK
-from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts, queries, words
+from tests.store.facts import SECOND, T0, TAGS, Fact, Reference, batch_of, facts, queries, words
 
-BY_THREAD = Query(threads=True)
+BY_THREAD, BY_TAG = Query(group=Group.THREAD), Query(group=Group.TAG)
 
 
 def store_of(*events: Fact) -> tuple[MemoryStore, Symbols]:
@@ -41,10 +41,21 @@ def test_the_thread_stands_below_its_process() -> None:
     }
 
 
+def test_the_tags_stand_above_the_process() -> None:
+    tagged = Fact(T0, SH, 1, STACK, tags=frozenset(TAGS[:2]))
+    store, _ = store_of(tagged, Fact(T0, SH, 1, STACK), Fact(T0, SH, 1, tags=frozenset(TAGS[:1])))
+    assert words(store.call_tree(BY_TAG)) == {
+        (Frame("tag: slow, tenant-a", kind=FrameKind.TAG), *STACK): 1,
+        (Frame("untagged", kind=FrameKind.TAG), *STACK): 1,
+        (Frame("tag: slow", kind=FrameKind.TAG),): 1,
+    }
+
+
 def test_nodes_and_frames_keep_their_ids_when_others_come() -> None:
     store, symbols = store_of(Fact(T0, SH, 1, STACK), Fact(T0, SH, 2, STACK))
     before = store.call_tree(BY_THREAD)
     known = drawn(before)
+    store.call_tree(BY_TAG)  # has tables of its own
     more = [Fact(T0, PYTHON, 0, (Frame("python3", kind=FrameKind.PROCESS), Frame("early"))), Fact(T0, SH, 1, STACK[:1])]
     store.append(batch_of(more, symbols))
     after = store.call_tree(BY_THREAD)
@@ -67,32 +78,42 @@ def test_asking_by_thread_adds_nothing_to_the_tables_of_the_session() -> None:
 def test_an_answer_does_not_depend_on_what_was_asked_before(events: list[Fact], asked: list[Query]) -> None:
     store, _ = store_of(*events)
     for query in asked:
-        by_thread = replace(query, threads=True)
-        assert words(store.call_tree(by_thread)) == Reference(events).tree(by_thread)
+        for group in Group:
+            grouped = replace(query, group=group)
+            assert words(store.call_tree(grouped)) == Reference(events).tree(grouped)
 
 
 def test_many_stacks_of_many_depths_at_once() -> None:
     events = [
-        Fact(T0, SH, 1 + i % 7, (*STACK, *(Frame(f"f{i % 13 + k}") for k in range(i % 40))), weight=i)
+        Fact(
+            T0,
+            SH,
+            1 + i % 7,
+            (*STACK, *(Frame(f"f{i % 13 + k}") for k in range(i % 40))),
+            weight=i,
+            tags=frozenset(TAGS[: i % 3]),
+        )
         for i in range(900)
     ]
     store, _ = store_of(*events)
-    assert words(store.call_tree(BY_THREAD)) == Reference(events).tree(BY_THREAD)
+    for query in (BY_THREAD, BY_TAG):
+        assert words(store.call_tree(query)) == Reference(events).tree(query)
 
 
 def test_a_new_generation_of_tables_is_followed() -> None:
-    event = Fact(T0, SH, 1, STACK)
-    store, _ = store_of(event)
-    before = store.call_tree(BY_THREAD)
-    store.rebase(Symbols())
-    after = store.call_tree(BY_THREAD)
-    assert after.symbols is not before.symbols
-    assert words(after) == words(before) == Reference([event]).tree(BY_THREAD)
+    event = Fact(T0, SH, 1, STACK, tags=frozenset(TAGS[2:]))
+    for query in (BY_THREAD, BY_TAG):
+        store, _ = store_of(event)
+        before = store.call_tree(query)
+        store.rebase(Symbols())
+        after = store.call_tree(query)
+        assert after.symbols is not before.symbols
+        assert words(after) == words(before) == Reference([event]).tree(query)
 
 
 def test_threads_that_are_gone_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that makes a thread for every request goes on with the same stacks."""
-    monkeypatch.setattr(thread_stacks, "_PAIRS", 100)
+    monkeypatch.setattr(group_stacks, "_PAIRS", 100)
     store, symbols = store_of(Fact(T0, SH, 1, STACK))
     sizes = []
     for i in range(1, 60):
