@@ -118,7 +118,8 @@ class ReplayStore(HeldAnswers):
 
     def tags(self) -> tuple[str, ...]:
         """The names of the tags that events may have."""
-        return tuple(sorted({name for reader in [*self._readers] for name in reader.tags}))
+        with self._lock:
+            return tuple(sorted({name for reader in self._readers for name in reader.tags}))
 
     def hosts(self) -> list[HostFacts]:
         """The machines that the events are from."""

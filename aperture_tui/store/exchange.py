@@ -16,7 +16,7 @@ from aperture_tui.profile.packed.chosen import Chosen
 from aperture_tui.profile.packed.tables import DamagedError, Tables
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import MAX_TAG_SETS, Symbols
-from aperture_tui.profile.tags import checked
+from aperture_tui.profile.tags import LONGEST_TAG, checked
 from aperture_tui.store import base
 from aperture_tui.store.answers import Rows
 from aperture_tui.store.compaction import COMPACT, as_compact
@@ -38,7 +38,7 @@ _NOBODY: Final = 0xFFFFFFFF
 """No process or thread has this number: the kernel's end at 2**22."""
 _MAX_LIST: Final = 10_000
 """Hosts, processes or threads that a selection may name."""
-_MAX_TAGS: Final = 1_000
+_MAX_TAGS: Final = 200
 
 
 class ExchangeError(ValueError):
@@ -79,8 +79,9 @@ def from_selection(selection: wire.Selection) -> Query:
 
     if max(len(selection.hosts), len(selection.pids), len(selection.tids)) > _MAX_LIST:
         raise ExchangeError(f"a selection names at most {_MAX_LIST:,} hosts, processes or threads")
-    if max(len(selection.tags), len(selection.without_tags)) > _MAX_TAGS:
-        raise ExchangeError(f"a selection names at most {_MAX_TAGS:,} tags")
+    tags = (*selection.tags, *selection.without_tags)
+    if len(tags) > _MAX_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
+        raise ExchangeError(f"a selection names at most {_MAX_TAGS:,} tags, of at most {LONGEST_TAG} characters")
     try:
         kind, role, group = kinds.Kind(selection.kind), kinds.Role(selection.role), Group(selection.group)
     except ValueError as error:
