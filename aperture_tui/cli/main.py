@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "query": "what an aggregator holds: its hosts, how much over time, the pushes themselves",
     "aggregate": "the stacks of an aggregator's hosts, merged",
     "filter": "programs in WebAssembly that decide about events: those that come along, and whether one will do",
+    "gpu": "the GPUs of this machine, and commands whose kernels and copies are to be seen",
     "agent": "this machine's samples, calls and waits to an aggregator, always",
     "aggregator": "takes what agents push, keeps it, and answers screens and commands",
     "token": "a token for an agent or a reader, and the aggregator's line for it",
