@@ -100,11 +100,19 @@ def process(text: str) -> int:
 
 
 def events(text: str) -> tuple[str, ...]:
-    """Kinds of events, separated by commas; `all` is all of them."""
+    """Kinds of events, separated by commas; `all` is all of them, `gpu` only where a driver of one is loaded."""
     chosen = set(text.split(","))
     for name in sorted(chosen - {"all", *EVENTS}):
         raise argparse.ArgumentTypeError(f"{name!r} is not collected; there is: {', '.join(EVENTS)}, all")
-    return tuple(name for name in EVENTS if name in chosen or "all" in chosen)
+    without = set() if "all" not in chosen or "gpu" in chosen or _has_gpu() else {"gpu"}
+    return tuple(name for name in EVENTS if (name in chosen or "all" in chosen) and name not in without)
+
+
+def _has_gpu() -> bool:
+    from aperture_tui.collect.gpu.needs import vendors
+    from aperture_tui.collect.machine import Machine
+
+    return bool(vendors(Machine()))
 
 
 def syscall(text: str) -> str:

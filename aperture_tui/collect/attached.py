@@ -12,6 +12,7 @@ from aperture_tui.collect.calls import CallCollector
 from aperture_tui.collect.common import Collector, CollectorError, Common
 from aperture_tui.collect.contention import ContentionCollector
 from aperture_tui.collect.cpu import CpuCollector
+from aperture_tui.collect.gpu.launches import LaunchCollector
 from aperture_tui.collect.offcpu import OffCpuCollector
 from aperture_tui.collect.run_times import RunTimes
 from aperture_tui.profile.health import Health, State
@@ -34,17 +35,21 @@ _MAKERS: Final[dict[Unit, Callable[[Common], Collector]]] = {
     ("lock",): lambda common: CallCollector(common, ("lock",)),
     ("kernel locks",): ContentionCollector,
     ("syscall", "lock"): lambda common: CallCollector(common, ("syscall", "lock")),
+    ("gpu_call",): LaunchCollector,
 }
 
 
 def units(events: Iterable[str], without: Iterable[str] = ()) -> set[Unit]:
-    """The programs that serve these kinds: syscalls and locks together are one; the kernel's own locks another one.
+    """The programs that serve these kinds: syscalls and locks together are one; the kernel's own locks another one;
+    what is seen of GPUs several.
 
     without: kinds that are not to be had.
     """
     wanted = set(events)
     if "lock" in wanted:
         wanted.add("kernel locks")
+    if "gpu" in wanted:
+        wanted = wanted - {"gpu"} | {"gpu_call"}
     wanted.difference_update(without)
     both: Unit = ("syscall", "lock")
     found: set[Unit] = {(one,) for one in wanted.difference(both)}

@@ -35,8 +35,9 @@ _SYSCALLS: Final = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD = 0, 1, 2, 3, 5
 RAW_TRACEPOINT_OPEN, LOOKUP_BATCH, LOOKUP_AND_DELETE_BATCH, ENABLE_STATS = 17, 24, 25, 32
 
-PROG_TRACEPOINT, PROG_PERF_EVENT, PROG_RAW_TRACEPOINT, PROG_TRACING = 5, 7, 17, 26
-"""Program types. PROG_TRACING: at a raw tracepoint whose arguments have types, so that their members can be loaded."""
+PROG_KPROBE, PROG_TRACEPOINT, PROG_PERF_EVENT, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 5, 7, 17, 26
+"""Program types. PROG_KPROBE: at functions of programs (collect/uprobe.py).
+PROG_TRACING: at a raw tracepoint whose arguments have types, so that their members can be loaded."""
 MAP_HASH, MAP_ARRAY, MAP_PERCPU_ARRAY, MAP_CGROUP_ARRAY, MAP_LRU_HASH, MAP_RING = 1, 2, 6, 8, 9, 27
 """Map types."""
 MMAPABLE = 1 << 10

@@ -17,6 +17,8 @@ from aperture_tui.profile.symbols import Process, Symbols
 from aperture_tui.symbolize.address_space import MAX_MAPPINGS, AddressSpace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aperture_tui.collect.clock import Clock
     from aperture_tui.collect.sideband import Event
 
@@ -100,6 +102,8 @@ class Processes:
         self._swept_ns = 0
         self.unreadable: Counter[str] = Counter()
         """Cause -> processes whose facts could not be read."""
+        self.heard: dict[bytes, Callable[[int], None]] = {}
+        """Part of a file's name -> who is told the pid when a process maps such a file to run it."""
 
     @property
     def lost(self) -> int:
@@ -179,6 +183,9 @@ class Processes:
             case Mapped():
                 for image in self._images.get(pid, [])[-1:]:
                     image.map(event)
+                for part, tell in list(self.heard.items()):
+                    if part in event.record:
+                        tell(pid)
             case Exited():
                 for image in self._images.get(pid, []):
                     image.ended = True

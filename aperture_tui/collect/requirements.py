@@ -371,8 +371,10 @@ _PROBES: Final[tuple[Callable[[Machine], Requirement], ...]] = (
 
 def probe(machine: Machine | None = None) -> list[Requirement]:
     """Everything, most basic first. What was found is one line, safe to show, whatever the files say."""
+    from aperture_tui.collect.gpu.needs import needs
+
     machine = machine or Machine()
-    found = (one(machine) for one in _PROBES)
+    found = [*(one(machine) for one in _PROBES), *needs(machine)]
     return [replace(one, found=clean(" ".join(one.found.split()))[:_LONGEST]) for one in found]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-EVENTS: Final = ("cpu", "offcpu", "syscall", "lock")
-"""The collectors, by the names of profile.kinds.Kind."""
+EVENTS: Final = ("cpu", "offcpu", "syscall", "lock", "gpu")
+"""What can be asked for, by the names of profile.kinds.Kind; `gpu` is all kinds that begin so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ COUNTED: Final = {
     Kind.LOCK: "waits",
     Kind.GPU_KERNEL: "kernels",
     Kind.GPU_COPY: "copies",
+    Kind.GPU_CALL: "calls",
 }
 """What Measure.COUNT counts."""
 

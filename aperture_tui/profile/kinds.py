@@ -19,9 +19,11 @@ class Kind(enum.IntEnum):
     LOCK = 4
     """A non-empty latency bucket of (thread, lock, stack, outcome). value: the lock's address; aux: errno."""
     GPU_KERNEL = 5
-    """One kernel execution on a GPU."""
+    """One kernel execution on a GPU. value: profile.gpu_launch.Launch; aux: stream."""
     GPU_COPY = 6
-    """One copy or memset on a GPU."""
+    """One copy or memset on a GPU. name: its direction; value: bytes."""
+    GPU_CALL = 7
+    """Calls that give work to a GPU, as they are made on the CPU. name: the function."""
 
 
 class FrameKind(enum.IntEnum):

@@ -34,6 +34,7 @@ export namespace Kind {
   export const LOCK: u16 = 4;
   export const GPU_KERNEL: u16 = 5;
   export const GPU_COPY: u16 = 6;
+  export const GPU_CALL: u16 = 7;
 }
 
 /** What sort of code a frame is. */

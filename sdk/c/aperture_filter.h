@@ -31,7 +31,7 @@ enum { AP_LOST_EVENTS = 1, AP_FIRST_BATCH = 2 }; /* flags of a header */
 enum { AP_ERROR, AP_WARNING, AP_INFO, AP_DEBUG }; /* levels of the log */
 
 /* What an event means. */
-enum { AP_CPU = 1, AP_OFFCPU, AP_SYSCALL, AP_LOCK, AP_GPU_KERNEL, AP_GPU_COPY };
+enum { AP_CPU = 1, AP_OFFCPU, AP_SYSCALL, AP_LOCK, AP_GPU_KERNEL, AP_GPU_COPY, AP_GPU_CALL };
 
 /* What sort of code a frame is. */
 enum {

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aperture_tui import __version__
+from aperture_tui.cli import arguments
 from aperture_tui.cli.arguments import Parser, add_collecting, settings
 from aperture_tui.cli.main import main
 from aperture_tui.collect.settings import EVENTS, Settings
@@ -40,8 +41,8 @@ def aperture(*arguments: str, module: str = "top") -> subprocess.CompletedProces
         (["--duration", "0"], "duration"),
         (["--duration", "nan"], "duration"),
         (["--refresh", "1000"], "rate"),
-        (["--events", "cpu,coffee"], "there is: cpu, offcpu, syscall, lock, all"),
-        (["--events", ""], "there is: cpu, offcpu, syscall, lock, all"),
+        (["--events", "cpu,coffee"], "there is: cpu, offcpu, syscall, lock, gpu, all"),
+        (["--events", ""], "there is: cpu, offcpu, syscall, lock, gpu, all"),
         (["--events", "syscall", "--syscall", "Read"], "there is: read"),
         (["--syscall-stacks", "-1"], "number of calls"),
         (["--syscall-stacks", "4294967296"], "number of calls"),
@@ -73,10 +74,15 @@ def chosen(*arguments: str, live: bool = False) -> Settings:
     return settings(parser, parser.parse_args(arguments), live)
 
 
-def test_what_is_collected() -> None:
+def test_what_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen() == Settings()
     assert chosen("--events", "lock,cpu,lock").events == ("cpu", "lock")
-    assert chosen("--events", "all").events == chosen("--events", "cpu,all").events == EVENTS
+    with monkeypatch.context() as patch:
+        patch.setattr(arguments, "_has_gpu", lambda: True)
+        assert chosen("--events", "all").events == chosen("--events", "cpu,all").events == EVENTS
+        patch.setattr(arguments, "_has_gpu", lambda: False)
+        assert chosen("--events", "all").events == EVENTS[:-1]
+        assert chosen("--events", "all,gpu").events == EVENTS
     few = ("--syscall", "write", "--syscall", "read", "--syscall", "write", "--syscall-stacks", "100")
     assert chosen("--events", "offcpu,syscall", *few, "--min-block", "50", "-F", "49", "--no-wait-stacks") == Settings(
         hz=49,

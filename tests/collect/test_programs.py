@@ -9,6 +9,7 @@ import pytest
 
 from aperture_tui.collect import calls, compiler, contention, offcpu
 from aperture_tui.collect.common import Common
+from aperture_tui.collect.gpu import launches
 from aperture_tui.collect.unwind import walking
 from tests.collect.standing import standing
 
@@ -66,6 +67,10 @@ def test_contention(common: Common) -> None:
     accepted(common, contention._source, every(FILTERED=(0, 1), STACKS=(0, 1)))
 
 
+def test_gpu_calls(common: Common) -> None:
+    accepted(common, launches._source, every(FILTERED=(0, 1), STACKS=(0, 1)))
+
+
 def test_on_other_architectures_they_are_compiled_without_what_only_x86_has(
     common: Common, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,3 +86,4 @@ def test_on_other_architectures_they_are_compiled_without_what_only_x86_has(
         every(RAW=(1,), CALLS=(1,), FUTEX=(1,), BY_CALL=(0,), EVERY=(0,), FILTERED=(0,), STACKS=(1,)),
     )
     accepted(common, offcpu._source, every(FILTERED=(0,), STACKS=(1,), MIN_NS=(0,)))
+    accepted(common, launches._source, every(FILTERED=(0,), STACKS=(1,)))

@@ -179,7 +179,11 @@ async def test_every_view_asks_about_what_was_chosen(address: str, aggregator: S
         del aggregator.asked[:]
         await _press(pilot, "1", "3", "4", "5")
     asked = [request for name, request in aggregator.asked if name in ("Query", "Aggregate")]
-    assert {kind for request in asked for kind in [request.kind]} == set(Kind) - {Kind.GPU_KERNEL, Kind.GPU_COPY}  # type: ignore[attr-defined]
+    assert {kind for request in asked for kind in [request.kind]} == set(Kind) - {
+        Kind.GPU_KERNEL,
+        Kind.GPU_COPY,
+        Kind.GPU_CALL,
+    }  # type: ignore[attr-defined]
     assert {tuple(request.hosts) for request in asked} == {("db-1",)}  # type: ignore[attr-defined]
 
 

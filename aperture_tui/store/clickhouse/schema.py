@@ -111,7 +111,7 @@ def migrations(retention: Retention) -> list[list[_Table | _Column | str]]:
     """
     first: list[_Table | _Column | str] = [*_of_events(retention), *_of_samples(retention, SAMPLED[:4])]
     first += [*_of_sums(retention), *_of_names(retention), *_views_in_turn(), *_views_of_sums()]
-    second = [*_of_samples(retention, SAMPLED[4:]), *_views_of_events()]
+    second: list[_Table | _Column | str] = [*_of_samples(retention, SAMPLED[4:]), *_views_of_events()]
     return [first, second, [_tag_sets(retention), *_tagged()]]
 
 

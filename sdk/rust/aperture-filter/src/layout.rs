@@ -32,6 +32,8 @@ pub mod kind {
     pub const GPU_KERNEL: u16 = 5;
     /// One copy or memset on a GPU.
     pub const GPU_COPY: u16 = 6;
+    /// Calls that give work to a GPU, as they are made on the CPU.
+    pub const GPU_CALL: u16 = 7;
 }
 
 /// What sort of code a frame is, as in [`Frame::kind`].
