@@ -149,7 +149,7 @@ class Session:
             raise SessionError(bpf.explain(error) if isinstance(error, OSError) else str(error)) from error
         self._run_times.follow(self._supply.name, self._supply.programs)
         self._attached = Attached(self._common, self._run_times)
-        self._gauges = host.HostGauges(self._clock, self._run_times.total_ns)
+        self._gauges = host.HostGauges(self._clock, self._run_times.total_ns, lambda: self._common.gpus())
         try:
             self._attached.start(self._settings.events)
         except CollectorError as error:

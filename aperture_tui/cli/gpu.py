@@ -1,11 +1,14 @@
-"""`aperture gpu`: the GPUs of this machine, and a command whose kernels and copies are to be seen."""
+"""`aperture gpu`: the GPUs of this machine, and commands that tell what they have them do."""
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import sys
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.cli.arguments import Parser, fail
+from aperture_tui.cli.arguments import Parser, environment_of_others, fail
 
 if TYPE_CHECKING:
     from aperture_tui.profile.gpu import GpuSample
@@ -15,20 +18,44 @@ _EXAMPLES: Final = """\
 examples:
   aperture gpu devices                        the GPUs of this machine, with their gauges
   aperture gpu devices --format json | jq '.[0].memory_used_bytes'
+  aperture gpu run -- python train.py         then, while it runs: aperture-top --once --events gpu
+  aperture gpu run -- torchrun --nproc-per-node 8 train.py
+  aperture gpu environment                    the same for a service: lines for its EnvironmentFile=
 
-docs/gpu.md has more. Without a driver there is one line, and exit status 1.
+Until somebody looks, a command that was started so does nothing but listen. docs/gpu.md has more. Without a driver
+`devices` is one line, and exit status 1.
 """
 _BETWEEN_S: Final = 0.5
 """Between two readings: what counts over time, as GPM does, has to have some."""
 
 
 def run(argv: list[str]) -> int:
-    """The command -> exit status: 0, 1 with one line, 2 for wrong usage."""
-    parser = Parser(_PROGRAM, "NVIDIA's and AMD's GPUs.", _EXAMPLES)
-    parser.add_argument("what", choices=("devices",), help="devices: which there are, and what they do")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="of the answer (text)")
-    chosen = parser.parse_args(argv)
-    return _devices(chosen.format)
+    """The command -> exit status: 0, 1 with one line, 2 for wrong usage; `run` becomes the command."""
+    parser = Parser(_PROGRAM, "GPUs: their gauges, and commands whose kernels and copies are to be seen.", _EXAMPLES)
+    words = "devices: which there are, and what they do; run: a\ncommand that tells; environment: for a service"
+    parser.add_argument("what", choices=("devices", "run", "environment"), help=words)
+    parser.add_argument("--format", choices=("text", "json"), default=None, help="of devices (text)")
+    words = "of run: callbacks in Python, where there is no C\ncompiler; a program that launches from several threads\n"
+    words += "can hang by them"
+    parser.add_argument("--python-callbacks", action="store_true", help=words)
+    parser.add_argument("command", nargs="?", metavar="-- COMMAND", help="of run")
+    own, command = _split(argv)
+    chosen = parser.parse_args(own)
+    if chosen.command is not None or (chosen.what == "run") != bool(command):
+        parser.error("run needs a COMMAND after --" if chosen.what == "run" else f"{chosen.what} takes no COMMAND")
+    if chosen.what != "devices" and chosen.format:
+        parser.error("--format is for devices")
+    if chosen.what == "devices":
+        if chosen.python_callbacks:
+            parser.error("--python-callbacks is for run and environment")
+        return _devices(chosen.format or "text")
+    return _agent(command, chosen.python_callbacks)
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What is before the first -- and behind it: a command's options are its own."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
 
 
 def _devices(form: str) -> int:
@@ -48,3 +75,23 @@ def _devices(form: str) -> int:
     devices.close()
     out = json.dumps([sample.as_json() for sample in samples], indent=2) + "\n"
     return write(_PROGRAM, (out if form == "json" else text(samples, width(None))).encode(), None)
+
+
+def _agent(command: list[str], in_python: bool) -> int:
+    """Become the command; of none, print the variables."""
+    from aperture_tui.collect.gpu.environment import PYTHON, CallbacksError, callbacks, environment
+
+    before = environment_of_others()
+    try:
+        added = environment(PYTHON if in_python else callbacks(), before)
+    except CallbacksError as error:
+        return fail(_PROGRAM, error)
+    if not command:
+        for name, value in added.items():
+            print(f"{name}={shlex.quote(value)}")
+        return 0
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, {**before, **added})  # noqa: S606 - the command is the user's own
+    except OSError as error:
+        return fail(f"{_PROGRAM} run", f"{command[0]}: {error.strerror}")

@@ -13,6 +13,7 @@ from aperture_tui.collect.common import Collector, CollectorError, Common
 from aperture_tui.collect.contention import ContentionCollector
 from aperture_tui.collect.cpu import CpuCollector
 from aperture_tui.collect.gpu.launches import LaunchCollector
+from aperture_tui.collect.gpu.receiver import NAMES, ActivityCollector
 from aperture_tui.collect.offcpu import OffCpuCollector
 from aperture_tui.collect.run_times import RunTimes
 from aperture_tui.profile.health import Health, State
@@ -36,6 +37,7 @@ _MAKERS: Final[dict[Unit, Callable[[Common], Collector]]] = {
     ("kernel locks",): ContentionCollector,
     ("syscall", "lock"): lambda common: CallCollector(common, ("syscall", "lock")),
     ("gpu_call",): LaunchCollector,
+    NAMES: ActivityCollector,
 }
 
 
@@ -49,12 +51,12 @@ def units(events: Iterable[str], without: Iterable[str] = ()) -> set[Unit]:
     if "lock" in wanted:
         wanted.add("kernel locks")
     if "gpu" in wanted:
-        wanted = wanted - {"gpu"} | {"gpu_call"}
+        wanted = wanted - {"gpu"} | {"gpu_call", *NAMES}
     wanted.difference_update(without)
     both: Unit = ("syscall", "lock")
-    found: set[Unit] = {(one,) for one in wanted.difference(both)}
-    calls = tuple(one for one in both if one in wanted)
-    return found | {calls} if calls else found
+    found: set[Unit] = {(one,) for one in wanted.difference(both, NAMES)}
+    together = (tuple(one for one in of if one in wanted) for of in (both, NAMES))
+    return found | set(filter(None, together))
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aperture_tui.collect.settings import Settings
     from aperture_tui.collect.unwind.supply import Supply
     from aperture_tui.collect.unwind.walking import Walker
+    from aperture_tui.profile.gpu import GpuSample
     from aperture_tui.profile.symbols import Symbols
     from aperture_tui.symbolize.resolver import Resolver
 
@@ -85,6 +86,8 @@ class Common:
         self.processes = Processes(clock)
         self.targets = Targets(settings)
         self._followed = 0.0
+        self.gpus: Callable[[], tuple[GpuSample, ...]] = tuple
+        """The newest readings of the GPUs, while somebody takes them."""
         try:
             self._follow()
             rate = settings.hz * len(bpf.online_cpus())

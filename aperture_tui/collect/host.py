@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aperture_tui.collect.clock import Clock
+    from aperture_tui.profile.gpu import GpuSample
 
 _SWAP_S: Final = 10.0
 
@@ -38,7 +39,11 @@ def facts() -> HostFacts:
 class HostGauges:
     """Reads the gauges; CPU shares are of the time since the reading before. Owned by one thread."""
 
-    def __init__(self, clock: Clock, bpf_ns: Callable[[], int | None]) -> None:
+    def __init__(
+        self, clock: Clock, bpf_ns: Callable[[], int | None], gpus: Callable[[], tuple[GpuSample, ...]] = tuple
+    ) -> None:
+        """gpus: the newest readings of the GPUs, () where nobody reads them."""
+        self._gpus = gpus
         self._clock = clock
         self._bpf_ns = bpf_ns
         self._process = psutil.Process()
@@ -73,6 +78,7 @@ class HostGauges:
             load=os.getloadavg(),
             own_cpu=own_cpu,
             own_memory_bytes=self._process.memory_info().rss,
+            gpus=self._gpus(),
         )
 
     def _swap_now(self, at: float) -> tuple[int, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aperture_tui.profile.gpu import GpuSample
+
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
@@ -21,6 +23,7 @@ class HostSample:
     """One reading of a machine's gauges. Fractions are of the whole machine (0 to 1); None is unknown.
 
     own_cpu is the profiler's own share, in user space and in its kernel programs; own_memory_bytes its resident set.
+    gpus: one reading of each, of about that time; () where they are not looked at.
     """
 
     time_ns: int
@@ -35,3 +38,4 @@ class HostSample:
     load: tuple[float, float, float] | None = None
     own_cpu: float | None = None
     own_memory_bytes: int | None = None
+    gpus: tuple[GpuSample, ...] = ()

@@ -15,13 +15,14 @@ import numpy as np
 
 from aperture_tui.collect import bpf, compiler, uprobe
 from aperture_tui.collect.gpu import libraries
+from aperture_tui.collect.gpu.activity import shape_frames
 from aperture_tui.collect.gpu.driver_calls import CALLS, LAUNCHES, cookies, shown
 from aperture_tui.collect.gpu.leaves import with_leaves
 from aperture_tui.collect.naming import RECORD
 from aperture_tui.collect.sums import Sums
 from aperture_tui.collect.traced import Traced
 from aperture_tui.collect.unwind import walking
-from aperture_tui.profile.gpu_launch import Launch, Shape, shape_frame
+from aperture_tui.profile.gpu_launch import Launch
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Flag, Kind
 from aperture_tui.symbolize.elf import ElfError
@@ -180,11 +181,7 @@ def _is_launch(rows: NDArray[np.void]) -> NDArray[np.bool_]:
 
 def _shapes(rows: NDArray[np.void], symbols: Symbols) -> NDArray[np.uint32]:
     """(n,): the frame of each launch's grid and block, 0 of everything else."""
-    sides = ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z")
-    columns = np.column_stack([rows[side] for side in sides])
-    found, which = np.unique(columns, axis=0, return_inverse=True)
-    frames = [symbols.frame(shape_frame(Shape((a, b, c), (x, y, z)))) for a, b, c, x, y, z in found.tolist()]
-    return np.where(_is_launch(rows), np.array(frames, np.uint32)[which.reshape(-1)], np.uint32(0))
+    return np.where(_is_launch(rows), shape_frames(rows, symbols), np.uint32(0))
 
 
 def _values(rows: NDArray[np.void]) -> NDArray[np.uint64]:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
+from aperture_tui.profile.gpu import GpuSample
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.tags import checked
 from aperture_tui.profile.text import clean
 
 _MAX: Final = 1 << 63
+_MAX_GPUS: Final = 256
 MAX_JSON: Final = 4 << 20
 """Bytes of JSON, in a block or a header: as objects they take thirty times as much."""
 
@@ -26,8 +28,13 @@ def from_hosts(hosts: Sequence[HostFacts]) -> bytes:
 
 def from_gauges(samples: Sequence[HostSample]) -> bytes:
     """Payload of a gauges block; what is unknown is left out."""
-    rows = [{name: value for name, value in asdict(s).items() if value is not None} for s in samples]
-    return json.dumps(rows).encode()
+    return json.dumps([_told(asdict(sample)) for sample in samples]).encode()
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    told = {name: value for name, value in row.items() if value is not None}
+    gpus = [_told(gpu) for gpu in told.pop("gpus", ())]
+    return {**told, "gpus": gpus} if gpus else told
 
 
 def from_health(health: Sequence[Health]) -> bytes:
@@ -93,6 +100,8 @@ def _sample(row: dict[str, Any]) -> HostSample:
         if name == "load":
             one, five, fifteen = map(_real, value)
             known[name] = (one, five, fifteen)
+        elif name == "gpus":
+            known[name] = tuple(GpuSample.from_json(one) for one in value[:_MAX_GPUS])
         else:
             known[name] = _whole(value) if name.endswith(("_ns", "_bytes")) else _real(value)
     return HostSample(**known)

@@ -1,0 +1,146 @@
+"""Conversations with agents in the programs that are looked at: found, asked, read without waiting for any of them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from aperture_tui.collect.gpu import finding
+from aperture_tui.collect.gpu.frames import Frames, ProtocolError, Told
+from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.profile.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aperture_tui.collect.gpu.finding import Door
+
+_LOOK_S: Final = 1.0
+_AT_ONCE: Final = 1 << 16
+_MOST: Final = 4 << 20
+"""Bytes of one agent between two drains: what is more stays with it, and is bounded and counted there."""
+_WAIT_S: Final = 10.0
+"""Before one that refused is asked again."""
+COST_LIMIT: Final = 0.02
+"""What an agent may cost its program: a share of one CPU."""
+
+
+@dataclass(slots=True)
+class Agent:
+    """One that answers. status: its newest word of itself, checked. told: since the last time it was taken."""
+
+    pid: int
+    door: Door
+    connection: socket.socket
+    frames: Frames = field(default_factory=Frames)
+    hello: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)
+    ended: str = ""
+    """Why there is no more to come; "" while there is."""
+
+
+class Agents:
+    """Owned by the collecting thread. wanted: whether a process is to be looked at."""
+
+    def __init__(self, wanted: Callable[[int], bool], wish: int = wire.WISH_CALLS) -> None:
+        self._wanted = wanted
+        self._wish = wish
+        self.talking: dict[str, Agent] = {}
+        """By the paths of their sockets."""
+        self.refused: Counter[str] = Counter()
+        self._not_before: dict[str, float] = {}
+        self._looked = 0.0
+
+    def update(self) -> None:
+        """Ask new ones; take what all of them have sent."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_S:
+            self._looked = now
+            self._not_before = {path: at for path, at in self._not_before.items() if at > now}
+            self._meet(door for door in finding.doors() if door.path not in self.talking)
+        for agent in self.talking.values():
+            _read(agent)
+
+    def _meet(self, doors: Iterable[Door]) -> None:
+        for door in doors:
+            if door.path in self._not_before:
+                continue
+            self._not_before[door.path] = time.monotonic() + _WAIT_S
+            try:
+                connection, pid = finding.connected(door)
+            except OSError:
+                continue  # it has ended and left its socket, or its backlog is full
+            try:
+                if not self._wanted(pid):
+                    connection.close()
+                    continue
+                connection.send(wire.REQUEST.pack(wire.MAGIC, self._wish, round(COST_LIMIT * 1e6)), socket.MSG_NOSIGNAL)
+            except OSError:
+                connection.close()
+                continue
+            self.talking[door.path] = Agent(pid, door, connection)
+
+    def take_ended(self) -> list[Agent]:
+        """Those with whom it is over; their last records have to be taken now."""
+        ended = [agent for agent in self.talking.values() if agent.ended]
+        for agent in ended:
+            del self.talking[agent.door.path]
+            agent.connection.close()
+            if agent.ended != _LEFT:
+                self.refused[agent.ended] += 1
+        return ended
+
+    def close(self) -> None:
+        """End all conversations: the agents switch CUPTI off."""
+        for agent in self.talking.values():
+            agent.connection.close()
+        self.talking = {}
+
+
+_LEFT: Final = "it has left"
+
+
+def _read(agent: Agent) -> None:
+    taken = 0
+    try:
+        while taken < _MOST:
+            data = agent.connection.recv(_AT_ONCE)
+            if not data:
+                agent.ended = _LEFT
+                return
+            taken += len(data)
+            for told in agent.frames.feed(data):
+                _take(agent, told)
+    except BlockingIOError:
+        return
+    except ProtocolError as error:
+        agent.ended = f"agents that do not speak our protocol ({error})"
+    except OSError:
+        agent.ended = _LEFT
+
+
+def _take(agent: Agent, told: Told) -> None:
+    if told.frame == wire.HELLO:
+        agent.hello = told.words
+    elif told.frame == wire.STATUS:
+        agent.status = told.words
+    else:
+        agent.told.append(told)
+
+
+def counts(words: dict[str, Any], name: str) -> dict[str, int]:
+    """A part of a status that counts: cause -> number; what is none is left out."""
+    told = words.get(name)
+    if not isinstance(told, dict):
+        return {}
+    return {clean(cause)[:80]: n for cause, n in list(told.items())[:32] if isinstance(n, int) and 0 <= n < 1 << 63}
+
+
+def text(words: dict[str, Any], name: str) -> str:
+    """A text of a status, safe to show; "" for none."""
+    told = words.get(name)
+    return clean(told)[:200] if isinstance(told, str) else ""

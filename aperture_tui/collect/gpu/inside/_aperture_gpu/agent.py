@@ -1,0 +1,255 @@
+"""The thread that listens. It owns the socket, and CUPTI while somebody asks; it is ended before each fork and begins
+anew afterwards, so that a program that forks has as many threads as it would have without.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import select
+import socket
+import stat
+import struct
+import threading
+import time
+from typing import Any
+
+from . import wire
+from .outbox import Outbox
+
+_TICK_S = 0.25
+_STATUS_S = 1.0
+_AGAIN_S = 5.0
+"""Before CUPTI is tried again that could not be had."""
+_LAST_S = 1.0
+"""How long the end of the program may wait for the last records to be taken."""
+_CREDENTIALS = struct.Struct("=iII")
+
+
+class Agent:
+    """One of a process. begin, and what is called at forks and at the end, belong to whichever thread does these."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._thread: threading.Thread | None = None
+        self._listener: socket.socket | None = None
+        self._asked: _Asked | None = None
+        self._path = ""
+        self._wake: Any = None
+
+    def begin(self) -> None:
+        """Listen from now on; or not at all, if the folder cannot be trusted."""
+        self._start()
+        os.register_at_fork(before=self._pause, after_in_parent=self._resume, after_in_child=self._anew)
+        atexit.register(self._finish)
+
+    # -- the thread's life
+
+    def _start(self) -> None:
+        self._listener, self._path = listening(self._folder)
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._listener is None:
+            return
+        self._wake = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="aperture-gpu", daemon=True)
+        self._thread.start()
+
+    def _pause(self) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._wake[1].send(b"\0")
+            self._thread.join()
+            for end in self._wake:
+                end.close()
+        self._thread = None
+
+    def _anew(self) -> None:
+        """In a child: what the parent has is the parent's."""
+        if self._asked is not None:
+            self._asked.connection.close()
+            self._asked = None
+        if self._listener is not None:
+            self._listener.close()
+        try:
+            self._start()
+        except (OSError, RuntimeError):  # no more threads or files: it goes on unseen
+            self._listener = None
+
+    def _finish(self) -> None:
+        """The program ends: what CUPTI still has is told, if somebody takes it soon."""
+        self._pause()
+        if self._asked is not None:
+            self._asked.finish()
+        if self._listener is not None:
+            self._listener.close()
+            with contextlib.suppress(OSError):  # somebody has cleaned up before
+                os.unlink(self._path)
+
+    # -- in the thread
+
+    def _run(self) -> None:
+        listener, wake = self._listener, self._wake[0]
+        assert listener is not None  # noqa: S101 - it is made before the thread
+        while True:
+            asked = self._asked
+            wait_for = [listener, wake] + ([asked.connection] if asked else [])
+            ready, _, _ = select.select(wait_for, [], [], asked.next_s() if asked else None)
+            if wake in ready:
+                return
+            if listener in ready:
+                self._accept(listener)
+            if asked is not None and not asked.step(asked.connection in ready):
+                self._asked = None
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        if self._asked is not None or not may_ask(connection):
+            connection.close()
+            return
+        request = received(connection)
+        if request is None:
+            connection.close()
+            return
+        self._asked = _Asked(connection, *request)
+
+
+class _Asked:
+    """Somebody asks. collecting: None while CUPTI cannot be had."""
+
+    def __init__(self, connection: socket.socket, wish: int, limit: float) -> None:
+        self.connection = connection
+        self._wish, self._limit = wish, limit
+        self._outbox = Outbox()
+        self._collecting: Any = None
+        self._why = ""
+        self._ticked = self._told = self._not_before = 0.0
+        self._wall_ns, self._own_ns = time.monotonic_ns(), time.thread_time_ns()
+
+    def next_s(self) -> float:
+        """Seconds until there is something to do."""
+        return max(0.0, self._ticked + _TICK_S - time.monotonic())
+
+    def step(self, spoken: bool) -> bool:
+        """What is due -> False if nobody asks any more."""
+        now = time.monotonic()
+        if spoken and self._has_left():
+            self._leave()
+            return False
+        if now - self._ticked < _TICK_S:
+            return True
+        self._ticked = now
+        self._collect()
+        if now - self._told >= _STATUS_S:
+            self._told = now
+            self._outbox.words(wire.STATUS, self._status())
+        try:
+            self._outbox.send(self.connection)
+        except OSError:
+            self._leave()
+            return False
+        return True
+
+    def _collect(self) -> None:
+        wall, own = time.monotonic_ns(), time.thread_time_ns()
+        passed, cost = wall - self._wall_ns, own - self._own_ns
+        self._wall_ns, self._own_ns = wall, own
+        if self._collecting is not None:
+            self._collecting.tick(passed, cost)
+        elif not has_cuda():
+            self._why = "no CUDA in this process yet"
+        elif wall >= 1e9 * self._not_before:
+            self._begin()
+
+    def _begin(self) -> None:
+        from .session import AsideError, Collecting
+
+        try:
+            self._collecting = Collecting(self._outbox, self._wish, self._limit)
+        except AsideError as error:
+            self._why = str(error)
+            self._not_before = time.monotonic() + _AGAIN_S
+            return
+        self._why = ""
+        self._outbox.words(wire.HELLO, self._collecting.hello())
+        # what is imported once is no cost that goes on
+        self._wall_ns, self._own_ns = time.monotonic_ns(), time.thread_time_ns()
+
+    def _status(self) -> dict[str, Any]:
+        if self._collecting is None:
+            return {"aside": self._why, "dropped": dict(self._outbox.dropped)}
+        told: dict[str, Any] = self._collecting.status()
+        return told
+
+    def _has_left(self) -> bool:
+        try:
+            return not self.connection.recv(64, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def _leave(self) -> None:
+        if self._collecting is not None:
+            self._collecting.end()
+        self.connection.close()
+
+    def finish(self) -> None:
+        """The last word."""
+        if self._collecting is not None:
+            self._collecting.end(last=True)
+        self._outbox.words(wire.STATUS, self._status())
+        until = time.monotonic() + _LAST_S
+        with contextlib.suppress(OSError):  # the other end is gone
+            while self._outbox.waiting and time.monotonic() < until:
+                self._outbox.send(self.connection)
+                select.select([], [self.connection], [], 0.05)
+        self.connection.close()
+
+
+def has_cuda() -> bool:
+    """Whether this process has the driver loaded."""
+    with open("/proc/self/maps") as maps:
+        return any("libcuda.so" in line for line in maps)
+
+
+def listening(folder: str) -> Any:
+    """A socket in a folder that belongs to this user alone, and its path. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    facts = os.lstat(folder)
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+        raise PermissionError(f"{folder} does not belong to this user alone")
+    path = os.path.join(folder, f"{os.getpid()}.sock")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # of one that had this number before
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.bind(path)
+    listener.listen(4)
+    listener.setblocking(False)
+    return listener, path
+
+
+def may_ask(connection: socket.socket) -> bool:
+    """Whether the other end is root's or this user's own."""
+    _, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return uid in (0, os.geteuid())
+
+
+def received(connection: socket.socket) -> Any:
+    """What is asked for: wish, limit; None if it is not asked in our words. They come at once, or not at all."""
+    connection.settimeout(0.5)
+    try:
+        data = connection.recv(wire.REQUEST.size, socket.MSG_WAITALL)
+    except OSError:
+        return None
+    if len(data) != wire.REQUEST.size:
+        return None
+    magic, wish, millionths = wire.REQUEST.unpack(data)
+    if magic != wire.MAGIC:
+        return None
+    return wish, millionths / 1e6

@@ -1,0 +1,189 @@
+"""Records out of CUPTI: by callbacks that are compiled (callbacks.c), or if the user insists by callbacks in Python.
+
+Owned by the agent's thread, but for the callbacks themselves.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import records
+
+BUFFER_BYTES = 1 << 20
+_BUFFERS = 32
+_KINDS = 64
+_WAITING = 200_000
+"""Objects that wait for the agent's thread, at most."""
+
+Told = Iterator[tuple[int, Any]]
+"""(type of frame, rows)."""
+
+
+class Native:
+    """library: callbacks.c, compiled."""
+
+    name = "native"
+    cost_ns = 0
+    """In callbacks; too little to be measured."""
+
+    def __init__(self, cupti: Any, library: str) -> None:
+        self._own = ctypes.CDLL(library)
+        self._cupti = ctypes.CDLL(libcupti_path())
+        self._types = dtypes(cupti)
+        self._own.aperture_copy.restype = self._own.aperture_refused.restype = ctypes.c_uint64
+        self._own.aperture_open(
+            self._cupti.cuptiActivityGetNextRecord, ctypes.c_size_t(BUFFER_BYTES), ctypes.c_size_t(_BUFFERS)
+        )
+        self.unknown: dict[int, int] = {}
+
+    def register(self) -> None:
+        """Have CUPTI call. Raises OSError."""
+        code = self._cupti.cuptiActivityRegisterCallbacks(self._own.aperture_requested, self._own.aperture_completed)
+        if code:
+            raise OSError(f"cuptiActivityRegisterCallbacks: error {code}")
+
+    @property
+    def refused(self) -> int:
+        """How often CUPTI had no buffer, and so dropped records."""
+        return int(self._own.aperture_refused())
+
+    def take(self) -> Told:
+        """Everything in full buffers."""
+        counts = np.zeros(_KINDS, np.uint64)
+        while self._own.aperture_count(counts.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint32(_KINDS)):
+            for kind in np.flatnonzero(counts).tolist():
+                if kind in self._types and records.known(kind):
+                    yield records.of_array(kind, self._copied(kind, int(counts[kind])))
+                elif kind != records.OVERHEAD:
+                    self.unknown[kind] = self.unknown.get(kind, 0) + int(counts[kind])
+            self._own.aperture_done()
+
+    def _copied(self, kind: int, n: int) -> Any:
+        rows = np.zeros(n, self._types[kind])
+        size = ctypes.c_size_t(rows.dtype.itemsize)
+        to = rows.ctypes.data_as(ctypes.c_void_p)
+        return rows[: self._own.aperture_copy(ctypes.c_uint32(kind), size, to, ctypes.c_uint64(n))]
+
+    def text(self, number: int) -> str:
+        """The name behind a pointer of a kernel's record."""
+        raw = ctypes.string_at(number) if number else b""
+        return raw.decode("utf-8", "backslashreplace")
+
+
+class Callbacks:
+    """In Python. A thread that has the interpreter and calls CUDA can wait for ever for one that is in here."""
+
+    name = "python"
+
+    def __init__(self, cupti: Any) -> None:
+        self._register = cupti.activity_register_callbacks
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[int, Any]] = []
+        self._held = 0
+        self._names: dict[str, int] = {}
+        self._texts: list[str] = [""]
+        self.refused = 0
+        """Records that found no room."""
+        self.unknown: dict[int, int] = {}
+        self.cost_ns = 0
+
+    def register(self) -> None:
+        """Have CUPTI call."""
+        self._register(lambda: (BUFFER_BYTES, 0), self._completed)
+
+    def _completed(self, told: Any) -> None:
+        began = time.thread_time_ns()
+        for kind, some in records.by_kind(told).items():
+            if records.known(kind):
+                made = records.of_objects(kind, some, self._number)
+                with self._lock:
+                    if self._held + len(some) > _WAITING:
+                        self.refused += len(some)
+                    else:
+                        self._held += len(some)
+                        self._waiting.append(made)
+            elif kind != records.OVERHEAD:
+                self.unknown[kind] = self.unknown.get(kind, 0) + len(some)
+        self.cost_ns += time.thread_time_ns() - began
+
+    def take(self) -> Told:
+        """Everything that was told."""
+        with self._lock:
+            told, self._waiting, self._held = self._waiting, [], 0
+        yield from told
+
+    def _number(self, name: Any) -> int:
+        text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name or "")
+        known = self._names.get(text)
+        if known is None:
+            with self._lock:
+                known = self._names[text] = len(self._texts)
+                self._texts.append(text)
+        return known
+
+    def text(self, number: int) -> str:
+        """The name of a number."""
+        return self._texts[number] if number < len(self._texts) else ""
+
+
+def libcupti_path() -> str:
+    """The library that cupti-python has loaded. Raises OSError."""
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            found = re.search(r"\s(/\S*libcupti\.so[^\s/]*)$", line)
+            if found:
+                return found[1]
+    raise OSError("libcupti is not loaded")
+
+
+_TYPES: dict[int, str] = {
+    records.KERNEL: "kernel",
+    records.CONCURRENT_KERNEL: "kernel",
+    records.MEMCPY: "memcpy",
+    records.MEMCPY2: "memcpy_pto_p",
+    records.MEMSET: "memset",
+    records.RUNTIME: "api",
+    records.DRIVER: "api",
+    records.SYNCHRONIZATION: "synchronization",
+    records.DEVICE: "device",
+}
+
+
+def dtypes(cupti: Any) -> dict[int, Any]:
+    """Kind -> cupti-python's newest layout of it. Newer ones have more at their end, and nothing else."""
+    out: dict[int, Any] = {}
+    for kind, name in _TYPES.items():
+        best: tuple[int, str] | None = None
+        for attribute in dir(cupti):
+            found = re.fullmatch(rf"activity_{name}(\d*)_dtype", attribute)
+            if found and (best is None or int(found[1] or 0) > best[0]):
+                best = (int(found[1] or 0), attribute)
+        if best is not None:
+            out[kind] = np.dtype(getattr(cupti, best[1]))
+    return out
+
+
+CallNames = Callable[[int, int], str]
+
+
+def call_names(cupti: Any) -> CallNames:
+    """(domain, number) -> a function's name without its version."""
+    enums = (getattr(cupti, "runtime_api_trace_cbid", None), getattr(cupti, "driver_api_trace_cbid", None))
+
+    def name(domain: int, number: int) -> str:
+        enum = enums[domain] if domain < len(enums) else None
+        try:
+            return (
+                re.sub(r"(_ptsz|_ptds)?(_v\d+)?$", "", str(enum(number).name)) if enum is not None else f"call {number}"
+            )
+        except ValueError:
+            return f"call {number}"
+
+    return name

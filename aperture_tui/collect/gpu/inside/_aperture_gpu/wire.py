@@ -1,0 +1,66 @@
+"""What goes over the socket, for both its ends. All is little-endian; every field lies on its natural boundary.
+
+Who asks sends one REQUEST. Who answers sends frames: FRAME, then so many bytes. A reader leaves out frames of types
+that it does not know; MAGIC changes when what is known changes its meaning.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+MAGIC: Final = b"APGPU\x00\x001"
+REQUEST: Final = struct.Struct("<8sII")
+"""MAGIC, Wish bits, limit of the agent's own cost in parts per million of one CPU."""
+FRAME: Final = struct.Struct("<HHI")
+"""Type, 0, length."""
+MAX_FRAME: Final = 1 << 20
+MAX_TEXT: Final = 1 << 14
+
+WISH_CALLS: Final = 1
+"""Calls of the runtime too: which thread had what done."""
+
+HELLO, STRING, DEVICES, KERNELS, COPIES, CALLS, SYNCS, SUMS, STATUS = range(1, 10)
+"""Types of frames. HELLO and STATUS are JSON; STRING is a u64 and a text; of all others arrays of what follows."""
+
+_U8, _U4 = "<u8", "<u4"
+
+KERNEL: Final = [
+    *((name, _U8) for name in ("start_ns", "end_ns", "name", "graph_node")),
+    *((name, _U4) for name in ("correlation", "device", "context", "stream", "graph")),
+    *((name, _U4) for name in ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z")),
+    *((name, _U4) for name in ("registers", "static_shared", "dynamic_shared")),
+]
+"""One kernel. name: of a STRING. graph, graph_node: of a launched CUDA graph, 0 for none."""
+COPY: Final = [
+    *((name, _U8) for name in ("start_ns", "end_ns", "bytes", "graph_node")),
+    *((name, _U4) for name in ("correlation", "device", "context", "stream", "graph")),
+    *((name, "u1") for name in ("direction", "source", "target", "flags")),
+]
+"""One copy or memset. direction: CUPTI's, or MEMSET; source, target: kinds of memory; flags: 1 if asynchronous."""
+CALL: Final = [
+    *((name, _U8) for name in ("start_ns", "end_ns", "name")),
+    *((name, _U4) for name in ("correlation", "tid", "returned", "domain")),
+]
+"""One call of the runtime (domain 0) or the driver (1), on the CPU."""
+SYNC: Final = [
+    *((name, _U8) for name in ("start_ns", "end_ns")),
+    *((name, _U4) for name in ("correlation", "context", "stream", "kind")),
+]
+"""One wait for a GPU: 1 for an event, 2 of a stream for one, 3 for a stream, 4 for everything."""
+SUM: Final = [
+    *((name, _U8) for name in ("end_ns", "total_ns", "max_ns", "name")),
+    *((name, _U4) for name in ("n", "device", "stream", "graph")),
+    *((name, _U4) for name in ("block_x", "block_y", "block_z", "registers", "static_shared", "dynamic_shared")),
+]
+"""Kernels of one name and shape with durations in one power of two: what is left of KERNELS where they cost much."""
+DEVICE: Final = [
+    ("uuid", "V16"),
+    ("bandwidth", _U8),
+    *((name, _U4) for name in ("number", "major", "minor", "multiprocessors", "warps", "blocks", "registers")),
+    *((name, _U4) for name in ("registers_block", "shared", "shared_block", "threads_block", "mig")),
+]
+"""One GPU, by the number that the process knows it by. bandwidth: of its memory, kB/s. What is 0 is unknown."""
+
+MEMSET: Final = 64
+LAYOUTS: Final = {DEVICES: DEVICE, KERNELS: KERNEL, COPIES: COPY, CALLS: CALL, SYNCS: SYNC, SUMS: SUM}

@@ -1,0 +1,315 @@
+"""Kernels and copies as agents in the programs tell them, and the gauges of the GPUs beside them."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+import uuid
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from aperture_tui.collect import bpf
+from aperture_tui.collect.gpu import activity
+from aperture_tui.collect.gpu.agents import Agents, counts, text
+from aperture_tui.collect.gpu.gauges import GpuGauges
+from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.collect.naming import RECORD
+from aperture_tui.profile.event import EVENT
+from aperture_tui.profile.health import Health, State
+from aperture_tui.profile.kinds import Flag, Kind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aperture_tui.collect.common import Common
+    from aperture_tui.collect.gpu.agents import Agent
+    from aperture_tui.profile.occupancy import Multiprocessor
+    from aperture_tui.profile.symbols import Symbols
+
+NAMES: Final = ("gpu_kernel", "gpu_copy")
+"""Those of Health, which are those of profile.kinds.Kind."""
+_NOBODY: Final = "no program tells of its GPU: start it by `aperture gpu run -- COMMAND`"
+_TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_MAX_COMMS: Final = 1 << 14
+
+
+class _Known:
+    """What is known of one agent's process, over all its records. Owned by the collecting thread."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.start_ns = _started_ns(agent.pid)
+        self.comm = _comm(agent.pid, agent.pid)
+        self.threads = activity.Threads()
+        self.devices: dict[int, Multiprocessor] = {}
+        self.numbers: dict[int, int] = {}
+        """The process's number of a GPU -> the machine's."""
+        self.names: activity.Names | None = None
+        self.held = np.zeros(0, np.dtype(wire.KERNEL))
+        """Kernels whose call has not been told: they wait for one more drain."""
+
+    def names_in(self, symbols: Symbols) -> activity.Names:
+        """Of these tables."""
+        if self.names is None or self.names.symbols is not symbols:
+            self.names = activity.Names(symbols, self.agent.frames.names)
+        return self.names
+
+
+class ActivityCollector:
+    """Owned by the collecting thread, but for `start`."""
+
+    name = NAMES[0]
+
+    def __init__(self, common: Common) -> None:
+        self._common = common
+        self._state = State.STARTING
+        self._agents = Agents(self._is_wanted)
+        self._known: dict[str, _Known] = {}
+        self._leaving: list[_Known] = []
+        self._gauges = GpuGauges()
+        self._uuids: dict[bytes, int] = {}
+        self._comms: dict[tuple[int, int], bytes] = {}
+        self._delivered: Counter[Kind] = Counter()
+        self._lost: Counter[str] = Counter()
+        self._degraded: Counter[str] = Counter()
+        self._before: Counter[str] = Counter()
+        """What agents that have left had counted as lost."""
+        self._cpu_ns = 0
+
+    # -- as a Collector
+
+    def start(self) -> None:
+        """Look for agents from now on, and read the gauges."""
+        self._gauges.begin()
+        self._common.gpus = lambda: self._gauges.newest
+        self._state = State.RUNNING
+
+    def read(self) -> None:
+        """Take what agents have sent."""
+        began = time.thread_time_ns()
+        self._agents.update()
+        for path, agent in self._agents.talking.items():
+            if path not in self._known:
+                self._known[path] = _Known(agent)
+        for agent in self._agents.take_ended():
+            self._leaving.append(self._known.pop(agent.door.path))
+            self._before.update(_losses(agent))
+        self._cpu_ns += time.thread_time_ns() - began
+
+    def events(self, symbols: Symbols) -> NDArray[np.void]:
+        """What was taken: (n,) of EVENT with ids in `symbols`."""
+        began = time.thread_time_ns()
+        parts = [np.zeros(0, EVENT)]
+        for known in (*self._known.values(), *self._leaving):
+            parts += self._events_of(known, symbols, last=known in self._leaving)
+        self._leaving = []
+        events = np.concatenate(parts)
+        for kind in (Kind.GPU_KERNEL, Kind.GPU_COPY):
+            self._delivered[kind] += int(events["weight"][events["kind"] == kind].sum())
+        self._cpu_ns += time.thread_time_ns() - began
+        return events
+
+    def finish(self) -> None:
+        """Nothing more is asked for."""
+
+    def stop(self) -> None:
+        """End all conversations."""
+        self._state = State.STOPPED
+        self._agents.close()
+        self._gauges.end()
+        self._common.gpus = tuple
+
+    @property
+    def programs(self) -> list[int]:
+        """Nothing of it runs in the kernel."""
+        return []
+
+    # -- records
+
+    def _events_of(self, known: _Known, symbols: Symbols, last: bool) -> list[NDArray[np.void]]:
+        told, known.agent.told = known.agent.told, []
+        rows = {frame: [one.rows for one in told if one.frame == frame] for frame in wire.LAYOUTS}
+        for devices in rows[wire.DEVICES]:
+            self._learn_devices(known, devices)
+        mine = {frame: self._sane(known, frame, some) for frame, some in rows.items() if frame != wire.DEVICES}
+        known.threads.learn(mine[wire.CALLS])
+        kernels = self._kernels_due(known, mine[wire.KERNELS], last)
+        names = known.names_in(symbols)
+        parts = [
+            (kernels, activity.kernels(kernels, names, known.devices)),
+            (mine[wire.SUMS], activity.summed_kernels(mine[wire.SUMS], names, known.devices)),
+            (mine[wire.COPIES], activity.copies(mine[wire.COPIES], symbols)),
+            (mine[wire.CALLS], activity.calls(mine[wire.CALLS], names)),
+            (mine[wire.SYNCS], activity.waits(mine[wire.SYNCS], symbols)),
+        ]
+        out = [self._whole(known, some, events, symbols) for some, events in parts if len(some)]
+        self._degraded["records whose name has not come"] += names.unknown
+        names.unknown = 0
+        return out
+
+    def _kernels_due(self, known: _Known, fresh: NDArray[np.void], last: bool) -> NDArray[np.void]:
+        """Those whose thread is known, and those that have waited for it."""
+        if last or text(known.agent.status, "level") not in ("", "calls and records"):
+            due, known.held = np.concatenate((known.held, fresh)), fresh[:0]
+            return due
+        waits = known.threads.of(fresh["correlation"]) == 0
+        due, known.held = np.concatenate((known.held, fresh[~waits])), fresh[waits]
+        return due
+
+    def _sane(self, known: _Known, frame: int, rows: list[NDArray[np.void]]) -> NDArray[np.void]:
+        whole = np.concatenate([np.zeros(0, np.dtype(wire.LAYOUTS[frame])), *rows])
+        kept, odd = activity.sane(whole, _offset_ns(known.agent), time.time_ns())
+        self._lost["records whose time makes no sense"] += odd
+        return kept
+
+    def _whole(
+        self, known: _Known, rows: NDArray[np.void], events: NDArray[np.void], symbols: Symbols
+    ) -> NDArray[np.void]:
+        """The same events, with who, where, on which device, and in a stack."""
+        fields = rows.dtype.names or ()
+        if "tid" not in fields and "correlation" in fields:
+            events["tid"] = known.threads.of(rows["correlation"])
+            self._degraded["records whose thread is not known"] += int(np.count_nonzero(events["tid"] == 0))
+        records = np.zeros(len(events), RECORD)
+        records["pid"], records["tid"], records["start_ns"] = known.agent.pid, events["tid"], known.start_ns
+        records["time_ns"] = events["time_ns"] - np.uint64(self._common.clock.monotonic_ns)
+        records["comm"] = self._comms_of(known, events["tid"])
+        who = self._common.naming.events(records, symbols)
+        for field in ("pid", "process", "thread"):
+            events[field] = who[field]
+        events["flags"] = Flag.NONE
+        stacks = who["stack"]
+        if "device" in fields:
+            stacks = activity.below(stacks, rows, events, known.names_in(symbols))
+            events["cpu"] = self._numbers(known, rows["device"])
+        events["stack"] = stacks
+        return events
+
+    def _comms_of(self, known: _Known, tids: NDArray[np.uint32]) -> NDArray[np.bytes_]:
+        found, which = np.unique(tids, return_inverse=True)
+        return np.array([self._comm_of(known, tid) for tid in found.tolist()], "S16")[which]
+
+    def _comm_of(self, known: _Known, tid: int) -> bytes:
+        if not tid:
+            return known.comm
+        key = known.agent.pid, tid
+        if key not in self._comms:
+            if len(self._comms) >= _MAX_COMMS:
+                self._comms.clear()
+            self._comms[key] = _comm(*key) or known.comm
+        return self._comms[key]
+
+    # -- devices
+
+    def _learn_devices(self, known: _Known, rows: NDArray[np.void]) -> None:
+        for row in rows:
+            number, raw = int(row["number"]), row["uuid"].tobytes()
+            of = activity.multiprocessor(row)
+            if of is not None:
+                known.devices[number] = of
+            ours = self._gauges.number(f"GPU-{uuid.UUID(bytes=raw)}")
+            if ours is None:
+                ours = self._uuids.setdefault(raw, len(self._uuids)) if any(raw) else number
+            known.numbers[number] = ours
+
+    def _numbers(self, known: _Known, devices: NDArray[np.uint32]) -> NDArray[np.uint16]:
+        found, which = np.unique(devices, return_inverse=True)
+        numbers = [min(known.numbers.get(one, one), 0xFFFF) for one in found.tolist()]
+        return np.array(numbers, np.uint16)[which]
+
+    # -- whom to ask, and what to say
+
+    def _is_wanted(self, pid: int) -> bool:
+        settings = self._common.settings
+        if settings.pids:  # the kernel's own list, which has their children as well
+            return bpf.lookup(self._common.targets.fds["filter_pids"], struct.pack("=I", pid), 1) is not None
+        if not settings.cgroups:
+            return True
+        try:
+            path = Path(f"/proc/{pid}/cgroup").read_text().rpartition("::")[2].strip("\n")
+        except OSError:
+            return False
+        return any(f"{path}/".startswith(f"/{one.split('/', 4)[-1]}/") for one in settings.cgroups)
+
+    def health(self) -> list[Health]:
+        """Losses by cause, and who tells."""
+        if self._state is not State.RUNNING:
+            return [Health(name, self._state, delivered=self._delivered[kind]) for name, kind in _KINDS.items()]
+        agents = list(self._agents.talking.values())
+        lost = Counter(self._lost) + self._before
+        for agent in agents:
+            lost.update(_losses(agent))
+        message = "; ".join(filter(None, [*map(_words, agents[:4])])) if agents else _NOBODY
+        message += f"; and {len(agents) - 4} more" if len(agents) > 4 else ""
+        if self._agents.refused:
+            message += "; " + "; ".join(f"{n} {why}" for why, n in self._agents.refused.most_common(2))
+        one = Health(
+            NAMES[0],
+            State.RUNNING,
+            message,
+            delivered=self._delivered[Kind.GPU_KERNEL],
+            lost={cause: n for cause, n in lost.items() if n},
+            degraded={cause: n for cause, n in self._degraded.items() if n},
+            cpu_ns=self._cpu_ns,
+        )
+        other = Health(NAMES[1], State.RUNNING, delivered=self._delivered[Kind.GPU_COPY])
+        return [one, other if agents else replace(other, message=_NOBODY)]
+
+
+_KINDS: Final = dict(zip(NAMES, (Kind.GPU_KERNEL, Kind.GPU_COPY), strict=True))
+
+
+def _losses(agent: Agent) -> dict[str, int]:
+    out = {f"{what}: no room in the agent": n for what, n in counts(agent.status, "dropped").items()}
+    refused = agent.status.get("refused")
+    if isinstance(refused, int) and 0 < refused < 1 << 63:
+        out["times that CUPTI had no buffer, and dropped records"] = refused
+    return out
+
+
+def _words(agent: Agent) -> str:
+    """What is to be said of one agent: why it tells nothing, or that it leaves detail out; "" if all is well."""
+    if not agent.status:
+        return f"pid {agent.pid}: has just been asked"
+    if aside := text(agent.status, "aside"):
+        return f"pid {agent.pid}: {aside}"
+    level = text(agent.status, "level")
+    if level not in ("", "calls and records"):
+        share = agent.status.get("share")
+        cost = f", at {share:.1%} of a CPU" if isinstance(share, float) and 0 <= share < 100 else ""
+        return f"pid {agent.pid}: {level} only{cost}"
+    return ""
+
+
+def _offset_ns(agent: Agent) -> int:
+    """What to add to an agent's times: 0 if CUPTI's clock is Unix time."""
+    pair = agent.hello.get("clock_ns")
+    if (
+        not isinstance(pair, list)
+        or len(pair) != 2
+        or not all(isinstance(one, int) and 0 <= one < 1 << 62 for one in pair)
+    ):
+        return 0
+    unix, its = pair
+    return unix - its if abs(unix - its) > 1_000_000_000 else 0
+
+
+def _started_ns(pid: int) -> int:
+    """When a process began, CLOCK_BOOTTIME, to a tick; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return int(fields[19]) * _TICK_NS
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _comm(pid: int, tid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/task/{tid}/comm").read_bytes().rstrip(b"\n")
+    except OSError:
+        return b""

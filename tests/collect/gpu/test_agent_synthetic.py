@@ -1,0 +1,131 @@
+"""The real agent in a real process, over a synthetic CUPTI; the real socket; a real Session. No figure is a GPU's."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aperture_tui.profile.gpu_launch import Launch
+from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.occupancy import Factor
+from aperture_tui.profile.query import Query
+from tests.collect.collecting import Kept
+from tests.collect.gpu.targets import await_words, hearing, target
+from tests.truth.told import stack_weights
+
+pytestmark = pytest.mark.bpf  # a Session needs the kernel; the agent does not
+
+
+def settle(kept: Kept, kernels: int) -> None:
+    """Until so many kernels have come."""
+    ends = time.monotonic() + 15
+    while (health := kept.health_of("gpu_kernel")) is None or health.delivered + health.lost_total < kernels:
+        assert time.monotonic() < ends, health
+        time.sleep(0.05)
+
+
+def counted(kept: Kept, kind: Kind, pid: int) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for one in kept.store.latencies(Query(kind=kind, pids=(pid,))):
+        found[one.name] += one.count
+    return found
+
+
+@pytest.mark.parametrize(("options", "threads"), [((), 1), ((), 8), (("--python-callbacks",), 1)])
+def test_every_synthetic_kernel_and_copy_is_told_once(tmp_path: Path, options: tuple[str, ...], threads: int) -> None:
+    with target(tmp_path, 500, threads, options=options) as program, hearing() as kept:
+        told = program.work()
+        settle(kept, told["gemm"] + told["reduce"])
+        program.end()
+    kernels = counted(kept, Kind.GPU_KERNEL, program.pid)
+    assert kernels == {"gemm(float*, float*, int)": told["gemm"], "reduce": told["reduce"]}
+    copies = counted(kept, Kind.GPU_COPY, program.pid)
+    half = told["copies"] // 2
+    assert copies == {"host to device, pageable": half, "device to host, pinned": half}
+    calls = counted(kept, Kind.GPU_CALL, program.pid)
+    graphs, singles = told["reduce"] // 4, told["gemm"] + told["reduce"] // 4
+    assert calls["cudaLaunchKernel"] == singles
+    assert calls["cudaGraphLaunch"] == graphs
+    assert calls["cudaMemcpyAsync"] == told["copies"]
+    assert calls["cuLaunchKernel"] == told["others"]  # a launch by the driver alone
+    assert "cudaGetDevice" not in calls
+    health = kept.health_of("gpu_kernel")
+    assert health is not None
+    assert health.lost == {"records whose time makes no sense": told["others"]}
+
+
+def test_a_synthetic_kernel_has_its_time_thread_stream_shape_and_occupancy(tmp_path: Path) -> None:
+    with target(tmp_path, 50, 3) as program, hearing() as kept:
+        told = program.work()
+        settle(kept, told["gemm"] + told["reduce"])
+        program.end()
+    events = kept.of(program.pid)
+    symbols = kept.batches[-1].symbols
+    gemm = symbols.known_string("gemm(float*, float*, int)")
+    rows = events[(events["kind"] == Kind.GPU_KERNEL) & (events["name"] == gemm)]
+    assert set(rows["duration_ns"].tolist()) == {100_000}
+    assert Counter(rows["tid"].tolist()) == dict.fromkeys(told["tids"], 50)
+    assert set(rows["aux"].tolist()) == {7}
+    launch = Launch.unpacked(int(rows["value"][0]))
+    # 50,176 bytes with what is reserved: four blocks of 256 threads of the 64 warps of compute capability 9.0
+    assert launch == Launch(256, 32, 49152, 4, Factor.SHARED_MEMORY, 64)
+    assert launch.occupancy == 0.5
+    stacks = stack_weights(kept, Query(kind=Kind.GPU_KERNEL, pids=(program.pid,)))
+    assert {stack[1:] for stack in stacks} >= {("gemm(float*, float*, int)", "<<<(64,1,1),(256,1,1)>>>")}
+    now = time.time_ns()
+    assert (np.abs(rows["time_ns"].astype(np.int64) - now) < 60 * 10**9).all()
+
+
+def test_until_somebody_asks_nothing_is_switched_on_and_afterwards_it_is_off_again(tmp_path: Path) -> None:
+    with target(tmp_path, 10) as program:
+        assert program.work()["on"] is False
+        with hearing() as kept:
+            told = program.work()
+            assert told["on"] is True
+            settle(kept, told["gemm"])
+        time.sleep(1)
+        assert program.work()["on"] is False
+        with hearing() as again:
+            told = program.work()
+            settle(again, told["gemm"])
+        program.end()
+    assert counted(again, Kind.GPU_KERNEL, program.pid)["gemm(float*, float*, int)"] == told["gemm"]
+
+
+def test_what_a_synthetic_program_did_last_is_told_when_it_ends(tmp_path: Path) -> None:
+    with target(tmp_path, 100) as program, hearing() as kept:
+        told = program.work()
+        program.end()  # at once
+        settle(kept, told["gemm"] + told["reduce"])
+    assert counted(kept, Kind.GPU_KERNEL, program.pid)["gemm(float*, float*, int)"] == told["gemm"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"SYNTHETIC_CUPTI_TAKEN": "1"}, "another profiler has CUPTI in this process"),
+        ({"SYNTHETIC_CUPTI_WITHOUT_DRIVER": "1"}, "CUDA driver is not found"),
+        ({"CUDA_INJECTION64_PATH": "/opt/parcagpu.so"}, "parcagpu.so has CUPTI in this process"),
+        ({"NSYS_PROFILING_SESSION_ID": "7"}, "Nsight Systems has CUPTI in this process"),
+    ],
+)
+def test_it_stands_aside_and_says_for_whom(tmp_path: Path, environ: dict[str, str], words: str) -> None:
+    with target(tmp_path, 10, **environ) as program, hearing(words) as kept:
+        assert program.work()["on"] is False
+        health = await_words(kept, words)
+        program.end()
+    assert f"pid {program.pid}: " in health.message
+
+
+def test_only_the_processes_that_are_asked_for(tmp_path: Path) -> None:
+    with target(tmp_path, 10) as asked, target(tmp_path, 10) as other, hearing(pids=(asked.pid,)) as kept:
+        told = asked.work()
+        assert other.work()["on"] is False
+        settle(kept, told["gemm"])
+        asked.end()
+        other.end()
+    assert counted(kept, Kind.GPU_KERNEL, other.pid) == {}

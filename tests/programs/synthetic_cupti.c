@@ -1,0 +1,197 @@
+/* A synthetic libcupti.so.13: no GPU, no CUDA. Work is "launched" by synthetic_launch and synthetic_copy, which write the
+ * records that were switched on into buffers that the client's callbacks give, as the real one does: under one lock, the
+ * full ones given back by a thread of its own. Layouts are those of tests/collect/gpu/synthetic_cupti/cupti. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef uint64_t u64;
+typedef uint32_t u32;
+enum { MEMCPY = 1, MEMSET = 2, DRIVER = 4, RUNTIME = 5, DEVICE = 8, KERNEL = 10, OVERHEAD = 17, UNKNOWN = 60, KINDS = 64 };
+
+struct kernel {
+    u32 kind, registers_per_thread;
+    u64 start, end, name, graph_node_id;
+    u32 device_id, context_id, stream_id, correlation_id, graph_id;
+    u32 grid[3], block[3], static_shared, dynamic_shared, unused;
+};
+struct copy {
+    u32 kind;
+    uint8_t copy_kind, src_kind, dst_kind, flags;
+    u64 bytes, start, end;
+    u32 device_id, context_id, stream_id, correlation_id;
+};
+struct call {
+    u32 kind, cbid;
+    u64 start, end;
+    u32 process_id, thread_id, correlation_id, return_value;
+};
+struct device {
+    u32 kind, id;
+    uint8_t uuid[16];
+    u32 major, minor, warps, unused;
+};
+struct other {
+    u32 kind, unused;
+};
+static const size_t sizes[KINDS] = {
+    [MEMCPY] = sizeof(struct copy), [DRIVER] = sizeof(struct call), [RUNTIME] = sizeof(struct call),
+    [DEVICE] = sizeof(struct device), [KERNEL] = sizeof(struct kernel), [UNKNOWN] = sizeof(struct other),
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static void (*requested)(uint8_t **, size_t *, size_t *);
+static void (*completed)(void *, u32, uint8_t *, size_t, size_t);
+static uint8_t *buffer;
+static size_t size, used;
+static u32 on[KINDS], correlation, has_worker, flushes, flushed;
+static u64 dropped;
+
+static u64 now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static void give_back(void)
+{
+    if (buffer)
+        completed(0, 0, buffer, size, used);
+    buffer = 0;
+}
+
+static void put(const void *record)
+{
+    u32 kind = *(const u32 *)record;
+    if (!on[kind] || !requested)
+        return;
+    if (buffer && used + sizes[kind] > size)
+        give_back();
+    if (!buffer) {
+        size_t most;
+        used = 0;
+        requested(&buffer, &size, &most);
+    }
+    if (!buffer) {
+        dropped++;
+        return;
+    }
+    memcpy(buffer + used, record, sizes[kind]);
+    used += sizes[kind];
+}
+
+static void *work(void *unused)
+{
+    pthread_mutex_lock(&lock);
+    for (;;) {
+        while (flushed == flushes)
+            pthread_cond_wait(&changed, &lock);
+        give_back(); /* under the lock, as the real one */
+        flushed = flushes;
+        pthread_cond_broadcast(&changed);
+    }
+    return unused;
+}
+
+int cuptiActivityRegisterCallbacks(void *r, void *c)
+{
+    pthread_mutex_lock(&lock);
+    requested = r;
+    completed = c;
+    if (!has_worker) {
+        pthread_t thread;
+        has_worker = 1;
+        pthread_create(&thread, 0, work, 0);
+    }
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+int cuptiActivityGetNextRecord(uint8_t *from, size_t valid, void **record)
+{
+    uint8_t *at = *record ? (uint8_t *)*record + sizes[*(u32 *)*record] : from;
+    if (at >= from + valid)
+        return 12; /* CUPTI_ERROR_MAX_LIMIT_REACHED */
+    *record = at;
+    return 0;
+}
+
+int synthetic_enable(u32 kind, u32 to)
+{
+    pthread_mutex_lock(&lock);
+    on[kind] = to;
+    if (kind == DEVICE && to) {
+        struct device d = {DEVICE, 0, "synthetic-gpu-0", 9, 0, 64};
+        put(&d);
+    }
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+int synthetic_flush(void)
+{
+    pthread_mutex_lock(&lock);
+    u32 mine = ++flushes;
+    pthread_cond_broadcast(&changed);
+    while (has_worker && (int32_t)(flushed - mine) < 0)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+u64 synthetic_now(void) { return now_ns(); }
+u64 synthetic_dropped(void) { return dropped; }
+u32 synthetic_is_on(u32 kind) { return on[kind]; }
+
+static u32 called(u32 kind, u32 cbid)
+{
+    u64 at = now_ns();
+    struct call c = {kind, cbid, at - 2000, at, getpid(), syscall(SYS_gettid), ++correlation, 0};
+    put(&c);
+    return correlation;
+}
+
+/* graph: 0 is none. -> the launch's correlation */
+u32 synthetic_launch(const char *name, u32 grid, u32 block, u32 registers, u32 shared, u64 ns, u32 stream, u32 graph)
+{
+    pthread_mutex_lock(&lock);
+    u32 which = called(RUNTIME, graph ? 311 : 211);
+    struct kernel k = {KERNEL, registers, now_ns() - ns, 0, (u64)name, graph ? 77 : 0, 0, 1, stream, which, graph,
+                       {grid, 1, 1}, {block, 1, 1}, 0, shared, 0};
+    k.end = k.start + ns;
+    for (u32 i = 0; i < (graph ? 3 : 1); i++)
+        put(&k);
+    pthread_mutex_unlock(&lock);
+    return which;
+}
+
+void synthetic_copy(u32 direction, u32 host, u64 bytes, u64 ns)
+{
+    pthread_mutex_lock(&lock);
+    u32 which = called(RUNTIME, 41);
+    struct copy c = {MEMCPY, direction, direction == 1 ? host : 3, direction == 1 ? 3 : host, 1, bytes, now_ns() - ns, 0,
+                     0, 1, 7, which};
+    c.end = c.start + ns;
+    put(&c);
+    pthread_mutex_unlock(&lock);
+}
+
+/* a call that gives no work, a launch by the driver alone, a record of a kind that nobody knows, one without a time */
+void synthetic_others(void)
+{
+    pthread_mutex_lock(&lock);
+    called(RUNTIME, 10);
+    called(DRIVER, 307);
+    struct other o = {UNKNOWN, 0};
+    put(&o);
+    struct kernel k = {KERNEL, 0, 0, 0, (u64) "without_a_time", 0, 0, 1, 7, correlation};
+    put(&k);
+    pthread_mutex_unlock(&lock);
+}
