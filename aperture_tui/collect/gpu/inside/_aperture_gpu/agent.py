@@ -16,7 +16,6 @@ import time
 from typing import Any
 
 from . import wire
-from .outbox import Outbox
 
 _TICK_S = 0.25
 _STATUS_S = 1.0
@@ -122,6 +121,8 @@ class _Asked:
     """Somebody asks. collecting: None while CUPTI cannot be had."""
 
     def __init__(self, connection: socket.socket, wish: int, limit: float) -> None:
+        from .outbox import Outbox  # not before somebody asks: most programs are never asked
+
         self.connection = connection
         self._wish, self._limit = wish, limit
         self._outbox = Outbox()

@@ -1,0 +1,310 @@
+"""The parts of the agent that need no CUPTI, and what it does to the program that it is in."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aperture_tui.collect.gpu.environment import environment
+from aperture_tui.collect.gpu.inside._aperture_gpu import agent, records, wire
+from aperture_tui.collect.gpu.inside._aperture_gpu.governor import CALLS, RECORDS, SUMS, Governor
+from aperture_tui.collect.gpu.inside._aperture_gpu.session import _QUIET
+from aperture_tui.collect.gpu.inside._aperture_gpu.source import dtypes
+
+SECOND = 1_000_000_000
+KERNEL = {
+    "kind": records.CONCURRENT_KERNEL,
+    "start": 1000,
+    "end": 3000,
+    "name": "gemm",
+    "grid_x": 64,
+    "grid_y": 2,
+    "grid_z": 1,
+    "block_x": 256,
+    "block_y": 1,
+    "block_z": 1,
+    "registers_per_thread": 40,
+    "static_shared_memory": 1024,
+    "dynamic_shared_memory": 2048,
+    "correlation_id": 77,
+    "device_id": 1,
+    "context_id": 2,
+    "stream_id": 7,
+    "graph_id": 3,
+    "graph_node_id": 1 << 40,
+}
+
+# -- records
+
+
+def test_a_record_is_read_by_its_attributes() -> None:
+    kind, (row,) = records.of_objects(records.CONCURRENT_KERNEL, [SimpleNamespace(**KERNEL)], lambda name: len(name))
+    assert kind == wire.KERNELS
+    told = dict(zip(row.dtype.names, row.item(), strict=True))
+    assert told == {
+        "start_ns": 1000,
+        "end_ns": 3000,
+        "name": 4,
+        "graph_node": 1 << 40,
+        "correlation": 77,
+        "device": 1,
+        "context": 2,
+        "stream": 7,
+        "graph": 3,
+        "grid_x": 64,
+        "grid_y": 2,
+        "grid_z": 1,
+        "block_x": 256,
+        "block_y": 1,
+        "block_z": 1,
+        "registers": 40,
+        "static_shared": 1024,
+        "dynamic_shared": 2048,
+    }
+
+
+ODD = st.one_of(st.none(), st.text(max_size=3), st.integers(-(2**70), 2**70), st.floats(), st.binary(max_size=3))
+
+
+@given(
+    st.sampled_from(sorted(records._ALL)),
+    st.lists(
+        st.dictionaries(st.sampled_from(sorted({*KERNEL, "uuid", "bytes", "type", "copy_kind", "cbid"})), ODD),
+        max_size=3,
+    ),
+)
+def test_whatever_a_record_lacks_or_has_it_is_read(kind: int, told: list[dict[str, object]]) -> None:
+    some = [SimpleNamespace(**{name: value for name, value in one.items() if name != "name"}) for one in told]
+    frame, rows = records.of_objects(kind, some, lambda name: 0)
+    assert rows.dtype == np.dtype(wire.LAYOUTS[frame])
+    assert len(rows) == len(some)
+
+
+def test_rows_of_an_array_and_objects_are_the_same_records() -> None:
+    fields = {name: value for name, value in KERNEL.items() if name != "name"}
+    dtype = np.dtype([(name, "<i8") for name in fields] + [("name", "<u8"), ("something_new", "<u4")])
+    array = np.zeros(1, dtype)
+    for name, value in fields.items():
+        array[name] = value
+    array["name"] = 4
+    from_array = records.of_array(records.CONCURRENT_KERNEL, array)
+    from_object = records.of_objects(records.CONCURRENT_KERNEL, [SimpleNamespace(**KERNEL)], lambda name: len(name))
+    assert from_array[0] == from_object[0]
+    assert from_array[1].tolist() == from_object[1].tolist()
+
+
+def test_negative_sizes_of_a_signed_record_are_no_error() -> None:
+    array = np.array([(-1, -2)], [("grid_x", "<i4"), ("dynamic_shared_memory", "<i4")])
+    _, rows = records.of_array(records.KERNEL, array)
+    assert rows["grid_x"].tolist() == [0xFFFFFFFF]
+
+
+def test_a_call_of_the_driver_inside_one_of_the_runtime_is_the_same_call() -> None:
+    rows = np.zeros(4, wire.CALL)
+    rows["domain"], rows["correlation"] = [0, 1, 1, 0], [5, 5, 6, 7]
+    assert records.without_nested(rows)["correlation"].tolist() == [5, 6, 7]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 1 << 40)), max_size=40))
+def test_sums_lose_nothing(told: list[tuple[int, int, int]]) -> None:
+    kernels = np.zeros(len(told), wire.KERNEL)
+    for row, (name, stream, took) in zip(kernels, told, strict=True):
+        row["name"], row["stream"], row["start_ns"], row["end_ns"] = name, stream, 1000, 1000 + took
+    rows = records.sums(kernels)
+    assert rows["n"].sum() == len(told)
+    assert int(rows["total_ns"].sum()) == sum(took for _, _, took in told)
+    for row in rows:
+        mean = int(row["total_ns"]) / int(row["n"])
+        assert max(mean, 1) >= 2 ** (max(int(row["max_ns"]), 1).bit_length() - 1) * 0.999
+    keys = {(int(r["name"]), int(r["stream"]), max(int(r["max_ns"]), 1).bit_length()) for r in rows}
+    assert len(keys) == len(rows)
+
+
+def test_the_newest_layout_of_a_package_is_taken() -> None:
+    made = {f"activity_kernel{n}_dtype": np.dtype([("kind", "<i4"), ("more", f"V{n}")]) for n in (9, 10, 13)}
+    made["activity_api_dtype"] = np.dtype([("kind", "<i4")])
+    found = dtypes(SimpleNamespace(**made))
+    assert found[records.CONCURRENT_KERNEL].itemsize == 17
+    assert set(found) == {records.KERNEL, records.CONCURRENT_KERNEL, records.RUNTIME, records.DRIVER}
+
+
+@pytest.mark.parametrize(
+    ("name", "quiet"),
+    [
+        ("cudaGetDevice", True),
+        ("cudaEventQuery", True),
+        ("cudaStreamIsCapturing", True),
+        ("cudaLaunchKernel", False),
+        ("cudaMemcpyAsync", False),
+        ("cudaStreamSynchronize", False),
+        ("cudaEventSynchronize", False),
+        ("cudaDeviceSynchronize", False),
+        ("cudaMalloc", False),
+        ("cuLaunchKernelEx", False),
+        ("cudaGraphLaunch", False),
+    ],
+)
+def test_calls_that_say_nothing_are_left_out(name: str, quiet: bool) -> None:
+    assert bool(_QUIET.match(name)) is quiet
+
+
+# -- the governor
+
+
+def test_detail_is_left_out_step_by_step_while_the_cost_is_too_high() -> None:
+    governor = Governor(0.02)
+    levels = []
+    for _ in range(4):
+        governor.step(2 * SECOND, int(0.05 * 2 * SECOND))
+        levels.append(governor.level)
+    assert levels == [RECORDS, SUMS, SUMS, SUMS]
+    assert governor.share == 0.05
+
+
+def test_detail_comes_back_after_half_a_minute_of_rest() -> None:
+    governor = Governor(0.02, CALLS)
+    governor.step(2 * SECOND, SECOND)
+    changes = [at for at in range(40) if governor.step(SECOND, SECOND // 1000)]
+    assert governor.level == CALLS
+    assert len(changes) == 1
+    assert changes[0] >= 29
+
+
+def test_a_cost_between_changes_nothing() -> None:
+    governor = Governor(0.02, RECORDS)
+    assert not any(governor.step(SECOND, SECOND // 100) for _ in range(200))
+    assert governor.level == RECORDS
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**10)), max_size=60), st.sampled_from([CALLS, RECORDS])
+)
+def test_the_level_stays_within_its_bounds(steps: list[tuple[int, int]], finest: int) -> None:
+    governor = Governor(0.02, finest)
+    for wall, cost in steps:
+        before = governor.level
+        changed = governor.step(wall, cost)
+        assert finest <= governor.level <= SUMS
+        assert changed == (governor.level != before)
+        assert abs(governor.level - before) <= 1
+
+
+# -- what it does to a program
+
+
+def run(folder: Path, code: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A Python with the agent in it; none of Aperture is on its path."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env |= environment("python", {"PYTHONPATH": environ.pop("PYTHONPATH", ""), "APERTURE_GPU": str(folder)}) | environ
+    command = [sys.executable, *options, "-c", code]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_program_says_nothing_more_and_nothing_less(tmp_path: Path) -> None:
+    done = run(tmp_path / "gpu", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+    assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 3)
+    assert stat.S_IMODE((tmp_path / "gpu").stat().st_mode) == 0o700
+    assert list((tmp_path / "gpu").iterdir()) == []  # its socket went with it
+
+
+def test_the_environments_own_sitecustomize_has_its_turn(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "sitecustomize.py").write_text("import sys\nsys.theirs = __file__\n")
+    code = "import sys, sitecustomize, threading; print(sys.theirs == sitecustomize.__file__, threading.active_count())"
+    done = run(tmp_path / "gpu", code, PYTHONPATH=str(tmp_path / "theirs"))
+    assert (done.stdout, done.stderr) == ("True 2\n", "")
+
+
+def test_an_error_of_theirs_is_reported_as_it_would_be_without_us(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "sitecustomize.py").write_text("raise ValueError('theirs')\n")
+    done = run(tmp_path / "gpu", "print('goes on')", PYTHONPATH=str(tmp_path / "theirs"))
+    assert done.stdout == "goes on\n"
+    assert "ValueError: theirs" in done.stderr
+
+
+@pytest.mark.parametrize("trouble", ["a folder of others", "a file", "no room"])
+def test_where_it_cannot_listen_the_program_goes_on(tmp_path: Path, trouble: str) -> None:
+    folder = tmp_path / "gpu"
+    if trouble == "a folder of others":
+        folder.mkdir(mode=0o755)
+    elif trouble == "a file":
+        folder.write_text("")
+    else:
+        folder = tmp_path / ("long" * 40)
+    done = run(folder, "import threading; print(threading.active_count())")
+    assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
+
+
+def test_a_fork_has_one_thread_and_warns_of_nothing_and_its_child_listens_itself(tmp_path: Path) -> None:
+    code = """
+import os, threading, time
+def told(): return len(os.listdir(os.environ["APERTURE_GPU"])), threading.active_count()
+read, write = os.pipe()
+pid = os.fork()
+if not pid:
+    os.write(write, repr(told()).encode())
+    raise SystemExit
+os.waitpid(pid, 0)
+print(os.read(read, 99).decode(), told())
+"""
+    done = run(tmp_path / "gpu", code, "-W", "error")
+    assert (done.stdout, done.stderr) == ("(2, 2) (1, 2)\n", "")
+
+
+def test_processes_of_multiprocessing_end_and_give_their_answers(tmp_path: Path) -> None:
+    code = """
+import multiprocessing
+if __name__ == "__main__":
+    for how in ("fork", "spawn"):
+        with multiprocessing.get_context(how).Pool(2) as pool:
+            print(pool.map(abs, [-1, -2]))
+"""
+    script = tmp_path / "pool.py"
+    script.write_text(code)
+    done = run(tmp_path / "gpu", f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')")
+    assert (done.stdout, done.stderr) == ("[1, 2]\n[1, 2]\n", "")
+
+
+def test_a_signal_still_ends_it(tmp_path: Path) -> None:
+    done = run(tmp_path / "gpu", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    assert done.returncode == -15
+
+
+def test_nothing_is_imported_before_somebody_asks(tmp_path: Path) -> None:
+    done = run(
+        tmp_path / "gpu", "import sys; print([m for m in ('numpy', 'cupti', 'ctypes', 'json') if m in sys.modules])"
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_it_has_the_grammar_of_python_3_9() -> None:
+    import ast
+
+    folder = Path(agent.__file__).parent
+    for file in (*folder.glob("*.py"), folder.parent / "sitecustomize.py"):
+        ast.parse(file.read_text(), feature_version=(3, 9))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupti") is None, reason="cupti-python is not installed")
+def test_the_real_packages_layouts_have_the_fields_that_are_read() -> None:
+    from cupti import cupti
+
+    found = dtypes(cupti)
+    assert set(found) == set(records._ALL)
+    for kind, (_, fields) in records._ALL.items():
+        missing = {of for _, of in fields} - set(found[kind].names)
+        assert not missing, f"{kind}: {missing}"
+    made = cupti.__dict__.get("ActivityKernel13") or cupti.__dict__["ActivityKernel10"]
+    _, (row,) = records.of_objects(records.KERNEL, [made()], lambda name: 5)
+    assert row["name"] == 5
