@@ -275,11 +275,12 @@ def _text(store: Store, chosen: argparse.Namespace, events: Sequence[str], start
 
     from aperture_tui.cli.output import width
     from aperture_tui.export import report, structured
-    from aperture_tui.export.collected import TIMED, default_measure, kind_name
+    from aperture_tui.export.collected import GPU, TIMED, default_measure, kind_name
     from aperture_tui.profile.kinds import Kind
     from aperture_tui.profile.query import Query
 
     kinds = [kind for kind in (Kind.CPU, *TIMED) if kind_name(kind) in events]
+    kinds += [kind for kind in GPU if "gpu" in events or kind_name(kind) in events]
     query = Query(kinds[0], start_ns, measure=default_measure(kinds[0]))
     query = selecting.grouped(selecting.narrowed(query, chosen), chosen)
     selecting.say(_PROGRAM, [selecting.unknown_tags(store, query)])

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 TIMED: Final = (Kind.SYSCALL, Kind.LOCK, Kind.OFFCPU)
 """The kinds whose time is not on the CPU, in the order of a report."""
+GPU: Final = (Kind.GPU_KERNEL, Kind.GPU_COPY, Kind.GPU_CALL)
+"""Those of GPUs, likewise; `gpu` is the name of all of them together."""
 
 
 def default_measure(kind: Kind) -> Measure:
-    """Samples are counted; of everything else the time matters."""
-    return Measure.COUNT if kind is Kind.CPU else Measure.TIME
+    """Samples are counted, and calls to GPUs, which are not all timed; of everything else the time matters."""
+    return Measure.COUNT if kind in (Kind.CPU, Kind.GPU_CALL) else Measure.TIME
 
 
 def collected(store: Store) -> tuple[Kind, ...]:
@@ -33,7 +35,7 @@ def collected(store: Store) -> tuple[Kind, ...]:
     told = {health.name: health for health in store.health()}
     held = store.kinds()
     out = []
-    for kind in (Kind.CPU, *TIMED):
+    for kind in (Kind.CPU, *TIMED, *GPU):
         health = told.get(kind_name(kind))
         seen = health is not None and (health.state is State.RUNNING or health.delivered > 0)
         if seen or kind in held:
@@ -49,6 +51,8 @@ def unknown_because(store: Store, kind: Kind) -> str:
         return "its collector has not reported"
     if health.state is State.FAILED:
         return health.message or "its collector failed"
+    if kind in GPU and not health.delivered and health.message:
+        return health.message
     return "its collector was still starting" if health.state is State.STARTING else ""
 
 
@@ -153,6 +157,7 @@ def time_range(store: Store, query: Query) -> tuple[int, int]:
 
 
 __all__ = [
+    "GPU",
     "IMPORT",
     "KINDS",
     "TIMED",

@@ -57,6 +57,7 @@ _AT: Final = {
     Kind.LOCK: "waiting for locks",
     Kind.GPU_KERNEL: "running kernels",
     Kind.GPU_COPY: "copying",
+    Kind.GPU_CALL: "in GPU calls",
 }
 _GPU: Final = (Kind.GPU_KERNEL, Kind.GPU_COPY)
 
@@ -68,7 +69,7 @@ def document(store: Store, query: Query, kinds: Sequence[Kind] = ()) -> dict[str
     """
     trace = _Trace()
     start, end = _held_range(store, query)
-    for kind in kinds or (*collected(store), *_GPU):
+    for kind in kinds or dict.fromkeys((*collected(store), *_GPU)):
         narrowed = replace(of_kind(query, kind), role=Role.OWN)
         counts = _Counts(kind, start, end)
         for symbols, events in _parts(store, narrowed, start, end):

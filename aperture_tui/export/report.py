@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui import __version__
-from aperture_tui.export import locks, offcpu, stacks, syscalls
+from aperture_tui.export import gpu_work, locks, offcpu, stacks, syscalls
 from aperture_tui.export.collected import kind_name, of_kind, time_range, unknown_because
 from aperture_tui.export.names import COUNTED, amount_bytes, amount_ns, number, time_utc, whole_share
 from aperture_tui.export.stacks import percent
@@ -32,7 +32,11 @@ _SECTIONS: Final = {
     Kind.SYSCALL: ("Syscalls", syscalls.section),
     Kind.LOCK: ("Locks", locks.section),
     Kind.OFFCPU: ("Off-CPU", offcpu.section),
+    Kind.GPU_KERNEL: ("GPU kernels", gpu_work.kernels),
+    Kind.GPU_COPY: ("GPU copies", gpu_work.copies),
+    Kind.GPU_CALL: ("GPU calls", gpu_work.calls),
 }
+_MAYBE_WITHOUT: Final = (Kind.SYSCALL, Kind.GPU_KERNEL, Kind.GPU_COPY, Kind.GPU_CALL)
 
 
 def text(store: Store, query: Query, width: int = 80, kinds: Sequence[Kind] = ()) -> str:
@@ -94,8 +98,8 @@ def _weight(tree: CallTree, query: Query) -> Iterator[str]:
 
 def _stacks(store: Store, query: Query) -> Iterator[str]:
     told = store.completeness(query)
-    if query.kind is Kind.SYSCALL and not told.known:
-        return  # most calls have no stack by intention
+    if query.kind in _MAYBE_WITHOUT and not told.known:
+        return  # most have no stack by intention
     if words := _completeness(told, COUNTED[query.kind]):
         yield _labelled("stacks", words if query.kind is Kind.CPU else f"{kind_name(query.kind)}: {words}")
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from aperture_tui import __version__
-from aperture_tui.export.collected import TIMED, collected, kind_name, of_kind
+from aperture_tui.export.collected import GPU, TIMED, collected, kind_name, of_kind
+from aperture_tui.export.gpu_work import limits
 from aperture_tui.export.histogram import lower_bound
 from aperture_tui.export.names import errno_name, unit
 from aperture_tui.export.offcpu import RUNNABLE
+from aperture_tui.profile.gpu_use import copy_uses, kernel_uses
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.latency import BUCKETS, Latency
 from aperture_tui.profile.query import Group, Measure
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aperture_tui.profile.calltree import CallTree
+    from aperture_tui.profile.gpu_use import KernelUse
     from aperture_tui.profile.query import Query
     from aperture_tui.store.base import ProcessUse, Store
 
@@ -41,6 +44,7 @@ def document(store: Store, query: Query) -> dict[str, Any]:
         "processes": [process_document(use) for use in store.processes(query)],
         "tree": tree_document(store.call_tree(query), unit(query)),
         **waits_document(store, query),
+        **gpu_document(store, query),
     }
     return {
         "schema": SCHEMA,
@@ -52,6 +56,44 @@ def document(store: Store, query: Query) -> dict[str, Any]:
         "gauges": [asdict(sample) for sample in store.gauges(query)],
         **answers,
     }
+
+
+def gpu_document(store: Store, query: Query) -> dict[str, Any]:
+    """What GPUs did: nothing where nobody looked. A query with a name or a value has those of its own kind alone."""
+    kinds = [kind for kind in collected(store) if kind in GPU]
+    if query.name is not None or query.value is not None:
+        kinds = [kind for kind in kinds if kind is query.kind]
+    asked = {kind: replace(of_kind(query, kind), measure=Measure.TIME) for kind in kinds}
+    out: dict[str, Any] = {}
+    if kernels := asked.get(Kind.GPU_KERNEL):
+        out["kernels"] = [kernel_document(use) for use in kernel_uses(store.latencies(kernels))]
+        out["tree"] = tree_document(store.call_tree(kernels), unit(kernels))
+    if copies := asked.get(Kind.GPU_COPY):
+        out["copies"] = [{**asdict(use), "bytes_s": use.bytes_s} for use in copy_uses(store.latencies(copies))]
+    if calls := asked.get(Kind.GPU_CALL):
+        out["calls"] = [latency_document(one, Kind.GPU_CALL) for one in store.latencies(calls)]
+    return {"gpu": out} if out else {}
+
+
+def kernel_document(use: KernelUse) -> dict[str, Any]:
+    """A row of kernels as JSON types; null is unknown."""
+    names = ("pid", "start_ns", "process", "name", "count", "time_ns", "maximum_ns", "share", "mean_ns")
+    document = {name: getattr(use, name) for name in names}
+    document["quantiles"] = {f"p{round(100 * q)}": use.quantile(q) for q in _QUANTILES}
+    document["launches"] = [
+        {
+            "count": count,
+            "time_ns": time_ns,
+            "threads": launch.threads or None,
+            "registers": launch.registers or None,
+            "shared_bytes": launch.shared_bytes,
+            "blocks": launch.blocks,
+            "occupancy": launch.occupancy,
+            "limited_by": limits(launch),
+        }
+        for launch, count, time_ns in use.launches
+    ]
+    return document
 
 
 def waits_document(store: Store, query: Query) -> dict[str, Any]:

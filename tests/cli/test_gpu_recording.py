@@ -1,0 +1,82 @@
+"""From a synthetic GPU through the real agent, `aperture record` and a recording to what people read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.collect.gpu.synthetic_nvml import folder as nvml
+from tests.collect.gpu.targets import LONGEST_S, Target, target
+
+pytestmark = pytest.mark.bpf
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/json.schema.json").read_text())
+
+
+def command(module: str, *arguments: str, library: Path | None = None) -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    env |= {"LD_LIBRARY_PATH": str(library)} if library else {}
+    words = [sys.executable, "-m", f"aperture_tui.cli.{module}", *arguments]
+    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out
+
+
+def work_when_asked(program: Target) -> dict[str, int]:
+    """Once somebody has switched the records on."""
+    ends = time.monotonic() + LONGEST_S
+    while not (told := program.work())["on"]:
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    return told
+
+
+def test_a_recording_of_a_synthetic_gpu_is_told_by_kernels_copies_and_calls(tmp_path: Path) -> None:
+    recording = str(tmp_path / "synthetic.aperture")
+    arguments = ("record", "--events", "gpu", "--duration", "6", "-o", recording)
+    with target(tmp_path, 100, 2) as program:
+        recorder = command("main", *arguments, library=nvml(tmp_path))
+        work_when_asked(program)
+        told = program.work()
+        output(recorder)
+    document = json.loads(output(command("top", "--once", "--replay", recording, "--format", "json")))
+    jsonschema.validate(document, SCHEMA)
+    assert document["collected"] == ["gpu_kernel", "gpu_copy", "gpu_call"]
+    kernels = {use["name"]: use for use in document["gpu"]["kernels"]}
+    gemm = kernels["gemm(float*, float*, int)"]
+    assert gemm["count"] >= told["gemm"]
+    assert gemm["count"] % told["gemm"] == 0  # each time that it worked, whole
+    assert gemm["time_ns"] == gemm["count"] * 100_000
+    assert gemm["mean_ns"] == gemm["maximum_ns"] == 100_000
+    assert 0.9 < gemm["share"] < 1
+    (launch,) = gemm["launches"]
+    assert (launch["threads"], launch["occupancy"], launch["limited_by"]) == (256, 0.5, "shared memory")
+    to_device = next(use for use in document["gpu"]["copies"] if use["name"] == "host to device, pageable")
+    assert to_device["bytes"] == 4096 * to_device["count"]
+    assert to_device["bytes_s"] == pytest.approx(4096 / 2e-6)
+    gpus = [reading["gpus"] for reading in document["gauges"] if reading["gpus"]]
+    assert len(gpus) >= 3
+    assert gpus[-1][0]["power_watts"] == 312.5
+    assert gpus[-1][1]["power_watts"] is None
+
+    text = output(command("top", "--once", "--replay", recording))
+    assert "GPU kernels: " in text
+    assert "shared memory" in next(line for line in text.splitlines() if "gemm(float*" in line)
+    assert "host to device, pageable" in text
+
+    trace = json.loads(output(command("main", "export", recording, "--format", "perfetto")))
+    slices = [event for event in trace["traceEvents"] if event.get("cat") == "gpu_kernel"]
+    assert sum(event["name"] == "gemm(float*, float*, int)" for event in slices) == gemm["count"]
+
+    folded = output(command("main", "export", recording, "--event", "gpu_kernel", "--format", "folded"))
+    assert any(";gemm(float*, float*, int);<<<(64,1,1),(256,1,1)>>> " in line for line in folded.splitlines())
