@@ -68,15 +68,15 @@ _COLUMNS: Final = """
   name LowCardinality(String) CODEC(ZSTD(1)), pid UInt32 CODEC(ZSTD(1)), tid UInt32 CODEC(ZSTD(1)),
   cpu UInt32 CODEC(ZSTD(1)), value UInt64 CODEC(ZSTD(1)), aux UInt32 CODEC(ZSTD(1)), flags UInt16 CODEC(ZSTD(1)),
   bucket UInt8 CODEC(ZSTD(1)), duration_ns UInt64 CODEC(ZSTD(1)), maximum_ns UInt64 CODEC(ZSTD(1)),
-  weight UInt32 CODEC(T64, ZSTD(1)), draw UInt8 CODEC(ZSTD(1))
+  weight UInt32 CODEC(T64, ZSTD(1)), draw UInt8 CODEC(ZSTD(1)), {tags}
 """
 """`stack` is read by most questions, and chance for any codec: the fastest one costs half a byte more."""
-_FIRST_NAMES: Final = (
+EVENT_NAMES: Final = (
     "kind, role, service, host, time_ns, stack, process, comm, thread, name, pid, tid, cpu, value, aux, flags, bucket, "
-    "duration_ns, maximum_ns, weight, draw"
+    "duration_ns, maximum_ns, weight, draw, tags"
 )
-EVENT_NAMES: Final = f"{_FIRST_NAMES}, tags"
-"""The columns that events and samples have."""
+"""The columns that events and samples have. `tags` is the hash of a set of them, 0 for none; sums have none."""
+TAGS: Final = "tags UInt64 CODEC(ZSTD(1))"
 _VIEW: Final = "CREATE MATERIALIZED VIEW IF NOT EXISTS {db}"
 _DAYS: Final = "toIntervalDay.([0-9]+)"
 """How ClickHouse tells for how many days a table is kept."""
@@ -84,7 +84,7 @@ _SECOND: Final = "toDateTime(intDiv(time_ns, 1000000000), 'UTC')"
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
     name: str
     columns: str
     engine: str
@@ -97,53 +97,46 @@ class _Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class Column:
     """One more, of a table that is there. definition: name, type, codec."""
 
     table: str
     definition: str
 
 
-def migrations(retention: Retention) -> list[list[_Table | _Column | str]]:
-    """What each version adds; versions count from 1. A text is a statement: {db}, {on} and {local} are replaced.
-
-    What an earlier version said stays as it was: tables are made by it first, and then changed.
-    """
-    first: list[_Table | _Column | str] = [*_of_events(retention), *_of_samples(retention, SAMPLED[:4])]
-    first += [*_of_sums(retention), *_of_names(retention), *_views_in_turn(), *_views_of_sums()]
-    second: list[_Table | _Column | str] = [*_of_samples(retention, SAMPLED[4:]), *_views_of_events()]
-    return [first, second, [_tag_sets(retention), *_tagged()]]
+Step = Table | Column | str
+"""What makes a part of a version. A text is a statement: {db}, {on} and {local} are replaced."""
 
 
-def _tables(keep: Retention) -> Iterator[_Table]:
+def _tables(keep: Retention) -> Iterator[Table]:
     yield from _of_events(keep)
-    yield from _of_samples(keep, SAMPLED)
+    yield from of_samples(keep, SAMPLED)
     yield from _of_sums(keep)
     yield from _of_names(keep)
-    yield _tag_sets(keep)
+    yield tag_sets(keep)
 
 
-def _of_events(keep: Retention) -> Iterator[_Table]:
-    yield _Table(
+def _of_events(keep: Retention) -> Iterator[Table]:
+    yield Table(
         "events", f"{_columns('ZSTD(1)')}, boot FixedString(16) CODEC(ZSTD(1)), seq UInt64 CODEC(DoubleDelta, ZSTD(1))",
         "MergeTree", f"toDate({_SECOND})", "(kind, role, service, host, time_ns, stack)",
         _SECOND, keep.events, shard="cityHash64(service, host)",
     )  # fmt: skip
 
 
-def _of_samples(keep: Retention, sampled: Sequence[int]) -> Iterator[_Table]:
+def of_samples(keep: Retention, sampled: Sequence[int]) -> Iterator[Table]:
     for one_of in sampled:
-        yield _Table(
+        yield Table(
             f"events_{one_of}", _columns("LZ4"), "MergeTree", f"toDate({_SECOND})",
             f"(kind, role, toStartOfMinute({_SECOND}), comm, service, host)", _SECOND, keep.minutes,
             f"index_granularity = {max(1024, 8192 * SAMPLED[0] // one_of)}",
         )  # fmt: skip
 
 
-def _of_sums(keep: Retention) -> Iterator[_Table]:
+def _of_sums(keep: Retention) -> Iterator[Table]:
     for rollup in ROLLUPS:
         host = "host LowCardinality(String)," if rollup.hosts else ""
-        yield _Table(
+        yield Table(
             rollup.name,
             f"""kind UInt16, role UInt8, service LowCardinality(String), {host}
             ts DateTime('UTC') CODEC(LZ4),
@@ -157,9 +150,9 @@ def _of_sums(keep: Retention) -> Iterator[_Table]:
         )
 
 
-def _of_names(keep: Retention) -> Iterator[_Table]:
+def _of_names(keep: Retention) -> Iterator[Table]:
     """What hashes stand for, and the pushes that all of it came with."""
-    yield _Table(
+    yield Table(
         "stacks",
         "service LowCardinality(String), stack UInt64, last_seen DateTime('UTC'), frames Array(String) CODEC(ZSTD(3))",
         "ReplacingMergeTree(last_seen)",
@@ -169,7 +162,7 @@ def _of_names(keep: Retention) -> Iterator[_Table]:
         keep.stacks,
         "index_granularity = 512",
     )
-    yield _Table(
+    yield Table(
         "processes",
         """process UInt64, last_seen DateTime('UTC'), service LowCardinality(String), host LowCardinality(String),
         start_ns UInt64, pid UInt32, name String, cgroup LowCardinality(String), container LowCardinality(String)""",
@@ -179,7 +172,7 @@ def _of_names(keep: Retention) -> Iterator[_Table]:
         "last_seen",
         keep.processes,
     )
-    yield _Table(
+    yield Table(
         "pushes",
         """host LowCardinality(String), boot FixedString(16), seq UInt64, service LowCardinality(String),
         version LowCardinality(String), stored_ns UInt64, start_ns UInt64, end_ns UInt64, newest_ns UInt64,
@@ -195,9 +188,9 @@ def _of_names(keep: Retention) -> Iterator[_Table]:
     )
 
 
-def _tag_sets(keep: Retention) -> _Table:
+def tag_sets(keep: Retention) -> Table:
     """What the hashes of sets of tags stand for: of all agents, whose bits mean different names."""
-    return _Table(
+    return Table(
         "tag_sets",
         "tags UInt64, last_seen DateTime('UTC'), names Array(String)",
         "ReplacingMergeTree(last_seen)",
@@ -208,48 +201,16 @@ def _tag_sets(keep: Retention) -> _Table:
     )
 
 
-def _tagged() -> Iterator[_Column | str]:
-    """A set of tags for each event, 0 for none. The sums have none: who asks for tags asks the events.
-
-    What is read comes before what reads it, and the views come last.
-    """
-    samples = [f"events_{one_of}" for one_of in SAMPLED]
-    for name in ("events", *samples):
-        yield _Column(name, "tags UInt64 CODEC(ZSTD(1))")
-    for place, name in enumerate(samples, 1):
-        yield f"""ALTER TABLE {{db}}.{name}_view {{on}} MODIFY QUERY
-            SELECT {_FIRST_NAMES}, tags FROM {{db}}.events{{local}} WHERE draw >= {place}"""
-
-
 def _columns(packed: str) -> str:
     """Those of events. packed: how their times are, which is a third of all: small, or fast to read."""
-    return _COLUMNS.format(packed=packed)
+    return _COLUMNS.format(packed=packed, tags=TAGS)
 
 
-def _views_in_turn() -> Iterator[str]:
-    """As it was: each table of fewer events is fed by the one before it."""
-    source = "events"
-    for place, one_of in enumerate(SAMPLED[:4], 1):
-        yield f"""{_VIEW}.events_{one_of}_view {{on}} TO {{db}}.events_{one_of}{{local}} AS
-            SELECT {_FIRST_NAMES} FROM {{db}}.{source}{{local}} WHERE draw >= {place}"""
-        source = f"events_{one_of}"
-
-
-def _views_of_events() -> Iterator[str]:
-    """Each is fed by the events: then what one lacks can be added to it, and the others stay as they are (mending.py).
-
-    What was drawn before there was a fifth table is drawn once more.
-    """
-    last, one_before = (f"events_{one_of}" for one_of in reversed(SAMPLED[-2:]))
-    of_five = ", ".join(f"draw + 1 AS {name}" if name == "draw" else name for name in _FIRST_NAMES.split(", "))
-    for one_of in SAMPLED[:4]:
-        yield f"DROP VIEW IF EXISTS {{db}}.events_{one_of}_view {{on}}"
-    yield f"TRUNCATE TABLE {{db}}.{last}{{local}} {{on}}"  # of an attempt that was broken off
-    yield f"""INSERT INTO {{db}}.{last} ({_FIRST_NAMES}) SELECT {of_five} FROM {{db}}.{one_before}
-        WHERE cityHash64(host, time_ns, stack, tid) % 5 = 0"""
+def views_of_samples() -> Iterator[str]:
+    """Each is fed by the events: then what one lacks can be added to it, and the others stay as they are (mending)."""
     for place, one_of in enumerate(SAMPLED, 1):
         yield f"""{_VIEW}.events_{one_of}_view {{on}} TO {{db}}.events_{one_of}{{local}} AS
-            SELECT {_FIRST_NAMES} FROM {{db}}.events{{local}} WHERE draw >= {place}"""
+            SELECT {EVENT_NAMES} FROM {{db}}.events{{local}} WHERE draw >= {place}"""
 
 
 def _views_of_sums() -> Iterator[str]:
@@ -280,13 +241,26 @@ def migrate(connection: Connection, database: str, retention: Retention) -> None
         ENGINE = {_engine("MergeTree", cluster)} ORDER BY version"""
     )
     ((done,),) = connection.rows(f"SELECT max(version) FROM {database}.migrations")
-    for version, steps in enumerate(migrations(retention), 1):
-        if version > done:
-            for step in steps:
-                for statement in _statements(step, database, cluster):
-                    connection.command(statement)
-            connection.command(f"INSERT INTO {database}.migrations (version) VALUES ({version})")
+    for version, steps in versions(retention, done):
+        for step in steps:
+            for statement in _statements(step, database, cluster):
+                connection.command(statement)
+        connection.command(f"INSERT INTO {database}.migrations (version) VALUES ({version})")
     retain(connection, database, retention)
+
+
+def versions(retention: Retention, done: int) -> list[tuple[int, Sequence[Step]]]:
+    """The versions that are still to be made, with what makes each; versions count from 1.
+
+    done: that which is there, 0 for none: then today's tables are made as they are.
+    """
+    from aperture_tui.store.clickhouse.upgrades import upgrades
+
+    later = upgrades(retention)
+    newest = max(later)
+    if not done:
+        return [(newest, [*_tables(retention), *views_of_samples(), *_views_of_sums()])]
+    return [(version, later[version]) for version in range(done + 1, newest + 1)]
 
 
 def retain(connection: Connection, database: str, retention: Retention) -> None:
@@ -306,13 +280,13 @@ def kept_days(connection: Connection, database: str) -> dict[str, int | None]:
     return {name: int(days) if days else None for name, days in connection.rows(sql, {"db": database})}
 
 
-def _statements(step: _Table | _Column | str, database: str, cluster: str) -> Iterator[str]:
+def _statements(step: Step, database: str, cluster: str) -> Iterator[str]:
     on = f"ON CLUSTER '{cluster}'" if cluster else ""
     local = "_local" if cluster else ""
     if isinstance(step, str):
         yield step.replace("{db}", database).replace("{on}", on).replace("{local}", local)
         return
-    if isinstance(step, _Column):
+    if isinstance(step, Column):
         for name in dict.fromkeys((f"{step.table}{local}", step.table)):
             column = step.definition if name.endswith(local) else step.definition.partition(" CODEC")[0]
             yield f"ALTER TABLE {database}.{name} {on} ADD COLUMN IF NOT EXISTS {column}"

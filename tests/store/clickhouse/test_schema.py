@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +14,18 @@ import pytest
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.store.base import Estimate
-from aperture_tui.store.clickhouse import schema
 from aperture_tui.store.clickhouse.connection import Address, Connection
 from aperture_tui.store.clickhouse.database import Tenant
 from aperture_tui.store.clickhouse.schema import ROLLUPS, SAMPLED, Retention, migrate
 from aperture_tui.store.clickhouse.sources import Budget
-from tests.store.clickhouse.filling import FOR_EVER, database, fresh_tenant, push_of
+from aperture_tui.store.clickhouse.upgrades import upgrades
+from tests.store.clickhouse.filling import FOR_EVER, database, push_of
 from tests.store.conformance import SH
 from tests.store.facts import SECOND, Fact, batch_of
 
 DAY = 86_400
+VERSION_1 = Path(__file__).with_name("version_1.sql")
+NEWEST = max(upgrades(Retention()))
 KEPT = Retention(events=3, minutes=5, hours=11, days=17)
 TABLES = {
     "events",
@@ -90,62 +93,86 @@ def versions(connection: Connection, name: str) -> list[int]:
 # -- migrations
 
 
+def first_version(connection: Connection, name: str) -> None:
+    """Make a database's tables as the first version did."""
+    connection.command(f"CREATE DATABASE {name}")
+    for statement in VERSION_1.read_text("utf-8").split(";\n")[:-1]:
+        connection.command(statement.replace("{db}", name))
+    connection.command(
+        f"CREATE TABLE {name}.migrations (version UInt32, at DateTime) ENGINE = MergeTree ORDER BY version"
+    )
+    connection.command(f"INSERT INTO {name}.migrations (version) VALUES (1)")  # noqa: S608 - a test's own words
+
+
+def columns_of(connection: Connection, name: str) -> list[tuple[Any, ...]]:
+    sql = """SELECT table, name, type, compression_codec FROM system.columns WHERE database = {name:String}
+        AND table != 'migrations' ORDER BY table, name"""
+    return connection.rows(sql, {"name": name})
+
+
 def test_making_the_tables_again_changes_nothing(connection: Connection, name: str) -> None:
     migrate(connection, name, KEPT)
     before = tables_of(connection, name)
     assert {table for table, *_ in before} >= {*TABLES, "migrations"}
     migrate(connection, name, KEPT)
     assert tables_of(connection, name) == before
-    assert versions(connection, name) == list(range(1, len(schema.migrations(KEPT)) + 1))
+    assert versions(connection, name) == [NEWEST]
 
 
 def test_tables_of_the_newest_version_are_told_nothing() -> None:
-    newest = len(schema.migrations(KEPT))
-    assert [statement for statement in told(done=newest) if "migrations" not in statement] == [
+    assert [statement for statement in told(done=NEWEST) if "migrations" not in statement] == [
         "CREATE DATABASE IF NOT EXISTS aperture_t"
     ]
 
 
-def test_tables_of_an_older_version_are_brought_up_to_date_and_keep_what_they_have(
-    monkeypatch: pytest.MonkeyPatch,
+def test_tables_of_the_first_version_become_those_of_today(connection: Connection, name: str) -> None:
+    first_version(connection, name)
+    migrate(connection, name, FOR_EVER)
+    assert versions(connection, name) == list(range(1, NEWEST + 1))
+    today = f"{name}_today"
+    migrate(connection, today, FOR_EVER)
+    try:
+        assert columns_of(connection, name) == columns_of(connection, today)
+        for (table, old, *_), (same, new, *_) in zip(
+            tables_of(connection, name), tables_of(connection, today), strict=True
+        ):
+            assert table == same
+            if "MATERIALIZED VIEW" in new:
+                assert old == new.replace(today, name)
+    finally:
+        connection.command(f"DROP DATABASE {today} SYNC")
+
+
+def test_what_was_stored_by_the_first_version_is_kept_has_no_tags_and_is_in_the_new_sample(
+    connection: Connection, name: str
 ) -> None:
-    tenant = fresh_tenant()
-    connection, name = database()._connection, f"aperture_{tenant.name}"
-    tenant.insert("one", [push_of(batch_of([Fact(time.time_ns(), SH)], Symbols()))], time.time_ns())
-    old = schema.migrations(FOR_EVER)
-    newer = [*old, ["ALTER TABLE {db}.events{local} {on} ADD COLUMN region LowCardinality(String)"]]
-    monkeypatch.setattr(schema, "migrations", lambda _: newer)
-    migrate(connection, name, FOR_EVER)
-    assert connection.rows(f"SELECT count(), any(region) FROM {name}.events") == [(1, "")]  # noqa: S608
-    assert versions(connection, name) == list(range(1, len(newer) + 1))
-    migrate(connection, name, FOR_EVER)
-    assert versions(connection, name) == list(range(1, len(newer) + 1))
-
-
-def test_events_of_before_there_were_tags_have_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    connection, now, symbols = database()._connection, time.time_ns(), Symbols()
-    with monkeypatch.context() as before:
-        first = schema.migrations(FOR_EVER)[:1]
-        before.setattr(schema, "migrations", lambda _: first)
-        old = Tenant(name.removeprefix("aperture_"), connection, FOR_EVER, Budget())
-        old.insert("old", [push_of(batch_of([Fact(now + i, SH) for i in range(100)], symbols))], now)
-        old.close()
+    first_version(connection, name)
+    now, symbols = time.time_ns() // SECOND * SECOND, Symbols()
+    columns = "host, time_ns, tid, draw, weight, kind"
+    connection.command(
+        f"""INSERT INTO {name}.events ({columns})
+        SELECT 'box', {now} - 1 - number, number, 4, 1, 1 FROM numbers(10000)"""  # noqa: S608
+    )
     tenant = Tenant(name.removeprefix("aperture_"), connection, FOR_EVER, Budget())
+    ((n, draws),) = connection.rows(f"SELECT count(), groupUniqArray(draw) FROM {name}.events_3125")  # noqa: S608
+    assert 1800 < n < 2200, "one in five of the sample before it"
+    assert draws == [5]
     slow = [Fact(now + i, SH, tags=frozenset({"slow"})) for i in range(1000)]
-    tenant.insert("new", [push_of(batch_of([*slow, Fact(now, SH)], symbols), 2)], now)
-    for query, weight in ((Query(), 1101), (Query(tags=("slow",)), 1000), (Query(without_tags=("slow",)), 101)):
+    tenant.insert("new", [push_of(batch_of([*slow, Fact(now, SH)], symbols))], now)
+    for query, weight in ((Query(), 1001), (Query(tags=("slow",)), 1000), (Query(without_tags=("slow",)), 1)):
         assert tenant.store.call_tree(query).weight == weight
-    for table in (f"events_{n}" for n in SAMPLED):
+    assert connection.rows(f"SELECT count() FROM {name}.events WHERE tags = 0") == [(10_001,)]  # noqa: S608
+    for place, table in enumerate((f"events_{n}" for n in SAMPLED), 1):
         ((tagged, drawn),) = connection.rows(
             f"SELECT (SELECT countIf(tags != 0) FROM {name}.{table}),"  # noqa: S608
-            f" (SELECT countIf(draw >= {SAMPLED.index(int(table[7:])) + 1} AND tags != 0) FROM {name}.events)"
+            f" (SELECT countIf(draw >= {place} AND tags != 0) FROM {name}.events)"
         )
         assert tagged == drawn
-    assert tagged < 100 < connection.rows(f"SELECT countIf(tags != 0) FROM {name}.events_5")[0][0]  # noqa: S608
     tenant.close()
 
 
-def test_what_was_broken_off_is_made_whole(connection: Connection, name: str) -> None:
+@pytest.mark.parametrize("first", [False, True], ids=["from nothing", "from the first version"])
+def test_what_was_broken_off_is_made_whole(connection: Connection, name: str, first: bool) -> None:
     """The aggregator may end between any two statements, and no version is noted before all of it is there."""
 
     def until(n: int) -> Callable[..., None]:
@@ -159,37 +186,21 @@ def test_what_was_broken_off_is_made_whole(connection: Connection, name: str) ->
 
         return command
 
+    if first:
+        first_version(connection, name)
     whole = None
-    later = len(told()) - 5  # within the last version
-    for n in (3, 9, 15, 36, later, 10_000):
+    for n in (3, 9, 15, 17, 20, 23, 10_000):
         broken = Listening(connection.address)
         broken.command = until(n)  # type: ignore[method-assign]
         broken.rows = connection.rows  # type: ignore[method-assign]
         try:
-            migrate(broken, name, KEPT)  # type: ignore[arg-type]
+            migrate(broken, name, FOR_EVER)  # type: ignore[arg-type]
             whole = n
         except KeyboardInterrupt:
-            assert len(versions(connection, name)) < len(schema.migrations(KEPT))
+            assert NEWEST not in versions(connection, name)
     assert whole == 10_000
     assert {table for table, *_ in tables_of(connection, name)} >= TABLES
-    assert versions(connection, name) == list(range(1, len(schema.migrations(KEPT)) + 1))
-
-
-def test_what_was_stored_before_a_sample_was_is_in_it(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One in five of the one before it, as of what comes later."""
-    every = schema.migrations(FOR_EVER)
-    with monkeypatch.context() as older:
-        older.setattr(schema, "migrations", lambda _: every[:1])
-        tenant = fresh_tenant()
-        now, name = time.time_ns(), f"aperture_{tenant.name}"
-        connection.command(
-            f"""INSERT INTO {name}.events_625 (host, time_ns, tid, draw)
-            SELECT 'box', {now} + number, number, 4 FROM numbers(10000)"""  # noqa: S608
-        )
-    migrate(connection, name, FOR_EVER)
-    ((n, draws),) = connection.rows(f"SELECT count(), groupUniqArray(draw) FROM {name}.events_3125")  # noqa: S608
-    assert 1800 < n < 2200
-    assert draws == [5]
+    assert versions(connection, name)[-1] == NEWEST
 
 
 # -- retention
