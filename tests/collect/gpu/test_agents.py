@@ -1,0 +1,279 @@
+"""Both ends of the socket when the other one is not what it should be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aperture_tui.collect.gpu import agents, finding
+from aperture_tui.collect.gpu.agents import Agents
+from aperture_tui.collect.gpu.environment import environment
+from aperture_tui.collect.gpu.frames import Frames
+from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.query import Query
+from tests.collect.gpu.targets import await_words, hearing, target
+
+LONGEST_S = 20.0
+_PYTHON = "/usr/bin/python3"
+"""One that every user may run: ours may lie in somebody's home."""
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists(_PYTHON), reason="only root can be others, who need a Python of the system"
+)
+
+
+@contextmanager
+def listener(folder: Path, code: str, uid: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A process that listens as an agent would, in another way. code: what it does with a `connection`."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if uid is not None:
+        os.chown(folder, uid, uid)
+    script = f"""
+import os, socket, sys, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind({str(folder)!r} + f"/{{os.getpid()}}.sock")
+listener.listen()
+print("ready", flush=True)
+connection, _ = listener.accept()
+{code}
+time.sleep(60)
+"""
+    command = [sys.executable if uid is None else _PYTHON, "-S", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, user=uid) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+            for left in folder.glob("*.sock"):
+                left.unlink()
+
+
+def folder() -> Path:
+    return Path(finding.folder_of_user(os.geteuid()))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("connection.sendall(b'HTTP/1.1 400 Bad Request')", "do not speak our protocol"),
+        ("connection.sendall(b'\\x04\\0\\0\\0\\x57\\0\\0\\0' + bytes(87))", "no whole records"),
+        ("connection.sendall(b'\\x09\\0\\0\\0\\xff\\xff\\xff\\xff')", "do not speak our protocol"),
+    ],
+)
+def test_who_speaks_otherwise_is_left_and_said(code: str, words: str) -> None:
+    with listener(folder(), code):
+        talking = Agents(lambda pid: True)
+        ends = time.monotonic() + LONGEST_S
+        while not talking.refused:
+            talking.update()
+            talking.take_ended()
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        assert words in next(iter(talking.refused))
+        assert talking.talking == {}
+        talking.close()
+
+
+def test_one_that_sends_without_end_is_read_a_part_at_a_time() -> None:
+    code = "while True: connection.sendall((b'\\x04\\0\\0\\0' + (8800).to_bytes(4, 'little') + bytes(8800)) * 100)"
+    with listener(folder(), code):
+        talking = Agents(lambda pid: True)
+        ends = time.monotonic() + LONGEST_S
+        while not talking.talking:
+            talking.update()
+            assert time.monotonic() < ends
+        (one,) = talking.talking.values()
+        for _ in range(3):
+            time.sleep(0.3)
+            talking.update()
+            assert sum(told.rows.nbytes for told in one.told) <= agents._MOST + (1 << 20)
+            one.told = []
+        talking.close()
+
+
+def test_one_that_nobody_wants_to_hear_is_not_asked() -> None:
+    with listener(folder(), "print(len(connection.recv(99)), flush=True)") as process:
+        talking = Agents(lambda pid: pid != process.pid)
+        talking.update()
+        assert talking.talking == {}
+        assert process.stdout
+        assert process.stdout.readline() == "0\n"
+
+
+@needs_root
+def test_a_folder_that_is_not_its_users_alone_is_not_looked_into(tmp_path: Path) -> None:
+    uid = 54321
+    theirs = Path(finding.folder_of_user(uid))
+    with listener(theirs, "", uid=uid) as process:
+        door = finding.Door(str(theirs / f"{process.pid}.sock"), uid)
+        assert door in finding.doors()
+        connection, pid = finding.connected(door)
+        connection.close()
+        assert pid == process.pid
+        theirs.chmod(0o711)
+        assert door not in finding.doors()
+        theirs.chmod(0o700)
+        os.chown(theirs, 0, 0)
+        assert door not in finding.doors()
+    theirs.rmdir()
+
+
+@needs_root
+def test_who_listens_in_the_folder_of_somebody_else_is_refused() -> None:
+    uid = 54321
+    theirs = Path(finding.folder_of_user(uid))
+    with listener(theirs, "") as process:  # root's own process, in their folder
+        os.chown(theirs, uid, uid)
+        with pytest.raises(finding.RefusedError):
+            finding.connected(finding.Door(str(theirs / f"{process.pid}.sock"), uid))
+    theirs.rmdir()
+
+
+_ASKS = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.settimeout(10)
+try:
+    s.sendall(bytes.fromhex(sys.argv[2]))
+    print(len(s.recv(1)))
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+_SENT_AWAY = ("0", "ConnectionResetError", "BrokenPipeError")
+
+
+@needs_root
+def test_an_agent_answers_its_own_user_and_root_and_nobody_else(tmp_path: Path) -> None:
+    uid, stranger = 54321, 54322
+    place = Path("/tmp") / f"aperture-gpu-test-{os.getpid()}"  # noqa: S108 - made and let go of here
+    code = "import time, os; print(os.getpid(), flush=True); time.sleep(60)"
+    place.mkdir()
+    place.chmod(0o777)
+    shutil.copytree(environment("python", {})["PYTHONPATH"], place / "inside", ignore=shutil.ignore_patterns("*.pyc"))
+    env = {"APERTURE_GPU": str(place / "in"), "PYTHONPATH": str(place / "inside")}
+    request = wire.REQUEST.pack(wire.MAGIC, 0, 20_000).hex()
+
+    def asked(by: int) -> str:
+        # a stranger's way in is open here, so that it is the agent that refuses
+        done = subprocess.run(
+            [_PYTHON, "-S", "-c", _ASKS, str(path), request],
+            user=by,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip() or done.stderr
+
+    with subprocess.Popen([_PYTHON, "-c", code], env=env, user=uid, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            path = place / "in" / f"{int(process.stdout.readline())}.sock"
+            assert asked(0) == "1"
+            assert asked(uid) == "1"
+            (place / "in").chmod(0o777)
+            path.chmod(0o777)
+            assert asked(stranger) in _SENT_AWAY
+        finally:
+            process.kill()
+            subprocess.run(["rm", "-r", str(place)], check=True)
+
+
+# -- over the synthetic CUPTI
+
+
+def ask(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(path))
+    connection.sendall(wire.REQUEST.pack(wire.MAGIC, wire.WISH_CALLS, 20_000))
+    return connection
+
+
+def sent_away(path: Path, request: bytes) -> bool:
+    """Whether one that asks so is left without a word."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.settimeout(LONGEST_S)
+        try:
+            connection.sendall(request)
+            return connection.recv(1) == b""
+        except (ConnectionResetError, BrokenPipeError):
+            return True
+
+
+def test_a_program_does_not_wait_for_one_that_does_not_read_and_what_is_dropped_is_counted(tmp_path: Path) -> None:
+    with target(tmp_path, 100_000, APERTURE_GPU=str(tmp_path / "gpu")) as program:
+        alone = time.monotonic()
+        assert program.work()["on"] is False
+        alone = time.monotonic() - alone
+        connection = ask(tmp_path / "gpu" / f"{program.pid}.sock")
+        ends = time.monotonic() + LONGEST_S
+        while not (told := program.work())["on"]:
+            assert time.monotonic() < ends
+        began = time.monotonic()
+        told = program.work()
+        assert time.monotonic() - began < 10 * alone + 5  # far from for ever, which is how long it would wait
+        frames, status, kernels = Frames(), {}, 0
+        connection.settimeout(3)
+        while not status.get("dropped", {}).get("kernels") or status["level"] == "":
+            for one in frames.feed(connection.recv(1 << 20)):
+                status = one.words if one.frame == wire.STATUS else status
+                kernels += len(one.rows) if one.frame == wire.KERNELS else 0
+        connection.close()
+        assert kernels < 2 * (told["gemm"] + told["reduce"])
+        program.end()
+
+
+def test_a_second_one_that_asks_is_sent_away(tmp_path: Path) -> None:
+    with target(tmp_path, 10, APERTURE_GPU=str(tmp_path / "gpu")) as program:
+        path = tmp_path / "gpu" / f"{program.pid}.sock"
+        first = ask(path)
+        first.settimeout(LONGEST_S)
+        assert first.recv(1)
+        assert sent_away(path, wire.REQUEST.pack(wire.MAGIC, wire.WISH_CALLS, 20_000))
+        first.close()
+        program.end()
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.1\r\n\r\n", wire.REQUEST.pack(b"APGPU\x00\x009", 0, 0)])
+def test_one_that_asks_in_other_words_is_sent_away(tmp_path: Path, request_: bytes) -> None:
+    with target(tmp_path, 10, APERTURE_GPU=str(tmp_path / "gpu")) as program:
+        path = tmp_path / "gpu" / f"{program.pid}.sock"
+        assert sent_away(path, request_)
+        good = ask(path)
+        good.settimeout(LONGEST_S)
+        assert good.recv(1)
+        good.close()
+        program.end()
+
+
+@pytest.mark.bpf
+def test_where_its_cost_passes_the_limit_kernels_come_as_sums_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "COST_LIMIT", 1e-6)
+    with target(tmp_path, 100) as program, hearing() as kept:
+        health = await_words(kept, "sums only")
+        assert f"pid {program.pid}: sums only, at " in health.message
+        told = program.work()
+        ends = time.monotonic() + LONGEST_S
+        while (health := kept.health_of("gpu_kernel")) is None or health.delivered < told["gemm"] + told["reduce"]:
+            assert time.monotonic() < ends, health
+            time.sleep(0.05)
+        program.end()
+    (gemm,) = kept.store.latencies(Query(kind=Kind.GPU_KERNEL, name="gemm(float*, float*, int)"))
+    assert (gemm.count, gemm.time_ns, gemm.maximum_ns) == (told["gemm"], 100_000 * told["gemm"], 100_000)
+    assert any(batch.events["weight"].max() > 1 for batch in kept.batches)
