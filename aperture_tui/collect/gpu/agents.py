@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aperture_tui.collect.gpu.finding import Door
 
 _LOOK_S: Final = 1.0
+_LOOK_AROUND_S: Final = 5.0
+"""Between looks for containers: some microseconds a process."""
 _AT_ONCE: Final = 1 << 16
 _MOST: Final = 4 << 20
 """Bytes of one agent between two drains: what is more stays with it, and is bounded and counted there."""
@@ -53,7 +55,8 @@ class Agents:
         """By the paths of their sockets."""
         self.refused: Counter[str] = Counter()
         self._not_before: dict[str, float] = {}
-        self._looked = 0.0
+        self._looked = self._looked_around = 0.0
+        self._roots = [""]
 
     def update(self) -> None:
         """Ask new ones; take what all of them have sent."""
@@ -61,7 +64,10 @@ class Agents:
         if now - self._looked >= _LOOK_S:
             self._looked = now
             self._not_before = {path: at for path, at in self._not_before.items() if at > now}
-            self._meet(door for door in finding.doors() if door.path not in self.talking)
+            if now - self._looked_around >= _LOOK_AROUND_S:
+                self._looked_around = now
+                self._roots = ["", *finding.other_roots()]
+            self._meet(door for door in finding.doors(self._roots) if door.path not in self.talking)
         for agent in self.talking.values():
             _read(agent)
 

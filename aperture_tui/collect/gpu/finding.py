@@ -8,15 +8,18 @@ import re
 import socket
 import stat
 import struct
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _CREDENTIALS: Final = struct.Struct("=iII")
 _NAME: Final = re.compile(r"(\d{1,10})\.sock")
-_FOLDER: Final = re.compile(r"aperture-gpu-(\d{1,10})")
+_USER: Final = re.compile(r"\d{1,10}")
+_FOLDER: Final = re.compile(r"aperture-gpu-\d{1,10}")
 MAX_SOCKETS: Final = 256
+_MAX_ROOTS: Final = 256
 
 
 class Door(NamedTuple):
@@ -36,36 +39,51 @@ def folder_of_user(uid: int) -> str:
     return f"{own}/aperture-gpu" if os.path.isdir(own) else f"/tmp/aperture-gpu-{uid}"  # noqa: S108 - 0700, and checked
 
 
-def doors(root: str = "") -> list[Door]:
-    """Those of all users that this process may enter; of one's own if it is not root's. root: of another mount
-    namespace, as /proc/PID/root.
+def doors(roots: Sequence[str] = ("",)) -> list[Door]:
+    """Those of all users that this process may enter; of its own alone if it is not root's. roots: of other mount
+    namespaces, as /proc/PID/root, beside "" for our own.
     """
-    return [door for folder in _folders(root) for door in _in(*folder)][:MAX_SOCKETS]
+    folders = (folder for root in roots for folder in _folders(root))
+    return list(islice((door for folder in folders for door in _in(folder)), MAX_SOCKETS))
 
 
-def _folders(root: str) -> Iterator[tuple[str, int]]:
-    with contextlib.suppress(OSError):
-        for name in os.listdir(f"{root}/run/user"):
-            if name.isdecimal():
-                yield f"{root}/run/user/{name}/aperture-gpu", int(name)
-    with contextlib.suppress(OSError):
-        shared = f"{root}/tmp"  # noqa: S108 - what lies there is believed only if it is its user's alone
-        for name in os.listdir(shared):
-            if found := _FOLDER.fullmatch(name):
-                yield f"{shared}/{name}", int(found[1])
+def other_roots() -> list[str]:
+    """A way into each mount namespace that is not ours: containers, and services with a /tmp of their own."""
+    seen = {_namespace("self")}
+    found: list[str] = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        namespace = _namespace(pid)
+        if namespace not in seen and len(found) < _MAX_ROOTS:
+            seen.add(namespace)
+            found.append(f"/proc/{pid}/root")
+    return found
 
 
-def _in(folder: str, uid: int) -> Iterator[Door]:
-    """A folder is believed only if it is its user's alone: anybody can make one in /tmp."""
+def _namespace(pid: str) -> int:
+    try:
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except OSError:  # it has ended, or is not ours to look at: as good as our own
+        return os.stat("/proc/self/ns/mnt").st_ino
+
+
+def _folders(root: str) -> Iterator[str]:
+    temporary = f"{root}/tmp"  # noqa: S108 - what lies there is believed only if it is its owner's alone
+    for shared, name in ((f"{root}/run/user", _USER), (temporary, _FOLDER)):
+        with contextlib.suppress(OSError):
+            for entry in os.listdir(shared):
+                if name.fullmatch(entry):
+                    yield f"{shared}/{entry}/aperture-gpu" if name is _USER else f"{shared}/{entry}"
+
+
+def _in(folder: str) -> Iterator[Door]:
+    """A folder is its owner's, whoever made its name, and is looked into only if it is theirs alone."""
     with contextlib.suppress(OSError):
         facts = os.lstat(folder)
-        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != uid or facts.st_mode & 0o077:
-            return
-        if os.geteuid() not in (0, uid):
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_mode & 0o077 or os.geteuid() not in (0, facts.st_uid):
             return
         for name in sorted(os.listdir(folder)):
             if _NAME.fullmatch(name):
-                yield Door(f"{folder}/{name}", uid)
+                yield Door(f"{folder}/{name}", facts.st_uid)
 
 
 def connected(door: Door) -> tuple[socket.socket, int]:

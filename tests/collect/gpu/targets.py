@@ -67,10 +67,14 @@ def target(
     threads: int = 1,
     pause_us: int = 0,
     options: tuple[str, ...] = (),
+    before: tuple[str, ...] = (),
     script: Path = HERE / "synthetic_target.py",
     **environ: str,
 ) -> Iterator[Target]:
-    """`aperture gpu run -- python synthetic_target.py`, ready to work; it does not outlive the block."""
+    """`aperture gpu run -- python synthetic_target.py`, ready to work; it does not outlive the block.
+
+    before: a command that becomes the one behind it.
+    """
     libcuda, libcupti = libraries(folder)
     root = str(HERE.parents[2])
     path = os.pathsep.join((str(HERE / "synthetic_cupti"), root, *filter(None, sys.path)))
@@ -78,7 +82,7 @@ def target(
     arguments = [str(script), str(libcuda), str(libcupti), *map(str, (launches, threads, pause_us))]
     command = [sys.executable, "-m", "aperture_tui.cli.main", "gpu", "run", *options, "--", sys.executable, *arguments]
     with subprocess.Popen(
-        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*before, *command], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout
@@ -92,14 +96,16 @@ def target(
 
 
 @contextmanager
-def hearing(until: str | None = "", **settings: Any) -> Iterator[Kept]:
-    """A session that has found its agents: when its health has these words, or "" when one tells all."""
+def hearing(program: Target, until: str = "") -> Iterator[Kept]:
+    """A session that has found this program's agent: its health has these words, or "" once all is told.
+
+    It hears no other: another run of these tests may be going on.
+    """
     kept = Kept()
-    session = Session(Settings(events=("gpu",), **settings), {"kept": kept, "memory": kept.store})
+    session = Session(Settings(events=("gpu",), pids=(program.pid,)), {"kept": kept, "memory": kept.store})
     session.start()
     try:
-        if until is not None:
-            await_words(kept, until)
+        await_words(kept, until)
         yield kept
     finally:
         session.stop()

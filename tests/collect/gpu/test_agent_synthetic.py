@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -37,7 +39,7 @@ def counted(kept: Kept, kind: Kind, pid: int) -> Counter[str]:
 
 @pytest.mark.parametrize(("options", "threads"), [((), 1), ((), 8), (("--python-callbacks",), 1)])
 def test_every_synthetic_kernel_and_copy_is_told_once(tmp_path: Path, options: tuple[str, ...], threads: int) -> None:
-    with target(tmp_path, 500, threads, options=options) as program, hearing() as kept:
+    with target(tmp_path, 500, threads, options=options) as program, hearing(program) as kept:
         told = program.work()
         settle(kept, told["gemm"] + told["reduce"])
         program.end()
@@ -59,7 +61,7 @@ def test_every_synthetic_kernel_and_copy_is_told_once(tmp_path: Path, options: t
 
 
 def test_a_synthetic_kernel_has_its_time_thread_stream_shape_and_occupancy(tmp_path: Path) -> None:
-    with target(tmp_path, 50, 3) as program, hearing() as kept:
+    with target(tmp_path, 50, 3) as program, hearing(program) as kept:
         told = program.work()
         settle(kept, told["gemm"] + told["reduce"])
         program.end()
@@ -83,13 +85,13 @@ def test_a_synthetic_kernel_has_its_time_thread_stream_shape_and_occupancy(tmp_p
 def test_until_somebody_asks_nothing_is_switched_on_and_afterwards_it_is_off_again(tmp_path: Path) -> None:
     with target(tmp_path, 10) as program:
         assert program.work()["on"] is False
-        with hearing() as kept:
+        with hearing(program) as kept:
             told = program.work()
             assert told["on"] is True
             settle(kept, told["gemm"])
         time.sleep(1)
         assert program.work()["on"] is False
-        with hearing() as again:
+        with hearing(program) as again:
             told = program.work()
             settle(again, told["gemm"])
         program.end()
@@ -97,7 +99,7 @@ def test_until_somebody_asks_nothing_is_switched_on_and_afterwards_it_is_off_aga
 
 
 def test_what_a_synthetic_program_did_last_is_told_when_it_ends(tmp_path: Path) -> None:
-    with target(tmp_path, 100) as program, hearing() as kept:
+    with target(tmp_path, 100) as program, hearing(program) as kept:
         told = program.work()
         program.end()  # at once
         settle(kept, told["gemm"] + told["reduce"])
@@ -114,7 +116,7 @@ def test_what_a_synthetic_program_did_last_is_told_when_it_ends(tmp_path: Path) 
     ],
 )
 def test_it_stands_aside_and_says_for_whom(tmp_path: Path, environ: dict[str, str], words: str) -> None:
-    with target(tmp_path, 10, **environ) as program, hearing(words) as kept:
+    with target(tmp_path, 10, **environ) as program, hearing(program, words) as kept:
         assert program.work()["on"] is False
         health = await_words(kept, words)
         program.end()
@@ -122,10 +124,28 @@ def test_it_stands_aside_and_says_for_whom(tmp_path: Path, environ: dict[str, st
 
 
 def test_only_the_processes_that_are_asked_for(tmp_path: Path) -> None:
-    with target(tmp_path, 10) as asked, target(tmp_path, 10) as other, hearing(pids=(asked.pid,)) as kept:
+    with target(tmp_path, 10) as asked, target(tmp_path, 10) as other, hearing(asked) as kept:
         told = asked.work()
         assert other.work()["on"] is False
         settle(kept, told["gemm"])
         asked.end()
         other.end()
     assert counted(kept, Kind.GPU_KERNEL, other.pid) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
+def test_a_program_with_a_tmp_of_its_own_is_found_as_in_a_container(tmp_path: Path) -> None:
+    own, place = tmp_path / "own", Path(f"/tmp/aperture-gpu-{2**31 + os.getpid()}")  # noqa: S108 - only a place to mount at
+    own.mkdir(mode=0o700)
+    place.mkdir(mode=0o700)
+    inside = ("unshare", "-m", "sh", "-c", f'mount --bind "$0" {place} && exec "$@"', str(own))
+    try:
+        with target(tmp_path, 20, before=inside, APERTURE_GPU=str(place)) as program:
+            assert list(place.iterdir()) == []  # not here, but there
+            with hearing(program) as kept:
+                told = program.work()
+                settle(kept, told["gemm"] + told["reduce"])
+            program.end()
+    finally:
+        place.rmdir()
+    assert counted(kept, Kind.GPU_KERNEL, program.pid)["gemm(float*, float*, int)"] == told["gemm"]

@@ -55,8 +55,7 @@ time.sleep(60)
             yield process
         finally:
             process.kill()
-            for left in folder.glob("*.sock"):
-                left.unlink()
+            (folder / f"{process.pid}.sock").unlink(missing_ok=True)
 
 
 def folder() -> Path:
@@ -72,8 +71,8 @@ def folder() -> Path:
     ],
 )
 def test_who_speaks_otherwise_is_left_and_said(code: str, words: str) -> None:
-    with listener(folder(), code):
-        talking = Agents(lambda pid: True)
+    with listener(folder(), code) as process:
+        talking = Agents(lambda pid: pid == process.pid)  # others may be there, of another run
         ends = time.monotonic() + LONGEST_S
         while not talking.refused:
             talking.update()
@@ -87,8 +86,8 @@ def test_who_speaks_otherwise_is_left_and_said(code: str, words: str) -> None:
 
 def test_one_that_sends_without_end_is_read_a_part_at_a_time() -> None:
     code = "while True: connection.sendall((b'\\x04\\0\\0\\0' + (8800).to_bytes(4, 'little') + bytes(8800)) * 100)"
-    with listener(folder(), code):
-        talking = Agents(lambda pid: True)
+    with listener(folder(), code) as process:
+        talking = Agents(lambda pid: pid == process.pid)
         ends = time.monotonic() + LONGEST_S
         while not talking.talking:
             talking.update()
@@ -104,7 +103,7 @@ def test_one_that_sends_without_end_is_read_a_part_at_a_time() -> None:
 
 def test_one_that_nobody_wants_to_hear_is_not_asked() -> None:
     with listener(folder(), "print(len(connection.recv(99)), flush=True)") as process:
-        talking = Agents(lambda pid: pid != process.pid)
+        talking = Agents(lambda pid: False)
         talking.update()
         assert talking.talking == {}
         assert process.stdout
@@ -265,7 +264,7 @@ def test_where_its_cost_passes_the_limit_kernels_come_as_sums_and_none_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agents, "COST_LIMIT", 1e-6)
-    with target(tmp_path, 100) as program, hearing() as kept:
+    with target(tmp_path, 100) as program, hearing(program) as kept:
         health = await_words(kept, "sums only")
         assert f"pid {program.pid}: sums only, at " in health.message
         told = program.work()

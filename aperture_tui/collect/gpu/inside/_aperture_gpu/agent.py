@@ -97,10 +97,10 @@ class Agent:
             ready, _, _ = select.select(wait_for, [], [], asked.next_s() if asked else None)
             if wake in ready:
                 return
-            if listener in ready:
-                self._accept(listener)
             if asked is not None and not asked.step(asked.connection in ready):
                 self._asked = None
+            if listener in ready:  # after the one before has left
+                self._accept(listener)
 
     def _accept(self, listener: socket.socket) -> None:
         try:

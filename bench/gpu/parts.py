@@ -1,0 +1,313 @@
+"""The parts of the run, each a function -> JSON types, each in a process of its own: one that fails stops no other."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from aperture_tui.collect.gpu.environment import PYTHON, callbacks
+from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.symbolize.demangle import demangle
+from bench.gpu.asking import Answers, program, recording
+
+_PACKAGES: Final = ("torch", "cupti-python", "nvidia-cuda-cupti", "nvidia-ml-py", "cuda-bindings", "numpy")
+_LAUNCHES: Final = ("cuLaunchKernel", "cuLaunchKernelEx", "cuMemcpyHtoDAsync_v2", "cuGraphLaunch")
+_MIX: Final = (("matmul", 5), ("train", 2), ("tiny", 50), ("copies", 2))
+"""What is compared and recorded: eager, without graphs."""
+_OVERHEAD: Final = {"matmul": 60, "train": 25, "tiny": 20_000, "graph": 150}
+_PAIRS: Final = 10
+
+
+def machine(out: Path) -> dict[str, Any]:
+    """Versions, and what the driver says of itself."""
+    smi = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,mig.mode.current", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(smi, capture_output=True, text=True, timeout=30, check=False).stdout.strip()
+    except OSError as error:
+        told = str(error)
+    found: dict[str, str | None] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return {"kernel": platform.release(), "python": sys.version.split()[0], "packages": found, "nvidia_smi": told}
+
+
+def devices(out: Path) -> dict[str, Any]:
+    """The gauges: which are there; the memory's share of its bandwidth against bytes and time of a copy."""
+    from aperture_tui.collect.gpu.device import opened
+
+    gpus = opened()
+    gpus.read()
+    time.sleep(0.5)
+    idle = [one.as_json() for one in gpus.read()]
+    with program(callbacks="") as worker:
+        worker.do({"do": "matmul", "n": 10})
+        busy: list[dict[str, Any]] = []
+
+        def watch() -> None:
+            time.sleep(0.3)
+            gpus.read()
+            time.sleep(0.8)
+            busy.extend(one.as_json() for one in gpus.read())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        took_s = worker.do({"do": "matmul", "n": 12_000})["s"]
+        watcher.join()
+    return {"idle": idle, "busy_with_matmul": busy, "matmul_s": took_s}
+
+
+def smoke(out: Path) -> dict[str, Any]:
+    """Whether CUPTI can be had, by both kinds of callbacks; what switching on costs at first; where the driver's
+    functions are, for the probes."""
+    told: dict[str, Any] = {}
+    for kind in ("native", "python"):
+        try:
+            with program(callbacks=_callbacks(kind)) as worker:
+                worker.do({"do": "tiny", "n": 100})
+                began = time.monotonic()
+                asking = worker.ask()
+                on_s = time.monotonic() - began
+                first_s = worker.do({"do": "tiny", "n": 100})["s"]
+                second_s = worker.do({"do": "tiny", "n": 100})["s"]
+                asking.read(2)
+                told[kind] = {
+                    "on_s": on_s,
+                    "first_s": first_s,
+                    "second_s": second_s,
+                    "hello": asking.answers.hello,
+                    "status": asking.answers.status,
+                    "counts": _counts(asking.answers),
+                }
+                if kind == "native":
+                    told["addresses"] = worker.do({"do": "address", "names": list(_LAUNCHES)})["addresses"]
+                asking.close()
+        except (RuntimeError, TimeoutError, OSError) as error:
+            told[kind] = {"error": str(error)}
+    return told
+
+
+def fixtures(out: Path) -> dict[str, Any]:
+    """Recordings for the tests: a mix of work, and a graph."""
+    told = {}
+    for name, works in (("mix", (("train", 1), ("tiny", 5), ("copies", 1))), ("graph", (("graph", 2),))):
+        answers = _answers(works)
+        data = recording(answers, {"recorded": time.strftime("%Y-%m-%d"), "work": dict(works), **_scrubbed(out)})
+        path = out / f"recorded-{name}.apgpu"
+        path.write_bytes(data)
+        told[name] = {"file": path.name, "bytes": len(data), "counts": _counts(answers)}
+    return told
+
+
+def compare(out: Path) -> dict[str, Any]:
+    """Kernels and copies beside torch.profiler's of the same work: as multisets, and durations by name."""
+    told = {}
+    for work, n in _MIX:
+        answers = _answers(((work, n),))
+        with program(callbacks="") as worker:
+            theirs = worker.do({"do": work, "n": n, "profile": True}, 180)["events"]
+        told[work] = compared(answers, theirs)
+    return told
+
+
+def compared(answers: Answers, theirs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Ours against what is in torch.profiler's trace."""
+    kernels = answers.of(wire.KERNELS)
+    names = answers.frames.names
+    own: Counter[str] = Counter()
+    durations: dict[str, list[float]] = {}
+    for row in kernels:
+        name = demangle(names.get(int(row["name"]), "?").encode())
+        grid, block = ([int(row[f"{what}_{side}"]) for side in "xyz"] for what in ("grid", "block"))
+        own[
+            json.dumps(
+                [name, grid, block, int(row["registers"]), int(row["static_shared"]) + int(row["dynamic_shared"])]
+            )
+        ] += 1
+        durations.setdefault(name, []).append(float(row["end_ns"] - row["start_ns"]))
+    other: Counter[str] = Counter()
+    their_durations: dict[str, list[float]] = {}
+    for event in theirs:
+        if event["cat"] == "kernel":
+            args, name = event["args"], event["name"]
+            key = [name, args["grid"], args["block"], args["registers per thread"], args["shared memory"]]
+            other[json.dumps(key)] += 1
+            their_durations.setdefault(name, []).append(1000 * float(event["dur"]))
+    copied = answers.of(wire.COPIES)
+    ours_bytes = Counter(int(row["bytes"]) for row in copied)
+    their_bytes = Counter(int(event["args"].get("bytes", 0)) for event in theirs if event["cat"] != "kernel")
+    ratios = {
+        name: statistics.median(durations[name]) / statistics.median(their_durations[name])
+        for name in durations.keys() & their_durations.keys()
+        if len(durations[name]) >= 3
+    }
+    calls = answers.of(wire.CALLS)
+    launched = set(calls["correlation"].tolist())
+    return {
+        "kernels": {"ours": own.total(), "theirs": other.total(), "equal": own == other},
+        "only_ours": dict((own - other).most_common(10)),
+        "only_theirs": dict((other - own).most_common(10)),
+        "copies": {"ours": ours_bytes.total(), "theirs": their_bytes.total(), "equal": ours_bytes == their_bytes},
+        "median_ratios": ratios,
+        "kernels_without_call": sum(int(one) not in launched for one in kernels["correlation"]),
+        "status": answers.status,
+    }
+
+
+def overhead(out: Path) -> dict[str, Any]:
+    """Pairs of on and off in turn, in one process: the work's time with records alone, and with calls as well."""
+    told: dict[str, Any] = {}
+    for work, n in _OVERHEAD.items():
+        try:
+            told[work] = _pairs_of(work, n)
+        except (RuntimeError, TimeoutError, OSError) as error:
+            told[work] = {"error": str(error)}
+    return told
+
+
+def _pairs_of(work: str, n: int) -> dict[str, Any]:
+    drawn = random.Random(1)
+    with program(callbacks=_callbacks("native")) as worker:
+        worker.do({"do": work, "n": n})
+        never = [worker.do({"do": work, "n": n})["s"] for _ in range(3)]  # before anything was ever switched on
+        ratios: dict[str, list[float]] = {"records": [], "calls": []}
+        levels: Counter[str] = Counter()
+        off: list[float] = []
+        for _ in range(_PAIRS):
+            for arm in drawn.sample(sorted(ratios), 2):
+                base = worker.do({"do": work, "n": n})["s"]
+                asking = worker.ask(wire.WISH_CALLS if arm == "calls" else 0, 0.02)
+                reader = _Reader(asking)
+                on = worker.do({"do": work, "n": n})["s"]
+                reader.end()
+                levels[f"{arm}: {asking.answers.status.get('level', '?')}"] += 1
+                asking.close()
+                time.sleep(0.3)
+                off.append(base)
+                ratios[arm].append(on / base)
+        share = {arm: {"percent": [100 * (r - 1) for r in some], **_middle(some)} for arm, some in ratios.items()}
+        return {"n": n, "never_s": never, "off_s": off, "on": share, "levels": dict(levels)}
+
+
+def _middle(ratios: list[float]) -> dict[str, Any]:
+    """The median loss in percent, and the interval that holds it nineteen times in twenty (by resampling)."""
+    drawn = random.Random(1)
+    medians = sorted(statistics.median(drawn.choices(ratios, k=len(ratios))) for _ in range(2000))
+    low, high = (100 * (medians[i] - 1) for i in (50, 1950))
+    return {"median_percent": 100 * (statistics.median(ratios) - 1), "low_percent": low, "high_percent": high}
+
+
+class _Reader:
+    """Reads an agent's answers meanwhile, as a Session would."""
+
+    def __init__(self, asking: Any) -> None:
+        self._asking = asking
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ending.is_set() and self._asking.read(0.2):
+            self._asking.answers.rows.clear()
+            self._asking.answers.raw.clear()
+
+    def end(self) -> None:
+        """No more."""
+        self._ending.set()
+        self._thread.join()
+
+
+def stress(out: Path, seconds: float = 60.0, patience_s: float = 30.0) -> dict[str, Any]:
+    """Sixteen threads that launch while records are read and switched on and off: does it go on, or hang?
+
+    seconds: by compiled callbacks; a quarter of it by those in Python. patience_s: after which a round hangs.
+    """
+    told: dict[str, Any] = {}
+    for kind, lasts in (("native", seconds), ("python", seconds / 4)):
+        rounds = 0
+        began = time.monotonic()
+        try:
+            with program(callbacks=_callbacks(kind)) as worker:
+                worker.do({"do": "threads", "n": 50})
+                while time.monotonic() - began < lasts:
+                    asking = worker.ask()
+                    reader = _Reader(asking)
+                    worker.do({"do": "threads", "n": 400}, patience_s)
+                    reader.end()
+                    status = asking.answers.status
+                    asking.close()
+                    rounds += 1
+            told[kind] = {"hung": False, "rounds": rounds, "seconds": time.monotonic() - began, "status": status}
+        except TimeoutError as error:
+            told[kind] = {"hung": True, "rounds": rounds, "seconds": time.monotonic() - began, "error": str(error)}
+        except (RuntimeError, OSError) as error:
+            told[kind] = {"error": str(error), "rounds": rounds}
+    return told
+
+
+def _callbacks(kind: str) -> str:
+    return PYTHON if kind == "python" else callbacks()
+
+
+def _answers(works: tuple[tuple[str, int], ...]) -> Answers:
+    """What the agent says of some work, warmed up before."""
+    with program(callbacks=_callbacks("native")) as worker:
+        for work, _ in works:
+            worker.do({"do": work, "n": 1})
+        asking = worker.ask()
+        asking.read(1)
+        asking.answers.rows.clear()  # what is told at the beginning is of the warming up
+        for work, n in works:
+            worker.do({"do": work, "n": n})
+        asking.read(2)
+        asking.close()
+        return asking.answers
+
+
+def _counts(answers: Answers) -> dict[str, int]:
+    words = {
+        wire.KERNELS: "kernels",
+        wire.COPIES: "copies",
+        wire.CALLS: "calls",
+        wire.SYNCS: "waits",
+        wire.SUMS: "sums",
+    }
+    return {name: len(answers.of(frame)) for frame, name in words.items()} | {"names": len(answers.frames.names)}
+
+
+def _scrubbed(out: Path) -> dict[str, Any]:
+    """What may be told of the machine: versions, and what the GPU is called."""
+    told = machine(out)
+    return {"gpu": told["nvidia_smi"], "packages": told["packages"], "python": told["python"]}
+
+
+PARTS: Final[dict[str, tuple[Callable[[Path], dict[str, Any]], float]]] = {
+    "machine": (machine, 40),
+    "devices": (devices, 60),
+    "smoke": (smoke, 90),
+    "fixtures": (fixtures, 90),
+    "compare": (compare, 180),
+    "stress": (stress, 150),
+    "overhead": (overhead, 240),
+}
+"""In this order, each with the seconds that it may take."""
+
+
+def run(name: str, out: Path) -> dict[str, Any]:
+    """One part."""
+    os.makedirs(out, exist_ok=True)
+    return PARTS[name][0](out)

@@ -1,0 +1,55 @@
+"""In the place of bench/gpu/work.py: the same questions, over a synthetic CUPTI.
+
+What it calls torch.profiler's is its own truth, in that one's words.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+driver = ctypes.CDLL(os.environ["SYNTHETIC_CUDA"])
+cuda = ctypes.PyDLL(os.environ["SYNTHETIC_CUPTI"])
+NAME = ctypes.c_char_p(b"_Z4gemmPfS_i")
+
+
+def launch() -> None:
+    cuda.synthetic_launch(NAME, 64, 256, 32, 49152, ctypes.c_uint64(100_000), 7, 0)
+
+
+def kernel() -> dict[str, Any]:
+    shape = {"grid": [64, 1, 1], "block": [256, 1, 1], "registers per thread": 32, "shared memory": 49152}
+    return {"cat": "kernel", "name": "gemm(float*, float*, int)", "dur": 100.0, "args": shape}
+
+
+def work(name: str, n: int) -> list[dict[str, Any]]:
+    if name == "copies":
+        for _ in range(n):
+            cuda.synthetic_copy(1, 1, ctypes.c_uint64(4096), ctypes.c_uint64(2_000))
+        return [{"cat": "gpu_memcpy", "name": "Memcpy HtoD", "dur": 2.0, "args": {"bytes": 4096}}] * n
+    if name == "threads":
+        workers = [threading.Thread(target=lambda: [launch() for _ in range(n)]) for _ in range(16)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return [kernel()] * (16 * n)
+    for _ in range(n):
+        launch()
+    return [kernel()] * n
+
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    began = time.perf_counter()
+    if asked["do"] == "address":
+        told: dict[str, Any] = {"addresses": {name: [1, 1] for name in asked["names"]}}
+    else:
+        events = work(asked["do"], asked["n"])
+        told = {"events": events} if asked.get("profile") else {"s": time.perf_counter() - began}
+    print(json.dumps(told), flush=True)
