@@ -36,12 +36,16 @@ struct device {
     uint8_t uuid[16];
     u32 major, minor, warps, unused;
 };
+struct overhead {
+    u32 kind, overhead_kind;
+    u64 start, end;
+};
 struct other {
     u32 kind, unused;
 };
 static const size_t sizes[KINDS] = {
     [MEMCPY] = sizeof(struct copy), [DRIVER] = sizeof(struct call), [RUNTIME] = sizeof(struct call),
-    [DEVICE] = sizeof(struct device), [KERNEL] = sizeof(struct kernel), [UNKNOWN] = sizeof(struct other),
+    [OVERHEAD] = sizeof(struct overhead), [DEVICE] = sizeof(struct device), [KERNEL] = sizeof(struct kernel), [UNKNOWN] = sizeof(struct other),
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -193,5 +197,10 @@ void synthetic_others(void)
     put(&o);
     struct kernel k = {KERNEL, 0, 0, 0, (u64) "without_a_time", 0, 0, 1, 7, correlation};
     put(&k);
+    struct overhead own = {OVERHEAD, 2 << 16, now_ns() - 1500, 0}, of_driver = {OVERHEAD, 1, now_ns() - 1000000, 0};
+    own.end = own.start + 1500;
+    of_driver.end = of_driver.start + 1000000;
+    put(&own);
+    put(&of_driver);
     pthread_mutex_unlock(&lock);
 }

@@ -236,6 +236,27 @@ def test_a_program_does_not_wait_for_one_that_does_not_read_and_what_is_dropped_
         program.end()
 
 
+@pytest.mark.parametrize("options", [(), ("--python-callbacks",)])
+def test_what_cupti_says_of_its_own_cost_is_told_and_what_is_the_drivers_is_not(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    with target(tmp_path, 100, options=options, APERTURE_GPU=str(tmp_path / "gpu")) as program:
+        connection = ask(tmp_path / "gpu" / f"{program.pid}.sock")
+        connection.settimeout(LONGEST_S)
+        frames, status, others = Frames(), {}, 0
+        while not status.get("cupti_ns"):
+            told = program.work()
+            others += told["others"] if told["on"] else 0
+            for one in frames.feed(connection.recv(1 << 20)):
+                status = one.words if one.frame == wire.STATUS else status
+        connection.close()
+        program.end()
+    least = 0 if options else 1500  # in callbacks it is added to their own time
+    assert status["cupti_ns"] >= least
+    assert options or status["cupti_ns"] % 1500 == 0
+    assert options or status["cupti_ns"] <= 1500 * others
+
+
 def test_a_second_one_that_asks_is_sent_away(tmp_path: Path) -> None:
     with target(tmp_path, 10, APERTURE_GPU=str(tmp_path / "gpu")) as program:
         path = tmp_path / "gpu" / f"{program.pid}.sock"

@@ -301,7 +301,8 @@ def test_the_real_packages_layouts_have_the_fields_that_are_read() -> None:
     from cupti import cupti
 
     found = dtypes(cupti)
-    assert set(found) == set(records._ALL)
+    assert set(found) == {*records._ALL, records.OVERHEAD}
+    assert {"overhead_kind", "start", "end"} <= set(found[records.OVERHEAD].names)
     for kind, (_, fields) in records._ALL.items():
         missing = {of for _, of in fields} - set(found[kind].names)
         assert not missing, f"{kind}: {missing}"

@@ -139,6 +139,20 @@ def _raw(value: Any) -> bytes:
         return bytes(16)
 
 
+_OWN_COST = frozenset(n << 16 for n in (1, 2, 3, 7))
+"""CUpti_ActivityOverheadKind of CUPTI's own: flushes, instrumentation, resources, buffers. Others are the driver's."""
+
+
+def cost_ns(records: Sequence[Any]) -> int:
+    """What CUPTI says that it took of the program, by records of OVERHEAD: objects, or rows of an array."""
+    total = 0
+    for record in records:
+        kind, start, end = (int(getattr(record, name, 0) or 0) for name in ("overhead_kind", "start", "end"))
+        if kind in _OWN_COST and 0 < start < end:
+            total += end - start
+    return total
+
+
 def without_nested(rows: Rows) -> Rows:
     """Calls without those of the driver that one of the runtime made: they have its correlation."""
     nested = (rows["domain"] == 1) & np.isin(rows["correlation"], rows["correlation"][rows["domain"] == 0])

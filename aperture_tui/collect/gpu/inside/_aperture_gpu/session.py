@@ -26,6 +26,7 @@ _BASE = (
     records.MEMSET,
     records.SYNCHRONIZATION,
     records.DEVICE,
+    records.OVERHEAD,
 )
 _CALL_BIT = 1 << 63
 """Of a name's number: it is a call's, not a pointer or the number of a text."""
@@ -65,7 +66,6 @@ class Collecting:
         self._failed: dict[str, str] = {}
         self.aside = ""
         self._cost_ns = self._source.cost_ns
-        self.overhead_ns = 0
         self._begin()
 
     # -- on and off
@@ -160,9 +160,9 @@ class Collecting:
             self._follow()
         self._flush(0)
         self.read()
-        in_callbacks = self._source.cost_ns - self._cost_ns
+        of_cupti = self._source.cost_ns - self._cost_ns
         self._cost_ns = self._source.cost_ns
-        if self.governor.step(wall_ns, own_ns + in_callbacks):
+        if self.governor.step(wall_ns, own_ns + of_cupti):
             self._follow()
 
     def _flush(self, flag: int) -> None:
@@ -223,6 +223,7 @@ class Collecting:
             "aside": self.aside,
             "level": WORDS[self.governor.level],
             "share": self.governor.share,
+            "cupti_ns": self._source.cost_ns,
             "dropped": dict(self._outbox.dropped),
             "refused": self._source.refused,
             "unknown": {str(kind): n for kind, n in self._source.unknown.items()},

@@ -30,8 +30,6 @@ class Native:
     """library: callbacks.c, compiled."""
 
     name = "native"
-    cost_ns = 0
-    """In callbacks; too little to be measured."""
 
     def __init__(self, cupti: Any, library: str) -> None:
         self._own = ctypes.CDLL(library)
@@ -42,6 +40,8 @@ class Native:
             self._cupti.cuptiActivityGetNextRecord, ctypes.c_size_t(BUFFER_BYTES), ctypes.c_size_t(_BUFFERS)
         )
         self.unknown: dict[int, int] = {}
+        self.cost_ns = 0
+        """What CUPTI says of itself; these callbacks take too little to be measured."""
 
     def register(self) -> None:
         """Have CUPTI call. Raises OSError."""
@@ -59,9 +59,11 @@ class Native:
         counts = np.zeros(_KINDS, np.uint64)
         while self._own.aperture_count(counts.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint32(_KINDS)):
             for kind in np.flatnonzero(counts).tolist():
-                if kind in self._types and records.known(kind):
+                if kind == records.OVERHEAD and kind in self._types:
+                    self.cost_ns += records.cost_ns(self._copied(kind, int(counts[kind])).view(np.recarray))
+                elif kind in self._types and records.known(kind):
                     yield records.of_array(kind, self._copied(kind, int(counts[kind])))
-                elif kind != records.OVERHEAD:
+                else:
                     self.unknown[kind] = self.unknown.get(kind, 0) + int(counts[kind])
             self._own.aperture_done()
 
@@ -93,6 +95,7 @@ class Callbacks:
         """Records that found no room."""
         self.unknown: dict[int, int] = {}
         self.cost_ns = 0
+        """In callbacks, and what CUPTI says of itself."""
 
     def register(self) -> None:
         """Have CUPTI call."""
@@ -109,7 +112,9 @@ class Callbacks:
                     else:
                         self._held += len(some)
                         self._waiting.append(made)
-            elif kind != records.OVERHEAD:
+            elif kind == records.OVERHEAD:
+                self.cost_ns += records.cost_ns(some)
+            else:
                 self.unknown[kind] = self.unknown.get(kind, 0) + len(some)
         self.cost_ns += time.thread_time_ns() - began
 
@@ -152,6 +157,7 @@ _TYPES: dict[int, str] = {
     records.RUNTIME: "api",
     records.DRIVER: "api",
     records.SYNCHRONIZATION: "synchronization",
+    records.OVERHEAD: "overhead",
     records.DEVICE: "device",
 }
 

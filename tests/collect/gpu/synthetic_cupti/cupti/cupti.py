@@ -44,6 +44,7 @@ activity_device5_dtype = np.dtype(
         *(("max_warps_per_multiprocessor", "<u4"), ("padding", "<u4")),
     ]
 )
+activity_overhead3_dtype = np.dtype([("kind", "<i4"), ("overhead_kind", "<i4"), ("start", "<u8"), ("end", "<u8")])
 
 
 class runtime_api_trace_cbid(enum.IntEnum):  # noqa: N801 - its name
@@ -103,7 +104,7 @@ class _Record:
 
 
 _TYPES = {10: activity_kernel10_dtype, 1: activity_memcpy6_dtype, 4: activity_api_dtype, 5: activity_api_dtype}
-_TYPES[8] = activity_device5_dtype
+_TYPES |= {8: activity_device5_dtype, 17: activity_overhead3_dtype}
 
 
 class _Unknown:
