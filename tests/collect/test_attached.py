@@ -46,6 +46,7 @@ _LONGEST_S: Final = 20.0
         (("syscall",), {("syscall",)}),
         (("lock",), {("lock",), ("kernel locks",)}),
         (("lock", "syscall"), {("syscall", "lock"), ("kernel locks",)}),
+        (("gpu",), {("gpu_call",), ("gpu_kernel", "gpu_copy")}),
         (("cpu", "offcpu", "syscall", "lock"), {("cpu",), ("offcpu",), ("syscall", "lock"), ("kernel locks",)}),
     ],
 )
