@@ -35,9 +35,22 @@ struct launch_config {
     u32 shared;
 };
 
-enum { NO_ENTRY, UNREADABLE, NOT_WALKED, COUNTERS };
+/* when a stack was taken, and whose */
+struct moment {
+    u64 time_ns; /* CLOCK_MONOTONIC */
+    u64 stack;
+    u64 start_ns; /* of the process, CLOCK_BOOTTIME */
+    u32 pid;
+    u32 tid;
+    u32 flags;
+    u32 unused;
+};
+
+enum { NO_ENTRY, UNREADABLE, NOT_WALKED, NO_ROOM, COUNTERS };
 /* losses by cause; filled here, read by collect/gpu/launches.py */
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+/* filled here, drained by collect/gpu/launches.py through mmap; its size is set when it is made */
+BPF_RINGBUF_OUTPUT(moments, 64);
 /* sums since the epoch; drained by collect/gpu/launches.py */
 BPF_TABLE("hash", struct gpu_key, struct took, launches_0, ENTRIES);
 BPF_TABLE("hash", struct gpu_key, struct took, launches_1, ENTRIES);
@@ -89,6 +102,20 @@ INLINE int finish(void *ctx, struct walk *w)
         return 0;
     key->stack = publish(w);
     add_call(key, w->s.pid, w->s.flags);
+    struct moment *m = key->stack ? moments.ringbuf_reserve(sizeof(*m)) : 0;
+    if (!m) {
+        if (key->stack)
+            count(NO_ROOM);
+        return 0;
+    }
+    m->time_ns = bpf_ktime_get_ns();
+    m->stack = key->stack;
+    m->start_ns = w->s.start_ns;
+    m->pid = w->s.pid;
+    m->tid = key->tid;
+    m->flags = w->s.flags;
+    m->unused = 0;
+    moments.ringbuf_submit(m, NO_WAKEUP);
     return 0;
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aperture_tui.collect import bpf
 from aperture_tui.collect.naming import Naming
 from aperture_tui.collect.processes import Processes
+from aperture_tui.collect.recent import Recent
 from aperture_tui.collect.stacks import StackMaps, Stacks
 from aperture_tui.collect.targets import Targets
 from aperture_tui.collect.unwind import walking
@@ -86,6 +87,7 @@ class Common:
         self.processes = Processes(clock)
         self.targets = Targets(settings)
         self._followed = 0.0
+        self.recent = Recent()
         self.gpus: Callable[[], tuple[GpuSample, ...]] = tuple
         """The newest readings of the GPUs, while somebody takes them."""
         try:

@@ -117,6 +117,7 @@ class CpuCollector:
         if time.monotonic() - self._looked_for_cpus > _HOTPLUG_S:
             self._attach()
         self._read = self._samples.records(SAMPLE)
+        self._common.recent.add(self._read)
         self._cpu_ns += time.thread_time_ns() - began
 
     def events(self, symbols: Symbols) -> NDArray[np.void]:

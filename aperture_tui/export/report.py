@@ -36,6 +36,7 @@ _SECTIONS: Final = {
     Kind.GPU_COPY: ("GPU copies", gpu_work.copies),
     Kind.GPU_CALL: ("GPU calls", gpu_work.calls),
 }
+_LAUNCHED: Final = (Kind.GPU_KERNEL, Kind.GPU_COPY)
 _MAYBE_WITHOUT: Final = (Kind.SYSCALL, Kind.GPU_KERNEL, Kind.GPU_COPY, Kind.GPU_CALL)
 
 
@@ -98,10 +99,20 @@ def _weight(tree: CallTree, query: Query) -> Iterator[str]:
 
 def _stacks(store: Store, query: Query) -> Iterator[str]:
     told = store.completeness(query)
+    kind, counted = kind_name(query.kind), COUNTED[query.kind]
+    if query.kind in _LAUNCHED and told.weight:
+        yield _labelled("launched", f"{kind}: {_launches(told)} of {told.weight:,} {counted}")
     if query.kind in _MAYBE_WITHOUT and not told.known:
         return  # most have no stack by intention
-    if words := _completeness(told, COUNTED[query.kind]):
-        yield _labelled("stacks", words if query.kind is Kind.CPU else f"{kind_name(query.kind)}: {words}")
+    if words := _completeness(told, counted):
+        yield _labelled("stacks", words if query.kind is Kind.CPU else f"{kind}: {words}")
+
+
+def _launches(told: Completeness) -> str:
+    """How it is known where in the program it was."""
+    parts = {"estimated by samples": told.estimated, "unknown": told.missing}
+    parts = {"exact": told.weight - told.estimated - told.missing, **parts}
+    return ", ".join(f"{_share(n, told.weight)} {words}" for words, n in parts.items())
 
 
 def _costs(store: Store, query: Query) -> Iterator[str]:

@@ -20,6 +20,8 @@ class Completeness:
     known: whose flags say whether the stack is whole; the others are `unknown`, and of those nothing else is counted.
     whole: of the known. stops: why the rest of them end early, none of it 0. guessed: of the known, with some or all
     callers found by the frame pointer alone; such a stack may well be whole.
+
+    estimated, missing: of all, those with the stack of others like them, and those with none but their process.
     """
 
     known: int = 0
@@ -27,6 +29,8 @@ class Completeness:
     guessed: int = 0
     unknown: int = 0
     stops: Mapping[Stop, int] = field(default_factory=dict)
+    estimated: int = 0
+    missing: int = 0
 
     @property
     def share(self) -> float | None:
@@ -49,6 +53,7 @@ class Completeness:
 
     def as_json(self) -> dict[str, Any]:
         """A dict of JSON types, for `--format json`."""
+        more = {"estimated": self.estimated, "missing": self.missing}
         return {
             "known": self.known,
             "whole": self.whole,
@@ -56,21 +61,24 @@ class Completeness:
             "unknown": self.unknown,
             "share": self.share,
             "stops": {stop.name.lower(): n for stop, n in sorted(self.stops.items())},
+            **{name: n for name, n in more.items() if n},
         }
 
 
 def together(parts: Iterable[Completeness]) -> Completeness:
     """The sum of many."""
-    known = whole = guessed = unknown = 0
+    known = whole = guessed = unknown = estimated = missing = 0
     stops: dict[Stop, int] = {}
     for one in parts:
         known += one.known
         whole += one.whole
         guessed += one.guessed
         unknown += one.unknown
+        estimated += one.estimated
+        missing += one.missing
         for stop, n in one.stops.items():
             stops[stop] = stops.get(stop, 0) + n
-    return Completeness(known, whole, guessed, unknown, stops)
+    return Completeness(known, whole, guessed, unknown, stops, estimated, missing)
 
 
 def completeness(flags: NDArray[np.uint16], weight: NDArray[np.integer]) -> Completeness:
@@ -105,9 +113,10 @@ def _told(words: NDArray[np.intp], weights: NDArray[np.int64]) -> list[Completen
     known = whole | (stop != Stop.NONE)
     guessed = known & (words & int(Flag.GUESSED | Flag.FRAME_POINTERS) != 0)
     kinds = [Stop(number) for number in np.unique(stop).tolist() if number]
-    sums = (weights @ np.stack([known, whole, guessed, ~known], 1)).tolist()
+    estimated, missing = (words & int(flag) != 0 for flag in (Flag.ESTIMATED, Flag.NO_STACK))
+    sums = (weights @ np.stack([known, whole, guessed, ~known, estimated, missing], 1)).tolist()
     stops = (weights @ (stop[:, np.newaxis] == np.array(kinds, int))).tolist()
     return [
-        Completeness(k, w, g, u, {kind: n for kind, n in zip(kinds, ends, strict=True) if n} if any(ends) else {})
-        for (k, w, g, u), ends in zip(sums, stops, strict=True)
+        Completeness(k, w, g, u, {kind: n for kind, n in zip(kinds, ends, strict=True) if n} if any(ends) else {}, e, m)
+        for (k, w, g, u, e, m), ends in zip(sums, stops, strict=True)
     ]

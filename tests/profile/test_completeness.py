@@ -37,6 +37,8 @@ def _of(*flags: int) -> Completeness:
         (Stop.FAULT << STOP_SHIFT, Completeness(1, 0, stops={Stop.FAULT: 1})),
         (Stop.STUCK << STOP_SHIFT | Flag.GUESSED, Completeness(1, 0, 1, stops={Stop.STUCK: 1})),
         (Flag.NONE, Completeness(unknown=1)),
+        (Flag.WHOLE | Flag.ESTIMATED, Completeness(1, 1, estimated=1)),
+        (Flag.NO_STACK, Completeness(unknown=1, missing=1)),
         (Flag.FRAME_POINTERS | Flag.TRUNCATED, Completeness(unknown=1)),
         (15 << STOP_SHIFT, Completeness(unknown=1)),
     ],
@@ -85,3 +87,5 @@ def test_json_says_null_for_unknown() -> None:
     assert told == {"known": 0, "whole": 0, "guessed": 0, "unknown": 2, "share": None, "stops": {}}
     bad = json.loads(json.dumps(_of(Flag.WHOLE, Stop.NO_ROW << STOP_SHIFT).as_json()))
     assert (bad["share"], bad["stops"]) == (0.5, {"no_row": 1})
+    launched = _of(Flag.WHOLE | Flag.ESTIMATED, Flag.NO_STACK, Flag.WHOLE).as_json()
+    assert (launched["estimated"], launched["missing"]) == (1, 1)

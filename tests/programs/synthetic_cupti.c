@@ -154,10 +154,14 @@ u64 synthetic_now(void) { return now_ns(); }
 u64 synthetic_dropped(void) { return dropped; }
 u32 synthetic_is_on(u32 kind) { return on[kind]; }
 
+static __thread u64 began;
+void synthetic_begin(void) { began = now_ns(); } /* of the next call: it ends when it is told */
+
 static u32 called(u32 kind, u32 cbid)
 {
     u64 at = now_ns();
-    struct call c = {kind, cbid, at - 2000, at, getpid(), syscall(SYS_gettid), ++correlation, 0};
+    struct call c = {kind, cbid, began ? began : at - 2000, at, getpid(), syscall(SYS_gettid), ++correlation, 0};
+    began = 0;
     put(&c);
     return correlation;
 }

@@ -89,6 +89,8 @@ def words(tree: CallTree) -> dict[Path, int]:
 def completeness_of(facts: Sequence[Fact]) -> Completeness:
     """By the words of profile.kinds, a fact at a time."""
     known = whole = guessed = unknown = 0
+    estimated = sum(fact.weight for fact in facts if fact.flags & 16384)
+    missing = sum(fact.weight for fact in facts if fact.flags & 8)
     stops: Counter[Stop] = Counter()
     for fact in facts:
         reason = fact.flags >> 8 & 0xF
@@ -101,7 +103,7 @@ def completeness_of(facts: Sequence[Fact]) -> Completeness:
             continue
         known += fact.weight
         guessed += fact.weight if fact.flags & (64 | 128) else 0
-    return Completeness(known, whole, guessed, unknown, {stop: n for stop, n in stops.items() if n})
+    return Completeness(known, whole, guessed, unknown, {stop: n for stop, n in stops.items() if n}, estimated, missing)
 
 
 class Reference:

@@ -91,6 +91,12 @@ class Names:
         """(n,): of kernels."""
         return self._each(numbers, 1)
 
+    def call_frames(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint32]:
+        """(n,): of calls; 0 where no name is known."""
+        found, which = np.unique(numbers, return_inverse=True)
+        frames = [self.symbols.frame(Frame(text)) if (text := self._texts.get(one)) else 0 for one in found.tolist()]
+        return np.array(frames, np.uint32)[which]
+
     def _each(self, numbers: NDArray[np.uint64], part: int) -> NDArray[np.uint32]:
         found, which, n = np.unique(numbers, return_inverse=True, return_counts=True)
         for number, times in zip(found.tolist(), n.tolist(), strict=True):
@@ -175,19 +181,32 @@ def _timed(rows: NDArray[np.void], kind: Kind) -> NDArray[np.void]:
     return events
 
 
+KERNEL_LIKENESS: Final = ("name", "stream", "grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z")
+COPY_LIKENESS: Final = ("direction", "source", "target", "stream", "bytes")
+"""What launches by one thread have in common that most likely come from one place."""
+
+
 def below(
-    stacks: NDArray[np.uint32], rows: NDArray[np.void], events: NDArray[np.void], names: Names
+    stacks: NDArray[np.uint32],
+    rows: NDArray[np.void],
+    calls: NDArray[np.uint64],
+    events: NDArray[np.void],
+    names: Names,
 ) -> NDArray[np.uint32]:
-    """(n,): the stacks with what the GPU did below them: a kernel, then its shape where it is known; a copy."""
-    symbols = names.symbols
+    """(n,): the stacks with what the GPU did below them: the call, where it is known; a kernel and its shape; a copy.
+
+    calls: (n,), the numbers of their names, 0 for none.
+    """
+    symbols, columns = names.symbols, [names.call_frames(calls)]
     if "name" not in (rows.dtype.names or ()):
         found, which = np.unique(events["name"], return_inverse=True)
         words = [symbols.frame(Frame(symbols.strings[i], kind=FrameKind.GPU)) for i in found.tolist()]
-        return with_leaves(stacks, np.array(words, np.uint32)[which], symbols)
-    frames = names.frames(rows["name"])
-    if "grid_x" not in (rows.dtype.names or ()):
-        return with_leaves(stacks, frames, symbols)
-    return with_leaves(stacks, np.column_stack((frames, shape_frames(rows, symbols))), symbols)
+        columns.append(np.array(words, np.uint32)[which])
+    else:
+        columns.append(names.frames(rows["name"]))
+    if "grid_x" in (rows.dtype.names or ()):
+        columns.append(shape_frames(rows, symbols))
+    return with_leaves(stacks, np.column_stack(columns), symbols)
 
 
 def shape_frames(rows: NDArray[np.void], symbols: Symbols) -> NDArray[np.uint32]:
@@ -196,26 +215,6 @@ def shape_frames(rows: NDArray[np.void], symbols: Symbols) -> NDArray[np.uint32]
     found, which = np.unique(np.column_stack([rows[side] for side in sides]), axis=0, return_inverse=True)
     frames = [symbols.frame(shape_frame(Shape((a, b, c), (x, y, z)))) for a, b, c, x, y, z in found.tolist()]
     return np.array(frames, np.uint32)[which.reshape(-1)]
-
-
-class Threads:
-    """Which thread made which call, by correlation: the newest of them. Owned by the collecting thread."""
-
-    _ROOM: Final = 1 << 17
-
-    def __init__(self) -> None:
-        self._correlation = np.zeros(self._ROOM, np.uint32)
-        self._tid = np.zeros(self._ROOM, np.uint32)
-
-    def learn(self, calls: NDArray[np.void]) -> None:
-        """calls: rows of wire.CALL."""
-        at = calls["correlation"] & np.uint32(self._ROOM - 1)
-        self._correlation[at], self._tid[at] = calls["correlation"], calls["tid"]
-
-    def of(self, correlation: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """(n,): 0 where it is not known."""
-        at = correlation & np.uint32(self._ROOM - 1)
-        return np.where(self._correlation[at] == correlation, self._tid[at], np.uint32(0))
 
 
 def sane(

@@ -18,7 +18,8 @@ from aperture_tui.collect.gpu import libraries
 from aperture_tui.collect.gpu.activity import shape_frames
 from aperture_tui.collect.gpu.driver_calls import CALLS, LAUNCHES, cookies, shown
 from aperture_tui.collect.gpu.leaves import with_leaves
-from aperture_tui.collect.naming import RECORD
+from aperture_tui.collect.naming import RECORD, WHO
+from aperture_tui.collect.ring import Ring
 from aperture_tui.collect.sums import Sums
 from aperture_tui.collect.traced import Traced
 from aperture_tui.collect.unwind import walking
@@ -43,8 +44,12 @@ GPU_KEY: Final = np.dtype(
     ]
 )
 """struct gpu_key of bpf/gpu.bpf.c."""
+TAKEN: Final = np.dtype([*WHO, ("flags", "<u4"), ("unused", "<u4")])
+"""struct moment of bpf/gpu.bpf.c."""
+_TAKEN_RING: Final = 1 << 20
+"""Bytes: some 20,000 stacks, as many as ten CPUs may take in a second."""
 _ENTRIES: Final = 1 << 13
-_NO_ENTRY, _UNREADABLE, _NOT_WALKED = range(3)
+_NO_ENTRY, _UNREADABLE, _NOT_WALKED, _NO_ROOM = range(4)
 _MAX_LIBRARIES: Final = 16
 MOST_CALLS_S: Final = 20_000
 """Calls a second, of all programs, past which their probes are taken away: each takes some microseconds of them."""
@@ -73,8 +78,10 @@ class LaunchCollector(Traced):
         settings = self._common.settings
         filtered = int(bool(settings.pids or settings.cgroups))
         defines = {"ENTRIES": _ENTRIES, "FILTERED": filtered, "STACKS": int(settings.wait_stacks)}
-        self._program = self.take(lambda sizes: _source({**defines, **sizes}))["on_call"]
+        self._program = self.take(lambda sizes: _source({**defines, **sizes}), {"moments": _TAKEN_RING})["on_call"]
         self._tables = Sums(self._maps, {"launches": GPU_KEY}, _ENTRIES)
+        self._moments = Ring(self._maps["moments"], _TAKEN_RING)
+        self.hold(self._moments.close)
         heard = self._common.processes.heard
         heard[_PART] = self._heard.add
         self.hold(lambda: heard.pop(_PART, None) and None)
@@ -114,8 +121,9 @@ class LaunchCollector(Traced):
     # -- draining
 
     def read(self) -> None:
-        """Take what was summed; then probe what was mapped since."""
+        """Take what was summed, and when stacks were taken; then probe what was mapped since."""
         super().read()
+        self._common.recent.add(self._moments.records(TAKEN))
         for pid in self._heard:
             self._attach_to(libraries.mapped(pid))
         self._heard.clear()
@@ -155,7 +163,7 @@ class LaunchCollector(Traced):
 
     def words(self) -> list[Health]:
         """Losses by cause."""
-        counts = bpf.counters(self._maps["counters"], 3)
+        counts = bpf.counters(self._maps["counters"], 4)
         message = self._message
         if not self._known:
             message = message or "no process has libcuda mapped, and it is not where drivers are installed"
@@ -168,6 +176,7 @@ class LaunchCollector(Traced):
                 lost={"calls: table full": counts[_NO_ENTRY]},
                 degraded={
                     "call without its stack: too many": counts[_NOT_WALKED],
+                    "stacks whose moment found no room: ring full": counts[_NO_ROOM],
                     "launches whose shape could not be read": counts[_UNREADABLE],
                     **self._degraded,
                 },

@@ -16,12 +16,15 @@ import numpy as np
 from aperture_tui.collect import bpf
 from aperture_tui.collect.gpu import activity
 from aperture_tui.collect.gpu.agents import Agents, counts, text
+from aperture_tui.collect.gpu.awaiting import Awaiting
 from aperture_tui.collect.gpu.gauges import GpuGauges
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.collect.gpu.joining import joined
+from aperture_tui.collect.gpu.launched import LAUNCH, How, Likeness, likeness
 from aperture_tui.collect.naming import RECORD
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.kinds import Flag, Kind
+from aperture_tui.profile.kinds import Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +39,16 @@ NAMES: Final = ("gpu_kernel", "gpu_copy")
 _NOBODY: Final = "no program tells of its GPU: start it by `aperture gpu run -- COMMAND`"
 _TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _MAX_COMMS: Final = 1 << 14
+_TURN_NS: Final = 40_000_000
+"""How much farther than a period of the clock a sample may be from a launch that it is to tell of: a thread that runs
+is sampled once a period; where CPUs are short it waits for its turn meanwhile, some tens of milliseconds."""
+_NEAR_MOST_NS: Final = 100_000_000
+_LIKENESS: Final = {wire.KERNELS: activity.KERNEL_LIKENESS, wire.COPIES: activity.COPY_LIKENESS}
+_DEGRADED: Final = {
+    How.ALIKE: "launch stacks estimated, by launches like them",
+    How.NEAR: "launch stacks estimated, by samples about them",
+    How.UNKNOWN: "launch stacks not known",
+}
 
 
 class _Known:
@@ -45,13 +58,12 @@ class _Known:
         self.agent = agent
         self.start_ns = _started_ns(agent.pid)
         self.comm = _comm(agent.pid, agent.pid)
-        self.threads = activity.Threads()
+        self.awaiting = Awaiting()
+        self.alike = {frame: Likeness() for frame in _LIKENESS}
         self.devices: dict[int, Multiprocessor] = {}
         self.numbers: dict[int, int] = {}
         """The process's number of a GPU -> the machine's."""
         self.names: activity.Names | None = None
-        self.held = np.zeros(0, np.dtype(wire.KERNEL))
-        """Kernels whose call has not been told: they wait for one more drain."""
 
     def names_in(self, symbols: Symbols) -> activity.Names:
         """Of these tables."""
@@ -80,6 +92,8 @@ class ActivityCollector:
         self._before: Counter[str] = Counter()
         """What agents that have left had counted as lost."""
         self._cpu_ns = 0
+        self._read_ns = 0
+        self._near_ns = min(1_000_000_000 // common.settings.hz + _TURN_NS, _NEAR_MOST_NS)
 
     # -- as a Collector
 
@@ -92,6 +106,7 @@ class ActivityCollector:
     def read(self) -> None:
         """Take what agents have sent."""
         began = time.thread_time_ns()
+        self._read_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._agents.update()
         for path, agent in self._agents.talking.items():
             if path not in self._known:
@@ -99,14 +114,17 @@ class ActivityCollector:
         for agent in self._agents.take_ended():
             self._leaving.append(self._known.pop(agent.door.path))
             self._before.update(_losses(agent))
+        self._common.recent.pids = frozenset(agent.pid for agent in self._agents.talking.values())
         self._cpu_ns += time.thread_time_ns() - began
 
     def events(self, symbols: Symbols) -> NDArray[np.void]:
         """What was taken: (n,) of EVENT with ids in `symbols`."""
         began = time.thread_time_ns()
         parts = [np.zeros(0, EVENT)]
+        moments = self._common.recent.moments(self._read_ns)
+        moments["time_ns"] += np.uint64(self._common.clock.monotonic_ns)
         for known in (*self._known.values(), *self._leaving):
-            parts += self._events_of(known, symbols, last=known in self._leaving)
+            parts += self._events_of(known, symbols, moments, last=known in self._leaving)
         self._leaving = []
         events = np.concatenate(parts)
         for kind in (Kind.GPU_KERNEL, Kind.GPU_COPY):
@@ -121,6 +139,7 @@ class ActivityCollector:
         """End all conversations."""
         self._state = State.STOPPED
         self._agents.close()
+        self._common.recent.pids = frozenset()
         self._gauges.end()
         self._common.gpus = tuple
 
@@ -131,35 +150,30 @@ class ActivityCollector:
 
     # -- records
 
-    def _events_of(self, known: _Known, symbols: Symbols, last: bool) -> list[NDArray[np.void]]:
+    def _events_of(
+        self, known: _Known, symbols: Symbols, moments: NDArray[np.void], last: bool
+    ) -> list[NDArray[np.void]]:
         told, known.agent.told = known.agent.told, []
         rows = {frame: [one.rows for one in told if one.frame == frame] for frame in wire.LAYOUTS}
         for devices in rows[wire.DEVICES]:
             self._learn_devices(known, devices)
         mine = {frame: self._sane(known, frame, some) for frame, some in rows.items() if frame != wire.DEVICES}
-        known.threads.learn(mine[wire.CALLS])
-        kernels = self._kernels_due(known, mine[wire.KERNELS], last)
+        without_calls = text(known.agent.status, "level") not in ("", "calls and records")
+        due = known.awaiting.due(
+            mine, moments, self._read_ns + self._common.clock.monotonic_ns, self._near_ns, last or without_calls
+        )
         names = known.names_in(symbols)
-        parts = [
-            (kernels, activity.kernels(kernels, names, known.devices)),
-            (mine[wire.SUMS], activity.summed_kernels(mine[wire.SUMS], names, known.devices)),
-            (mine[wire.COPIES], activity.copies(mine[wire.COPIES], symbols)),
-            (mine[wire.CALLS], activity.calls(mine[wire.CALLS], names)),
-            (mine[wire.SYNCS], activity.waits(mine[wire.SYNCS], symbols)),
-        ]
-        out = [self._whole(known, some, events, symbols) for some, events in parts if len(some)]
+        parts = {
+            wire.KERNELS: activity.kernels(due[wire.KERNELS], names, known.devices),
+            wire.SUMS: activity.summed_kernels(due[wire.SUMS], names, known.devices),
+            wire.COPIES: activity.copies(due[wire.COPIES], symbols),
+            wire.CALLS: activity.calls(due[wire.CALLS], names),
+            wire.SYNCS: activity.waits(due[wire.SYNCS], symbols),
+        }
+        out = [self._whole(known, frame, due[frame], events, symbols) for frame, events in parts.items() if len(events)]
         self._degraded["records whose name has not come"] += names.unknown
         names.unknown = 0
         return out
-
-    def _kernels_due(self, known: _Known, fresh: NDArray[np.void], last: bool) -> NDArray[np.void]:
-        """Those whose thread is known, and those that have waited for it."""
-        if last or text(known.agent.status, "level") not in ("", "calls and records"):
-            due, known.held = np.concatenate((known.held, fresh)), fresh[:0]
-            return due
-        waits = known.threads.of(fresh["correlation"]) == 0
-        due, known.held = np.concatenate((known.held, fresh[~waits])), fresh[waits]
-        return due
 
     def _sane(self, known: _Known, frame: int, rows: list[NDArray[np.void]]) -> NDArray[np.void]:
         whole = np.concatenate([np.zeros(0, np.dtype(wire.LAYOUTS[frame])), *rows])
@@ -168,27 +182,37 @@ class ActivityCollector:
         return kept
 
     def _whole(
-        self, known: _Known, rows: NDArray[np.void], events: NDArray[np.void], symbols: Symbols
+        self, known: _Known, frame: int, rows: NDArray[np.void], events: NDArray[np.void], symbols: Symbols
     ) -> NDArray[np.void]:
         """The same events, with who, where, on which device, and in a stack."""
-        fields = rows.dtype.names or ()
-        if "tid" not in fields and "correlation" in fields:
-            events["tid"] = known.threads.of(rows["correlation"])
+        launches = self._launches(known, frame, rows)
+        if frame != wire.CALLS:
+            events["tid"] = launches["tid"]
+        if frame != wire.SUMS:
             self._degraded["records whose thread is not known"] += int(np.count_nonzero(events["tid"] == 0))
         records = np.zeros(len(events), RECORD)
         records["pid"], records["tid"], records["start_ns"] = known.agent.pid, events["tid"], known.start_ns
         records["time_ns"] = events["time_ns"] - np.uint64(self._common.clock.monotonic_ns)
         records["comm"] = self._comms_of(known, events["tid"])
-        who = self._common.naming.events(records, symbols)
-        for field in ("pid", "process", "thread"):
+        who, how = joined(launches, records, self._common.naming, symbols)
+        for field in ("pid", "process", "thread", "stack", "flags"):
             events[field] = who[field]
-        events["flags"] = Flag.NONE
-        stacks = who["stack"]
-        if "device" in fields:
-            stacks = activity.below(stacks, rows, events, known.names_in(symbols))
+        if frame in (wire.KERNELS, wire.COPIES, wire.SUMS):
+            events["stack"] = activity.below(who["stack"], rows, launches["call"], events, known.names_in(symbols))
             events["cpu"] = self._numbers(known, rows["device"])
-        events["stack"] = stacks
+            for one, words in _DEGRADED.items():
+                self._degraded[words] += int(events["weight"][how == one].sum())
         return events
+
+    def _launches(self, known: _Known, frame: int, rows: NDArray[np.void]) -> NDArray[np.void]:
+        """(n,) of LAUNCH: what is known of how each record came about."""
+        if frame == wire.SUMS:
+            return np.zeros(len(rows), LAUNCH)
+        launches = known.awaiting.launches.of(rows["correlation"])
+        if frame in known.alike:
+            alike = likeness(rows, launches["tid"], _LIKENESS[frame])
+            launches = known.alike[frame].lend(launches, alike, rows["start_ns"])
+        return launches
 
     def _comms_of(self, known: _Known, tids: NDArray[np.uint32]) -> NDArray[np.bytes_]:
         found, which = np.unique(tids, return_inverse=True)

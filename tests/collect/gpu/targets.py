@@ -96,16 +96,18 @@ def target(
 
 
 @contextmanager
-def hearing(program: Target, until: str = "") -> Iterator[Kept]:
-    """A session that has found this program's agent: its health has these words, or "" once all is told.
+def hearing(program: Target, until: str | None = "", **settings: Any) -> Iterator[Kept]:
+    """A session that has found this program's agent: its health has these words, or "" once all is told; None: at once.
 
     It hears no other: another run of these tests may be going on.
     """
     kept = Kept()
-    session = Session(Settings(events=("gpu",), pids=(program.pid,)), {"kept": kept, "memory": kept.store})
+    chosen = {"events": ("gpu",), "pids": (program.pid,), **settings}
+    session = Session(Settings(**chosen), {"kept": kept, "memory": kept.store})
     session.start()
     try:
-        await_words(kept, until)
+        if until is not None:
+            await_words(kept, until)
         yield kept
     finally:
         session.stop()

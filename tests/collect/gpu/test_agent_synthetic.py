@@ -77,7 +77,8 @@ def test_a_synthetic_kernel_has_its_time_thread_stream_shape_and_occupancy(tmp_p
     assert launch == Launch(256, 32, 49152, 4, Factor.SHARED_MEMORY, 64)
     assert launch.occupancy == 0.5
     stacks = stack_weights(kept, Query(kind=Kind.GPU_KERNEL, pids=(program.pid,)))
-    assert {stack[1:] for stack in stacks} >= {("gemm(float*, float*, int)", "<<<(64,1,1),(256,1,1)>>>")}
+    unknown = ("[launch stack not known]", "cudaLaunchKernel")  # nobody takes samples, and there are no probes
+    assert {stack[1:] for stack in stacks} >= {(*unknown, "gemm(float*, float*, int)", "<<<(64,1,1),(256,1,1)>>>")}
     now = time.time_ns()
     assert (np.abs(rows["time_ns"].astype(np.int64) - now) < 60 * 10**9).all()
 

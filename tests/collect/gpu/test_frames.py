@@ -15,6 +15,8 @@ from aperture_tui.collect.gpu import activity
 from aperture_tui.collect.gpu.frames import LAYOUTS, MAX_NAMES, Frames, ProtocolError
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.inside._aperture_gpu.outbox import Outbox
+from aperture_tui.collect.gpu.launched import LAUNCH, Launches, Likeness, likeness, located
+from aperture_tui.collect.recent import MOMENT
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.symbols import Symbols
 
@@ -142,6 +144,15 @@ def test_names_are_bounded() -> None:
         list(frames.feed(frame(wire.STRING, bytes(8) + b"n")))
 
 
+def _launches(kind: int, kept: np.ndarray) -> np.ndarray:
+    """What is known of how they came about, which is nothing."""
+    if kind == wire.SUMS:
+        return np.zeros(len(kept), LAUNCH)
+    launches = Launches().of(kept["correlation"])
+    columns = activity.KERNEL_LIKENESS if kind == wire.KERNELS else activity.COPY_LIKENESS
+    return Likeness().lend(launches, likeness(kept, launches["tid"], columns), kept["start_ns"])
+
+
 def _events(told: list[np.ndarray], kind: int, frames: Frames) -> np.ndarray:
     """As the collector does, as far as no process is needed."""
     symbols = Symbols()
@@ -156,7 +167,12 @@ def _events(told: list[np.ndarray], kind: int, frames: Frames) -> np.ndarray:
         wire.SYNCS: lambda: activity.waits(kept, symbols),
     }[kind]()
     if kind in (wire.KERNELS, wire.SUMS, wire.COPIES):
-        made["stack"] = activity.below(np.zeros(len(made), np.uint32), kept, made, names)
+        calls = _launches(kind, kept)["call"]
+        made["stack"] = activity.below(np.zeros(len(made), np.uint32), kept, calls, made, names)
+    if kind == wire.CALLS:
+        known = np.zeros(2, MOMENT)
+        known["time_ns"] = NOW, NOW + 1
+        assert len(located(kept, known, 50_000_000)) == len(kept)
     assert (made["stack"] < len(symbols.trie)).all()
     assert (made["name"] < len(symbols.strings)).all()
     return made

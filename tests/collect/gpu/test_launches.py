@@ -14,7 +14,7 @@ import pytest
 
 from aperture_tui.collect.gpu import launches, libraries
 from aperture_tui.collect.gpu.driver_calls import CALLS, SHAPE_BITS, Shape, cookies
-from aperture_tui.collect.gpu.launches import GPU_KEY
+from aperture_tui.collect.gpu.launches import GPU_KEY, TAKEN
 from aperture_tui.collect.settings import Settings
 from aperture_tui.profile.gpu_launch import Launch
 from aperture_tui.profile.health import State
@@ -31,12 +31,13 @@ PROGRAM = "gpu.bpf.c"
 _LONGEST_S = 20.0
 
 
-def test_the_layout_is_that_of_the_c_structure() -> None:
+def test_the_layouts_are_those_of_the_c_structures() -> None:
     assert_mirrors(GPU_KEY, layout(PROGRAM, "gpu_key"))
+    assert_mirrors(TAKEN, layout(PROGRAM, "moment"))
 
 
 def test_the_numbers_of_the_program_are_those_here() -> None:
-    assert enumerated(PROGRAM, "NO_ENTRY")[:3] == ["NO_ENTRY", "UNREADABLE", "NOT_WALKED"]
+    assert enumerated(PROGRAM, "NO_ENTRY")[:4] == ["NO_ENTRY", "UNREADABLE", "NOT_WALKED", "NO_ROOM"]
     assert enumerated(PROGRAM, "PLAIN") == [shape.name for shape in Shape]
     assert defines(PROGRAM)["SHAPE_BITS"] == SHAPE_BITS
     assert len(set(cookies().values())) == len(CALLS)
