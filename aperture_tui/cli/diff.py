@@ -16,7 +16,7 @@ from aperture_tui.cli.output import colours, width, write
 from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid, points
 from aperture_tui.cli.waiting import asking, progress
-from aperture_tui.export.collected import KINDS, collected, kind_name
+from aperture_tui.export.collected import collected, kind_name
 from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure
@@ -40,6 +40,7 @@ examples:
   aperture diff old.aperture new.aperture --filter 'process_name:{"name":"nginx"}'     of both sides what it lets pass
   aperture diff a.aperture a.aperture --base-to -60s --from -60s        the last minute against what was before
   aperture diff old.aperture new.aperture --event lock       by the time waited in and below each function
+  aperture diff old.aperture new.aperture --event gpu --by total      by the time of kernels below each function
   aperture diff base.aperture after.aperture --per run --by total --fail-above 5%       for a build: see below
   aperture diff --remote agg.example.net --token-file token --service shop --base -2h..-1h --after -1h..now
   aperture diff --remote localhost --base -1h..now@web-1,web-2 --after -1h..now@service:canary -o diff.svg
@@ -124,7 +125,7 @@ def _parser() -> Parser:
     parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
     forms = list(_SUFFIXES.values())
     parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout text")
-    parser.add_argument("--event", choices=list(KINDS), default="cpu", help="kind of events (cpu)")
+    parser.add_argument("--event", choices=selecting.EVENTS, default="cpu", help="kind of events (cpu)")
     measures = [measure.value for measure in Measure]
     parser.add_argument("--measure", choices=measures, help="what is summed (of cpu count, else time, in nanoseconds)")
     parser.add_argument(

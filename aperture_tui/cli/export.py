@@ -16,7 +16,7 @@ from aperture_tui.cli.output import to_terminal, width, write
 from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid
 from aperture_tui.cli.waiting import asking, progress
-from aperture_tui.export.collected import KINDS, collected, kind_name, losses_of, of_kind
+from aperture_tui.export.collected import collected, kind_name, losses_of, of_kind
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Measure
 from aperture_tui.store.remote.link import Focus
@@ -65,10 +65,13 @@ of recordings made with --events:
   aperture export all.aperture --event syscall --format text         calls with their latencies, errors, in flight
   aperture export all.aperture --event syscall --format histogram --name fsync
   aperture export all.aperture --event lock --measure count -o waits.folded
+  aperture export all.aperture --event gpu -o gpu.svg              kernels below what launched them
+  aperture export all.aperture --event gpu -o gpu.perfetto.json    kernels, copies, calls, what came of which
 
 Stacks of cpu count samples; those of offcpu, lock and syscall add up nanoseconds, or with --measure count waits and
-calls; pprof has both. The innermost frame of syscall is the call, and of offcpu it is [runnable] where a thread was not
-blocked but waited for a CPU. A timeline (perfetto) has all kinds of events, or with --event one.
+calls; pprof has both. Those of gpu are the time of kernels, gpu_copy has that of copies. The innermost frame of syscall
+is the call, and of offcpu it is [runnable] where a thread was not blocked but waited for a CPU. A timeline (perfetto)
+has all kinds of events, or with --event one, or of gpu all three.
 
 Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the end of the recording, and of an
 aggregator its own.
@@ -99,7 +102,7 @@ def run(argv: list[str]) -> int:
             data, said = _written(store, query, form, chosen)
             all_kinds = form == "perfetto" and not chosen.event
             said += [estimates.words] if estimates.words else []
-            kinds = collected(store) if all_kinds else (query.kind,)
+            kinds = collected(store) if all_kinds else _kinds(query, form, chosen)
             said += _caveats(store, query, kinds, filters is not None)
     except (OpeningError, InfernoError, TooManyError, RemoteError) as error:
         return fail(_PROGRAM, error)
@@ -135,7 +138,7 @@ def _parser() -> Parser:
     parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
     forms = sorted({*_SUFFIXES.values(), "histogram"})
     parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout folded")
-    parser.add_argument("--event", choices=list(KINDS), help="kind of events (cpu; of perfetto all)")
+    parser.add_argument("--event", choices=selecting.EVENTS, help="kind of events (cpu; of perfetto all)")
     measures = [measure.value for measure in Measure]
     parser.add_argument("--measure", choices=measures, help="what is summed (of cpu count, else time, in nanoseconds)")
     parser.add_argument("--name", metavar="NAME", help="only this system call, kind of lock, or reason to be off-CPU")
@@ -199,6 +202,11 @@ def _caveats(store: Store, query: Query, kinds: Sequence[Kind], filtered: bool) 
     return out
 
 
+def _kinds(query: Query, form: str, chosen: argparse.Namespace) -> tuple[Kind, ...]:
+    """Those of which a file is that is of one kind: only a timeline has all of `gpu`."""
+    return selecting.kinds(chosen.event) if form == "perfetto" and chosen.event else (query.kind,)
+
+
 def _written(store: Store, query: Query, form: str, chosen: argparse.Namespace) -> tuple[bytes, list[str]]:
     """The file, and what it lacks. Raises InfernoError and TooManyError."""
     from aperture_tui.export import folded, histogram, perfetto, pprof, report, speedscope, structured, svg
@@ -210,7 +218,7 @@ def _written(store: Store, query: Query, form: str, chosen: argparse.Namespace) 
         case "speedscope":
             return _json(speedscope.document(store, query, title)), []
         case "perfetto":
-            document = perfetto.document(store, query, (query.kind,) if chosen.event else ())
+            document = perfetto.document(store, query, _kinds(query, form, chosen) if chosen.event else ())
             left_out = document["otherData"]["not_drawn"]
             words = f"{left_out:,} samples not drawn but counted: the oldest of too many, or with a weight"
             return _json(document), [words] if left_out else []

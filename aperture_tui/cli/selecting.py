@@ -6,12 +6,13 @@ import argparse
 import re
 import sys
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli import times
 from aperture_tui.cli.times import Moment
 from aperture_tui.cli.values import pattern, pid
-from aperture_tui.export.collected import KINDS, default_measure
+from aperture_tui.export.collected import GPU, KINDS, default_measure
+from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.text import clean
 from aperture_tui.store.base import Estimate
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from aperture_tui.store.base import Store
 
 
+EVENTS: Final = (*KINDS, "gpu")
+"""What --event may be."""
+
+
+def kinds(event: str) -> tuple[Kind, ...]:
+    """The kinds of events of such a name; that of a tree is the first of them: of `gpu` the time of kernels."""
+    return GPU if event == "gpu" else (KINDS[event],)
+
+
 def add_range(parser: argparse.ArgumentParser) -> None:
     """From when to when, as `remote.window` reads it."""
     group = parser.add_argument_group("its time (all that is held)")
@@ -34,7 +44,7 @@ def add_range(parser: argparse.ArgumentParser) -> None:
 def add_narrowing(parser: argparse.ArgumentParser) -> None:
     """Which events, as `query` reads it."""
     group = parser.add_argument_group("its events")
-    group.add_argument("--event", choices=list(KINDS), help="kind of events (cpu)")
+    group.add_argument("--event", choices=EVENTS, help="kind of events (cpu)")
     measures = [measure.value for measure in Measure]
     group.add_argument("--measure", choices=measures, help="what is summed (of cpu count, else time, in nanoseconds)")
     group.add_argument("-p", "--pid", dest="pids", type=pid, action="append", default=[], metavar="PID")
@@ -81,7 +91,7 @@ def unknown_tags(store: Store, query: Query) -> str:
 
 def query(chosen: argparse.Namespace, start_ns: int | None, end_ns: int | None) -> Query:
     """What was chosen of the events of a range."""
-    kind = KINDS[chosen.event or "cpu"]
+    kind = kinds(chosen.event or "cpu")[0]
     found = Query(
         kind,
         start_ns,

@@ -5,7 +5,8 @@ Of it Perfetto reads slices, counters, names and async slices, but no sampled st
 https://perfetto.dev/docs/getting-started/other-formats. docs/formats.md says what of it is exact.
 
 - Slices ("X") on the threads are samples of the CPU put together (export/flame_chart.py), and say of how many samples.
-- Slices on the streams of a GPU are kernels and copies as they were.
+- Slices on the streams of a GPU are kernels and copies as they were, and those of a thread's calls to it; flows ("s",
+  "f") lead from a call to what came of it.
 - Async slices ("b", "e") are calls and waits that went on at the end, from when they began.
 - Everything else was summed by those who collected it and has no place on a thread: counters ("C") of each process.
 
@@ -22,8 +23,10 @@ import numpy as np
 from aperture_tui import __version__
 from aperture_tui.export.collected import collected, kind_name, of_kind
 from aperture_tui.export.flame_chart import slices
+from aperture_tui.export.gpu_timeline import arguments, callers
 from aperture_tui.export.names import COUNTED, frame_name
 from aperture_tui.profile.event import EVENT
+from aperture_tui.profile.gpu_launch import device_and_stream
 from aperture_tui.profile.kinds import Flag, Kind, Role
 from aperture_tui.profile.query import Measure
 from aperture_tui.store.selection import measured
@@ -47,8 +50,10 @@ _BUCKETS: Final = 1000  # values of a counter; in a longer range they are of mor
 _HOST: Final = 1 << 30
 _DEVICE: Final = _HOST + (1 << 20)
 _STREAMS: Final = 1 << 16
-"""Numbers of what is no process, far above those of processes (at most 1 << 22): the host; the GPUs, each with room
-for its streams."""
+_CALLS: Final = 1 << 23
+_WAITS: Final = 1 << 24
+"""Numbers of what is no process and no thread, far above those of processes (at most 1 << 22): the host; the GPUs, each
+with room for its streams; the calls of a thread to GPUs, and its waits for them, beside its samples."""
 
 _AT: Final = {
     Kind.CPU: "on CPU",
@@ -60,6 +65,8 @@ _AT: Final = {
     Kind.GPU_CALL: "in GPU calls",
 }
 _GPU: Final = (Kind.GPU_KERNEL, Kind.GPU_COPY)
+_WAIT: Final = "wait "
+"""How calls begin that are waits for a GPU, and no functions: they may lie across those."""
 
 
 def document(store: Store, query: Query, kinds: Sequence[Kind] = ()) -> dict[str, Any]:
@@ -79,9 +86,12 @@ def document(store: Store, query: Query, kinds: Sequence[Kind] = ()) -> dict[str
                 trace.draw_samples(symbols, events)
             elif kind in _GPU:
                 trace.draw_gpu(symbols, events)
+            elif kind is Kind.GPU_CALL:
+                trace.draw_calls(symbols, events)
         trace.events += counts.counters()
         if kind in (Kind.SYSCALL, Kind.LOCK):
             trace.draw_in_flight(*store.selected(replace(narrowed, role=Role.IN_FLIGHT)), start)
+    trace.draw_flows()
     trace.draw_host(store, query)
     return trace.document(start)
 
@@ -153,6 +163,8 @@ class _Trace:
         self._threads: dict[tuple[int, int], str] = {}
         self._room = MOST_SLICES
         self._not_drawn = 0
+        self._work: list[NDArray[np.void]] = [np.zeros(0, EVENT)]
+        self._calls: list[NDArray[np.void]] = [np.zeros(0, EVENT)]
 
     def name_processes(self, symbols: Symbols, events: NDArray[np.void]) -> None:
         for row in np.unique(events["process"])[::-1].tolist():
@@ -176,20 +188,49 @@ class _Trace:
 
     def draw_gpu(self, symbols: Symbols, events: NDArray[np.void]) -> None:
         """Kernels and copies, on a track for each device and stream. Their time is that of their beginning."""
+        drawn = self._newest(events[events["weight"] == 1])
+        self._not_drawn += int(events["weight"][events["weight"] != 1].sum())
+        self._work.append(drawn.astype(EVENT))
+        for row in drawn:
+            device, stream = device_and_stream(int(row["aux"]))
+            pid, tid = _on_stream(row)
+            self._processes[pid], self._threads[pid, tid] = f"GPU {device}", f"stream {stream}"
+            name, start = symbols.strings[row["name"]] or "[unknown]", int(row["time_ns"])
+            category = kind_name(Kind(row["kind"]))
+            self._slice(pid, tid, category, name, start, start + int(row["duration_ns"]), arguments(symbols, row))
+
+    def draw_calls(self, symbols: Symbols, events: NDArray[np.void]) -> None:
+        """Calls that were told one by one, beside their thread: its samples are functions that are not in step."""
+        alone = events[(events["weight"] == 1) & (events["duration_ns"] > 0) & (events["tid"] > 0)]
+        drawn = self._newest(alone)
+        self._calls.append(drawn[~_are_waits(symbols, drawn)].astype(EVENT))
+        for row in drawn:
+            name, start = symbols.strings[row["name"]] or "[unknown]", int(row["time_ns"])
+            waits = name.startswith(_WAIT)
+            pid, tid = int(row["pid"]), int(row["tid"])
+            thread = " ".join(filter(None, [symbols.strings[row["thread"]], str(tid)]))
+            track = (_WAITS if waits else _CALLS) + tid
+            self._threads[pid, track] = f"{thread}: {'waits for GPUs' if waits else 'calls to GPUs'}"
+            self._slice(pid, track, kind_name(Kind.GPU_CALL), name, start, start + int(row["duration_ns"]), {})
+
+    def draw_flows(self) -> None:
+        """From each call that is drawn to what came of it."""
+        work, calls = np.concatenate(self._work), np.concatenate(self._calls)
+        for i, (row, at) in enumerate(zip(work, callers(work, calls).tolist(), strict=True)):
+            if at >= 0:
+                call = calls[at]
+                flow = {"cat": "launch", "name": "launch", "id": i}
+                begin = {"pid": int(call["pid"]), "tid": _CALLS + int(call["tid"]), "ts": int(call["time_ns"])}
+                pid, tid = _on_stream(row)
+                end = {"pid": pid, "tid": tid, "ts": int(row["time_ns"]), "bp": "e"}
+                self.events += [{"ph": "s", **flow, **begin}, {"ph": "f", **flow, **end}]
+
+    def _newest(self, events: NDArray[np.void]) -> NDArray[np.void]:
+        """As many of these as there is room for, in the order of time; the others are counted."""
         drawn = events[np.argsort(events["time_ns"], kind="stable")][max(len(events) - max(self._room, 0), 0) :]
         self._room -= len(drawn)
         self._not_drawn += len(events) - len(drawn)
-        for row in drawn:
-            device, stream = int(row["cpu"]), int(row["aux"])
-            pid = _DEVICE + device * _STREAMS
-            tid = pid + 1 + stream % (_STREAMS - 1)
-            self._processes[pid], self._threads[pid, tid] = f"GPU {device}", f"stream {stream}"
-            start, args = int(row["time_ns"]), {"pid": int(row["pid"]), "tid": int(row["tid"])}
-            if row["kind"] == Kind.GPU_COPY:
-                args["bytes"] = int(row["value"])
-            name = symbols.strings[row["name"]] or "[unknown]"
-            category = kind_name(Kind(row["kind"]))
-            self._slice(pid, tid, category, name, start, start + int(row["duration_ns"]), args)
+        return drawn
 
     def draw_in_flight(self, symbols: Symbols, events: NDArray[np.void], start_ns: int) -> None:
         """What went on at the end; of several under one name the oldest. What is older begins with the range."""
@@ -236,6 +277,18 @@ class _Trace:
         names += [_name("thread_name", pid, tid, name) for (pid, tid), name in self._threads.items()]
         told = {"generator": f"aperture {__version__}", "start_ns": origin, "not_drawn": self._not_drawn}
         return {"displayTimeUnit": "ns", "otherData": told, "traceEvents": names + self.events}
+
+
+def _on_stream(row: np.void) -> tuple[int, int]:
+    """The track of a kernel or a copy."""
+    device, stream = device_and_stream(int(row["aux"]))
+    pid = _DEVICE + device * _STREAMS
+    return pid, pid + 1 + stream % (_STREAMS - 1)
+
+
+def _are_waits(symbols: Symbols, events: NDArray[np.void]) -> NDArray[np.bool_]:
+    names, of = np.unique(events["name"], return_inverse=True)
+    return np.array([symbols.strings[name].startswith(_WAIT) for name in names.tolist()], bool)[of]
 
 
 def _name(what: str, pid: int, tid: int, name: str) -> dict[str, Any]:

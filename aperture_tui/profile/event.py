@@ -19,10 +19,10 @@ EVENT: Final = np.dtype(
         ("name", "<u4"),  # string: syscall, lock kind, GPU kernel, copy direction
         ("stack", "<u4"),  # node in Symbols.stacks
         ("weight", "<u4"),  # how many; a filter's sampling weight multiplies it
-        ("aux", "<u4"),  # stream, errno class, latency bucket
+        ("aux", "<u4"),  # errno class; of a GPU its device and stream
         ("kind", "<u2"),  # profile.kinds.Kind
         ("flags", "<u2"),  # profile.kinds.Flag
-        ("cpu", "<u2"),  # CPU or device
+        ("cpu", "<u2"),  # CPU; of a GPU which call it comes from
         ("tags", "<u2"),  # a bit for each tag that a filter gave it; in a store, a row of Symbols.tag_sets
     ]
 )

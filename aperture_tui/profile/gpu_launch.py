@@ -69,6 +69,22 @@ class Launch:
         )
 
 
+_STREAM_BITS: Final = 24
+CORRELATION_MASK: Final = 0xFFFF
+"""Of the number by which a call and what it had the GPU do know each other, what an event's `cpu` has of it. It tells
+calls of one thread apart that are not 65,536 calls of the process away from each other."""
+
+
+def lane(device: int, stream: int) -> int:
+    """Where on a machine's GPUs a kernel or a copy was, as an event's `aux`."""
+    return min(device, 0xFF) << _STREAM_BITS | stream & (1 << _STREAM_BITS) - 1
+
+
+def device_and_stream(lane: int) -> tuple[int, int]:
+    """The inverse."""
+    return lane >> _STREAM_BITS, lane & (1 << _STREAM_BITS) - 1
+
+
 class Shape(NamedTuple):
     """Blocks of a grid and threads of a block, in three dimensions."""
 

@@ -19,11 +19,13 @@ class Kind(enum.IntEnum):
     LOCK = 4
     """A non-empty latency bucket of (thread, lock, stack, outcome). value: the lock's address; aux: errno."""
     GPU_KERNEL = 5
-    """One kernel execution on a GPU. value: profile.gpu_launch.Launch; aux: stream."""
+    """One kernel execution on a GPU. value: profile.gpu_launch.Launch; aux: its device and stream
+    (profile.gpu_launch.lane); cpu: the lowest bits of the number that it shares with its GPU_CALL."""
     GPU_COPY = 6
-    """One copy or memset on a GPU. name: its direction; value: bytes."""
+    """One copy or memset on a GPU. name: its direction; value: bytes; aux, cpu: as of a kernel."""
     GPU_CALL = 7
-    """Calls that give work to a GPU, as they are made on the CPU. name: the function."""
+    """Calls that give work to a GPU, as they are made on the CPU. name: the function; cpu: as of a kernel, 0 of what is
+    not told call by call."""
 
 
 class FrameKind(enum.IntEnum):

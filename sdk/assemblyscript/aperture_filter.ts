@@ -108,10 +108,10 @@ export class Event {
   name: u32; // string: system call, kind of lock, GPU kernel, direction of a copy
   stack: u32; // node; 0 is no stack
   weight: u32; // how many this stands for
-  aux: u32; // GPU stream, error number, latency bucket
+  aux: u32; // error number; of a GPU its device << 24 | its stream
   kind: u16;
   flags: u16;
-  cpu: u16; // CPU or device
+  cpu: u16; // CPU; of a GPU which call it comes from
   tags: u16; // those that filters before this one gave it
 }
 

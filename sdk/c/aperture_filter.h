@@ -87,9 +87,9 @@ typedef struct {
     uint32_t name;    /* string: system call, kind of lock, GPU kernel, direction of a copy */
     uint32_t stack;   /* node; 0 is no stack */
     uint32_t weight;  /* how many this stands for */
-    uint32_t aux;     /* GPU stream, error number, latency bucket */
+    uint32_t aux;     /* error number; of a GPU its device << 24 | its stream */
     uint16_t kind, flags;
-    uint16_t cpu;  /* CPU or device */
+    uint16_t cpu;  /* CPU; of a GPU which call it comes from */
     uint16_t tags; /* those that filters before this one gave it */
 } ap_event;
 

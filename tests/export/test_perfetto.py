@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from aperture_tui.export import flame_chart, perfetto
 from aperture_tui.export.samples import Paths
+from aperture_tui.profile.gpu_launch import Launch, Shape, lane, shape_frame
 from aperture_tui.profile.host import HostSample
 from aperture_tui.profile.kinds import ROLE_SHIFT, Flag, FrameKind, Kind, Role
+from aperture_tui.profile.occupancy import Factor
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.memory import MemoryStore
@@ -144,21 +146,53 @@ def test_what_is_in_flight_begins_when_it_began_but_not_before_the_range() -> No
 
 
 def test_kernels_and_copies_lie_on_the_streams_of_their_device() -> None:
+    stack = (Frame("web", kind=FrameKind.PROCESS), Frame("gemm"), shape_frame(Shape((64, 2, 1), (256, 1, 1))))
+    launch = Launch(256, 32, 1024, 4, Factor.WARPS, 64).packed()
     facts = [
-        Fact(T0 + 5 * MS, WEB, 9, (), Kind.GPU_KERNEL, 2 * MS, name="gemm", aux=7),
-        Fact(T0 + 8 * MS, WEB, 9, (), Kind.GPU_COPY, MS, name="host to device", aux=8, value=4096),
+        Fact(T0 + 5 * MS, WEB, 9, stack, Kind.GPU_KERNEL, 2 * MS, name="gemm", aux=lane(0, 7), value=launch),
+        Fact(T0 + 8 * MS, WEB, 9, (), Kind.GPU_COPY, MS, name="host to device", aux=lane(1, 8), value=4_000_000),
+        Fact(T0 + 9 * MS, WEB, 9, (), Kind.GPU_KERNEL, 30 * MS, 3, name="of several", aux=lane(0, 7)),
     ]
     document = written(filled(facts))
     names = {(e["pid"], e["tid"]): e["args"]["name"] for e in of(document, "M") if e["name"] == "thread_name"}
-    told = {e["name"]: (e["ts"], e["dur"], names[e["pid"], e["tid"]], e["args"]) for e in of(document, "X")}
+    devices = {e["pid"]: e["args"]["name"] for e in of(document, "M") if e["name"] == "process_name"}
+    told = {e["name"]: (e["dur"], devices[e["pid"]], names[e["pid"], e["tid"]], e["args"]) for e in of(document, "X")}
+    shape = {"grid": "(64,2,1)", "block": "(256,1,1)", "registers": 32, "shared_bytes": 1024, "occupancy": 0.5}
     assert told == {
-        "gemm": (5000, 2000, "stream 7", {"pid": 42, "tid": 9}),
-        "host to device": (8000, 1000, "stream 8", {"pid": 42, "tid": 9, "bytes": 4096}),
-    } or told == {
-        "gemm": (0, 2000, "stream 7", {"pid": 42, "tid": 9}),
-        "host to device": (3000, 1000, "stream 8", {"pid": 42, "tid": 9, "bytes": 4096}),
+        "gemm": (2000, "GPU 0", "stream 7", {"pid": 42, "tid": 9, **shape}),
+        "host to device": (1000, "GPU 1", "stream 8", {"pid": 42, "tid": 9, "bytes": 4_000_000, "GB/s": 4}),
     }
-    assert "GPU 0" in {e["args"]["name"] for e in of(document, "M") if e["name"] == "process_name"}
+    starts = {e["name"]: e["ts"] for e in of(document, "X")}
+    assert starts["host to device"] - starts["gemm"] == 3000
+    assert document["otherData"]["not_drawn"] == 3
+
+
+def test_an_arrow_leads_from_each_call_to_what_came_of_it() -> None:
+    def event(kind: Kind, name: str, at: float, cpu: int, tid: int = 9, **more: Any) -> Fact:
+        return Fact(T0 + SECOND + int(at * MS), WEB, tid, (), kind, MS // 10, name=name, cpu=cpu, thread="main", **more)
+
+    facts = [
+        event(Kind.GPU_CALL, "launch a", 10, 1),
+        event(Kind.GPU_CALL, "launch b", 11, 2),
+        event(Kind.GPU_CALL, "wait for a stream", 11.05, 2),
+        event(Kind.GPU_CALL, "of another thread", 11, 2, 10),
+        event(Kind.GPU_CALL, "launch c", 20, 1),  # after 65,536 calls the number comes again
+        event(Kind.GPU_CALL, "seen from outside", 12, 0, weight=5),
+        event(Kind.GPU_KERNEL, "b", 12, 2, aux=lane(0, 7)),
+        event(Kind.GPU_KERNEL, "a", 13, 1, aux=lane(0, 8)),
+        event(Kind.GPU_KERNEL, "again a", 14, 1, aux=lane(0, 8)),
+        event(Kind.GPU_KERNEL, "c", 19.5, 1, aux=lane(0, 7)),  # the clock of a GPU is not quite that of a CPU
+        event(Kind.GPU_KERNEL, "of nobody", 15, 3, aux=lane(0, 7)),
+    ]
+    document = written(filled(facts))
+    check_rules(document)
+    names = {(e["pid"], e["tid"], e["ts"]): e["name"] for e in of(document, "X")}
+    begun = {e["id"]: names[e["pid"], e["tid"], e["ts"]] for e in of(document, "s")}
+    ended = {e["id"]: names[e["pid"], e["tid"], e["ts"]] for e in of(document, "f") if e["bp"] == "e"}
+    arrows = sorted((begun[i], ended[i]) for i in begun)
+    assert arrows == [("launch a", "a"), ("launch a", "again a"), ("launch b", "b"), ("launch c", "c")]
+    tracks = {e["args"]["name"] for e in of(document, "M") if e["name"] == "thread_name"}
+    assert {"main 9: calls to GPUs", "main 9: waits for GPUs", "main 10: calls to GPUs", "stream 7"} <= tracks
 
 
 def test_the_host_and_the_names() -> None:
@@ -186,7 +220,7 @@ def check_rules(document: dict[str, Any]) -> None:
     tracks: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
     open_ids: set[tuple[str, str]] = set()
     for event in document["traceEvents"]:
-        assert event["ph"] in "XCMbe"
+        assert event["ph"] in "XCMbesf"
         assert isinstance(event["name"], str)
         assert 0 <= event["pid"] < 1 << 32
         assert event["ph"] == "M" or event["ts"] >= 0

@@ -41,6 +41,7 @@ class Fact:
     maximum_ns: int | None = None
     value: int = 0
     aux: int = 0
+    cpu: int = 0
     tags: frozenset[str] = frozenset()
 
     @property
@@ -76,6 +77,7 @@ def batch_of(facts: Sequence[Fact], symbols: Symbols) -> Batch:
         event["flags"] = fact.flags
         event["value"] = fact.value
         event["aux"] = fact.aux
+        event["cpu"] = fact.cpu
         event["tags"] = sum(1 << names.index(tag) for tag in fact.tags)
     return Batch(symbols, events, names)
 

@@ -117,11 +117,10 @@ class Names:
 
 
 def kernels(rows: NDArray[np.void], names: Names, device_of: Mapping[int, Multiprocessor]) -> NDArray[np.void]:
-    """(n,) of EVENT without who, where and on which device. rows: (n,) of wire.KERNEL, at our clock."""
+    """(n,) of EVENT without who, where and on which stream. rows: (n,) of wire.KERNEL, at our clock."""
     events = _timed(rows, Kind.GPU_KERNEL)
     events["name"] = names.strings(rows["name"])
     events["value"] = launch_values(rows, device_of)
-    events["aux"] = rows["stream"]
     return events
 
 
@@ -129,7 +128,7 @@ def summed_kernels(rows: NDArray[np.void], names: Names, device_of: Mapping[int,
     """The same of rows of wire.SUM: each event is several kernels."""
     events = np.zeros(len(rows), EVENT)
     events["time_ns"], events["duration_ns"], events["maximum_ns"] = rows["end_ns"], rows["total_ns"], rows["max_ns"]
-    events["weight"], events["aux"], events["kind"] = rows["n"], rows["stream"], Kind.GPU_KERNEL
+    events["weight"], events["kind"] = rows["n"], Kind.GPU_KERNEL
     events["name"] = names.strings(rows["name"])
     events["value"] = launch_values(rows, device_of)
     return events
@@ -140,7 +139,7 @@ def copies(rows: NDArray[np.void], symbols: Symbols) -> NDArray[np.void]:
     events = _timed(rows, Kind.GPU_COPY)
     words = [symbols.string(direction(*pair)) for pair in _pairs(rows).tolist()]
     events["name"] = np.array(words, np.uint32) if words else 0
-    events["value"], events["aux"] = rows["bytes"], rows["stream"]
+    events["value"] = rows["bytes"]
     return events
 
 
@@ -157,10 +156,10 @@ def direction(kind: int, memory: int) -> str:
 
 
 def calls(rows: NDArray[np.void], names: Names) -> NDArray[np.void]:
-    """The same of rows of wire.CALL; aux is the correlation."""
+    """The same of rows of wire.CALL."""
     events = _timed(rows, Kind.GPU_CALL)
     events["name"] = names.strings(rows["name"])
-    events["tid"], events["aux"] = rows["tid"], rows["correlation"]
+    events["tid"] = rows["tid"]
     return events
 
 
@@ -169,7 +168,6 @@ def waits(rows: NDArray[np.void], symbols: Symbols) -> NDArray[np.void]:
     events = _timed(rows, Kind.GPU_CALL)
     words = [symbols.string(f"wait {_WAITS.get(kind, '')}".strip()) for kind in rows["kind"].tolist()]
     events["name"] = np.array(words, np.uint32) if words else 0
-    events["aux"] = rows["correlation"]
     return events
 
 

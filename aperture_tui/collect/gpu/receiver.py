@@ -23,6 +23,7 @@ from aperture_tui.collect.gpu.joining import joined
 from aperture_tui.collect.gpu.launched import LAUNCH, How, Likeness, likeness
 from aperture_tui.collect.naming import RECORD
 from aperture_tui.profile.event import EVENT
+from aperture_tui.profile.gpu_launch import CORRELATION_MASK, lane
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
 
@@ -189,6 +190,7 @@ class ActivityCollector:
         if frame != wire.CALLS:
             events["tid"] = launches["tid"]
         if frame != wire.SUMS:
+            events["cpu"] = rows["correlation"] & np.uint32(CORRELATION_MASK)
             self._degraded["records whose thread is not known"] += int(np.count_nonzero(events["tid"] == 0))
         records = np.zeros(len(events), RECORD)
         records["pid"], records["tid"], records["start_ns"] = known.agent.pid, events["tid"], known.start_ns
@@ -199,7 +201,7 @@ class ActivityCollector:
             events[field] = who[field]
         if frame in (wire.KERNELS, wire.COPIES, wire.SUMS):
             events["stack"] = activity.below(who["stack"], rows, launches["call"], events, known.names_in(symbols))
-            events["cpu"] = self._numbers(known, rows["device"])
+            events["aux"] = self._lanes(known, rows)
             for one, words in _DEGRADED.items():
                 self._degraded[words] += int(events["weight"][how == one].sum())
         return events
@@ -241,10 +243,10 @@ class ActivityCollector:
                 ours = self._uuids.setdefault(raw, len(self._uuids)) if any(raw) else number
             known.numbers[number] = ours
 
-    def _numbers(self, known: _Known, devices: NDArray[np.uint32]) -> NDArray[np.uint16]:
-        found, which = np.unique(devices, return_inverse=True)
-        numbers = [min(known.numbers.get(one, one), 0xFFFF) for one in found.tolist()]
-        return np.array(numbers, np.uint16)[which]
+    def _lanes(self, known: _Known, rows: NDArray[np.void]) -> NDArray[np.uint32]:
+        found, which = np.unique(np.column_stack((rows["device"], rows["stream"])), axis=0, return_inverse=True)
+        lanes = [lane(known.numbers.get(device, device), stream) for device, stream in found.tolist()]
+        return np.array(lanes, np.uint32)[which.reshape(-1)]
 
     # -- whom to ask, and what to say
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aperture_tui.profile.gpu_launch import Launch
+from aperture_tui.profile.gpu_launch import Launch, device_and_stream
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.occupancy import Factor
 from aperture_tui.profile.query import Query
@@ -71,7 +71,7 @@ def test_a_synthetic_kernel_has_its_time_thread_stream_shape_and_occupancy(tmp_p
     rows = events[(events["kind"] == Kind.GPU_KERNEL) & (events["name"] == gemm)]
     assert set(rows["duration_ns"].tolist()) == {100_000}
     assert Counter(rows["tid"].tolist()) == dict.fromkeys(told["tids"], 50)
-    assert set(rows["aux"].tolist()) == {7}
+    assert {device_and_stream(aux) for aux in rows["aux"].tolist()} == {(0, 7)}
     launch = Launch.unpacked(int(rows["value"][0]))
     # 50,176 bytes with what is reserved: four blocks of 256 threads of the 64 warps of compute capability 9.0
     assert launch == Launch(256, 32, 49152, 4, Factor.SHARED_MEMORY, 64)

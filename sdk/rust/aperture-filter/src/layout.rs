@@ -156,13 +156,13 @@ pub struct Event {
     pub stack: u32,
     /// How many this stands for.
     pub weight: u32,
-    /// GPU stream, error number, latency bucket.
+    /// Error number; of a GPU its device << 24 | its stream.
     pub aux: u32,
     /// See [`kind`].
     pub kind: u16,
     /// How it was taken; bits 12 and 13 are its [`role`](Event::role).
     pub flags: u16,
-    /// CPU or device.
+    /// CPU; of a GPU which call it comes from.
     pub cpu: u16,
     /// Tags that filters before this one gave it.
     pub tags: u16,
