@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session
     from aperture_tui.store.base import Store
+    from aperture_tui.tui.gpu.words import Here
 
 _PROGRAM: Final = "aperture-top"
 _EXAMPLES: Final = """\
@@ -344,7 +345,21 @@ def _shown(
 def _of_this_machine(chosen: argparse.Namespace, collecting: _Collecting) -> dict[str, Any]:
     """What the app is told of a live session."""
     words = filter_words(chosen)
-    return {"title_host": _host(), "pinned": words, "want": collecting.want, "filters": collecting.filters}
+    told = {"title_host": _host(), "pinned": words, "want": collecting.want, "filters": collecting.filters}
+    return {**told, "gpu": _gpu_here}
+
+
+def _gpu_here() -> Here:
+    """What this machine has for GPUs, and what `aperture doctor` says is missing."""
+    from aperture_tui.collect.gpu.needs import needs, vendors
+    from aperture_tui.collect.machine import Machine
+    from aperture_tui.tui.gpu.words import Here
+
+    machine = Machine()
+    missing = [
+        f"{one.name}: {one.found}{f' ({one.mend})' if one.mend else ''}" for one in needs(machine) if one.ok is False
+    ]
+    return Here(bool(vendors(machine)), tuple(missing))
 
 
 def _of_recording(path: str) -> dict[str, Any]:

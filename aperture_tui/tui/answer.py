@@ -18,6 +18,8 @@ from aperture_tui.store.base import Estimate, ProcessUse, Span, Store
 from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui import latency_lines
 from aperture_tui.tui.attached import Attached, recorded
+from aperture_tui.tui.gpu import answer as gpu_answer
+from aperture_tui.tui.gpu.model import NO_LANES
 from aperture_tui.tui.icicle.comparison import Compared
 from aperture_tui.tui.icicle.layout import Edges, Labels, lay_out, matching_weight
 from aperture_tui.tui.model import (
@@ -48,6 +50,7 @@ _UNITS: Final = {
     Kind.SYSCALL: Unit("in calls", timed=True),
     Kind.LOCK: Unit("waited", timed=True),
     Kind.OFFCPU: Unit("off-CPU", timed=True),
+    Kind.GPU_KERNEL: Unit("of kernels", timed=True),
 }
 _WAKES: Final = Unit("wakes")
 
@@ -72,6 +75,7 @@ class Data:
     gauges: tuple[HostSample, ...]
     stacks: Completeness
     estimate: Estimate
+    gpu: gpu_answer.GpuData | None
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class Answers:
             recorded=self._kinds,
             estimate=data.estimate,
             tags=self._store.tags(),
+            gpu=None if data.gpu is None else gpu_answer.view(data.gpu, request.lanes),
         )
         return replace(snapshot, icicle=self._lay_out(request, data)) if request.width > 0 else snapshot
 
@@ -177,8 +182,12 @@ class Answers:
         tree, base = self._trees(choice, of_stacks)
         told = self._latencies(choice, of_process, began)
         walls, gauges = self._wall(of_process, health), tuple(self._store.gauges(query))
-        past = end_ns is not None
-        return Data(choice, past, end, end - start, tree, base, lines, told, walls, gauges, stacks, self._estimate)
+        past, gpu = end_ns is not None, self._gpu(of_process, tree)
+        return Data(choice, past, end, end - start, tree, base, lines, told, walls, gauges, stacks, self._estimate, gpu)
+
+    def _gpu(self, query: Query, tree: CallTree) -> gpu_answer.GpuData | None:
+        """What GPUs did, for the kind that tells of it."""
+        return gpu_answer.fetched(self._store, query, tree) if query.kind is Kind.GPU_KERNEL else None
 
     def _note(self, estimate: Estimate) -> None:
         """The least exact of all answers says how exact the picture is."""
@@ -337,7 +346,8 @@ class Answers:
 
 def _choice(request: ViewRequest) -> ViewRequest:
     """What of a request the store has to be asked for."""
-    return replace(request, width=0, zoom=(), by_weight=False, search="", end_ns=None, absolute=False)
+    unasked = replace(request, width=0, zoom=(), by_weight=False, search="", end_ns=None, absolute=False)
+    return replace(unasked, lanes=NO_LANES)
 
 
 def _is_elsewhere(data: Data, end_ns: int | None, fresh: bool) -> bool:

@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import App, SystemCommand
@@ -17,6 +17,7 @@ from textual.theme import Theme
 
 from aperture_tui.store.remote.link import FLEET
 from aperture_tui.tui.filtering import EVERY_S, Filtering
+from aperture_tui.tui.gpu.words import Here, has_gpu
 from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
@@ -25,17 +26,12 @@ from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
-from aperture_tui.tui.screens.cpu import CpuScreen
 from aperture_tui.tui.screens.filters import FiltersScreen
-from aperture_tui.tui.screens.hosts import HostsScreen
-from aperture_tui.tui.screens.locks import LocksScreen
-from aperture_tui.tui.screens.offcpu import OffCpuScreen
-from aperture_tui.tui.screens.overview import OverviewScreen
 from aperture_tui.tui.screens.panel import Panel, health_panel, help_rows
-from aperture_tui.tui.screens.syscalls import SyscallsScreen
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.terminal import Colours, backlog, colours
 from aperture_tui.tui.thin import forget, thinned
+from aperture_tui.tui.views import FILTERS, GPU, HOSTS, MODES, VIEW_KEYS, VIEWS, titles
 from aperture_tui.tui.widgets.keys import live_keys
 
 if TYPE_CHECKING:
@@ -53,16 +49,6 @@ _LONGEST_PLAYED_S: Final = 2.0
 """What takes longer than so many seconds to read plays slower."""
 _LEAVE_S: Final = 0.5
 """How long a recording is waited for in the end: nothing is lost where it is still being read."""
-_VIEWS: Final[dict[str, type[ViewScreen]]] = {
-    "overview": OverviewScreen,
-    "cpu": CpuScreen,
-    "syscalls": SyscallsScreen,
-    "locks": LocksScreen,
-    "offcpu": OffCpuScreen,
-}
-"""By the numbers of their keys."""
-_HOSTS: Final = "hosts"
-_FILTERS: Final = "filters"
 _REMOTE_WINDOW_S: Final = 60.0
 """Agents push every ten seconds: a shorter window would show their turns."""
 
@@ -76,26 +62,21 @@ class ApertureApp(App[None]):
     whenever that changes, and again when the store is there; must not block. recording: the name of the one that the
     store holds, "" while it is filled. remote: the aggregator that the store asks. clock: monotonic seconds, by which a
     recording plays. filters: gives what controls the filters at work, None while there are none; of a store that can
-    have none there is no such function. Raises ValueError for a theme that does not exist.
+    have none there is no such function. gpu: what this machine has for GPUs, of a live session. Raises ValueError for a
+    theme that does not exist.
 
     failure: why a recording could not be opened, in one line; the app has then ended by itself.
     """
 
     TITLE = "aperture"
     CSS_PATH = "aperture.tcss"
-    MODES: ClassVar[dict[str, Any]] = {**_VIEWS, _HOSTS: HostsScreen, _FILTERS: FiltersScreen}
+    MODES: ClassVar[dict[str, Any]] = MODES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+q", "quit", "quit"),
         Binding("ctrl+c", "quit", "quit", show=False, priority=True),  # the habit of every other tool
         Binding("ctrl+l", "redraw", "redraw", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
-        Binding("0", "view('hosts')", "hosts", show=False),
-        Binding("1", "view('overview')", "overview", show=False),
-        Binding("2", "view('cpu')", "CPU", show=False),
-        Binding("3", "view('syscalls')", "system calls", show=False),
-        Binding("4", "view('locks')", "locks", show=False),
-        Binding("5", "view('offcpu')", "off-CPU time", show=False),
-        Binding("6,F", "view('filters')", "filters", show=False),
+        *VIEW_KEYS,
         Binding("f", "fleet", "whole fleet"),
     ]
 
@@ -115,6 +96,7 @@ class ApertureApp(App[None]):
         recording: str = "",
         remote: Remote | None = None,
         filters: Callable[[], Controls | None] | None = None,
+        gpu: Callable[[], Here] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._colours = colours()
@@ -130,6 +112,7 @@ class ApertureApp(App[None]):
         self.remote = remote
         self.failure = ""
         self.filtering = Filtering(filters)
+        self._look_for_gpu, self._seen_gpu = gpu, False
         self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S)
         self._last_view = "cpu"
         self._clock = clock
@@ -157,10 +140,16 @@ class ApertureApp(App[None]):
     @property
     def view_titles(self) -> tuple[tuple[str, str], ...]:
         """(key, title) of each view."""
-        views: list[type[BaseScreen]] = [HostsScreen] * (self.remote is not None) + list(_VIEWS.values())
-        if self.filtering.state is not None or self.current_mode == _FILTERS:
-            views.append(FiltersScreen)
-        return tuple((str(i), view.TITLE_WORD) for i, view in enumerate(views, self.remote is None))
+        gpu = (self.gpu_here is not None and self.gpu_here.driver) or self._seen_gpu
+        there = {HOSTS: self.remote is not None, FILTERS: self.filtering.state is not None, GPU: gpu}
+        return titles(
+            frozenset(name for name, is_there in there.items() if not (is_there or self.current_mode == name))
+        )
+
+    @cached_property
+    def gpu_here(self) -> Here | None:
+        """What this machine has for GPUs; None if it is not this machine that is looked at."""
+        return None if self._look_for_gpu is None else self._look_for_gpu()
 
     @property
     def waited_s(self) -> float:
@@ -200,7 +189,7 @@ class ApertureApp(App[None]):
         if self.remote is None:
             self._show_view("overview")
         elif self.remote.focus is None:
-            self._show_view(_HOSTS)
+            self._show_view(HOSTS)
         else:
             self.look_at(self.remote.focus)
         if self.remote is not None:
@@ -257,6 +246,7 @@ class ApertureApp(App[None]):
             gc.freeze()  # what the start made stays: no collection need look at it again
             self._tell_wants(self.current_mode)  # whoever connects may have missed it
         self.snapshot = snapshot
+        self._seen_gpu = self._seen_gpu or has_gpu(snapshot)
         if snapshot.fatal and self.recording:  # nothing that could be mended while it is shown
             self.failure = snapshot.error
             self.exit(return_code=1)
@@ -313,7 +303,7 @@ class ApertureApp(App[None]):
     def look_at(self, focus: Focus) -> None:
         """Look at these machines of an aggregator, in the view that was there last."""
         if focus != self.looking.focus:  # nothing of the ones before may be taken for theirs
-            kind = _VIEWS[self._last_view].KIND
+            kind = VIEWS[self._last_view].KIND
             self.looking = self.looking.of(focus)
             self.snapshot = ViewSnapshot(ViewRequest(1, kind, focus=focus), held=self.held)
         if self.current_mode != self._last_view:
@@ -344,21 +334,21 @@ class ApertureApp(App[None]):
         if isinstance(self.screen, Panel) or self.current_mode == name:
             return
         forget(self._driver)  # what another program wrote on the screen goes away
-        if name in _VIEWS and _VIEWS[self._last_view].KIND is not _VIEWS[name].KIND:
+        if name in VIEWS and VIEWS[self._last_view].KIND is not VIEWS[name].KIND:
             self.looking = self.looking.elsewhere()
         self._show_view(name)
         if isinstance(view, ViewScreen):
             self.call_after_refresh(self._select, view.icicle.selection)
 
     def _show_view(self, name: str) -> None:
-        if name in _VIEWS:
+        if name in VIEWS:
             self._last_view = name
         self.switch_mode(name)
         self._tell_wants(name)
 
     def _tell_wants(self, name: str) -> None:
         if self._want is not None:
-            self._want(self.MODES[self._last_view if name == _FILTERS else name].needs())  # they go on filtering that
+            self._want(self.MODES[self._last_view if name == FILTERS else name].needs())  # they go on filtering that
 
     def _select(self, selection: Any) -> None:
         view = self._view
@@ -367,7 +357,7 @@ class ApertureApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The list of machines and the fleet are an aggregator's."""
-        return self.remote is not None or not (action == "fleet" or (action == "view" and parameters == (_HOSTS,)))
+        return self.remote is not None or not (action == "fleet" or (action == "view" and parameters == (HOSTS,)))
 
     def action_fleet(self) -> None:
         """All machines together."""

@@ -11,8 +11,16 @@ from aperture_tui.profile.kinds import Kind
 if TYPE_CHECKING:
     from aperture_tui.store.base import Store
 
-COLLECTORS: Final = {Kind.CPU: "cpu", Kind.SYSCALL: "syscall", Kind.LOCK: "lock", Kind.OFFCPU: "offcpu"}
+COLLECTORS: Final = {
+    Kind.CPU: "cpu",
+    Kind.SYSCALL: "syscall",
+    Kind.LOCK: "lock",
+    Kind.OFFCPU: "offcpu",
+    Kind.GPU_KERNEL: "gpu_kernel",
+}
 """The names that Health gives to the collectors of these kinds, in the order of the views."""
+EVENTS: Final = {kind: name.removesuffix("_kernel") for kind, name in COLLECTORS.items()}
+"""What --events calls them."""
 
 
 def health_of(kind: Kind, health: Sequence[Health]) -> Health | None:

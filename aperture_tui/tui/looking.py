@@ -8,6 +8,7 @@ from typing import Final
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group
 from aperture_tui.store.remote.link import FLEET, Focus
+from aperture_tui.tui.gpu.model import Stretch
 from aperture_tui.tui.model import Baseline, LatencyKey, Path, ProcessKey, ViewRequest
 from aperture_tui.tui.playhead import Held, Playhead
 from aperture_tui.tui.search import Search
@@ -27,7 +28,8 @@ class Looking:
     """The window, where it ends, the process, the zoom, the order, the search.
 
     group: by what stacks are told apart. lock: the stacks of this one alone. wakers: whose stacks. focus: of which
-    machines. base: what it is compared with. absolute: by weights and not by shares.
+    machines. base: what it is compared with. absolute: by weights and not by shares. stretch: what of the window the
+    lanes of GPUs show, None for all.
     """
 
     window_s: float | None = 30.0
@@ -42,6 +44,7 @@ class Looking:
     focus: Focus = FLEET
     base: Baseline | None = None
     absolute: bool = False
+    stretch: Stretch | None = None
 
     def request(self, width: int, processes: bool, kind: Kind = Kind.CPU) -> ViewRequest:
         """What to ask the presenter for, for an icicle of this width."""
@@ -70,7 +73,7 @@ class Looking:
 
     def longer(self, step: int, long: bool = False) -> Looking:
         """The next longer (1) or shorter (-1) window. long: months are held."""
-        return replace(self, window_s=neighbour(LONG_WINDOWS if long else WINDOWS, self.window_s, step))
+        return replace(self, window_s=neighbour(LONG_WINDOWS if long else WINDOWS, self.window_s, step), stretch=None)
 
     def window_of(self, held: Held) -> float:
         """The seconds that the window has, of what is held."""
@@ -104,7 +107,7 @@ class Looking:
 
     def elsewhere(self) -> Looking:
         """Events of another kind: what belongs to these alone is left behind."""
-        return replace(self, zoom=(), lock=None, wakers=False)
+        return replace(self, zoom=(), lock=None, wakers=False, stretch=None)
 
     def back(self) -> Looking:
         """One step out: of the zoom, then of the search, the wakers, the lock, the process, the comparison."""

@@ -13,6 +13,7 @@ from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Group
 from aperture_tui.store.base import Estimate, Span
 from aperture_tui.store.remote.link import FLEET, Fleet, Focus
+from aperture_tui.tui.gpu.model import NO_LANES, GpuView, Sight
 from aperture_tui.tui.playhead import Held
 
 
@@ -199,7 +200,7 @@ class ViewRequest:
     the CPU. processes: a table of them is wanted. group: by what stacks are told apart. wakers: the stacks of those who
     ended the waits, not of those who waited. lock: the stacks of this one alone. focus: of which machines of an
     aggregator. fleet: all its machines are wanted, and nothing else. base: what the icicle is compared with. absolute:
-    by weights and not by shares.
+    by weights and not by shares. lanes: what of the lanes of GPUs is wanted.
     """
 
     width: int
@@ -218,6 +219,7 @@ class ViewRequest:
     fleet: bool = False
     base: Baseline | None = None
     absolute: bool = False
+    lanes: Sight = NO_LANES
 
 
 class Latencies(NamedTuple):
@@ -247,7 +249,7 @@ class ViewSnapshot:
     not. latencies, wall: where the request's kind has them. held: the time that can be looked at. recorded: of a
     recording, the kinds that were collected for it; None: it is live. pushed: of an aggregator, the kinds that it has
     of what is looked at; None: it is of none. fleet: its machines. estimate: how exact it is. tags: that its events may
-    have. cost_ms: what the answer took.
+    have. gpu: what GPUs did, where the request's kind is of them. cost_ms: what the answer took.
     """
 
     request: ViewRequest
@@ -268,6 +270,7 @@ class ViewSnapshot:
     fleet: Fleet | None = None
     estimate: Estimate = EXACT
     tags: tuple[str, ...] = ()
+    gpu: GpuView | None = None
     error: str = ""
     fatal: bool = False
     cost_ms: float = 0.0

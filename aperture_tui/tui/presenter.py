@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from aperture_tui.profile.text import clean
+from aperture_tui.tui.gpu.model import NO_LANES
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 
 if TYPE_CHECKING:
@@ -159,9 +160,8 @@ class Presenter:
 
 def _is_alike(one: ViewRequest, other: ViewRequest) -> bool:
     """Whether the answer to one may stand for that to another: only its size, order or search is different."""
-    return replace(one, width=0, zoom=(), by_weight=False, search="") == replace(
-        other, width=0, zoom=(), by_weight=False, search=""
-    )
+    same = {"width": 0, "zoom": (), "by_weight": False, "search": "", "lanes": NO_LANES}
+    return replace(one, **same) == replace(other, **same)  # type: ignore[arg-type]
 
 
 def one_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.remote.link import FLEET, INTERVAL_MS, Fleet, Focus, RemoteError
 from aperture_tui.store.remote.store import RemoteStore, is_of
 from aperture_tui.tui.answer import Answers, Data
+from aperture_tui.tui.gpu import answer as gpu_answer
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.recent import Recent
@@ -144,7 +145,8 @@ class _AnswersOf(Answers):
         if last is None or data is None or self.wants_more(request, fresh=False):
             return None
         icicle = self._lay_out(request, data) if request.width > 0 else None
-        return replace(last, request=request, icicle=icicle)
+        gpu = None if data.gpu is None else gpu_answer.view(data.gpu, request.lanes)
+        return replace(last, request=request, icicle=icicle, gpu=gpu)
 
     def _fetch(self, choice: ViewRequest, health: list[Health], held: Held, end_ns: int | None) -> Data:
         news = self._remote.news
@@ -157,6 +159,11 @@ class _AnswersOf(Answers):
         """Each of machines of its own."""
         then = replace(base, hosts=baseline.focus.hosts, service=baseline.focus.service)
         return self._everywhere.compared(then, replace(after, hosts=self.focus.hosts, service=self.focus.service))
+
+    def _gpu(self, query: Query, tree: CallTree) -> gpu_answer.GpuData | None:
+        """Agents push what was alike in an interval as one: when each kernel was is not known."""
+        wanted = query.kind is Kind.GPU_KERNEL
+        return gpu_answer.fetched(self._store, query, tree, sums_only=True) if wanted else None
 
     def _held(self, span: Span) -> Held:
         end = max(span.end_ns, self._remote.newest_ns())

@@ -11,7 +11,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group
 from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
-from aperture_tui.tui.attached import COLLECTORS, health_of
+from aperture_tui.tui.attached import EVENTS, health_of
 from aperture_tui.tui.filter_words import is_filter
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import IcicleView, Unit, ViewRequest, ViewSnapshot
@@ -30,6 +30,7 @@ _NOUNS: Final = {
     Kind.SYSCALL: "system calls",
     Kind.LOCK: "waits for locks",
     Kind.OFFCPU: "waits",
+    Kind.GPU_KERNEL: "kernels",
 }
 _NOTHING: Final = {
     Kind.CPU: (
@@ -51,6 +52,11 @@ _NOTHING: Final = {
         "waited for nothing in this window",
         "Nothing waited in this window.",
         "Nothing that is watched has waited yet; a wait is seen when it ends, or after a second.",
+    ),
+    Kind.GPU_KERNEL: (
+        "had a GPU run nothing in this window",
+        "No kernel ran in this window.",
+        "No program has told of a kernel.",
     ),
 }
 """Of one process, of this window, and at all."""
@@ -94,12 +100,12 @@ def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Li
 
 
 def _not_recorded(kind: Kind, noun: str) -> list[Line]:
-    how = f"Such events were not collected: record them with --events {COLLECTORS[kind]}, or all."
+    how = f"Such events were not collected: record them with --events {EVENTS[kind]}, or all."
     return [(f"No {noun} in this recording", "*text"), ("", "text"), (how, "muted")]
 
 
 def _not_pushed(kind: Kind, noun: str) -> list[Line]:
-    how = f"Nothing of this kind was pushed from here: agents collect it with --events {COLLECTORS[kind]}, or all."
+    how = f"Nothing of this kind was pushed from here: agents collect it with --events {EVENTS[kind]}, or all."
     return [(f"No {noun}", "*text"), ("", "text"), (how, "muted")]
 
 
@@ -144,7 +150,7 @@ def _why(snapshot: ViewSnapshot, looking: Looking, kind: Kind, one: Health | Non
     if kind is not Kind.CPU and looking.past:
         return f"There are none up to {clock(snapshot.end_ns) or 'now'}, where time stands still. space lets it go on."
     if kind is not Kind.CPU and (one is None or one.state is State.STOPPED):
-        return f"The collector {COLLECTORS[kind]} is not attached."
+        return f"The collector {EVENTS[kind]} is not attached."
     if words := _of_selection(looking, kind):
         return words
     return f"{of_window} ] makes it longer." if snapshot.span.events else at_all
@@ -193,7 +199,7 @@ def is_running(kind: Kind, snapshot: ViewSnapshot) -> bool:
 
 def collectors(health: Sequence[Health]) -> tuple[tuple[str, State], ...]:
     """Which are attached, or about to be, or failed."""
-    found = ((name, health_of(kind, health)) for kind, name in COLLECTORS.items())
+    found = ((name, health_of(kind, health)) for kind, name in EVENTS.items())
     return tuple((name, one.state) for name, one in found if one is not None and one.state is not State.STOPPED)
 
 

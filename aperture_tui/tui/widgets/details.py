@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
@@ -122,6 +124,20 @@ def _row(spans: list[Span], width: int) -> Spans:
     return (*out, (" " * left, "text")) if left else tuple(out)
 
 
+def words_rows(name: str, facts: Sequence[str], width: int, height: int) -> list[Spans]:
+    """A name and facts about it: the name in a row of its own where there are two."""
+    if height < 1:
+        return []
+    told = "  ".join(filter(None, map(plain, facts)))
+    if height == 1:
+        room = max(min(width_of(plain(name)), width // 2), width - width_of(told) - 4) if name else 0
+        return [
+            _row([(f" {fit(name, max(0, min(room, width_of(plain(name)))))} ", "*text"), (f" {told}", "text")], width)
+        ]
+    rows: list[Spans] = [_row([(f" {plain(name)}", "*text")], width), _row([(f" {told}", "text")], width)]
+    return rows + [((" " * width, "text"),)] * (height - 2)
+
+
 class Details(RowsView):
     """What is selected, in full."""
 
@@ -136,3 +152,7 @@ class Details(RowsView):
     def show_line(self, line: LatencyLine | None) -> None:
         """Describe this row of a table."""
         self.draw(lambda: line_rows(line, self.size.width, self.size.height))
+
+    def show_words(self, name: str, facts: Sequence[str]) -> None:
+        """Say a name, and facts about it."""
+        self.draw(lambda: words_rows(name, facts, self.size.width, self.size.height))

@@ -22,6 +22,7 @@ _FIRST: Final = (
     "search",
     "freeze",
     "zoom",
+    "next page",
     "only this process",
     "only this lock",
     "waiters or wakers",

@@ -1,0 +1,102 @@
+"""The line that names the pages of the view of GPUs, and the line that says what is selected in one."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from textual.events import Click
+from textual.message import Message
+
+from aperture_tui.tui import figures
+from aperture_tui.tui.cells import plain, width_of
+from aperture_tui.tui.gpu.model import Idle, Lanes
+from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.wall_clock import clock
+from aperture_tui.tui.widgets.histogram import exactly
+from aperture_tui.tui.widgets.rows import RowsView
+
+
+class Page(enum.Enum):
+    """In their order."""
+
+    TIMELINE = "Timeline"
+    KERNELS = "Kernels"
+    COPIES = "Copies"
+    IDLE = "Idle"
+    DEVICES = "Devices"
+    STACKS = "Stacks"
+
+
+class Place(NamedTuple):
+    """Where a page's name stands, half-open."""
+
+    begin: int
+    end: int
+    page: Page
+
+
+def pages_row(current: Page, words: Sequence[str], width: int) -> tuple[Spans, list[Place]]:
+    """The names, and at the right the first of the words for which there is room.
+
+    Where there is little, of the names their beginnings.
+    """
+    letters = next(n for n in (12, 4, 3, 2) if n == 2 or sum(len(p.value[:n]) + 2 for p in Page) <= width)
+    spans: list[Span] = []
+    places: list[Place] = []
+    at = 0
+    for page in Page:
+        text = f" {page.value[:letters]} "
+        spans.append((text, "*background@accent" if page is current else "muted@bar"))
+        places.append(Place(at, at + len(text), page))
+        at += len(text)
+    room = width - at
+    text = next((f"{plain(one)} " for one in words if width_of(one) + 3 <= room), "")
+    return exactly([*spans, (" " * max(0, room - width_of(text)), "text@bar"), (text, "text@bar")], width), places
+
+
+def stretch_words(lanes: Lanes) -> str:
+    """Which stretch the lanes show, of which window."""
+    stretch, window = lanes.stretch, lanes.window
+    if not lanes.lanes or stretch == window:
+        return ""
+    begin = f"{clock(stretch.start_ns)}.{stretch.start_ns % 1_000_000_000 // 1000:06}"
+    return f"{figures.latency(stretch.length_ns)} of {figures.duration(window.length_ns)} from {begin}"
+
+
+def idle_words(idle: Sequence[Idle]) -> str:
+    """How much of the time each GPU did nothing."""
+    parts = [f"GPU {one.device} idle {figures.share(one.time_ns, one.of_ns)} in {one.gaps:,} gaps" for one in idle]
+    return ", ".join(parts[:2]) + (f", {len(parts) - 2} more" if len(parts) > 2 else "")
+
+
+class PagesLine(RowsView):
+    """The names of the pages; a click opens one."""
+
+    DEFAULT_CSS = "PagesLine { height: 1; }"
+
+    class Chosen(Message):
+        """This page."""
+
+        def __init__(self, page: Page) -> None:
+            super().__init__()
+            self.page = page
+
+    def __init__(self) -> None:
+        super().__init__(id="gpu-pages")
+        self._places: list[Place] = []
+
+    def show(self, current: Page, words: Sequence[str]) -> None:
+        """Say this."""
+        self.draw(lambda: self._row(current, words))
+
+    def _row(self, current: Page, words: Sequence[str]) -> list[Spans]:
+        row, self._places = pages_row(current, words, self.size.width)
+        return [row]
+
+    def on_click(self, event: Click) -> None:
+        """Open what stands there."""
+        for begin, end, page in self._places:
+            if begin <= event.x < end:
+                self.post_message(self.Chosen(page))

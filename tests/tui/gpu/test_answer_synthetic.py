@@ -1,0 +1,231 @@
+"""From a store with synthetic GPU work to what the view is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.query import Measure, Query
+from aperture_tui.profile.symbols import Frame
+from aperture_tui.store import compaction
+from aperture_tui.store.memory import MemoryStore
+from aperture_tui.tui.gpu import answer
+from aperture_tui.tui.gpu.idle import LATE_NS
+from aperture_tui.tui.gpu.model import Engine, Gap, GpuView, LaneKey, Scope, Sight, Stretch
+from tests.tui.gpu.synthetic import (
+    COLLATE,
+    ELEMENTWISE,
+    FORWARD,
+    GEMM,
+    LOADER,
+    MS,
+    PID,
+    SOFTMAX,
+    TID,
+    TO_DEVICE,
+    TRAIN,
+    US,
+    Work,
+    stored,
+    synthetic,
+)
+from tests.tui.synthetic import SECOND, START_NS
+
+WINDOW = Stretch(START_NS, START_NS + 10 * SECOND)
+QUERY = Query(Kind.GPU_KERNEL, start_ns=WINDOW.start_ns, end_ns=WINDOW.end_ns + 1, measure=Measure.TIME)
+
+
+def fetched(store: MemoryStore, query: Query = QUERY, sums_only: bool = False) -> answer.GpuData:
+    return answer.fetched(store, query, store.call_tree(query), sums_only)
+
+
+def view(store: MemoryStore, sight: Sight | None = None) -> GpuView:
+    return answer.view(fetched(store), sight or Sight(100))
+
+
+def gaps_of(work: Work) -> tuple[Gap, ...]:
+    return view(stored([work.batch()])).gaps
+
+
+def test_every_stream_and_engine_of_every_gpu_has_a_lane() -> None:
+    found = view(synthetic(devices=2))
+    mine = [(Engine.ANY, 0), (Engine.COMPUTE, 7), (Engine.COPY_IN, 13), (Engine.COPY_OUT, 14), (Engine.MEMSET, 7)]
+    assert [lane.key for lane in found.lanes.lanes] == [LaneKey(gpu, *one) for gpu in (0, 1) for one in mine]
+    assert found.lanes.window == found.lanes.stretch == WINDOW
+    copies = found.lanes.lanes[2]
+    assert found.lanes.names[copies.largest[1]] == TO_DEVICE
+
+
+def test_a_stretch_shows_single_kernels() -> None:
+    forward = START_NS + 16 * MS + 100 * US
+    lanes = view(synthetic(devices=1), Sight(10, Stretch(forward, forward + 10 * MS))).lanes
+    compute = lanes.lanes[1]
+    assert [lanes.names[i] if i >= 0 else "" for i in compute.largest] == [GEMM] * 7 + [ELEMENTWISE] * 2 + [SOFTMAX]
+    assert compute.busy[:8] == (1.0,) * 8
+    assert compute.busy[8:] == pytest.approx((0.9, 0.5))
+
+
+def test_kernels_have_grid_and_block_and_what_is_not_known_is_empty() -> None:
+    work = Work()
+    work.kernel(GEMM, START_NS + SECOND, MS)
+    work.add(Kind.GPU_KERNEL, START_NS + 2 * SECOND, 5 * MS, "told_without_shape()", [*FORWARD[:3]])
+    rows = {row.use.name: row for row in view(stored([work.batch()])).kernels}
+    assert (rows[GEMM].grid, rows[GEMM].block, rows[GEMM].shapes) == ("128x16", "256", 1)
+    bare = rows["told_without_shape()"]
+    assert (bare.grid, bare.block, bare.shapes) == ("", "", 0)
+    assert bare.use.launches[0][0].occupancy is None
+
+
+def test_of_several_shapes_that_with_most_time_is_told() -> None:
+    work = Work()
+    for took, grid in (
+        (MS, "<<<(9,1,1),(32,1,1)>>>"),
+        (7 * MS, "<<<(2,3,1),(8,8,2)>>>"),
+        (2 * MS, "<<<(1,1,1),(1,1,1)>>>"),
+    ):
+        frames = [*FORWARD, Frame("k", kind=FrameKind.GPU), Frame(grid, kind=FrameKind.GPU)]
+        work.add(Kind.GPU_KERNEL, START_NS + SECOND, took, "k", frames)
+    (row,) = view(stored([work.batch()])).kernels
+    assert (row.grid, row.block, row.shapes) == ("2x3", "8x8x2", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("host to device, pinned", Engine.COPY_IN),
+        ("host to array", Engine.COPY_IN),
+        ("device to host", Engine.COPY_OUT),
+        ("array to host", Engine.COPY_OUT),
+        ("device to device", Engine.COPY),
+        ("host to host", Engine.COPY),
+        ("peer to peer", Engine.COPY),
+        ("memset", Engine.MEMSET),
+        ("copy", Engine.COPY),
+    ],
+)
+def test_copies_belong_to_an_engine(name: str, engine: Engine) -> None:
+    assert answer.engine_of(name) is engine
+
+
+def test_what_began_before_the_window_and_reaches_into_it_is_drawn() -> None:
+    work = Work()
+    work.kernel(GEMM, START_NS + SECOND - 500 * MS, SECOND)
+    store = stored([work.batch()])
+    query = replace(QUERY, start_ns=START_NS + SECOND)
+    lanes = answer.view(fetched(store, query), Sight(9)).lanes
+    assert lanes.lanes[1].share == pytest.approx(0.5 / 9, rel=0.01)
+
+
+def test_sums_are_counted_and_not_drawn() -> None:
+    work = Work()
+    work.kernel(GEMM, START_NS + SECOND, MS)
+    work.kernel(GEMM, START_NS + 2 * SECOND, 900 * MS, weight=1000)
+    found = view(stored([work.batch()]))
+    assert found.lanes.sums == 1000
+    assert sum(found.lanes.lanes[1].begun) == 1
+    assert found.kernels[0].use.count == 1001
+
+
+def test_an_aggregator_has_tables_and_says_that_it_has_no_times() -> None:
+    found = answer.view(fetched(synthetic(), sums_only=True), Sight(80))
+    assert found.kernels
+    assert found.copies
+    assert not found.lanes.lanes
+    assert "keeps sums" in found.lanes.problem
+    nothing = answer.view(fetched(stored([]), sums_only=True), Sight(80))
+    assert nothing.is_empty
+    assert not nothing.lanes.problem
+
+
+def test_of_too_many_the_newest_part_is_drawn_and_it_is_said_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "_RAW", 1000)
+    found = view(synthetic(devices=1))
+    assert WINDOW.start_ns < found.lanes.since_ns < WINDOW.end_ns
+    assert found.lanes.lanes[0].busy[0] == 0
+    assert found.lanes.lanes[0].share > 0.1
+    assert sum(row.use.count for row in found.kernels) == 19 * 98, "the tables have all"
+    assert found.idle[0].of_ns == WINDOW.end_ns - found.lanes.since_ns
+
+
+# -- gaps
+
+
+def test_gaps_are_between_everything_that_a_gpu_does_the_longest_first() -> None:
+    work = Work()
+    work.kernel(GEMM, START_NS, SECOND)
+    work.add(Kind.GPU_COPY, START_NS + SECOND // 2, SECOND, TO_DEVICE, stream=13)
+    work.kernel(SOFTMAX, START_NS + 2 * SECOND, SECOND)
+    work.kernel(GEMM, START_NS + 3 * SECOND + MS, 7 * SECOND - MS)
+    found = view(stored([work.batch()]))
+    assert [(gap.start_ns - START_NS, gap.length_ns) for gap in found.gaps] == [
+        (1500 * MS, 500 * MS),
+        (3 * SECOND, MS),
+    ]
+    assert (found.gaps[0].before, found.gaps[0].after) == (TO_DEVICE, SOFTMAX)
+    assert (found.gaps[0].pid, found.gaps[0].tid, found.gaps[0].process) == (PID, TID, "python3")
+    (idle,) = found.idle
+    assert (idle.gaps, idle.time_ns, idle.of_ns) == (2, 501 * MS, 10 * SECOND)
+
+
+def test_at_the_ends_of_the_window_a_gap_was_longer_and_the_last_one_has_to_be_long() -> None:
+    work = Work()
+    work.kernel(GEMM, START_NS + SECOND, 9 * SECOND - LATE_NS // 2)
+    (first,) = gaps_of(work)
+    assert first.more
+    assert first.length_ns == SECOND
+    assert (first.before, first.after) == ("", GEMM)
+    work = Work()
+    work.kernel(GEMM, START_NS, 10 * SECOND - LATE_NS)
+    (last,) = gaps_of(work)
+    assert last.more
+    assert last.length_ns == LATE_NS
+    assert (last.after, last.pid, last.scope) == ("", 0, Scope.UNKNOWN)
+
+
+def two_kernels(work: Work, gap_ns: int = 100 * MS) -> int:
+    """Their gap begins a second after the window."""
+    work.kernel(GEMM, START_NS, SECOND)
+    work.kernel(GEMM, START_NS + SECOND + gap_ns, 9 * SECOND - gap_ns)
+    return START_NS + SECOND
+
+
+def test_a_gap_is_explained_by_samples_of_the_thread_that_launched_next() -> None:
+    work = Work()
+    at = two_kernels(work)
+    for i in range(5):
+        work.add(Kind.CPU, at + i * 10 * MS, 10 * MS, stack=COLLATE if i < 3 else FORWARD)
+        work.add(Kind.CPU, at + i * 10 * MS, 10 * MS, stack=TRAIN, tid=LOADER)
+    work.add(Kind.CPU, at - MS, 10 * MS, stack=FORWARD, weight=50)
+    (gap,) = gaps_of(work)
+    assert gap.scope is Scope.THREAD
+    assert (gap.leaf, gap.caller) == ("__memmove_avx_unaligned_erms", "collate")
+    assert (gap.samples, gap.of) == (3, 5)
+
+
+def test_where_that_thread_was_on_no_cpu_another_one_of_its_process_is_told() -> None:
+    work = Work()
+    work.add(Kind.CPU, two_kernels(work), 10 * MS, stack=TRAIN, tid=LOADER)
+    (gap,) = gaps_of(work)
+    assert gap.scope is Scope.PROCESS
+    assert (gap.leaf, gap.caller) == ("train_step", "")
+
+
+@pytest.mark.parametrize(("gap_ns", "scope"), [(100 * MS, Scope.NONE), (20 * MS, Scope.SHORT)])
+def test_without_a_sample_in_it_nobody_ran_or_it_was_too_short(gap_ns: int, scope: Scope) -> None:
+    work = Work()
+    at = two_kernels(work, gap_ns)
+    for before_and_after in (-10 * MS, gap_ns):
+        work.add(Kind.CPU, at + before_and_after, 10 * MS, stack=FORWARD)
+    (gap,) = gaps_of(work)
+    assert gap.scope is scope
+    assert (gap.leaf, gap.of) == ("", 0)
+
+
+def test_without_any_cpu_samples_nothing_is_claimed() -> None:
+    work = Work()
+    two_kernels(work)
+    (gap,) = gaps_of(work)
+    assert gap.scope is Scope.UNKNOWN
+    assert gap.leaf == ""
