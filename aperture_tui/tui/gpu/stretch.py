@@ -8,6 +8,8 @@ from aperture_tui.tui.gpu.model import Stretch
 
 SHORTEST_NS: Final = 1_000
 """As close as it goes: kernels take microseconds."""
+_ALL: Final = 0.999
+"""Halved and doubled again, it is rounded."""
 
 
 def clamped(stretch: Stretch | None, window: Stretch) -> Stretch:
@@ -25,7 +27,7 @@ def closer(stretch: Stretch | None, window: Stretch, factor: float, about_ns: in
     """
     now = clamped(stretch, window)
     length = max(round(now.length_ns / factor), min(SHORTEST_NS, window.length_ns))
-    if length >= window.length_ns:
+    if length > _ALL * window.length_ns:
         return None
     at = (min(max(about_ns, now.start_ns), now.end_ns) - now.start_ns) / now.length_ns
     return _within(round(about_ns - at * length), length, window)

@@ -31,8 +31,8 @@ from aperture_tui.tui.gpu.tables import (
 )
 from aperture_tui.tui.gpu.words import no_gauges, no_work
 from aperture_tui.tui.icicle.widget import Icicle
+from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.view import ViewScreen
-from aperture_tui.tui.screens.words import grouped
 from aperture_tui.tui.widgets.details import Details
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class GpuScreen(ViewScreen):
     """What has the focus."""
     _below = Page.KERNELS
     """What is shown below the lanes."""
+    _empty = False
+    """Nothing is known that a GPU did: there are only words, once."""
 
     def body(self) -> ComposeResult:
         """The names of the pages, the lanes, and all other pages."""
@@ -126,13 +128,13 @@ class GpuScreen(ViewScreen):
         """Show what is on the page; the lanes above it where there is room."""
         if not self.is_whole:
             return
-        both = self.size.height >= _BOTH_FROM
+        both = self.size.height >= _BOTH_FROM and not self._empty
         alone = self.page is Page.TIMELINE and not both
         self.lanes.display = both or alone
         self.query_one("#gpu-page").display = not alone
         for page in Page:
             if page is not Page.TIMELINE:
-                self._part_of(page).display = page is self._below
+                self._part_of(page).display = page is self._below and not alone
         self._make_room(both)
 
     def _make_room(self, both: bool) -> None:
@@ -179,6 +181,7 @@ class GpuScreen(ViewScreen):
         gpu = snapshot.gpu
         here = self.aperture.gpu_here
         none: list[Span] = no_work(snapshot, here)
+        self._empty = gpu.is_empty
         self._show_lanes(gpu, none)
         whole = self._whole(snapshot)
         tables: dict[type[GpuTable[Any]], tuple[Sequence[Any], str]] = {
@@ -186,8 +189,8 @@ class GpuScreen(ViewScreen):
             CopyTable: (gpu.copies, "No copies in view"),
             GapTable: (gpu.gaps, gpu.lanes.problem or "No gap in view"),
         }
-        for table, (rows, words) in tables.items():
-            self.query_one(table).show(rows, whole, none if gpu.is_empty else [(words, "muted")])
+        for table, (rows, said) in tables.items():
+            self.query_one(table).show(rows, whole, none if gpu.is_empty else [(said, "muted")])
         self.query_one(GpuGauges).show(snapshot.gauges, no_gauges(snapshot, here))
         if gpu.is_empty and not snapshot.fatal:
             self.icicle.say(none)
@@ -218,19 +221,20 @@ class GpuScreen(ViewScreen):
     def _show_pages(self) -> None:
         snapshot = self.aperture.snapshot
         gpu = snapshot.gpu if snapshot is not None else None
-        words: list[str] = []
+        told: list[str] = []
         if gpu is not None and snapshot is not None:
             idle, then = idle_words(gpu.idle), causes_words(gpu.gaps)
-            stacks = ", ".join(filter(None, ["kernels by who launched them", grouped(snapshot.request.group)]))
+            stacks = ", ".join(filter(None, ["kernels by who launched them", words.grouped(snapshot.request.group)]))
             of_page = {Page.STACKS: [stacks], Page.IDLE: [f"{idle}; {then}", then, idle]}
-            words = of_page.get(self.page, [stretch_words(gpu.lanes) or idle])
-        self.query_one(PagesLine).show(self.page, words)
+            told = of_page.get(self.page, [stretch_words(gpu.lanes) or idle])
+        self.query_one(PagesLine).show(self.page, told)
 
     def amount(self, snapshot: ViewSnapshot) -> str:
         """How many kernels there are in view."""
         gpu = snapshot.gpu
         if gpu is None or not gpu.kernels:
-            return super().amount(snapshot)
+            known = words.is_running(self.KIND, snapshot) and snapshot.icicle is not None
+            return f"{'0' if known else '?'} kernels"
         cut = f", {gpu.kernels_left_out:,} small rows cut" if gpu.kernels_left_out else ""
         return f"{figures.count(sum(row.use.count for row in gpu.kernels))} kernels{cut}"
 
@@ -342,13 +346,6 @@ class GpuScreen(ViewScreen):
         super().action_freeze()
 
     # -- keys
-
-    def on_search_line_done(self) -> None:
-        """To the first frame that matches, where frames are shown; else to the page."""
-        if self.page is Page.STACKS or self.aperture.looking.search is None:
-            super().on_search_line_done()
-        else:
-            self.set_focus(self.main_part)
 
     def action_sort(self) -> None:
         """The table sorts its rows; on other pages frames are ordered, as in every view."""

@@ -340,7 +340,7 @@ class ViewScreen(InTime):
         if self.aperture.looking.search is None:
             self.end_search_line()
             return
-        if self.icicle.view is None:
+        if self.icicle.view is None or not self.icicle.display:
             self.set_focus(self.main_part)
             return
         self.set_focus(self.icicle)

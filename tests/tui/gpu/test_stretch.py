@@ -17,7 +17,7 @@ def test_a_stretch_stays_in_its_window(stretch: Stretch | None, factor: float, a
     now, then = clamped(stretch, WINDOW), closer(stretch, WINDOW, factor, about_ns)
     assert WINDOW.start_ns <= now.start_ns < now.end_ns <= WINDOW.end_ns
     if then is None:
-        assert now.length_ns / factor >= WINDOW.length_ns - 1
+        assert now.length_ns / factor >= 0.999 * WINDOW.length_ns
         return
     assert WINDOW.start_ns <= then.start_ns < then.end_ns <= WINDOW.end_ns
     assert then.length_ns == max(round(now.length_ns / factor), SHORTEST_NS)
