@@ -190,7 +190,7 @@ class _Trace:
         """Kernels and copies, on a track for each device and stream. Their time is that of their beginning."""
         drawn = self._newest(events[events["weight"] == 1])
         self._not_drawn += int(events["weight"][events["weight"] != 1].sum())
-        self._work.append(drawn.astype(EVENT))
+        self._work.append(_as_events(drawn))
         for row in drawn:
             device, stream = device_and_stream(int(row["aux"]))
             pid, tid = _on_stream(row)
@@ -277,6 +277,14 @@ class _Trace:
         names += [_name("thread_name", pid, tid, name) for (pid, tid), name in self._threads.items()]
         told = {"generator": f"aperture {__version__}", "start_ns": origin, "not_drawn": self._not_drawn}
         return {"displayTimeUnit": "ns", "otherData": told, "traceEvents": names + self.events}
+
+
+def _as_events(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """(n,) of EVENT: rows that an aggregator summed up have more columns."""
+    out = np.zeros(len(rows), EVENT)
+    for name in EVENT.names or ():
+        out[name] = rows[name]
+    return out
 
 
 def _on_stream(row: np.void) -> tuple[int, int]:

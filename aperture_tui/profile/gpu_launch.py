@@ -7,11 +7,15 @@ the same name are one box of a flame graph, and what was different between their
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.occupancy import Factor
 from aperture_tui.profile.symbols import Frame
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SHARED_UNIT: Final = 128
 _FIELDS: Final = {"threads": 11, "registers": 8, "shared": 11, "blocks": 6, "limited_by": 4, "warps": 7}
@@ -83,6 +87,12 @@ def lane(device: int, stream: int) -> int:
 def device_and_stream(lane: int) -> tuple[int, int]:
     """The inverse."""
     return lane >> _STREAM_BITS, lane & (1 << _STREAM_BITS) - 1
+
+
+def devices_and_streams(lanes: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same of (n,) of them."""
+    wide = lanes.astype("i8")
+    return wide >> _STREAM_BITS, wide & (1 << _STREAM_BITS) - 1
 
 
 class Shape(NamedTuple):

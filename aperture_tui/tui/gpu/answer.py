@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.profile.event import EVENT
-from aperture_tui.profile.gpu_launch import is_shape
+from aperture_tui.profile.gpu_launch import devices_and_streams, is_shape
 from aperture_tui.profile.gpu_use import copy_uses, kernel_uses
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.query import Group, Measure, Query
@@ -125,14 +125,15 @@ def _slices(symbols: Sequence[Symbols], parts: Sequence[NDArray[np.void]]) -> tu
         names.append((which + len(texts)).astype(np.int32))
         engines.append(kinds[which])
         texts += new
-    start, took, device, stream, pid, tid = (
+    start, took, lane, pid, tid = (
         np.concatenate([events[column] for events in parts])
-        for column in ("time_ns", "duration_ns", "cpu", "aux", "pid", "tid")
+        for column in ("time_ns", "duration_ns", "aux", "pid", "tid")
     )
+    device, stream = devices_and_streams(lane)
     start = start.astype(np.int64)
     end = start + np.minimum(took, np.uint64(LONGEST_NS)).astype(np.int64)
     name = np.concatenate(names)
-    places = device.astype(np.int64), np.concatenate(engines), stream.astype(np.int64)
+    places = device, np.concatenate(engines), stream
     return Slices(start, end, name, *places), idle.Told(texts, name, pid, tid)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from aperture_tui.profile.batch import Batch, empty
 from aperture_tui.profile.gpu import GpuSample
-from aperture_tui.profile.gpu_launch import Launch, Shape, shape_frame
+from aperture_tui.profile.gpu_launch import Launch, Shape, lane, shape_frame
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind, Kind
@@ -71,7 +71,7 @@ class Work:
         """One event."""
         (node,) = self.symbols.stacks([[self.symbols.frame(frame) for frame in stack]])
         text = self.symbols.string(name) if name else 0
-        self._rows.append((kind, at_ns, took_ns, text, int(node), device, stream, value, tid, weight))
+        self._rows.append((kind, at_ns, took_ns, text, int(node), lane(device, stream), value, tid, weight))
 
     def kernel(self, name: str, at_ns: int, took_ns: int, stack: Sequence[Frame] = FORWARD, **where: int) -> None:
         """A kernel with all that is known of its launch."""
@@ -84,7 +84,7 @@ class Work:
         events = empty(len(self._rows))
         columns = zip(*self._rows, strict=True)
         for column, values in zip(
-            ("kind", "time_ns", "duration_ns", "name", "stack", "cpu", "aux", "value", "tid", "weight"),
+            ("kind", "time_ns", "duration_ns", "name", "stack", "aux", "value", "tid", "weight"),
             columns,
             strict=True,
         ):
