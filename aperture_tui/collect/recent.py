@@ -10,11 +10,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOMENT: Final = np.dtype([("time_ns", "<u8"), ("stack", "<u8"), ("tid", "<u4"), ("flags", "<u4")])
-"""When, CLOCK_MONOTONIC; a stack's hash; of which thread; what is to be said of the stack (Flag)."""
+MOMENT: Final = np.dtype([("time_ns", "<u8"), ("stack", "<u8"), ("pid", "<u4"), ("tid", "<u4"), ("flags", "<u4")])
+"""When, CLOCK_MONOTONIC; a stack's hash; whose; what is to be said of the stack (Flag)."""
 KEPT_NS: Final = 5_000_000_000
 _ROOM: Final = 1 << 17
-"""Moments that are kept at most: 3 MB."""
+"""Moments that are kept at most: 4 MB."""
 
 
 class Recent:

@@ -125,7 +125,8 @@ class ActivityCollector:
         moments = self._common.recent.moments(self._read_ns)
         moments["time_ns"] += np.uint64(self._common.clock.monotonic_ns)
         for known in (*self._known.values(), *self._leaving):
-            parts += self._events_of(known, symbols, moments, last=known in self._leaving)
+            mine = moments[moments["pid"] == known.agent.pid]  # what an agent says of threads is not to be believed
+            parts += self._events_of(known, symbols, mine, last=known in self._leaving)
         self._leaving = []
         events = np.concatenate(parts)
         for kind in (Kind.GPU_KERNEL, Kind.GPU_COPY):
