@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -79,4 +80,6 @@ def assert_golden(name: str, rows: list[str]) -> None:
     text = "\n".join(row.rstrip() for row in rows) + "\n"
     if os.environ.get("APERTURE_GOLDEN") == "write":
         file.write_text(text, "utf-8")
-    assert text == file.read_text("utf-8"), f"{file.name} differs; look at it, then APERTURE_GOLDEN=write make test"
+    wanted = file.read_text("utf-8")
+    lines = difflib.unified_diff(wanted.splitlines(), text.splitlines(), "wanted", "shown", lineterm="", n=0)
+    assert text == wanted, f"{file.name} differs; look at it, then APERTURE_GOLDEN=write make test\n" + "\n".join(lines)
