@@ -110,12 +110,9 @@ class LanesView(RowsView, can_focus=True):
         self._top = max(min(self._top, cursor.row, max(0, len(self._lanes.lanes) - room)), cursor.row - room + 1, 0)
         return lanes_rows(self._lanes, width, height, cursor, self._top, self.has_focus, self.palette.mono)
 
-    def on_focus(self) -> None:
-        """Show the cursor."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """Hide the cursor."""
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """Show the cursor, or hide it: the events for that come before it is so."""
+        super().watch_has_focus(has_focus)
         self.redraw()
 
     def _go(self, row: int, column: int) -> None:

@@ -33,12 +33,9 @@ class CursorTable(RowsView, can_focus=True):
         self._top = max(min(self._top, index, max(0, count - room)), index - room + 1, 0)
         return range(self._top, min(self._top + room, count))
 
-    def on_focus(self) -> None:
-        """Show the cursor."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """Hide the cursor."""
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """Show the cursor, or hide it: the events for that come before it is so."""
+        super().watch_has_focus(has_focus)
         self.redraw()
 
     def action_page(self, pages: int) -> None:
