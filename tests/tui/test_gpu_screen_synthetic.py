@@ -60,9 +60,7 @@ async def _mouse(pilot: Pilot[Any], event: type[MouseEvent], column: int) -> Non
 async def _press(pilot: Pilot[Any], *keys: str) -> None:
     for key in keys:
         await pilot.press(key)
-        if key == "7":
-            await settled(pilot)  # the keys after it are for what is then there
-    await settled(pilot)
+        await settled(pilot)  # the keys after it are for what is then there
 
 
 PICTURES: dict[str, tuple[list[str], Callable[[], MemoryStore]]] = {
