@@ -128,6 +128,8 @@ class Palette:
                 return Style(reverse=True, bold=bold or None)
             colour = None if ink in ("muted", "faint") else _NAMED_INK[ink]
             behind = None if on in ("background", "bar") else _NAMED_INK[on]
+            if ink == "background" and behind:
+                colour = "black"  # what the terminal's own ink is there may be as light as the ground
             return Style(color=colour, bgcolor=behind, bold=bold or None, dim=ink in ("muted", "faint") or None)
         kind, _, state = key[4:].partition(":")
         if kind == "match":

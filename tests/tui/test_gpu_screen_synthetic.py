@@ -245,6 +245,19 @@ async def test_arrows_and_letters_move_the_cursor_and_the_line_below_says_what_i
         assert any(name in _text(pilot) for name in (GEMM, OPTIMIZER))
 
 
+async def test_n_goes_to_what_begins_next_in_the_lane() -> None:
+    async with running((120, 40), synthetic()) as pilot:
+        await _press(pilot, "7", "home", "left_square_bracket", "enter", "enter", "enter", "down", "home")
+        lanes = _view(pilot).lanes
+        begun = [i for i, n in enumerate(lanes.lanes.lanes[1].begun) if n]
+        assert len(begun) > 3
+        for column in begun[1:3]:
+            await _press(pilot, "n")
+            assert lanes.cursor == (1, column)
+        await _press(pilot, "N")
+        assert lanes.cursor == (1, begun[1])
+
+
 async def test_beyond_the_edge_the_cursor_takes_the_lanes_along() -> None:
     async with running((120, 40), synthetic()) as pilot:
         await _press(pilot, "7", "enter", "home")

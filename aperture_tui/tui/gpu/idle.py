@@ -52,11 +52,10 @@ def gaps(lane: LaneSlices, window: Stretch, told: Told) -> tuple[list[Gap], Idle
         gap = Gap(lane.key.device, a, b, a <= window.start_ns or not known)
         if before >= 0 and a > window.start_ns:
             gap = gap._replace(before=told.names[told.name[before]])
+        row = int(lane.row[i]) if known else before
         if known:
-            row = int(lane.row[i])
-            after = told.names[told.name[row]]
-            gap = gap._replace(after=after, pid=int(told.pid[row]), tid=int(told.tid[row]))
-        out.append(gap)
+            gap = gap._replace(after=told.names[told.name[row]])
+        out.append(gap._replace(pid=int(told.pid[row]), tid=int(told.tid[row])) if row >= 0 else gap)
     return out, total
 
 
@@ -78,7 +77,8 @@ def longest(of_each: Iterable[Sequence[Gap]]) -> list[Gap]:
 def explained(found: Sequence[Gap], symbols: Symbols, samples: NDArray[np.void]) -> list[Gap]:
     """The same, with what the CPU did in each. samples: (n,) of EVENT, of Kind.CPU and of the gaps' processes.
 
-    What the thread did that launched what ended the gap; if it was not seen on a CPU, what others of its process did.
+    What the thread did that launched what ended the gap, or what came before the last one; if it was not seen on a
+    CPU, what others of its process did.
     """
     samples = samples[np.argsort(samples["time_ns"], kind="stable")]
     times = samples["time_ns"].astype(np.int64)

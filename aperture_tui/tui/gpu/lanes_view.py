@@ -31,6 +31,8 @@ class LanesView(RowsView, can_focus=True):
         Binding("right,l", "column(1)", "later", show=False),
         Binding("home", "column(-100000)", "left end", show=False),
         Binding("end", "column(100000)", "right end", show=False),
+        Binding("n", "next(1)", "what begins next", show=False),
+        Binding("N", "next(-1)", "what began before", show=False),
         Binding("enter", "closer", "closer", key_display="enter"),
         Binding("escape,backspace", "farther", "out"),
     ]
@@ -145,6 +147,14 @@ class LanesView(RowsView, can_focus=True):
         if column != inside and abs(by) == 1:
             self.post_message(self.Panned(by * max(1, self._shown_columns // 6)))
         self._go(cursor.row, inside)
+
+    def action_next(self, step: int) -> None:
+        """The next column in which something begins in this lane, or the one before."""
+        cursor = self.cursor
+        if self._lanes.lanes:
+            begun = self._lanes.lanes[cursor.row].begun
+            columns = range(cursor.column + 1, len(begun)) if step > 0 else range(cursor.column - 1, -1, -1)
+            self._go(cursor.row, next((i for i in columns if begun[i]), cursor.column))
 
     def action_closer(self) -> None:
         """A quarter of the time."""

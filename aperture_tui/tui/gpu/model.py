@@ -104,8 +104,8 @@ class KernelRow(NamedTuple):
 class Scope(enum.Enum):
     """Whose samples tell what the CPU did."""
 
-    THREAD = "the thread that launched what came next"
-    PROCESS = "another thread of that process"
+    THREAD = "its launching thread"
+    PROCESS = "another thread of its process"
     NONE = "none of its threads was on a CPU"
     SHORT = "too short to be sampled"
     UNKNOWN = "no CPU sample of its process is in view"
@@ -114,9 +114,9 @@ class Scope(enum.Enum):
 class Gap(NamedTuple):
     """A time in which a GPU did nothing. more: it is cut off by the window, and was longer.
 
-    before, after: what ended and began it, "" for unknown; pid, process, tid: who launched what came next, 0 and "" for
-    unknown. leaf, caller: where the CPU was most of the time, and the innermost Python function above that; samples:
-    how many say so, of how many.
+    before, after: what ended and began it, "" for unknown. pid, process, tid: who launched what came next, or where
+    nothing did what came before; 0 and "" for unknown. leaf, caller: where the CPU was most of the time, and the
+    innermost Python function above that. samples: how many say so, of how many.
     """
 
     device: int

@@ -244,7 +244,7 @@ GAPS: Final[tuple[Column[Gap], ...]] = (
     Column("CPU MEANWHILE", "cause", 1, 12, 64, _cause_cell, left=True, part=0.26),
     Column("SEEN", "", 4, 9, 11, _seen_cell),
     Column("UNTIL", "", 6, 12, 44, lambda g, _, w: _text(shortened(g.after, w) if g.after else ""), left=True),
-    Column("LAUNCHED BY", "", 7, 12, 24, _launcher, left=True),
+    Column("LAUNCHER", "", 7, 12, 24, _launcher, left=True),
 )  # fmt: skip
 
 

@@ -181,7 +181,7 @@ def test_at_the_ends_of_the_window_a_gap_was_longer_and_the_last_one_has_to_be_l
     (last,) = gaps_of(work)
     assert last.more
     assert last.length_ns == LATE_NS
-    assert (last.after, last.pid, last.scope) == ("", 0, Scope.UNKNOWN)
+    assert (last.after, last.pid, last.tid) == ("", PID, TID), "of who was the last"
 
 
 def two_kernels(work: Work, gap_ns: int = 100 * MS) -> int:

@@ -129,7 +129,7 @@ def test_unknown_is_a_question_mark_and_never_zero() -> None:
     copy = CopyUse(0, 0, "", "host to device", 1, 0, 0, 4096)
     assert [cell(copy, COPIES, title) for title in ("GB/S", "OF LINK", "MEMORY")] == ["?"] * 3
     gap = Gap(0, 0, MS)
-    assert [cell(gap, GAPS, title).strip() for title in ("CPU MEANWHILE", "SEEN", "UNTIL", "LAUNCHED BY")] == [
+    assert [cell(gap, GAPS, title).strip() for title in ("CPU MEANWHILE", "SEEN", "UNTIL", "LAUNCHER")] == [
         "?", "–", "?", "?",
     ]  # fmt: skip
 
