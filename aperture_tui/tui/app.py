@@ -140,7 +140,8 @@ class ApertureApp(App[None]):
     @property
     def view_titles(self) -> tuple[tuple[str, str], ...]:
         """(key, title) of each view."""
-        gpu = (self.gpu_here is not None and self.gpu_here.driver) or self._seen_gpu
+        here = self.gpu_here if self.snapshot is not None else None  # not before the first paint
+        gpu = self._seen_gpu or (here is not None and here.driver)
         there = {HOSTS: self.remote is not None, FILTERS: self.filtering.state is not None, GPU: gpu}
         return titles(
             frozenset(name for name, is_there in there.items() if not (is_there or self.current_mode == name))

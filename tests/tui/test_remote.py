@@ -27,6 +27,7 @@ from aperture_tui.tui.widgets.processes import ProcessTable
 from aperture_tui.tui.widgets.search import SearchLine
 from aperture_tui.wire import fleet_pb2 as wire
 from tests.store.served import TOKEN, Aggregator, serving
+from tests.tui.gpu.synthetic import synthetic
 from tests.tui.screen import assert_golden, settled, text_of, until
 from tests.tui.synthetic import SECOND, START_NS
 from tests.tui.waiting import filled
@@ -499,3 +500,33 @@ async def test_machines_are_compared_with_others_and_with_all(aggregator: Served
         app.look(app.looking.of(Focus(("db-1",))))
         await still(pilot)
         assert asked[-1] == ([], ["db-1"]), "one machine against the fleet"
+
+
+async def test_gpus_of_a_synthetic_host_have_tables_and_stacks_and_it_is_said_that_times_are_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote_answer, "_LEAST_S", 0.05)
+    served = Served(synthetic(12), HOSTS, now_ns=lambda: NOW_NS)
+    with serving(served) as address:
+        async with remote(address, focus=Focus(("web-1",))) as pilot:
+            await _press(pilot, "7")
+            assert "7 GPU" in text_of(_app(pilot))[0]
+            assert "An aggregator keeps sums" in _screen(pilot)
+            await _press(pilot, "p")
+            assert "shared memory" in _screen(pilot)
+            assert "128x16" in _screen(pilot), "the shape comes with the stacks"
+            await _press(pilot, "p")
+            assert "pageable" in _screen(pilot)
+            await _press(pilot, "p")
+            assert "An aggregator keeps sums" in _screen(pilot)
+            await _press(pilot, "p")
+            assert "Synthetic H200" in _screen(pilot)
+            await _press(pilot, "p")
+            assert "train_step" in _screen(pilot)
+
+
+async def test_without_gpu_events_the_view_says_how_agents_push_them(address: str) -> None:
+    async with remote(address, focus=Focus(("web-1",))) as pilot:
+        await _press(pilot, "7")
+        assert "No GPU work was pushed" in _screen(pilot)
+        assert "--events gpu" in _screen(pilot)
