@@ -1,6 +1,6 @@
 """What a picture of the GPU screen's lanes costs, by how many synthetic slices there are: `python -m bench.gpu_lanes`.
 
-Prints a line for each number: milliseconds of CPU (median) to fetch the window from the store, as once at every refresh,
+Prints a line for each number: milliseconds of CPU (median) to fetch the window from a store, as once at every refresh,
 and to draw a picture of 200 columns, as at every key; and that as a multiple of the one of the fewest slices.
 """
 
