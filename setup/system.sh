@@ -78,6 +78,7 @@ missing_wasm() {
   [ -x /usr/bin/rustc ] || echo rustc
   [ -d /usr/lib/rustlib/wasm32-unknown-unknown ] || echo libstd-rust-dev-wasm32
   command -v wasm-ld >/dev/null || echo lld
+  [ -x /usr/bin/cargo ] || echo cargo
   command -v clang >/dev/null || echo clang
 }
 

@@ -1,4 +1,4 @@
-"""What a GPU did, by kernel and by direction of copies. Pure, and free of numpy."""
+"""What a GPU did, by kernel and by direction of copies. Pure."""
 
 from __future__ import annotations
 

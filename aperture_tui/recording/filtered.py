@@ -102,7 +102,7 @@ def _batches(source: Reader) -> Iterator[tuple[Batch, bool]]:
             lost |= losses.rose(one for one in content.health if one.name in _COLLECTED)
             continue
         before, unread = unread, (damage.blocks, damage.events)
-        yield Batch(content.symbols, plausible(content.events)), lost or unread != before
+        yield Batch(content.symbols, plausible(content.events), content.tags), lost or unread != before
         lost = False
 
 

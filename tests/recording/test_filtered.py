@@ -16,7 +16,7 @@ from aperture_tui.filters.spec import OnError
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.profile.query import Query
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.recording import filtered
 from aperture_tui.recording.reader import Reader
@@ -24,7 +24,7 @@ from aperture_tui.recording.replay import replay
 from aperture_tui.recording.writer import Writer
 from aperture_tui.store.compaction import TooManyError
 from tests.filters.test_redaction import HIDES_S
-from tests.filters.wat import each, module, on_batch, spec
+from tests.filters.wat import KEEP_ALL, each, module, on_batch, spec, tags
 from tests.recording.sample import HEALTH, STACK
 from tests.recording.test_replay import STEPS, long, of_steps
 from tests.store.conformance import SH
@@ -309,3 +309,19 @@ def test_a_batch_that_is_empty_is_no_step(tmp_path: Path) -> None:
     assert store.call_tree(Query()).weight == 0
     assert store.span().events == 0
     assert len(Batch(Symbols(), store.selected(Query())[1])) == 0
+
+
+def test_tags_of_the_recording_stay_beside_those_that_a_filter_gives_now(tmp_path: Path) -> None:
+    path, symbols = tmp_path / "tagged.aperture", Symbols()
+    writer = Writer(path)
+    batch = batch_of([Fact(T0 + i, SH, stack=STACK) for i in range(4)], symbols)
+    batch.events["tags"] = [0, 1, 2, 3]
+    writer.append(Batch(symbols, batch.events, ("old", "odd")))
+    writer.close()
+    tagging = module(each(KEEP_ALL, "(i32.const 3)"), tags("new,old"))
+    store = replay(path, through(tmp_path, tagging))
+    weights = {name: store.call_tree(Query(tags=(name,))).weight for name in ("old", "odd", "new")}
+    assert weights == {"old": 4, "odd": 2, "new": 4}
+    assert store.tags() == ("new", "odd", "old")
+    assert Counter(words(store.call_tree(Query(group=Group.TAG))).values()) == Counter([2, 2])
+    store.close()
