@@ -172,7 +172,7 @@ class Session:
 
     @property
     def filters(self) -> Controls | None:
-        """The filters while they are at work; None without any. Any thread may ask, and use what it gets."""
+        """The filters until they have ended; None without any. Any thread may ask, and use what it gets."""
         return self._worker
 
     @property

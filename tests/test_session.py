@@ -160,14 +160,14 @@ def test_the_store_of_a_session_agrees_with_its_batches() -> None:
 
 def test_what_controls_the_filters_is_there_while_they_work(tmp_path: Path) -> None:
     """Any thread may look and switch; what the sinks get follows."""
+    from aperture_tui.filters.opening import open_chain
     from aperture_tui.filters.shipped import found
     from aperture_tui.filters.spec import Spec
     from aperture_tui.filters.told import Standing
 
     kept = Kept()
     drops = Spec(found("process_name"), '{"name":"ratio","drop":true}')
-    session = Session(Settings(hz=499), {"kept": kept}, filters=[drops])
-    assert session.filters is None
+    session = Session(Settings(hz=499), {"kept": kept}, filters=open_chain([drops]))
     session.start()
     controls = session.filters
     assert controls is not None

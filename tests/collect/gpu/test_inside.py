@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aperture_tui.collect.gpu.environment import environment
@@ -83,6 +83,8 @@ ODD = st.one_of(st.none(), st.text(max_size=3), st.integers(-(2**70), 2**70), st
         max_size=3,
     ),
 )
+@example(records.KERNEL, [{"start": float("inf"), "end": float("nan")}])
+@example(records.DEVICE, [{"uuid": 1 << 60}])
 def test_whatever_a_record_lacks_or_has_it_is_read(kind: int, told: list[dict[str, object]]) -> None:
     some = [SimpleNamespace(**{name: value for name, value in one.items() if name != "name"}) for one in told]
     frame, rows = records.of_objects(kind, some, lambda name: 0)

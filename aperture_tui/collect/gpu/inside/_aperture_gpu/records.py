@@ -122,17 +122,20 @@ def _settled(kind: int, rows: Rows) -> Rows:
 
 
 def _whole(values: Iterable[Any]) -> Rows:
-    """Numbers of any kind, enumerations too; what is none is 0."""
-    out = []
-    for value in values:
-        try:
-            out.append(int(value) & _WORD)
-        except (TypeError, ValueError):
-            out.append(0)
-    return np.array(out, np.uint64)
+    return np.array([_number(value) & _WORD for value in values], np.uint64)
+
+
+def _number(value: Any) -> int:
+    """Of any kind, of an enumeration too; what is none is 0."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _raw(value: Any) -> bytes:
+    if isinstance(value, int):  # of which bytes() would make as many
+        return bytes(16)
     try:
         return bytes(value)[:16].ljust(16, b"\0")
     except (TypeError, ValueError):
@@ -147,7 +150,7 @@ def cost_ns(records: Sequence[Any]) -> int:
     """What CUPTI says that it took of the program, by records of OVERHEAD: objects, or rows of an array."""
     total = 0
     for record in records:
-        kind, start, end = (int(getattr(record, name, 0) or 0) for name in ("overhead_kind", "start", "end"))
+        kind, start, end = (_number(getattr(record, name, 0)) for name in ("overhead_kind", "start", "end"))
         if kind in _OWN_COST and 0 < start < end:
             total += end - start
     return total
