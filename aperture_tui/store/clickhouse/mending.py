@@ -28,6 +28,8 @@ _NS: Final = 1_000_000_000
 _DAY_NS: Final = DAY_S * _NS
 _MOST: Final = 10_000
 """Stretches of time of one sum that are compared in one statement."""
+_ALWAYS: Final = "SETTINGS insert_deduplicate = 0"
+"""What is missing may be just what was missing once before: without a token rows are known by what they are."""
 _SAME: Final = "(host, time_ns, stack, process, tid, name, value, aux, flags, bucket)"
 """What no two events of a machine have in common."""
 
@@ -98,7 +100,7 @@ def _mend_sample(connection: Connection, database: str, table: str, place: int, 
     where = _of_batch(scope)
     where.add(f"time_ns >= {max(scope.since_ns.get('events', 0), scope.since_ns.get(table, 0))}")
     connection.command(
-        f"""INSERT INTO {database}.{table} ({EVENT_NAMES}) SELECT {EVENT_NAMES} FROM {database}.events
+        f"""INSERT INTO {database}.{table} ({EVENT_NAMES}) {_ALWAYS} SELECT {EVENT_NAMES} FROM {database}.events
         WHERE {where.sql} AND draw >= {place}
         AND {_SAME} NOT IN (SELECT {_SAME} FROM {database}.{table} WHERE {where.sql})""",
         where.parameters,
@@ -144,7 +146,7 @@ def _mend_stretches(
     ours.add("(" + " OR ".join(f"toUnixTimestamp(ts) IN {{{name}:Array(UInt32)}}" for name in parts) + ")", **parts)
     begin = start_of(rollup.seconds, moment)
     connection.command(
-        f"""INSERT INTO {database}.{rollup.name} ({keys}, weight, duration_ns)
+        f"""INSERT INTO {database}.{rollup.name} ({keys}, weight, duration_ns) {_ALWAYS}
         SELECT {keys}, sum(w) AS weight_, sum(d) AS duration_ FROM (
             SELECT kind, role, service, {hosts}begins AS ts, stack, w, d FROM (
                 SELECT kind, role, service, {hosts}{begin} AS begins, stack, {weights}

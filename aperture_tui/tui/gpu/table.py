@@ -12,8 +12,7 @@ from textual.message import Message
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.cursor import CursorTable
 from aperture_tui.tui.widgets.filters import said_rows
-from aperture_tui.tui.widgets.histogram import exactly
-from aperture_tui.tui.widgets.placing import Placed, aligned, headings, place
+from aperture_tui.tui.widgets.placing import Placed, headings, place, table_row
 
 Row = TypeVar("Row")
 
@@ -45,24 +44,6 @@ class Column(NamedTuple, Generic[Row]):
     value: Callable[[Row], float] | None = None
     left: bool = False
     part: float = 0.0
-
-
-def table_row(
-    row: Row, placed: Sequence[Placed[Column[Row]]], width: int, whole: Whole, selected: bool, focused: bool
-) -> Spans:
-    """One row of the table, exactly `width` cells."""
-    ground = "@cursor" if selected and focused else ""
-    spans: list[Span] = [("›" if selected else " ", f"text{ground}")]
-    for i, (column, _, cells) in enumerate(placed):
-        if i:
-            spans.append((" ", f"text{ground}"))
-        found = column.cell(row, whole, cells)
-        if len(found) == 1:
-            text, key = found[0]
-            strong = "*" if selected and key == "text" else ""
-            found = [(aligned(text, cells, column.left), f"{strong}{key}")]
-        spans += [(text, f"{key}{ground}") for text, key in found]
-    return exactly(spans, width, f"text{ground}")
 
 
 def ordered(rows: Sequence[Row], columns: Sequence[Column[Row]], sort: str) -> list[Row]:

@@ -11,13 +11,12 @@ from textual.message import Message
 
 from aperture_tui.tui.cells import fit
 from aperture_tui.tui.model import Latencies, LatencyKey, LatencyLine
-from aperture_tui.tui.palette import Span, Spans
+from aperture_tui.tui.palette import Spans
 from aperture_tui.tui.widgets.cursor import CursorTable
-from aperture_tui.tui.widgets.histogram import exactly
 from aperture_tui.tui.widgets.latency_columns import COLUMNS, Column, ColumnSet, Whole, columns
-from aperture_tui.tui.widgets.placing import Placed, aligned, headings
+from aperture_tui.tui.widgets.placing import Placed, headings, table_row
 
-__all__ = ["SORTS", "ColumnSet", "LatencyTable", "Whole", "columns", "heading_row", "latency_row", "ordered"]
+__all__ = ["SORTS", "ColumnSet", "LatencyTable", "Whole", "columns", "heading_row", "ordered"]
 
 SORTS: Final = ("total", "calls", "errors", "p99", "max", "in flight", "name")
 """What `s` goes through. A click on its heading sorts by any other column that has an order as well."""
@@ -35,29 +34,6 @@ def heading_row(placed: Sequence[Placed[Column]], width: int, sort: str) -> Span
             p._replace(column=p.column._replace(title=_OF_COUNT.get(p.column.title, p.column.title))) for p in placed
         ]
     return headings(placed, width, sort)
-
-
-def latency_row(
-    line: LatencyLine,
-    placed: Sequence[Placed[Column]],
-    width: int,
-    whole: Whole,
-    selected: bool = False,
-    focused: bool = False,
-) -> Spans:
-    """One row of the table, exactly `width` cells."""
-    ground = "@cursor" if selected and focused else ""
-    spans: list[Span] = [("›" if selected else " ", f"text{ground}")]
-    for i, (column, _, cells) in enumerate(placed):
-        if i:
-            spans.append((" ", f"text{ground}"))
-        found = column.cell(line, whole, cells)
-        if len(found) == 1:
-            text, key = found[0]
-            strong = "*" if selected and key == "text" else ""
-            found = [(aligned(text, cells, column.left), f"{strong}{key}")]
-        spans += [(text, f"{key}{ground}") for text, key in found]
-    return exactly(spans, width, f"text{ground}")
 
 
 def ordered(
@@ -173,7 +149,7 @@ class LatencyTable(CursorTable):
         whole = self._whole._replace(by_count=self.sort == "calls", mono=self.palette.mono)
         rows = [heading_row(placed, width, self.sort)]
         for i in self.in_sight(self._index, len(self._lines)):
-            rows.append(latency_row(self._lines[i], placed, width, whole, i == self._index, self.has_focus))
+            rows.append(table_row(self._lines[i], placed, width, whole, i == self._index, self.has_focus))
         if not self._lines:
             rows.append(((fit(f" no {self._which.value} in view", width), "muted"),))
         return rows

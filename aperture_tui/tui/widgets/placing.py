@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.palette import Span, Spans
@@ -32,7 +32,15 @@ class Sized(Protocol):
     def left(self) -> bool: ...
 
 
+class Drawn(Sized, Protocol):
+    """A column that knows its cells. cell: of a row, of what all rows are parts of, and of so many cells."""
+
+    @property
+    def cell(self) -> Callable[[Any, Any, int], list[Span]]: ...
+
+
 C = TypeVar("C", bound=Sized)
+D = TypeVar("D", bound=Drawn)
 
 
 class Placed(NamedTuple, Generic[C]):
@@ -88,3 +96,21 @@ def aligned(text: str, cells: int, left: bool) -> str:
     """Exactly so many cells of a text."""
     free = cells - width_of(text)
     return fit(text, cells) if left or free <= 0 else " " * free + plain(text)
+
+
+def table_row(
+    row: Any, placed: Sequence[Placed[D]], width: int, whole: Any, selected: bool = False, focused: bool = False
+) -> Spans:
+    """One row of a table whose columns draw their cells, exactly `width` cells. whole: what the rows are parts of."""
+    ground = "@cursor" if selected and focused else ""
+    spans: list[Span] = [("›" if selected else " ", f"text{ground}")]
+    for i, (column, _, cells) in enumerate(placed):
+        if i:
+            spans.append((" ", f"text{ground}"))
+        found = column.cell(row, whole, cells)
+        if len(found) == 1:
+            text, key = found[0]
+            strong = "*" if selected and key == "text" else ""
+            found = [(aligned(text, cells, column.left), f"{strong}{key}")]
+        spans += [(text, f"{key}{ground}") for text, key in found]
+    return exactly(spans, width, f"text{ground}")

@@ -23,10 +23,10 @@ from aperture_tui.tui.widgets.latencies import (
     Whole,
     columns,
     heading_row,
-    latency_row,
     ordered,
 )
 from aperture_tui.tui.widgets.latency_columns import COLUMNS
+from aperture_tui.tui.widgets.placing import table_row
 
 MS, SECOND = 10**6, 10**9
 HUGE = 2**63
@@ -73,7 +73,7 @@ def _table(
     lines: list[LatencyLine], width: int, which: ColumnSet, sort: str = "total", whole: Whole = WHOLE
 ) -> list[str]:
     placed = columns(width, which, sort)
-    return [_text(heading_row(placed, width, sort)), *(_text(latency_row(one, placed, width, whole)) for one in lines)]
+    return [_text(heading_row(placed, width, sort)), *(_text(table_row(one, placed, width, whole)) for one in lines)]
 
 
 # -- rows
@@ -88,7 +88,7 @@ def test_rows_fill_every_width_whatever_is_in_them(width: int, which: ColumnSet,
         rows = [heading_row(placed, width, sort)]
         for line in HOSTILE:
             for whole in (WHOLE, Whole(0, 0, 0, True)):
-                rows.append(latency_row(line, placed, width, whole._replace(mono=mono), True, True))
+                rows.append(table_row(line, placed, width, whole._replace(mono=mono), True, True))
         for row in rows:
             assert sum(cell_len(text) for text, _ in row) == width
             assert _text(row).isprintable()
@@ -115,7 +115,7 @@ def test_a_row_of_system_calls() -> None:
     line = _line(count=1200, longest=2 * MS, outcomes={2: 24}, in_flight=_going(3, 40 * SECOND), recent=(1.0, 8.0, 0.0))
     row = " ".join(_table([line], 120, ColumnSet.SYSCALLS)[1].split())
     assert row == "42 postgres read 120 2.0 2.4 s ━━━━━━━━ 2.0 ms 2.0 ms 2.0 ms 3 · 40 s ▁█"
-    bar = next(text for text, key in latency_row(line, columns(120, ColumnSet.SYSCALLS), 120, WHOLE) if key == "track")
+    bar = next(text for text, key in table_row(line, columns(120, ColumnSet.SYSCALLS), 120, WHOLE) if key == "track")
     assert len(bar) == 8, "2.4 of 100 s is less than half a cell of 8"
 
 
@@ -146,7 +146,7 @@ def test_a_thread_is_told_apart_however_long_its_name() -> None:
 
 @pytest.mark.parametrize(("age_ns", "key"), [(SECOND, "text"), (2 * SECOND, "warning"), (11 * SECOND, "*error")])
 def test_what_hangs_stands_out(age_ns: int, key: str) -> None:
-    row = latency_row(_line(in_flight=_going(1, age_ns)), columns(40, ColumnSet.SYSCALLS), 40, WHOLE)
+    row = table_row(_line(in_flight=_going(1, age_ns)), columns(40, ColumnSet.SYSCALLS), 40, WHOLE)
     assert [k for text, k in row if "1 · " in text] == [key]
 
 
@@ -159,7 +159,7 @@ def test_the_share_is_of_the_calls_when_they_are_what_is_sorted_by() -> None:
     line = _line(count=5000, longest=10, time_ns=0)
     placed = columns(120, ColumnSet.SYSCALLS, "calls")
     assert "OF COUNT" in _text(heading_row(placed, 120, "calls"))
-    row = latency_row(line, placed, 120, WHOLE._replace(by_count=True))
+    row = table_row(line, placed, 120, WHOLE._replace(by_count=True))
     assert ("━━━━", "user") in row
 
 
