@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description="What only a machine with a GPU can show.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (all)")
     parser.add_argument("--out", type=Path, default=Path("bench/results/gpu"), help="a folder (bench/results/gpu)")
-    parser.add_argument("--limit", type=float, default=480.0, help="seconds for all parts together (480)")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds for all parts together (900)")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if unknown := set(chosen.parts) - set(PARTS):

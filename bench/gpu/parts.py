@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import random
 import statistics
 import subprocess
 import sys
@@ -21,13 +20,13 @@ from aperture_tui.collect.gpu.environment import PYTHON, callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.symbolize.demangle import demangle
 from bench.gpu.asking import Answers, program, recording
+from bench.gpu.overhead import Reader, overhead
+from bench.gpu.unified import doctor, unified
 
 _PACKAGES: Final = ("torch", "cupti-python", "nvidia-cuda-cupti", "nvidia-ml-py", "cuda-bindings", "numpy")
 _LAUNCHES: Final = ("cuLaunchKernel", "cuLaunchKernelEx", "cuMemcpyHtoDAsync_v2", "cuGraphLaunch")
 _MIX: Final = (("matmul", 5), ("train", 2), ("tiny", 50), ("copies", 2))
 """What is compared and recorded: eager, without graphs."""
-_OVERHEAD: Final = {"matmul": 60, "train": 25, "tiny": 20_000, "graph": 150}
-_PAIRS: Final = 10
 
 
 def machine(out: Path) -> dict[str, Any]:
@@ -168,76 +167,13 @@ def compared(answers: Answers, theirs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def overhead(out: Path) -> dict[str, Any]:
-    """Pairs of on and off in turn, in one process: the work's time with records alone, and with calls as well."""
-    told: dict[str, Any] = {}
-    for work, n in _OVERHEAD.items():
-        try:
-            told[work] = _pairs_of(work, n)
-        except (RuntimeError, TimeoutError, OSError) as error:
-            told[work] = {"error": str(error)}
-    return told
-
-
-def _pairs_of(work: str, n: int) -> dict[str, Any]:
-    drawn = random.Random(1)
-    with program(callbacks=_callbacks("native")) as worker:
-        worker.do({"do": work, "n": n})
-        never = [worker.do({"do": work, "n": n})["s"] for _ in range(3)]  # before anything was ever switched on
-        ratios: dict[str, list[float]] = {"records": [], "calls": []}
-        levels: Counter[str] = Counter()
-        off: list[float] = []
-        for _ in range(_PAIRS):
-            for arm in drawn.sample(sorted(ratios), 2):
-                base = worker.do({"do": work, "n": n})["s"]
-                asking = worker.ask(wire.WISH_CALLS if arm == "calls" else 0, 0.02)
-                reader = _Reader(asking)
-                on = worker.do({"do": work, "n": n})["s"]
-                reader.end()
-                levels[f"{arm}: {asking.answers.status.get('level', '?')}"] += 1
-                asking.close()
-                time.sleep(0.3)
-                off.append(base)
-                ratios[arm].append(on / base)
-        share = {arm: {"percent": [100 * (r - 1) for r in some], **_middle(some)} for arm, some in ratios.items()}
-        return {"n": n, "never_s": never, "off_s": off, "on": share, "levels": dict(levels)}
-
-
-def _middle(ratios: list[float]) -> dict[str, Any]:
-    """The median loss in percent, and the interval that holds it nineteen times in twenty (by resampling)."""
-    drawn = random.Random(1)
-    medians = sorted(statistics.median(drawn.choices(ratios, k=len(ratios))) for _ in range(2000))
-    low, high = (100 * (medians[i] - 1) for i in (50, 1950))
-    return {"median_percent": 100 * (statistics.median(ratios) - 1), "low_percent": low, "high_percent": high}
-
-
-class _Reader:
-    """Reads an agent's answers meanwhile, as a Session would."""
-
-    def __init__(self, asking: Any) -> None:
-        self._asking = asking
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._ending.is_set() and self._asking.read(0.2):
-            self._asking.answers.rows.clear()
-            self._asking.answers.raw.clear()
-
-    def end(self) -> None:
-        """No more."""
-        self._ending.set()
-        self._thread.join()
-
-
-def stress(out: Path, seconds: float = 60.0, patience_s: float = 30.0) -> dict[str, Any]:
+def stress(out: Path, seconds: float = 300.0, patience_s: float = 20.0) -> dict[str, Any]:
     """Sixteen threads that launch while records are read and switched on and off: does it go on, or hang?
 
-    seconds: by compiled callbacks; a quarter of it by those in Python. patience_s: after which a round hangs.
+    seconds: by compiled callbacks; at most a quarter of it by those in Python. patience_s: after which a round hangs.
     """
     told: dict[str, Any] = {}
-    for kind, lasts in (("native", seconds), ("python", seconds / 4)):
+    for kind, lasts in (("native", seconds), ("python", min(seconds / 4, 20.0))):
         rounds = 0
         began = time.monotonic()
         try:
@@ -245,7 +181,7 @@ def stress(out: Path, seconds: float = 60.0, patience_s: float = 30.0) -> dict[s
                 worker.do({"do": "threads", "n": 50})
                 while time.monotonic() - began < lasts:
                     asking = worker.ask()
-                    reader = _Reader(asking)
+                    reader = Reader(asking)
                     worker.do({"do": "threads", "n": 400}, patience_s)
                     reader.end()
                     status = asking.answers.status
@@ -297,12 +233,14 @@ def _scrubbed(out: Path) -> dict[str, Any]:
 
 PARTS: Final[dict[str, tuple[Callable[[Path], dict[str, Any]], float]]] = {
     "machine": (machine, 40),
-    "devices": (devices, 60),
     "smoke": (smoke, 90),
+    "devices": (devices, 60),
     "fixtures": (fixtures, 90),
     "compare": (compare, 180),
-    "stress": (stress, 150),
-    "overhead": (overhead, 240),
+    "doctor": (doctor, 60),
+    "unified": (unified, 120),
+    "overhead": (overhead, 280),
+    "stress": (stress, 380),
 }
 """In this order, each with the seconds that it may take."""
 
