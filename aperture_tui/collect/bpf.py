@@ -45,6 +45,7 @@ MMAPABLE = 1 << 10
 
 _ATTR_SIZE: Final = 128
 _TRACE_RAW_TP: Final = 23
+UPROBE_MULTI: Final = 48  # BPF_TRACE_UPROBE_MULTI, an attach type
 _LOG_SIZE: Final = 1 << 16
 _NOT_SUPPORTED: Final = 524  # ENOTSUPP, which the kernel lets out in places
 
@@ -100,6 +101,8 @@ def load_program(name: str, kind: int, code: bytes, tracepoint: str = "") -> int
     head = (kind, len(code) // 8, _address(instructions), _address(licence))
     attr = attribute("=IIQQ", *head)
     struct.pack_into("16s", attr, 48, name.encode("ascii", "replace")[:15])
+    if kind == PROG_KPROBE:
+        struct.pack_into("=I", attr, 68, UPROBE_MULTI)  # before 6.6 nobody looks at it
     if kind == PROG_TRACING:
         struct.pack_into("=I", attr, 68, _TRACE_RAW_TP)
         struct.pack_into("=I", attr, 108, btf.tracepoint_type(tracepoint))

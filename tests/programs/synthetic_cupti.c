@@ -12,7 +12,7 @@
 
 typedef uint64_t u64;
 typedef uint32_t u32;
-enum { MEMCPY = 1, MEMSET = 2, DRIVER = 4, RUNTIME = 5, DEVICE = 8, KERNEL = 10, OVERHEAD = 17, UNKNOWN = 60, KINDS = 64 };
+enum { MEMCPY = 1, MEMSET = 2, DRIVER = 4, RUNTIME = 5, KERNEL = 10, OVERHEAD = 17, UNKNOWN = 60, KINDS = 64 };
 
 struct kernel {
     u32 kind, registers_per_thread;
@@ -31,11 +31,6 @@ struct call {
     u64 start, end;
     u32 process_id, thread_id, correlation_id, return_value;
 };
-struct device {
-    u32 kind, id;
-    uint8_t uuid[16];
-    u32 major, minor, warps, unused;
-};
 struct overhead {
     u32 kind, overhead_kind;
     u64 start, end;
@@ -45,7 +40,7 @@ struct other {
 };
 static const size_t sizes[KINDS] = {
     [MEMCPY] = sizeof(struct copy), [DRIVER] = sizeof(struct call), [RUNTIME] = sizeof(struct call),
-    [OVERHEAD] = sizeof(struct overhead), [DEVICE] = sizeof(struct device), [KERNEL] = sizeof(struct kernel), [UNKNOWN] = sizeof(struct other),
+    [OVERHEAD] = sizeof(struct overhead), [KERNEL] = sizeof(struct kernel), [UNKNOWN] = sizeof(struct other),
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -131,10 +126,6 @@ int synthetic_enable(u32 kind, u32 to)
 {
     pthread_mutex_lock(&lock);
     on[kind] = to;
-    if (kind == DEVICE && to) {
-        struct device d = {DEVICE, 0, "synthetic-gpu-0", 9, 0, 64};
-        put(&d);
-    }
     pthread_mutex_unlock(&lock);
     return 0;
 }

@@ -49,7 +49,7 @@ def multiprocessor(device: np.void) -> Multiprocessor | None:
     if known is None:
         return None
     told = {"warps": "warps", "blocks": "blocks", "registers": "registers", "registers_block": "registers_block"}
-    told |= {"threads_block": "threads_block", "shared_bytes": "shared"}
+    told |= {"threads_block": "threads_block", "shared_bytes": "shared", "shared_block_bytes": "shared_block"}
     return replace(known, **{ours: int(device[its]) for ours, its in told.items() if device[its]})
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aperture_tui.collect.gpu import finding
 from aperture_tui.collect.gpu.frames import Frames, ProtocolError, Told
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.collect.gpu.reading import Inbox, Reading
 from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 _LOOK_S: Final = 1.0
 _LOOK_AROUND_S: Final = 5.0
 """Between looks for containers: some microseconds a process."""
-_AT_ONCE: Final = 1 << 16
-_MOST: Final = 4 << 20
-"""Bytes of one agent between two drains: what is more stays with it, and is bounded and counted there."""
 _WAIT_S: Final = 10.0
 """Before one that refused is asked again."""
 COST_LIMIT: Final = 0.02
@@ -32,11 +30,15 @@ COST_LIMIT: Final = 0.02
 
 @dataclass(slots=True)
 class Agent:
-    """One that answers. status: its newest word of itself, checked. told: since the last time it was taken."""
+    """One that answers. status: its newest word of itself, checked, as of `heard`, monotonic seconds. told: since the
+    last time it was taken.
+    """
 
     pid: int
     door: Door
     connection: socket.socket
+    inbox: Inbox
+    heard: float = field(default_factory=time.monotonic)
     frames: Frames = field(default_factory=Frames)
     hello: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Agents:
         self.talking: dict[str, Agent] = {}
         """By the paths of their sockets."""
         self.refused: Counter[str] = Counter()
+        self._reading = Reading()
         self._not_before: dict[str, float] = {}
         self._looked = self._looked_around = 0.0
         self._roots = [""]
@@ -67,13 +70,13 @@ class Agents:
             if now - self._looked_around >= _LOOK_AROUND_S:
                 self._looked_around = now
                 self._roots = ["", *finding.other_roots()]
-            self._meet(door for door in finding.doors(self._roots) if door.path not in self.talking)
+            self._meet(finding.doors(self._roots))
         for agent in self.talking.values():
             _read(agent)
 
     def _meet(self, doors: Iterable[Door]) -> None:
         for door in doors:
-            if door.path in self._not_before:
+            if door.path in self._not_before or door.path in self.talking:
                 continue
             self._not_before[door.path] = time.monotonic() + _WAIT_S
             try:
@@ -88,13 +91,14 @@ class Agents:
             except OSError:
                 connection.close()
                 continue
-            self.talking[door.path] = Agent(pid, door, connection)
+            self.talking[door.path] = Agent(pid, door, connection, self._reading.follow(connection))
 
     def take_ended(self) -> list[Agent]:
         """Those with whom it is over; their last records have to be taken now."""
         ended = [agent for agent in self.talking.values() if agent.ended]
         for agent in ended:
             del self.talking[agent.door.path]
+            self._reading.leave(agent.connection)
             agent.connection.close()
             if agent.ended != _LEFT:
                 self.refused[agent.ended] += 1
@@ -102,6 +106,7 @@ class Agents:
 
     def close(self) -> None:
         """End all conversations: the agents switch CUPTI off."""
+        self._reading.end()
         for agent in self.talking.values():
             agent.connection.close()
         self.talking = {}
@@ -111,29 +116,21 @@ _LEFT: Final = "it has left"
 
 
 def _read(agent: Agent) -> None:
-    taken = 0
+    data, is_all = agent.inbox.take()
     try:
-        while taken < _MOST:
-            data = agent.connection.recv(_AT_ONCE)
-            if not data:
-                agent.ended = _LEFT
-                return
-            taken += len(data)
-            for told in agent.frames.feed(data):
-                _take(agent, told)
-    except BlockingIOError:
-        return
+        for told in agent.frames.feed(data):
+            _take(agent, told)
     except ProtocolError as error:
         agent.ended = f"agents that do not speak our protocol ({error})"
-    except OSError:
-        agent.ended = _LEFT
+    else:
+        agent.ended = _LEFT if is_all else ""
 
 
 def _take(agent: Agent, told: Told) -> None:
     if told.frame == wire.HELLO:
         agent.hello = told.words
     elif told.frame == wire.STATUS:
-        agent.status = told.words
+        agent.status, agent.heard = told.words, time.monotonic()
     else:
         agent.told.append(told)
 

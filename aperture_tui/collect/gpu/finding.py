@@ -44,7 +44,18 @@ def doors(roots: Sequence[str] = ("",)) -> list[Door]:
     namespaces, as /proc/PID/root, beside "" for our own.
     """
     folders = (folder for root in roots for folder in _folders(root))
-    return list(islice((door for folder in folders for door in _in(folder)), MAX_SOCKETS))
+    return list(islice(_once(door for folder in folders for door in _in(folder)), MAX_SOCKETS))
+
+
+def _once(found: Iterator[Door]) -> Iterator[Door]:
+    """Mount namespaces may share a folder: a socket is met by the first way to it."""
+    seen = set()
+    for door in found:
+        with contextlib.suppress(OSError):
+            facts = os.lstat(door.path)
+            if (facts.st_dev, facts.st_ino) not in seen:
+                seen.add((facts.st_dev, facts.st_ino))
+                yield door
 
 
 def other_roots() -> list[str]:

@@ -110,13 +110,16 @@ class LaunchCollector(Traced):
         except OSError:  # its process has ended, or keeps it from us
             self._degraded["files named libcuda that cannot be opened"] += 1
             return
-        for name, offset in offsets.items():
-            try:
-                self.attach(uprobe.attach(library.path, offset, self._program, told[name]))
-            except OSError as error:
-                if error.errno in (errno.EPERM, errno.EACCES):
-                    raise
-                self._degraded["functions of libcuda that cannot be probed"] += 1
+        held, failed = uprobe.attach(
+            library.path, {offset: told[name] for name, offset in offsets.items()}, self._program
+        )
+        for fd in held:
+            self.attach(fd)
+        for error in failed:
+            if error.errno in (errno.EPERM, errno.EACCES):
+                raise error
+        if failed:
+            self._degraded["functions of libcuda that cannot be probed"] += len(failed)
 
     # -- draining
 

@@ -44,6 +44,8 @@ _TURN_NS: Final = 40_000_000
 """How much farther than a period of the clock a sample may be from a launch that it is to tell of: a thread that runs
 is sampled once a period; where CPUs are short it waits for its turn meanwhile, some tens of milliseconds."""
 _NEAR_MOST_NS: Final = 100_000_000
+_SILENT_S: Final = 5.0
+"""After which it is said of an agent, which has a word a second."""
 _LIKENESS: Final = {wire.KERNELS: activity.KERNEL_LIKENESS, wire.COPIES: activity.COPY_LIKENESS}
 _DEGRADED: Final = {
     How.ALIKE: "launch stacks estimated, by launches like them",
@@ -84,6 +86,7 @@ class ActivityCollector:
         self._agents = Agents(self._is_wanted)
         self._known: dict[str, _Known] = {}
         self._leaving: list[_Known] = []
+        self._last = False
         self._gauges = GpuGauges()
         self._uuids: dict[bytes, int] = {}
         self._comms: dict[tuple[int, int], bytes] = {}
@@ -126,7 +129,7 @@ class ActivityCollector:
         moments["time_ns"] += np.uint64(self._common.clock.monotonic_ns)
         for known in (*self._known.values(), *self._leaving):
             mine = moments[moments["pid"] == known.agent.pid]  # what an agent says of threads is not to be believed
-            parts += self._events_of(known, symbols, mine, last=known in self._leaving)
+            parts += self._events_of(known, symbols, mine, last=self._last or known in self._leaving)
         self._leaving = []
         events = np.concatenate(parts)
         for kind in (Kind.GPU_KERNEL, Kind.GPU_COPY):
@@ -135,7 +138,8 @@ class ActivityCollector:
         return events
 
     def finish(self) -> None:
-        """Nothing more is asked for."""
+        """What comes now is the last: nothing waits for a sample any more."""
+        self._last = True
 
     def stop(self) -> None:
         """End all conversations."""
@@ -301,6 +305,9 @@ def _losses(agent: Agent) -> dict[str, int]:
 
 def _words(agent: Agent) -> str:
     """What is to be said of one agent: why it tells nothing, or that it leaves detail out; "" if all is well."""
+    silent_s = time.monotonic() - agent.heard
+    if silent_s > _SILENT_S:
+        return f"pid {agent.pid}: has said nothing for {silent_s:.0f} s, of losses neither"
     if not agent.status:
         return f"pid {agent.pid}: has just been asked"
     if aside := text(agent.status, "aside"):

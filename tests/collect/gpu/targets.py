@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -35,11 +36,14 @@ class Target:
         return self.process.pid
 
     def work(self) -> dict[str, Any]:
-        """Have it do its work once -> what it did."""
+        """Have it do its work once -> what it did. Raises TimeoutError where it hangs."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], 2 * LONGEST_S)[0]:
+            self.process.kill()
+            raise TimeoutError("it does not come back from its work")
         told: dict[str, Any] = json.loads(self.process.stdout.readline())
         return told
 

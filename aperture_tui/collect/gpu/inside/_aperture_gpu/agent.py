@@ -94,7 +94,8 @@ class Agent:
         while True:
             asked = self._asked
             wait_for = [listener, wake] + ([asked.connection] if asked else [])
-            ready, _, _ = select.select(wait_for, [], [], asked.next_s() if asked else None)
+            late = [asked.connection] if asked and asked.is_late else []
+            ready, _, _ = select.select(wait_for, late, [], asked.next_s() if asked else None)
             if wake in ready:
                 return
             if asked is not None and not asked.step(asked.connection in ready):
@@ -131,6 +132,11 @@ class _Asked:
         self._ticked = self._told = self._not_before = 0.0
         self._wall_ns, self._own_ns = time.monotonic_ns(), time.thread_time_ns()
 
+    @property
+    def is_late(self) -> bool:
+        """Whether something waits to be sent: a socket takes less at once than is told between two ticks."""
+        return self._outbox.waiting > 0
+
     def next_s(self) -> float:
         """Seconds until there is something to do."""
         return max(0.0, self._ticked + _TICK_S - time.monotonic())
@@ -141,13 +147,12 @@ class _Asked:
         if spoken and self._has_left():
             self._leave()
             return False
-        if now - self._ticked < _TICK_S:
-            return True
-        self._ticked = now
-        self._collect()
-        if now - self._told >= _STATUS_S:
-            self._told = now
-            self._outbox.words(wire.STATUS, self._status())
+        if now - self._ticked >= _TICK_S:
+            self._ticked = now
+            self._collect()
+            if now - self._told >= _STATUS_S:
+                self._told = now
+                self._outbox.words(wire.STATUS, self._status())
         try:
             self._outbox.send(self.connection)
         except OSError:

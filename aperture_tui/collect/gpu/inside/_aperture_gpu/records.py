@@ -13,7 +13,7 @@ import numpy as np
 
 from . import wire
 
-MEMCPY, MEMSET, KERNEL, DRIVER, RUNTIME, DEVICE, CONCURRENT_KERNEL = 1, 2, 3, 4, 5, 8, 10
+MEMCPY, MEMSET, KERNEL, DRIVER, RUNTIME, CONCURRENT_KERNEL = 1, 2, 3, 4, 5, 10
 OVERHEAD, MEMCPY2, SYNCHRONIZATION = 17, 22, 38
 """CUpti_ActivityKind."""
 
@@ -51,14 +51,6 @@ CALL_FIELDS: Fields = (
     *(("correlation", "correlation_id"), ("tid", "thread_id"), ("returned", "return_value"), ("name", "cbid")),
 )
 SYNC_FIELDS: Fields = (*_TIME, *_IDS[1:], ("kind", "type"))
-DEVICE_FIELDS: Fields = (
-    *(("number", "id"), ("bandwidth", "global_memory_bandwidth"), ("multiprocessors", "num_multiprocessors")),
-    *(("major", "compute_capability_major"), ("minor", "compute_capability_minor"), ("uuid", "uuid")),
-    *(("warps", "max_warps_per_multiprocessor"), ("blocks", "max_blocks_per_multiprocessor")),
-    *(("registers", "max_registers_per_multiprocessor"), ("registers_block", "max_registers_per_block")),
-    *(("shared", "max_shared_memory_per_multiprocessor"), ("shared_block", "max_shared_memory_per_block")),
-    *(("threads_block", "max_threads_per_block"), ("mig", "is_mig_enabled")),
-)
 _ALL = {
     KERNEL: (wire.KERNELS, KERNEL_FIELDS),
     CONCURRENT_KERNEL: (wire.KERNELS, KERNEL_FIELDS),
@@ -68,7 +60,6 @@ _ALL = {
     RUNTIME: (wire.CALLS, CALL_FIELDS),
     DRIVER: (wire.CALLS, CALL_FIELDS),
     SYNCHRONIZATION: (wire.SYNCS, SYNC_FIELDS),
-    DEVICE: (wire.DEVICES, DEVICE_FIELDS),
 }
 Rows = Any
 """An array, (n,), of one of the wire's layouts."""
@@ -86,9 +77,7 @@ def of_objects(kind: int, records: Sequence[Any], text: Callable[[Any], int]) ->
     rows = np.zeros(len(records), wire.LAYOUTS[frame])
     for to, of in fields:
         values: list[Any] = [getattr(record, of, 0) for record in records]
-        if to == "uuid":
-            rows[to] = np.array([_raw(value) for value in values], "V16")
-        elif to == "name" and frame == wire.KERNELS:
+        if to == "name" and frame == wire.KERNELS:
             rows[to] = [text(value) for value in values]
         else:
             rows[to] = _whole(values).astype(rows.dtype[to])
@@ -103,13 +92,7 @@ def of_array(kind: int, records: Rows) -> tuple[int, Rows]:
     for to, of in fields:
         if of in names:
             column = records[of]
-            rows[to] = (
-                column
-                if to == "uuid"
-                else column.astype(np.int64).view(np.uint64)
-                if column.dtype.kind == "i"
-                else column
-            )
+            rows[to] = column.astype(np.int64).view(np.uint64) if column.dtype.kind == "i" else column
     return frame, _settled(kind, rows)
 
 
@@ -131,15 +114,6 @@ def _number(value: Any) -> int:
         return int(value)
     except (TypeError, ValueError, OverflowError):
         return 0
-
-
-def _raw(value: Any) -> bytes:
-    if isinstance(value, int):  # of which bytes() would make as many
-        return bytes(16)
-    try:
-        return bytes(value)[:16].ljust(16, b"\0")
-    except (TypeError, ValueError):
-        return bytes(16)
 
 
 _OWN_COST = frozenset(n << 16 for n in (1, 2, 3, 7))

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from . import records, wire
+from .devices import devices
 from .governor import CALLS, RECORDS, SUMS, WORDS, Governor
 from .outbox import Outbox
 
@@ -25,7 +26,6 @@ _BASE = (
     records.MEMCPY2,
     records.MEMSET,
     records.SYNCHRONIZATION,
-    records.DEVICE,
     records.OVERHEAD,
 )
 _CALL_BIT = 1 << 63
@@ -66,7 +66,9 @@ class Collecting:
         self._failed: dict[str, str] = {}
         self.aside = ""
         self._cost_ns = self._source.cost_ns
+        self._refused_before = self._source.refused
         self._begin()
+        self._outbox.rows(wire.DEVICES, devices())
 
     # -- on and off
 
@@ -142,6 +144,10 @@ class Collecting:
         self._driver_launches(False)
         for kind in list(self._on):
             self._disable(kind)
+        if not last:  # what comes after the last word is nobody's, and would be found by the next one who asks
+            self._flush(0)
+            for _ in self._source.take():
+                pass
 
     # -- reading
 
@@ -225,7 +231,7 @@ class Collecting:
             "share": self.governor.share,
             "cupti_ns": self._source.cost_ns,
             "dropped": dict(self._outbox.dropped),
-            "refused": self._source.refused,
+            "refused": self._source.refused - self._refused_before,
             "unknown": {str(kind): n for kind, n in self._source.unknown.items()},
             "failed": self._failed,
         }

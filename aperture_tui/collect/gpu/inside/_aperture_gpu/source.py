@@ -158,7 +158,6 @@ _TYPES: dict[int, str] = {
     records.DRIVER: "api",
     records.SYNCHRONIZATION: "synchronization",
     records.OVERHEAD: "overhead",
-    records.DEVICE: "device",
 }
 
 

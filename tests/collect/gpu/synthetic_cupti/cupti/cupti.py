@@ -37,13 +37,6 @@ activity_api_dtype = np.dtype(
         *((name, "<u4") for name in ("process_id", "thread_id", "correlation_id", "return_value")),
     ]
 )
-activity_device5_dtype = np.dtype(
-    [
-        *(("kind", "<i4"), ("id", "<u4"), ("uuid", "V16")),
-        *(("compute_capability_major", "<u4"), ("compute_capability_minor", "<u4")),
-        *(("max_warps_per_multiprocessor", "<u4"), ("padding", "<u4")),
-    ]
-)
 activity_overhead3_dtype = np.dtype([("kind", "<i4"), ("overhead_kind", "<i4"), ("start", "<u8"), ("end", "<u8")])
 
 
@@ -104,7 +97,7 @@ class _Record:
 
 
 _TYPES = {10: activity_kernel10_dtype, 1: activity_memcpy6_dtype, 4: activity_api_dtype, 5: activity_api_dtype}
-_TYPES |= {8: activity_device5_dtype, 17: activity_overhead3_dtype}
+_TYPES |= {17: activity_overhead3_dtype}
 
 
 class _Unknown:
