@@ -53,7 +53,7 @@ def unified(out: Path) -> dict[str, Any]:
             told[name] = {"status": done.returncode, "stderr": done.stderr[-3000:]}
             told[name] |= {"bytes": path.stat().st_size} if path.exists() else {"error": "no recording"}
         words, errors = training.communicate(timeout=60)
-        told["training"] = json.loads(words) if words else {"error": errors[-1000:]}
+        told["training"] = {**(json.loads(words) if words else {"error": "it said nothing"}), "stderr": errors[-2000:]}
     finally:
         training.kill()
         training.wait()
