@@ -94,27 +94,26 @@ int aperture_count(uint64_t *counts, uint32_t kinds)
     return 1;
 }
 
-/* Copy the first `size` bytes of its records of one kind, at most n -> how many. */
-uint64_t aperture_copy(uint32_t wanted, size_t size, uint8_t *to, uint64_t n)
+/* Copy its records, in one pass: of those of a kind below `kinds` the first sizes[kind] bytes, one behind the other, to
+ * to[kind], at most room[kind] of them; none where that is 0. */
+void aperture_copy(uint32_t kinds, const size_t *sizes, uint8_t *const *to, const uint64_t *room, uint64_t *done)
 {
-    uint64_t done = 0;
+    memset(done, 0, kinds * sizeof(*done));
     pthread_mutex_lock(&lock);
     struct buffer *b = full;
     pthread_mutex_unlock(&lock);
     if (!b)
-        return 0;
+        return;
     uint8_t *end = data_of(b) + buffer_size;
-    for (void *record = 0; done < n && b->valid && !next(data_of(b), b->valid, &record);) {
+    for (void *record = 0; b->valid && !next(data_of(b), b->valid, &record);) {
         uint32_t kind;
         memcpy(&kind, record, sizeof(kind));
-        if (kind != wanted)
+        if (kind >= kinds || done[kind] >= room[kind])
             continue;
         /* an older CUPTI's records may be shorter: what is behind the buffer is not read */
-        size_t room = (size_t)(end - (uint8_t *)record);
-        memcpy(to + done * size, record, size < room ? size : room);
-        done++;
+        size_t left = (size_t)(end - (uint8_t *)record), size = sizes[kind];
+        memcpy(to[kind] + done[kind]++ * size, record, size < left ? size : left);
     }
-    return done;
 }
 
 /* The oldest full buffer has been read. */

@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from . import records, wire
 from .devices import devices
 from .governor import CALLS, RECORDS, SUMS, WORDS, Governor
@@ -18,8 +20,8 @@ _QUIET = re.compile(
     r"|Runtime|Stream(IsCapturing|GetCapture|Query|Create|Destroy)|Thread|__)"
 )
 """Calls that give no work to a GPU, wait for nothing, and are made all the time."""
-_LAUNCHES = re.compile(r"cu(Launch(Kernel(Ex)?|CooperativeKernel)|GraphLaunch)(_ptsz)?")
-"""Of the driver's calls those of programs that do without the runtime."""
+_LAUNCHES = re.compile(r"cu(Launch(Kernel(Ex)?|CooperativeKernel)|GraphLaunch)")
+"""Of the driver's calls those of programs, and of libraries, that do without the runtime."""
 _BASE = (
     records.CONCURRENT_KERNEL,
     records.MEMCPY,
@@ -60,9 +62,8 @@ class Collecting:
         self.governor = Governor(limit, finest)
         self._cupti = _imported()
         self._source = _source(self._cupti)
-        self._names = _call_names(self._cupti)
+        self._calls = _calls(self._cupti)
         self._on: list[int] = []
-        self._has_driver_launches = False
         self._failed: dict[str, str] = {}
         self.aside = ""
         self._cost_ns = self._source.cost_ns
@@ -116,32 +117,35 @@ class Collecting:
     def _follow(self) -> None:
         """Have on what the governor's level has."""
         if self.governor.level == CALLS:
-            self._enable(records.RUNTIME)
-            self._driver_launches(True)
+            self._enable_calls(records.RUNTIME, "runtime", lambda name: not _QUIET.match(name))
+            self._enable_calls(records.DRIVER, "driver", lambda name: bool(_LAUNCHES.fullmatch(name)))
         else:
             self._disable(records.RUNTIME)
-            self._driver_launches(False)
+            self._disable(records.DRIVER)
 
-    def _driver_launches(self, on: bool) -> None:
-        switch = getattr(self._cupti, "activity_enable_driver_api", None)
-        enum = getattr(self._cupti, "driver_api_trace_cbid", None)
-        if switch is None or enum is None or on == self._has_driver_launches:
+    def _enable_calls(self, kind: int, words: str, wanted: Any) -> None:
+        """All calls of a kind, then not those that are not wanted: the other way round CUPTI 13.0 tells of none.
+
+        torch asks which device is current half a dozen times for each kernel that it launches.
+        """
+        switch = getattr(self._cupti, f"activity_enable_{words}_api", None)
+        if kind in self._on:
             return
-        self._has_driver_launches = on
-        for call in enum:
-            if _LAUNCHES.fullmatch(call.name):
+        if kind == records.DRIVER and switch is None:  # every call of the runtime makes some of the driver
+            return
+        self._enable(kind)
+        for number, name in self._calls.names[kind == records.DRIVER].items():
+            if switch is not None and not wanted(name):
                 try:
-                    switch(int(call), int(on))
-                except Exception as error:
-                    self._failed["calls of the driver"] = _explained(error)
-                    return
+                    switch(number, 0)
+                except Exception as error:  # of some numbers of its own CUPTI knows nothing
+                    self._failed.setdefault(f"calls of the {words}", _explained(error))
 
     def end(self, last: bool = False) -> None:
         """Switch everything off; CUPTI stays loaded, because to unload it spoils it for the process. last: it ends."""
         if last:
             self._flush(1)
             self.read()
-        self._driver_launches(False)
         for kind in list(self._on):
             self._disable(kind)
         if not last:  # what comes after the last word is nobody's, and would be found by the next one who asks
@@ -181,7 +185,7 @@ class Collecting:
         """What CUPTI has told, into the outbox."""
         for frame, rows in self._source.take():
             if frame == wire.CALLS:
-                self._calls(rows)
+                self._tell_calls(rows)
                 continue
             if frame == wire.KERNELS:
                 self._tell_names(rows["name"])
@@ -194,15 +198,16 @@ class Collecting:
             if not self._outbox.knows(number):
                 self._outbox.name(number, self._source.text(number))
 
-    def _calls(self, rows: Any) -> None:
+    def _tell_calls(self, rows: Any) -> None:
         rows = records.without_nested(rows)
-        pairs = list(zip(rows["domain"].tolist(), rows["name"].tolist()))
-        told = {pair: self._names(*pair) for pair in set(pairs)}
-        loud = {pair for pair, name in told.items() if not _QUIET.match(name)}
-        rows = rows[[pair in loud for pair in pairs]]
-        rows["name"] += (rows["domain"].astype("u8") << 32) + _CALL_BIT
-        for domain, number in loud:
-            self._outbox.name(_CALL_BIT + (domain << 32) + number, told[domain, number])
+        rows["name"] += rows["domain"].astype("u8") << 32
+        for key in np.unique(rows["name"]).tolist():
+            name = self._calls.name(key >> 32, key & 0xFFFF_FFFF)
+            if _QUIET.match(name):  # of a CUPTI that cannot leave it out
+                rows = rows[rows["name"] != key]
+            else:
+                self._outbox.name(_CALL_BIT + key, name)
+        rows["name"] += np.uint64(_CALL_BIT)
         self._outbox.rows(wire.CALLS, rows)
 
     # -- telling
@@ -265,10 +270,10 @@ def _source(cupti: Any) -> Any:
         raise AsideError(f"the compiled callbacks cannot be used: {error}") from None
 
 
-def _call_names(cupti: Any) -> Any:
-    from .source import call_names
+def _calls(cupti: Any) -> Any:
+    from .source import Calls
 
-    return call_names(cupti)
+    return Calls(cupti)
 
 
 def _explained(error: Exception) -> str:

@@ -9,7 +9,7 @@ import ctypes
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Native:
         self._own = ctypes.CDLL(library)
         self._cupti = ctypes.CDLL(libcupti_path())
         self._types = dtypes(cupti)
-        self._own.aperture_copy.restype = self._own.aperture_refused.restype = ctypes.c_uint64
+        self._own.aperture_copy.restype, self._own.aperture_refused.restype = None, ctypes.c_uint64
         self._own.aperture_open(
             self._cupti.cuptiActivityGetNextRecord, ctypes.c_size_t(BUFFER_BYTES), ctypes.c_size_t(_BUFFERS)
         )
@@ -57,26 +57,37 @@ class Native:
     def take(self) -> Told:
         """Everything in full buffers."""
         counts = np.zeros(_KINDS, np.uint64)
-        while self._own.aperture_count(counts.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint32(_KINDS)):
-            for kind in np.flatnonzero(counts).tolist():
-                if kind == records.OVERHEAD and kind in self._types:
-                    self.cost_ns += records.cost_ns(self._copied(kind, int(counts[kind])).view(np.recarray))
-                elif kind in self._types and records.known(kind):
-                    yield records.of_array(kind, self._copied(kind, int(counts[kind])))
+        while self._own.aperture_count(_pointer(counts), ctypes.c_uint32(_KINDS)):
+            for kind, rows in self._copied(counts).items():
+                if kind == records.OVERHEAD:
+                    self.cost_ns += records.cost_ns(rows.view(np.recarray))
                 else:
-                    self.unknown[kind] = self.unknown.get(kind, 0) + int(counts[kind])
+                    yield records.of_array(kind, rows)
             self._own.aperture_done()
 
-    def _copied(self, kind: int, n: int) -> Any:
-        rows = np.zeros(n, self._types[kind])
-        size = ctypes.c_size_t(rows.dtype.itemsize)
-        to = rows.ctypes.data_as(ctypes.c_void_p)
-        return rows[: self._own.aperture_copy(ctypes.c_uint32(kind), size, to, ctypes.c_uint64(n))]
+    def _copied(self, counts: Any) -> dict[int, Any]:
+        """Kind -> rows of the oldest full buffer."""
+        rows: dict[int, Any] = {}
+        for kind in np.flatnonzero(counts).tolist():
+            if kind in self._types and (kind == records.OVERHEAD or records.known(kind)):
+                rows[kind] = np.zeros(int(counts[kind]), self._types[kind])
+            else:
+                self.unknown[kind] = self.unknown.get(kind, 0) + int(counts[kind])
+        sizes, to, room, done = (np.zeros(_KINDS, np.uint64) for _ in range(4))
+        for kind, array in rows.items():
+            sizes[kind], to[kind], room[kind] = array.dtype.itemsize, array.ctypes.data, len(array)
+        self._own.aperture_copy(ctypes.c_uint32(_KINDS), *map(_pointer, (sizes, to, room, done)))
+        return {kind: array[: int(done[kind])] for kind, array in rows.items()}
 
     def text(self, number: int) -> str:
         """The name behind a pointer of a kernel's record."""
         raw = ctypes.string_at(number) if number else b""
         return raw.decode("utf-8", "backslashreplace")
+
+
+def _pointer(array: Any) -> ctypes.c_void_p:
+    pointer: ctypes.c_void_p = array.ctypes.data_as(ctypes.c_void_p)
+    return pointer
 
 
 class Callbacks:
@@ -175,20 +186,16 @@ def dtypes(cupti: Any) -> dict[int, Any]:
     return out
 
 
-CallNames = Callable[[int, int], str]
+_VERSION = re.compile(r"(_ptsz|_ptds)?(_v\d+)?$")
 
 
-def call_names(cupti: Any) -> CallNames:
-    """(domain, number) -> a function's name without its version."""
-    enums = (getattr(cupti, "runtime_api_trace_cbid", None), getattr(cupti, "driver_api_trace_cbid", None))
+class Calls:
+    """The functions that CUPTI tells of, by domain (0 the runtime, 1 the driver) and number."""
 
-    def name(domain: int, number: int) -> str:
-        enum = enums[domain] if domain < len(enums) else None
-        try:
-            return (
-                re.sub(r"(_ptsz|_ptds)?(_v\d+)?$", "", str(enum(number).name)) if enum is not None else f"call {number}"
-            )
-        except ValueError:
-            return f"call {number}"
+    def __init__(self, cupti: Any) -> None:
+        self._enums = (getattr(cupti, "runtime_api_trace_cbid", ()), getattr(cupti, "driver_api_trace_cbid", ()))
+        self.names = [{int(call): _VERSION.sub("", str(call.name)) for call in enum} for enum in self._enums]
 
-    return name
+    def name(self, domain: int, number: int) -> str:
+        """Without its version."""
+        return self.names[domain].get(number, f"call {number}") if domain < len(self.names) else f"call {number}"

@@ -74,7 +74,11 @@ def activity_disable(kind: int) -> None:
 
 
 def activity_enable_driver_api(cbid: int, enable: int) -> None:
-    _LIBRARY.synthetic_enable(4, enable)
+    _LIBRARY.synthetic_switch(4, cbid, enable)
+
+
+def activity_enable_runtime_api(cbid: int, enable: int) -> None:
+    _LIBRARY.synthetic_switch(5, cbid, enable)
 
 
 def set_thread_id_type(type: int) -> None:  # noqa: A002 - its name
