@@ -82,7 +82,7 @@ def test_recordings_come_back_without_what_tells_the_machine(tmp_path: Path) -> 
     told = parts.fixtures(tmp_path)
     data = (tmp_path / told["mix"]["file"]).read_bytes()
     header, answers = asking.replayed(data)
-    assert header["work"] == {"train": 1, "tiny": 5, "copies": 1}
+    assert header["work"] == {"train": 1, "matmul": 2, "tiny": 5, "copies": 1}
     assert len(answers.of(wire.KERNELS)) == told["mix"]["counts"]["kernels"]
     assert set(answers.frames.names.values()) >= {"_Z4gemmPfS_i", "cudaLaunchKernel"}
     assert b"synthetic-gpu-0" not in data  # its uuid

@@ -25,6 +25,7 @@ from bench.gpu.unified import doctor, unified
 
 _PACKAGES: Final = ("torch", "cupti-python", "nvidia-cuda-cupti", "nvidia-ml-py", "cuda-bindings", "numpy")
 _LAUNCHES: Final = ("cuLaunchKernel", "cuLaunchKernelEx", "cuMemcpyHtoDAsync_v2", "cuGraphLaunch")
+_FIXTURES: Final = {"mix": (("train", 1), ("matmul", 2), ("tiny", 5), ("copies", 1)), "graph": (("graph", 2),)}
 _MIX: Final = (("matmul", 5), ("train", 2), ("tiny", 50), ("copies", 2))
 """What is compared and recorded: eager, without graphs."""
 
@@ -103,12 +104,19 @@ def smoke(out: Path) -> dict[str, Any]:
 def fixtures(out: Path) -> dict[str, Any]:
     """Recordings for the tests: a mix of work, and a graph."""
     told = {}
-    for name, works in (("mix", (("train", 1), ("tiny", 5), ("copies", 1))), ("graph", (("graph", 2),))):
+    for name, works in _FIXTURES.items():
         answers = _answers(works)
         data = recording(answers, {"recorded": time.strftime("%Y-%m-%d"), "work": dict(works), **_scrubbed(out)})
         path = out / f"recorded-{name}.apgpu"
         path.write_bytes(data)
-        told[name] = {"file": path.name, "bytes": len(data), "counts": _counts(answers)}
+        launched = set(answers.of(wire.CALLS)["correlation"].tolist())
+        without = sum(one not in launched for one in answers.of(wire.KERNELS)["correlation"].tolist())
+        told[name] = {
+            "file": path.name,
+            "bytes": len(data),
+            "counts": _counts(answers),
+            "kernels_without_call": without,
+        }
     return told
 
 
