@@ -53,9 +53,9 @@ _SIGNAL_RSP: Final = bytes.fromhex("77a00106")  # breg7 160; deref
 _SIGNAL_RBP: Final = bytes.fromhex("77f800")  # breg7 120
 _SIGNAL_RA: Final = bytes.fromhex("77a801")  # breg7 168
 
-_MAX_DEPTH: Final = 64  # states remembered at once; compilers use one or two
+MAX_DEPTH: Final = 64  # states remembered at once; compilers use one or two
 _MAX_EXPRESSION: Final = 32
-_MAX_OFFSET: Final = 1 << 15
+MAX_OFFSET: Final = 1 << 15
 _RULE_OF: Final = {RSP: CFA_RSP << CFA_RULE_SHIFT, RBP: CFA_RBP << CFA_RULE_SHIFT}
 _RA_OFFSET: Final = -8  # from the CFA
 _RBP_UNDEFINED: Final = RBP_UNDEFINED << RBP_RULE_SHIFT
@@ -131,7 +131,7 @@ def run(data: bytes, at: int, end: int, book: Rulebook, pc: int, append: Callabl
             if offset & 0x80:
                 offset, at = uleb(data, at - 1)
             if base:
-                cfa = offset << CFA_OFFSET_SHIFT | base if offset < _MAX_OFFSET else _cfa(base, offset)
+                cfa = offset << CFA_OFFSET_SHIFT | base if offset < MAX_OFFSET else _cfa(base, offset)
         elif _OFFSET <= op < _RESTORE and op != _OFFSET_RA:
             value = data[at]
             at += 1
@@ -147,7 +147,7 @@ def run(data: bytes, at: int, end: int, book: Rulebook, pc: int, append: Callabl
             at += 1
         elif op == _REMEMBER:
             remembered.append((cfa, base, offset, rbp, instead))
-            if len(remembered) > _MAX_DEPTH:
+            if len(remembered) > MAX_DEPTH:
                 raise MalformedError("too many states are remembered")
         elif op == _RESTORE_STATE:
             cfa, base, offset, rbp, instead = remembered.pop()
@@ -218,9 +218,9 @@ def _defined(state: State, base: int, offset: int) -> State:
 
 def _cfa(base: int, offset: int) -> int:
     """The bits of a CFA; 0, which is NONE, for one that a row has no room for."""
-    if base and -_MAX_OFFSET <= offset < _MAX_OFFSET:
+    if base and -MAX_OFFSET <= offset < MAX_OFFSET:
         return (offset & 0xFFFF) << CFA_OFFSET_SHIFT | base
-    if base == _RULE_OF[RSP] and 0 < offset < 8 * _MAX_OFFSET and not offset & 7:
+    if base == _RULE_OF[RSP] and 0 < offset < 8 * MAX_OFFSET and not offset & 7:
         return offset >> 3 << CFA_OFFSET_SHIFT | CFA_RSP_WIDE << CFA_RULE_SHIFT
     return 0
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from aperture_tui.symbolize.elf import Elf, ElfError
 from aperture_tui.symbolize.unwind_encoding import (
@@ -23,19 +25,33 @@ from aperture_tui.symbolize.unwind_encoding import (
 )
 from aperture_tui.symbolize.unwind_program import RETURN_ADDRESS, Rulebook
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _PT_GNU_EH_FRAME: Final = 0x6474E550
 _MAX_HDR: Final = 32  # the bytes before the search table
 _EXTENDED: Final = 0xFFFFFFFF  # a 64-bit length follows
 _DEBUG_COMMON, _DEBUG_COMMON_64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF  # the id of common entries in .debug_frame
-_HEAD: Final = struct.Struct("<II")
+_COUNT: Final = struct.Struct("<I")
+_BATCH_BYTES: Final = 1 << 20
+_COMMON, _NO_COMMON = -1, -2
 _VERSIONS: Final = (1, 3, 4)
-_PLAIN: Final = struct.Struct("<iI")
+_PLAIN_BYTES: Final = 9  # address, size, and one byte for the size of the augmentation data
+_FAR: Final = 1 << 62
 _MAX_AUGMENTATION: Final = 8
 
 
-Entry = tuple[int, int, int, int | None]
-"""(start, body, end, common) of a common entry (CIE) or a function's (FDE): where it begins, what follows its id, and
-where the common entry of a function begins, None for a common entry. A plain tuple: there are many."""
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Some entries as they lie in the file, (n,) int64 each. start: where an entry begins. body: what follows its id.
+
+    common: where the common entry (CIE) of a function (FDE) begins, -1 for a common entry, -2 where there can be none.
+    """
+
+    start: NDArray[np.int64]
+    body: NDArray[np.int64]
+    end: NDArray[np.int64]
+    common: NDArray[np.int64]
 
 
 class CutError(Exception):
@@ -57,42 +73,71 @@ class CallFrames:
     cut: bool = False
     segment: bool = False
 
-    def entries(self) -> Iterator[Entry]:
-        """The entries as they lie in the file.
+    def batches(self) -> Iterator[Entries]:
+        """The entries as they lie in the file, about a megabyte of them at a time.
 
         Raises MalformedError at a length that leads beyond the end, CutError where more should have been read.
         """
-        data, size, common_link = self.data, len(self.data), _DEBUG_COMMON if self.debug else 0
+        data, size, unpack = self.data, len(self.data), _COUNT.unpack_from
+        starts: list[int] = []
+        wide: dict[int, tuple[int, int, int]] = {}
         start = 0
-        while start + 8 <= size:
-            count, link = _HEAD.unpack_from(data, start)
+        while start + 8 <= size:  # half a million times in a large library: no more is done here than to go on
+            (count,) = unpack(data, start)
+            body, end = start + 8, start + 4 + count
             if not count:  # a terminator; some linkers leave others inside the section
                 if self.segment:
-                    return
+                    break
                 start += 4
                 continue
-            at, body = start + 4, start + 8
             if count == _EXTENDED:
-                at, body, count, link = self._wide(start)
-            end = at + count
+                body, end, common = self._wide(start)
+                wide[len(starts)] = body, end, common
             if not body <= end <= size:
                 break
-            yield start, body, end, None if link == common_link else link if self.debug else at - link
+            starts.append(start)
             start = end
+            if start - starts[0] >= _BATCH_BYTES:
+                yield self._columns(starts, wide)
+                starts, wide = [], {}
+        if starts:
+            yield self._columns(starts, wide)
+        self._check_end(start)
+
+    def _check_end(self, start: int) -> None:
+        """See `batches`. start: what has been read ends here."""
+        if self.segment and self.data[start : start + 4] == bytes(4):
+            return
         if self.cut:
             raise CutError
-        if any(data[start:]):
+        if any(self.data[start:]):
             raise MalformedError("an entry beyond the end")
 
-    def _wide(self, start: int) -> tuple[int, int, int, int]:
-        """(where the count starts from, body, count, link) of an entry with a 64-bit length.
+    def _columns(self, starts: list[int], wide: dict[int, tuple[int, int, int]]) -> Entries:
+        """The entries that begin at these places. wide: those of them, by index, that `_wide` has read."""
+        words = np.ndarray((len(self.data) - 3,), "<u4", self.data, strides=(1,))  # the word at each byte
+        start = np.array(starts, np.int64)
+        link = words[start + 4].astype(np.int64)
+        common = link if self.debug else start + 4 - link
+        common[common < 0] = _NO_COMMON
+        common[link == (_DEBUG_COMMON if self.debug else 0)] = _COMMON
+        found = Entries(start, start + 8, start + 4 + words[start], common)
+        for i, (body, end, its_common) in wide.items():
+            found.body[i], found.end[i], found.common[i] = body, end, its_common
+        return found
+
+    def _wide(self, start: int) -> tuple[int, int, int]:
+        """(body, end, common) of an entry with a 64-bit length.
 
         The id of .eh_frame stays at 32 bits (LSB), that of .debug_frame does not.
         """
         at = start + 12
         body = at + (8 if self.debug else 4)
         count, link = (int.from_bytes(part, "little") for part in (self.data[start + 4 : at], self.data[at:body]))
-        return at, body, count, _DEBUG_COMMON if self.debug and link == _DEBUG_COMMON_64 else link
+        if link == (_DEBUG_COMMON_64 if self.debug else 0):
+            return body, at + count, _COMMON
+        common = link if self.debug else at - link
+        return body, at + count, common if 0 <= common < len(self.data) else _NO_COMMON
 
 
 def call_frames(elf: Elf, max_bytes: int) -> CallFrames | None:
@@ -132,12 +177,12 @@ def _by_header(elf: Elf, hdr: int, offset: int, size: int, max_bytes: int) -> Ca
     raise ElfError(".eh_frame_hdr is malformed: it points into no segment")
 
 
-def rulebook(frames: CallFrames, entry: Entry, base: int) -> Rulebook:
-    """What a common entry says. base: the address that rows count from.
+def rulebook(frames: CallFrames, body: int, end: int, base: int) -> Rulebook:
+    """What a common entry says: data[body:end]. base: the address that rows count from.
 
     Raises one of DAMAGE.
     """
-    data, (_, body, end, _) = frames.data, entry
+    data = frames.data
     version, at = data[body], body + 1
     stop = data.find(b"\0", at, at + _MAX_AUGMENTATION + 1)
     if version not in _VERSIONS or stop < 0:
@@ -183,19 +228,34 @@ def _augmented(data: bytes, augmentation: bytes, at: int) -> tuple[int, int]:
     return encoding, end
 
 
-def extent(frames: CallFrames, entry: Entry, book: Rulebook) -> tuple[int, int, int]:
-    """(address less the base, size, where the program begins) of a function's entry. Raises one of DAMAGE."""
-    data, (_, at, end, _) = frames.data, entry
-    if book.plain and data[at + 8] < 0x80:  # nearly every function: as below, but quicker
-        address, size = _PLAIN.unpack_from(data, at)
-        address += at + frames.address - book.addresses.base
-        at += 9 + data[at + 8]
-    else:
-        address, at = book.addresses.read(data, at)
-        size, at = length(data, at, book.addresses.encoding)
-        if book.augmented:
-            skipped, at = uleb(data, at)
-            at += skipped
+def extent(frames: CallFrames, at: int, end: int, book: Rulebook) -> tuple[int, int, int]:
+    """(address less the base, size, where the program begins) of the function data[at:end]. Raises one of DAMAGE."""
+    data = frames.data
+    address, at = book.addresses.read(data, at)
+    size, at = length(data, at, book.addresses.encoding)
+    if book.augmented:
+        skipped, at = uleb(data, at)
+        at += skipped
     if at > end:
         raise MalformedError("the entry is cut short")
     return address, size, at
+
+
+def extents(
+    frames: CallFrames, at: NDArray[np.int64], end: NDArray[np.int64], base: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """`extent` of many functions whose rulebook is `plain`: (n,) each; where the program would begin is -1 for those
+    that have to be looked at one by one.
+    """
+    data = np.frombuffer(frames.data, np.uint8)
+    offset = frames.address - base  # of the section; whatever a header says, it has to stay a number
+    fits = (at + _PLAIN_BYTES <= end) & (abs(offset) < _FAR)
+    at = np.where(fits, at, 0)
+    if not np.any(fits):
+        return at, at.copy(), np.full(len(at), -1)
+    words = np.ndarray((len(data) - 3,), "<u4", frames.data, strides=(1,))
+    address = words[at].view("<i4") + at + (offset if abs(offset) < _FAR else 0)
+    augmentation = data[at + _PLAIN_BYTES - 1].astype(np.int64)
+    program = at + _PLAIN_BYTES + augmentation
+    usable = fits & (augmentation < 0x80) & (program <= end)
+    return address, words[at + 4].astype(np.int64), np.where(usable, program, -1)

@@ -9,28 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from array import array
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aperture_tui.symbolize.elf import MACHINE_X86_64, Elf, ElfError
-from aperture_tui.symbolize.unwind_encoding import DAMAGE, MalformedError
-from aperture_tui.symbolize.unwind_layout import CFA_END, CFA_RULE_SHIFT, CFA_SIGNAL, PC_SHIFT, UnwindTable, assemble
-from aperture_tui.symbolize.unwind_program import Rulebook, run
-from aperture_tui.symbolize.unwind_section import CallFrames, CutError, Entry, call_frames, extent, rulebook
+from aperture_tui.symbolize.unwind_functions import Functions
+from aperture_tui.symbolize.unwind_layout import CFA_END, CFA_RULE_SHIFT, PC_SHIFT, UnwindTable, assemble
+from aperture_tui.symbolize.unwind_section import CallFrames, call_frames
 
 MAX_ROWS: Final = 2_000_000
 MAX_BYTES: Final = 16 << 20
-_MOST_MERGED: Final = 2  # rows made for each one kept, at most
-_MAX_PROGRAM: Final = 1 << 20  # bytes of one entry: each may make a row
-_MAX_BOOKS: Final = 65_536  # common entries; linkers merge equal ones, to a handful
-_MAX_MALFORMED: Final = 10_000
 _PAGE: Final = 4096
 _ENTRY_BYTES: Final = 48  # _start of crt1.o, with room to spare
-_SIGNAL: Final = CFA_SIGNAL << CFA_RULE_SHIFT
 _END: Final = CFA_END << CFA_RULE_SHIFT
 _RULES: Final = (1 << PC_SHIFT) - 1
 
@@ -84,11 +78,11 @@ class UnwindSource:
         Where no entry covers the entry point, as in programs whose start-up code was assembled without any, its row is
         END.
         """
-        builder = _Builder(self.base, self.span, self.max_rows)
+        functions = Functions(self.base, self.span, self.max_rows)
         if self.frames is not None:
-            builder.read(self.frames)
+            functions.read(self.frames)
         (entry,) = struct.unpack("<Q", self.entry)
-        return builder.table(int(entry) - self.base)
+        return _in_order(functions, int(entry) - self.base)
 
 
 def _loaded(elf: Elf) -> tuple[int, int]:
@@ -103,99 +97,22 @@ def _loaded(elf: Elf) -> tuple[int, int]:
     return base, min(end - base, 1 << PC_SHIFT)
 
 
-@dataclass(slots=True)
-class _Builder:
-    """Collects the rows of one file. starts, ends: each function's addresses less the base. first: its first row."""
+def _in_order(found: Functions, entry: int) -> UnwindTable:
+    """The table of these functions. entry: the entry point less the base."""
+    starts, ends = _joined(found.starts).astype(np.uint64), _joined(found.ends).astype(np.uint64)
+    if 0 < entry < found.span and not np.any((starts <= entry) & (entry < ends)):
+        found.add(entry, entry + min(_ENTRY_BYTES, found.span - entry), entry << PC_SHIFT | _END)
+        starts, ends = _joined(found.starts).astype(np.uint64), _joined(found.ends).astype(np.uint64)
+    rows = np.concatenate(found.rows) if found.rows else np.zeros(0, np.uint64)
+    counts = _joined(found.counts)
+    rows, unsupported = assemble(rows, np.cumsum(counts) - counts, starts, ends)
+    truncated = found.truncated
+    if len(rows) > found.max_rows:
+        truncated = True
+        rows = rows[: found.max_rows].copy()
+        rows[-1] &= np.uint64(_RULES << PC_SHIFT)
+    return UnwindTable(rows, found.base, found.functions, found.malformed, unsupported, truncated)
 
-    base: int
-    span: int
-    max_rows: int
-    rows: array[int] = field(default_factory=lambda: array("Q"))
-    starts: array[int] = field(default_factory=lambda: array("Q"))
-    ends: array[int] = field(default_factory=lambda: array("Q"))
-    first: array[int] = field(default_factory=lambda: array("q"))
-    functions: int = 0
-    malformed: int = 0
-    truncated: bool = False
 
-    def read(self, frames: CallFrames) -> None:
-        """Add every function of a section until a limit is reached."""
-        books: dict[int, Rulebook] = {}
-        try:
-            for entry in frames.entries():
-                _, body, end, common = entry
-                if end - body > _MAX_PROGRAM:
-                    self.malformed += 1
-                elif common is None:
-                    self._common(frames, entry, books)
-                else:
-                    self._function(frames, entry, books.get(common))
-                if len(self.rows) > _MOST_MERGED * self.max_rows or self.malformed > _MAX_MALFORMED:
-                    self.truncated = True
-                    return
-        except CutError:
-            self.truncated = True
-        except MalformedError:
-            self.malformed += 1
-
-    def _common(self, frames: CallFrames, entry: Entry, books: dict[int, Rulebook]) -> None:
-        if len(books) == _MAX_BOOKS:
-            self.malformed += 1
-            return
-        try:
-            books[entry[0]] = rulebook(frames, entry, self.base)
-        except DAMAGE:
-            self.malformed += 1
-
-    def _function(self, frames: CallFrames, entry: Entry, book: Rulebook | None) -> None:
-        if book is None:
-            self.malformed += 1
-            return
-        try:
-            start, size, at = extent(frames, entry, book)
-        except DAMAGE:
-            self.malformed += 1
-            return
-        if not size:
-            return
-        if not 0 <= start < start + size <= self.span:
-            self.malformed += 1
-            return
-        first = self._place(start, size)
-        try:
-            run(frames.data, at, entry[2], book, start, self.rows.append)
-            self.functions += 1
-        except DAMAGE:
-            self.malformed += 1
-            del self.rows[first:]
-            self.rows.append(start << PC_SHIFT)
-        if book.signal:
-            self._only_signal_frames(first)
-
-    def _place(self, start: int, size: int) -> int:
-        """Note a function whose rows follow; -> the index of its first row."""
-        self.starts.append(start)
-        self.ends.append(start + size)
-        self.first.append(len(self.rows))
-        return len(self.rows)
-
-    def _only_signal_frames(self, first: int) -> None:
-        """What is marked as a signal frame but is laid out in another way than the kernel's has no rule."""
-        for index in range(first, len(self.rows)):
-            if self.rows[index] & _RULES != _SIGNAL:
-                self.rows[index] &= ~_RULES
-
-    def table(self, entry: int) -> UnwindTable:
-        """All in order. entry: the entry point less the base."""
-        starts, ends = np.array(self.starts, np.uint64), np.array(self.ends, np.uint64)
-        if 0 < entry < self.span and not np.any((starts <= entry) & (entry < ends)):
-            self._place(entry, min(_ENTRY_BYTES, self.span - entry))
-            self.rows.append(entry << PC_SHIFT | _END)
-            starts, ends = np.array(self.starts, np.uint64), np.array(self.ends, np.uint64)
-        first, rows = np.array(self.first, np.int64), np.array(self.rows, np.uint64)
-        rows, unsupported = assemble(rows, first, starts, ends)
-        if len(rows) > self.max_rows:
-            self.truncated = True
-            rows = rows[: self.max_rows].copy()
-            rows[-1] &= np.uint64(_RULES << PC_SHIFT)
-        return UnwindTable(rows, self.base, self.functions, self.malformed, unsupported, self.truncated)
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
