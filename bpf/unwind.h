@@ -11,7 +11,7 @@
  * among its programs, and begins with `begin_walk` and `walk_user`. The walk is done in tail calls, so that each
  * program is small for the verifier; its state is in the scratch map, so that the verifier sees unknown numbers only.
  *
- * Given as defines: UNWIND_ROWS, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_MM,
+ * Given as defines: UNWIND_ROWS of each bank, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_MM,
  * TASK_FSBASE (offsets in task_struct), and those of task.h.
  */
 
@@ -58,7 +58,7 @@ struct mapping {
     u64 start;
     u64 end;
     u64 bias;
-    u32 first; /* row; or PENDING, ANONYMOUS */
+    u32 first; /* row: the bank, and the place in it; or PENDING, ANONYMOUS */
     u32 rows;
 };
 
@@ -96,8 +96,10 @@ struct walk {
 };
 
 /* All of these are made and filled by collect/unwind, and are the same in every program. */
-/* rows of all files: one value, its size set when it is made */
-BPF_F_TABLE("array", u32, u64, unwind_rows, 1, 1024);
+/* rows of all files, in banks, more of which are made when they are needed; those of a file are all in one. It is given
+ * as an array of maps: of each the one value is a bank. */
+BPF_F_TABLE("array", u32, u64, unwind_rows, 1, 0);
+static void *(*value_in)(void *map, const void *key) = (void *)1; /* bpf_map_lookup_elem, of a map found at run time */
 /* mappings of all processes, likewise */
 BPF_F_TABLE("array", u32, struct mapping, unwind_mappings, 1, 1024);
 /* "this process has no tables", "its mappings have changed"; filled here, drained by collect/unwind */
@@ -211,11 +213,17 @@ INLINE bool find_mapping(struct walk *w, struct mapping *mappings, u64 pc)
 }
 
 /* The row that holds for pc, 0 where there is none. */
-INLINE u64 find_row(u64 *rows, struct mapping *m, u32 pc)
+INLINE u64 find_row(struct mapping *m, u32 pc)
 {
-    u32 at = m->first, n = m->rows;
+    u32 at = m->first, n = m->rows, bank = at / UNWIND_ROWS, zero = 0;
+    void *map = unwind_rows.lookup(&bank);
+    if (!map)
+        return 0;
+    u64 *rows = value_in(map, &zero);
+    if (!rows)
+        return 0;
 #pragma clang loop unroll(disable)
-    for (int i = 0; i < 21; i++) { /* 2M rows */
+    for (int i = 0; i < 22; i++) { /* 4M rows */
         u32 half = n >> 1;
         at += half & (u32)not_above(rows[(at + half) & (UNWIND_ROWS - 1)] >> 32, pc);
         n -= half;
@@ -260,7 +268,7 @@ INLINE int signal_frame(struct walk *w, u64 sp)
 }
 
 /* One frame -> whether the walk is over. */
-INLINE int step(struct walk *w, struct mapping *mappings, u64 *rows)
+INLINE int step(struct walk *w, struct mapping *mappings)
 {
     u64 pc = w->ip, sp = w->sp, bp = w->bp, cfa = 0;
     if (!pc)
@@ -277,7 +285,7 @@ INLINE int step(struct walk *w, struct mapping *mappings, u64 *rows)
     w->exact = 0;
     if ((pc < w->at.start || pc >= w->at.end) && !find_mapping(w, mappings, pc))
         return stop(w, NO_MAPPING);
-    u64 row = find_row(rows, &w->at, (u32)(pc - w->at.bias));
+    u64 row = find_row(&w->at, (u32)(pc - w->at.bias));
     u32 cfa_rule = row >> 8 & 15, bp_rule = row >> 12 & 15;
     s64 offset = (s16)(row >> 16), saved = (s64)(s8)row * 8;
     if (cfa_rule == 1)
@@ -316,13 +324,12 @@ int unwind(void *ctx)
 {
     u32 zero = 0;
     struct walk *w = scratch.lookup(&zero);
-    u64 *rows = unwind_rows.lookup(&zero);
     struct mapping *mappings = unwind_mappings.lookup(&zero);
-    if (!w || !rows || !mappings)
+    if (!w || !mappings)
         return 0;
 #pragma clang loop unroll(disable)
     for (u32 i = 0; i < FRAMES_AT_ONCE; i++)
-        if (step(w, mappings, rows))
+        if (step(w, mappings))
             return finish(ctx, w);
     tails.call(ctx, TAIL_UNWIND);
     w->s.flags |= TOO_DEEP | TRUNCATED;

@@ -81,13 +81,13 @@ def _address(buffer: ctypes.Array[ctypes.c_char]) -> int:
     return ctypes.addressof(buffer)
 
 
-def create_map(spec: MapSpec, max_entries: int | None = None) -> int:
-    """Make a map -> descriptor."""
+def create_map(spec: MapSpec, max_entries: int | None = None, inner: int = 0) -> int:
+    """Make a map -> descriptor. inner: that of a map like those which a map of maps is for."""
     name = spec.name.encode("ascii", "replace")[:15]
     entries = spec.max_entries if max_entries is None else max_entries
     layout = "=IIIIIII16s"
     attr = ctypes.create_string_buffer(_ATTR_SIZE)
-    struct.pack_into(layout, attr, 0, spec.type, spec.key_size, spec.value_size, entries, spec.flags, 0, 0, name)
+    struct.pack_into(layout, attr, 0, spec.type, spec.key_size, spec.value_size, entries, spec.flags, inner, 0, name)
     return call(MAP_CREATE, attr)
 
 

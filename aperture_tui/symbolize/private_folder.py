@@ -61,8 +61,8 @@ class PrivateFolder:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, data: bytes) -> None:
-        """Put a file there, whole or not at all, and let those unused for longest go if there are too many.
+    def write(self, name: str, *parts: bytes | memoryview) -> None:
+        """Put a file of these parts there, whole or not at all; let those unused for longest go if there are too many.
 
         Raises OSError.
         """
@@ -73,7 +73,7 @@ class PrivateFolder:
             fd = os.open(temporary, flags, 0o600, dir_fd=folder)
             try:
                 with open(fd, "wb") as file:
-                    file.write(data)
+                    file.writelines(parts)
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 os.unlink(temporary, dir_fd=folder)

@@ -26,7 +26,7 @@ _VERSION: Final = 2  # of this format, of the layout of rows and of what makes t
 _HEADER: Final = struct.Struct("<8sII5Q")
 _DIGEST: Final = 32
 _START: Final = _HEADER.size + _DIGEST
-_MAX_BYTES: Final = 128 << 20
+_MAX_BYTES: Final = 256 << 20  # two releases of PyTorch, with all of CUDA
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class UnwindCache:
         """Store a table that was made; where that cannot be done it is counted."""
         self.counts.built += 1
         try:
-            self._folder.write(_name(key), _packed(key, table))
+            self._folder.write(_name(key), *_packed(key, table))
         except OSError:
             self.counts.unwritable += 1
 
@@ -88,11 +88,12 @@ def _name(key: bytes) -> str:
     return f"{key.hex()}.rows"
 
 
-def _packed(key: bytes, table: UnwindTable) -> bytes:
+def _packed(key: bytes, table: UnwindTable) -> tuple[bytes, bytes, memoryview]:
+    """The parts of a file; its rows, which may be 30 MB, are not copied."""
     counts = (table.functions, table.malformed, table.unsupported)
     header = _HEADER.pack(_MAGIC, _VERSION, table.truncated, table.base, *counts, len(table.rows))
-    rows = table.rows.astype("<u8", copy=False).tobytes()
-    return b"".join((header, digest(key, header, rows), rows))
+    rows = np.ascontiguousarray(table.rows, "<u8").data.cast("B")
+    return header, digest(key, header, rows), rows
 
 
 def _unpacked(key: bytes, data: bytes) -> UnwindTable:

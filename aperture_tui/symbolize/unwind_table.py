@@ -21,8 +21,10 @@ from aperture_tui.symbolize.unwind_functions import Functions
 from aperture_tui.symbolize.unwind_layout import CFA_END, CFA_RULE_SHIFT, PC_SHIFT, UnwindTable, assemble
 from aperture_tui.symbolize.unwind_section import CallFrames, call_frames
 
-MAX_ROWS: Final = 2_000_000
-MAX_BYTES: Final = 16 << 20
+MAX_ROWS: Final = 1 << 22
+"""What the kernel's search covers, and a bank of its map. The largest libraries of PyTorch have 2.3 million."""
+MAX_BYTES: Final = 32 << 20
+"""Of call frames; those of PyTorch have 17 MB."""
 _PAGE: Final = 4096
 _ENTRY_BYTES: Final = 48  # _start of crt1.o, with room to spare
 _END: Final = CFA_END << CFA_RULE_SHIFT

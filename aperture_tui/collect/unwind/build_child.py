@@ -24,7 +24,7 @@ _FULL_SPEED_S: Final = 1.0
 """CPU seconds before it steps back: on a saturated machine a niced process has its first table after many seconds, and
 until then no stack is whole. The usual libraries take half of this, the start of Python included."""
 _MOST_BYTES: Final = 2 << 30
-"""Of address space: 16 MB of call frames and the rows of a million are a tenth of it."""
+"""Of address space: 32 MB of call frames and the rows of four million are a third of it."""
 _IDLE_S: Final = 5.0
 
 

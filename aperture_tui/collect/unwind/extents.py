@@ -1,8 +1,9 @@
-"""Which parts of an array are free. Pure."""
+"""Which parts of an array, or of several, are free. Pure."""
 
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable
 
 
 class Extents:
@@ -47,3 +48,37 @@ class Extents:
         else:
             self._starts.insert(i, first)
             self._lengths.insert(i, n)
+
+
+class Banks:
+    """The free ranges of arrays of one size, more of which are made when they are needed: element n of all of them is
+    element n % size of array n // size.
+    """
+
+    def __init__(self, size: int, most: int, make: Callable[[], bool]) -> None:
+        """most: of the arrays. make: the next one; False where that cannot be."""
+        self.size = size
+        self._most, self._make = most, make
+        self._banks: list[Extents] = []
+
+    @property
+    def taken(self) -> int:
+        """How many elements are taken."""
+        return sum(bank.size - bank.free for bank in self._banks)
+
+    def take(self, n: int) -> int | None:
+        """Take n > 0 elements in a row, all of one array -> the first of them; None where there is no room."""
+        for i, bank in enumerate(self._banks):
+            if (first := bank.take(n)) is not None:
+                return i * self.size + first
+        if n > self.size or len(self._banks) == self._most or not self._make():
+            return None
+        self._banks.append(Extents(self.size))
+        return self.take(n)
+
+    def give(self, first: int, n: int) -> None:
+        """Give back what was taken. Raises ValueError for what is not taken, or lies outside."""
+        bank, first = divmod(first, self.size)
+        if not 0 <= bank < len(self._banks):
+            raise ValueError(f"there is no bank {bank}")
+        self._banks[bank].give(first, n)

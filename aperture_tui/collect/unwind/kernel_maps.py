@@ -1,7 +1,8 @@
 """The kernel's side: the maps that bpf/unwind.h declares, made here, once, for every program that unwinds.
 
-Rows and mappings are each one value of an array map, written through mmap: no system call a row. Of the rows only the
-part that is being written is mapped: the whole would count as our resident memory for ever.
+Mappings are one value of an array map, and so are the rows of a bank, written through mmap: no system call a row. Of
+the rows only the part that is being written is mapped: the whole would count as our resident memory for ever. There is
+one bank at first, and more of them once there are files that need them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from aperture_tui.collect import bpf
 from aperture_tui.collect.object_code import MapSpec
 from aperture_tui.collect.ring import Ring
-from aperture_tui.collect.unwind.extents import Extents
+from aperture_tui.collect.unwind.extents import Banks, Extents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +42,14 @@ ANONYMOUS: Final = 0xFFFFFFFE
 MAX_MAPPINGS: Final = 4096
 """Of one process: what the program's search covers."""
 
-_HASH, _ARRAY, _LRU_HASH, _RING = 1, 2, 9, 27
+_HASH, _ARRAY, _LRU_HASH, _ARRAY_OF_MAPS, _RING = 1, 2, 9, 12, 27
 _MMAPABLE: Final = 1 << 10
 _ROWS: Final = tuple(1 << bits for bits in (22, 21, 20, 19, 18))
-"""How many rows are tried for; older kernels hold no value of more than KMALLOC_MAX_SIZE."""
+"""How many rows of a bank are tried for; older kernels hold no value of more than KMALLOC_MAX_SIZE."""
+_BANKS: Final = 4
+"""A PyTorch process on a GPU needs seven to nine million rows, 56 to 72 MB."""
 _SHARE_OF_MEMORY: Final = 256
-"""Of the machine's memory, what the rows take: one part in so many, or less."""
+"""Of the machine's memory, what all banks may take: one part in so many, or less."""
 _MAPPINGS: Final = 1 << 16
 _PROCESSES: Final = 16_384
 _PYTHONS: Final = 4096
@@ -57,12 +60,14 @@ _SLICE: Final = np.dtype([("first", "<u4"), ("count", "<u4")])
 class KernelMaps:
     """Descriptors by the names of bpf/unwind.h, and what is in them. Owned by the supply's thread.
 
-    rows: how many there is room for. mappings: (n,) of MAPPING, shared with the kernel. Raises OSError when they cannot
-    be made.
+    rows: how many a bank has room for. mappings: (n,) of MAPPING, shared with the kernel. Raises OSError when they
+    cannot be made.
     """
 
     def __init__(self) -> None:
         self.fds: dict[str, int] = {}
+        self._banks: list[int] = []
+        self._shown = 0  # banks that the kernel finds
         try:
             self._make()
         except OSError:
@@ -74,11 +79,13 @@ class KernelMaps:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         for self.rows in [n for n in _ROWS if 8 * n <= memory // _SHARE_OF_MEMORY or n == _ROWS[-1]]:
             try:
-                self._create("unwind_rows", _ARRAY, 4, 8 * self.rows, 1, _MMAPABLE)
+                self._banks.append(self._bank())
                 break
             except OSError as error:
                 if error.errno not in (errno.E2BIG, errno.ENOMEM, errno.EINVAL) or self.rows == _ROWS[-1]:
                     raise
+        rows = MapSpec("unwind_rows", _ARRAY_OF_MAPS, 4, 4, _BANKS, 0)
+        self.fds["unwind_rows"] = bpf.create_map(rows, inner=self._banks[0])
         self._create("unwind_mappings", _ARRAY, 4, MAPPING.itemsize * _MAPPINGS, 1, _MMAPABLE)
         self._create("unwind_processes", _HASH, 4, _SLICE.itemsize, _PROCESSES, 0)
         self._create("unwind_python", _HASH, 4, PYTHON.size, _PYTHONS, 0)
@@ -86,10 +93,29 @@ class KernelMaps:
         self._create("unwind_requests", _RING, 0, 0, _RING_BYTES, 0)
         self._mapping_memory = mmap.mmap(self.fds["unwind_mappings"], MAPPING.itemsize * _MAPPINGS)
         self.mappings: NDArray[np.void] = np.frombuffer(self._mapping_memory, MAPPING)
-        self.free_rows, self.free_mappings = Extents(self.rows), Extents(_MAPPINGS)
-        self.nbytes = sum(bpf.map_bytes(fd) for fd in self.fds.values())
-        """What the maps hold of the kernel's memory, all of it from the beginning."""
+        most = max(1, min(_BANKS, memory // _SHARE_OF_MEMORY // (8 * self.rows)))
+        self.free_rows, self.free_mappings = Banks(self.rows, most, self._add_bank), Extents(_MAPPINGS)
         self._requests = Ring(self.fds["unwind_requests"], _RING_BYTES)
+
+    def _bank(self) -> int:
+        return bpf.create_map(MapSpec("unwind_bank", _ARRAY, 4, 8 * self.rows, 1, _MMAPABLE))
+
+    def _add_bank(self) -> bool:
+        """Have the kernel find the next bank; the first one is there from the beginning."""
+        index = self._shown
+        try:
+            if index == len(self._banks):
+                self._banks.append(self._bank())
+            bpf.update(self.fds["unwind_rows"], _key(index), _key(self._banks[index]))
+        except OSError:  # there is no memory for it: files find no room, and that is counted
+            return False
+        self._shown += 1
+        return True
+
+    @property
+    def nbytes(self) -> int:
+        """What the maps hold of the kernel's memory."""
+        return sum(map(bpf.map_bytes, (*self._banks, *self.fds.values())))
 
     def _create(self, name: str, kind: int, key: int, value: int, entries: int, flags: int) -> None:
         self.fds[name] = bpf.create_map(MapSpec(name, kind, key, value, entries, flags))
@@ -114,9 +140,10 @@ class KernelMaps:
         if not n:
             yield np.zeros(0, np.uint64)
             return
+        bank, first = divmod(first, self.rows)
         start = 8 * first // mmap.PAGESIZE * mmap.PAGESIZE
         end = -(-8 * (first + n) // mmap.PAGESIZE) * mmap.PAGESIZE
-        memory = mmap.mmap(self.fds["unwind_rows"], end - start, offset=start)
+        memory = mmap.mmap(self._banks[bank], end - start, offset=start)
         rows = np.frombuffer(memory, np.uint64, n, 8 * first - start)
         try:
             yield rows
@@ -162,8 +189,9 @@ class KernelMaps:
             self._requests.close()
             del self.mappings
             self._mapping_memory.close()
-        for fd in self.fds.values():
+        for fd in (*self._banks, *self.fds.values()):
             os.close(fd)
+        self._banks.clear()
         self.fds.clear()
 
 

@@ -9,14 +9,17 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aperture_tui.collect.unwind import builder as module
 from aperture_tui.collect.unwind.builder import Builder, Lane
 from aperture_tui.collect.unwind.table import FileTable
 from aperture_tui.symbolize.images import ImageKey
+from aperture_tui.symbolize.unwind_table import MAX_ROWS
 from tests.collect.unwind.known_files import key_of, libc
 from tests.programs import build
+from tests.symbolize.call_frames import CODE, FRAMES_AT, cie, elf_bytes, u32
 
 
 def submit(to: Builder | Lane, path: Path, size: int | None = None, wanted: int = 1) -> ImageKey:
@@ -37,7 +40,7 @@ def answers(of: Builder | Lane, n: int) -> list[tuple[ImageKey, FileTable]]:
 
 
 def test_the_smallest_come_first_and_all_are_right() -> None:
-    lane = Lane()
+    lane = Lane([])
     order = [submit(lane, libc(), size) for size in (1, 900, 30, 500)]
     found = [key for key, _table in answers(lane, 4)]
     assert found == [order[0], order[2], order[3], order[1]]
@@ -45,7 +48,7 @@ def test_the_smallest_come_first_and_all_are_right() -> None:
 
 
 def test_what_most_wait_for_comes_first() -> None:
-    lane = Lane()
+    lane = Lane([])
     order = [submit(lane, libc(), size, wanted) for size, wanted in ((1, 9), (2, 1), (900, 3), (30, 3))]
     found = [key for key, _table in answers(lane, 4)]
     assert found == [order[0], order[3], order[2], order[1]]
@@ -53,16 +56,16 @@ def test_what_most_wait_for_comes_first() -> None:
 
 
 def test_a_large_file_does_not_hold_up_the_small_ones() -> None:
-    builder = Builder()
+    builder = Builder(cpus=1)
     large = submit(builder, libc(), 600 << 20)
     builder.advance()
-    os.kill(builder._large._child.pid, signal.SIGSTOP)  # type: ignore[union-attr]  # as slow as can be
+    os.kill(builder._large[0]._child.pid, signal.SIGSTOP)  # type: ignore[union-attr]  # as slow as can be
     small = submit(builder, build("ratio", "-O2"))
     ((key, table),) = answers(builder, 1)
     assert key == small
     assert len(table.table.rows) > 5
     assert builder.waiting == 1
-    os.kill(builder._large._child.pid, signal.SIGCONT)  # type: ignore[union-attr]
+    os.kill(builder._large[0]._child.pid, signal.SIGCONT)  # type: ignore[union-attr]
     ((key, table),) = answers(builder, 1)
     assert key == large
     assert len(table.table.rows) > 10_000
@@ -70,8 +73,21 @@ def test_a_large_file_does_not_hold_up_the_small_ones() -> None:
     assert builder.cpu_s > 0
 
 
+@pytest.mark.parametrize(("cpus", "children"), [(1, 1), (8, 2), (256, 4)])
+def test_large_files_have_children_by_the_number_of_cpus(cpus: int, children: int) -> None:
+    builder = Builder(cpus)
+    files = [submit(builder, libc(), size << 20) for size in range(600, 606)]
+    builder.advance()
+    assert builder.waiting == 6
+    started = [lane._child for lane in builder._large if lane._child is not None]
+    assert len(started) == children
+    assert {key for key, _table in answers(builder, 6)} == set(files)
+    assert builder.waiting == 0
+    builder.close()
+
+
 def test_a_child_that_dies_is_counted_and_the_next_file_has_another() -> None:
-    lane = Lane()
+    lane = Lane([])
     first = submit(lane, libc())
     lane.advance()
     child = lane._child
@@ -86,7 +102,7 @@ def test_a_child_that_dies_is_counted_and_the_next_file_has_another() -> None:
 
 
 def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    lane = Lane()
+    lane = Lane([])
     monkeypatch.setattr(module, "_TIMEOUT_S", 0.2)
     submit(lane, libc())
     lane.advance()
@@ -98,7 +114,7 @@ def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_it_ends_when_there_is_nothing_to_do_and_starts_again() -> None:
-    lane = Lane()
+    lane = Lane([])
     submit(lane, build("ratio", "-O2"))
     answers(lane, 1)
     child, connection = lane._child, lane.socket
@@ -111,6 +127,43 @@ def test_it_ends_when_there_is_nothing_to_do_and_starts_again() -> None:
     submit(lane, build("ratio", "-O2"))
     answers(lane, 1)
     lane.close()
+
+
+def very_large(n: int, stride: int) -> bytes:
+    """A file of n functions, `stride` bytes apart, as a compiler writes them, four rows each."""
+    common = cie(augmentation=b"zR")
+    common += bytes(-len(common) % 8)
+    common = u32(len(common) - 4) + common[4:]
+    # push rbp; mov rbp, rsp; ...; pop rbp: rsp+16 and rbp at cfa-16, rbp+16, rsp+8
+    program = b"\x41\x0e\x10\x86\x02\x43\x0d\x06\x02\x0a\x0c\x07\x08\x00\x00"
+    one = np.frombuffer(u32(28) + bytes(12) + b"\0" + program, np.uint8)
+    functions = np.tile(one, (n, 1))
+    link_at = len(common) + 32 * np.arange(n) + 4
+    words = functions[:, :16].view("<u4")  # the length, the distance to the common entry, the address, the size
+    words[:, 1], words[:, 3] = link_at, 20
+    words[:, 2] = (CODE + stride * np.arange(n) - (FRAMES_AT + link_at + 4)) & 0xFFFFFFFF
+    return elf_bytes(common + functions.tobytes() + bytes(4))
+
+
+def test_a_file_larger_than_any_known_one_is_built_whole_and_the_next_one_is_cut(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    n = 800_000
+    whole.write_bytes(very_large(n, 64))  # 26 MB of call frames
+    cut.write_bytes(very_large(1_100_000, 48))  # 35 MB, more rows than there may be of a file
+    lane = Lane([])
+    keys = [submit(lane, whole, 1), submit(lane, cut, 2)]
+    found = dict(answers(lane, 2))
+    assert lane.died == 0
+    lane.close()
+    table = found[keys[0]].table
+    assert (table.functions, table.malformed, table.truncated) == (n, 0, False)
+    assert len(table.rows) == 5 * n, "four rows a function, and the gap behind it"
+    start = CODE - table.base + 64 * np.arange(n)
+    assert np.array_equal((table.rows >> np.uint64(32)).reshape(n, 5), start[:, None] + [0, 1, 4, 14, 20])
+    assert len(np.unique(table.rows & np.uint64(0xFFFFFFFF))) == 5
+    table = found[keys[1]].table
+    assert table.truncated
+    assert len(table.rows) == MAX_ROWS
 
 
 def test_no_descriptor_is_left_open() -> None:
@@ -130,7 +183,7 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path: Path, monkeypatch
     for module_name in ("numpy", "json", "socket", "struct"):
         (tmp_path / f"{module_name}.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
-    lane = Lane()
+    lane = Lane([])
     submit(lane, build("ratio", "-O2"))
     ((_key, table),) = answers(lane, 1)
     assert len(table.table.rows) > 5
@@ -139,7 +192,7 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path: Path, monkeypatch
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 def test_hostile_files_are_read_by_nobody_in_a_group_of_its_own() -> None:
-    lane = Lane()
+    lane = Lane([])
     submit(lane, build("ratio", "-O2"))
     answers(lane, 1)
     child = lane._child
@@ -157,7 +210,7 @@ def test_a_file_that_the_child_may_not_open_is_read_by_its_descriptor(tmp_path: 
     private = tmp_path / "private"
     private.write_bytes(build("ratio", "-O2").read_bytes())
     private.chmod(0o600)
-    lane = Lane()
+    lane = Lane([])
     submit(lane, private)
     ((_key, table),) = answers(lane, 1)
     assert len(table.table.rows) > 5
@@ -166,7 +219,7 @@ def test_a_file_that_the_child_may_not_open_is_read_by_its_descriptor(tmp_path: 
 
 def test_a_child_that_has_ended_with_the_thread_that_started_it_is_let_go() -> None:
     """The supply's thread ends before the builder is closed."""
-    lane = Lane()
+    lane = Lane([])
     submit(lane, libc())
     thread = threading.Thread(target=lambda: answers(lane, 1))
     thread.start()

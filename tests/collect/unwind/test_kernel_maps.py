@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from aperture_tui.collect.unwind import kernel_maps
@@ -26,3 +27,18 @@ def test_a_process_without_room_is_said_to_have_none(maps: KernelMaps) -> None:
     walk = bytes(PYTHON.size)
     assert [maps.read_python(pid, walk) for pid in (1, 2, 3, 1)] == [True, True, False, True]
     assert [maps.point(pid, 0, 1) for pid in (1, 2, 3, 1)] == [True, True, False, True]
+
+
+def test_a_bank_is_made_when_files_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_maps, "_ROWS", (1 << 12,))
+    maps = KernelMaps()
+    alone = maps.nbytes
+    places = [maps.free_rows.take(3000) for _ in range(5)]
+    assert places == [0, 1 << 12, 2 << 12, 3 << 12, None]
+    assert maps.nbytes == pytest.approx(alone + 3 * 8 * (1 << 12), rel=0.1)
+    rows = [np.arange(3000, dtype=np.uint64) + i for i in range(4)]
+    for first, of_file in zip(places, rows, strict=False):
+        maps.write_rows(first, of_file)  # type: ignore[arg-type]
+    for first, of_file in zip(places, rows, strict=False):
+        assert np.array_equal(maps.read_rows(first, 3000), of_file)  # type: ignore[arg-type]
+    maps.close()

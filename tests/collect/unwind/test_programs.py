@@ -13,6 +13,8 @@ import pytest
 from aperture_tui import resources
 from aperture_tui.collect import bpf
 from aperture_tui.collect.stacks import STACK_HEADER
+from aperture_tui.collect.unwind import kernel_maps
+from aperture_tui.collect.unwind.extents import Banks
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, PENDING, REQUEST
 from aperture_tui.collect.unwind.supply import Supply
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
@@ -91,6 +93,27 @@ def test_threads_in_the_kernel_are_unwound_from_their_saved_registers(
     stacks = kept.stacks(child.pid)
     main = sum(n for stack, n in stacks.items() if "__libc_start_main" in " ".join(stack))
     assert main > 0.9 * sum(n for n in stacks.values())
+
+
+@pytest.mark.bpf
+def test_rows_are_found_in_whatever_bank_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(Banks):
+        """The first bank is full."""
+
+        def __init__(self, size: int, most: int, make: Callable[[], bool]) -> None:
+            super().__init__(size, most, make)
+            assert self.take(size) == 0
+
+    monkeypatch.setattr(kernel_maps, "Banks", Late)
+    program = build("ratio", "-O2", "-fomit-frame-pointer")
+    with collecting() as kept:
+        child = subprocess.Popen([program, "4"], stdout=subprocess.DEVNULL)
+        child.wait(timeout=60)
+    events = kept.of(child.pid)
+    late = events[len(events) // 2 :]
+    assert len(late) > 100
+    assert np.mean((late["flags"] & Flag.WHOLE) > 0) > 0.99
+    assert not np.any(late["flags"] & (Flag.GUESSED | Flag.FRAME_POINTERS))
 
 
 def refuse_maps(monkeypatch: pytest.MonkeyPatch) -> str:
