@@ -47,7 +47,7 @@ class Builder:
         self._small = Lane([])
         large: list[_Job] = []
         n = max(1, min(_MOST_CHILDREN, (cpus or os.cpu_count() or 1) // _CPUS_EACH))
-        self._large = [Lane(large) for _ in range(n)]
+        self._large = [Lane(large, largest_first=i > 0 and i == n - 1) for i in range(n)]
 
     @property
     def _lanes(self) -> tuple[Lane, ...]:
@@ -96,8 +96,11 @@ class Lane:
     those the smallest. Owned by one thread.
     """
 
-    def __init__(self, waiting: list[_Job]) -> None:
-        """waiting: several lanes may share it."""
+    def __init__(self, waiting: list[_Job], largest_first: bool = False) -> None:
+        """waiting: several lanes may share it. largest_first: of those that are waited for as much: what takes longest
+        is then done as soon as can be.
+        """
+        self._sign = -1 if largest_first else 1
         self.died = 0
         self.cpu_s = 0.0
         self.socket: socket.socket | None = None
@@ -167,7 +170,7 @@ class Lane:
         return job.key, without_rows("its table could not be built: the builder ended, or took too long")
 
     def _next(self) -> None:
-        job = min(self._waiting, key=lambda job: (-job.wanted(), job.size))
+        job = min(self._waiting, key=lambda job: (-job.wanted(), self._sign * job.size))
         self._waiting.remove(job)
         try:
             connection = self.socket or self._start()
