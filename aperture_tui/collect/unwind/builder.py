@@ -23,7 +23,7 @@ _LARGE_BYTES: Final = 1 << 20
 """Call frames of 180,000 rows, in some 100 ms."""
 _MOST_CHILDREN: Final = 4
 _CPUS_EACH: Final = 4
-"""Large files have a child for so many CPUs: PyTorch's have 5 s of work, in children of up to 270 MB."""
+"""Large files have a child for so many CPUs: PyTorch's are 6 s of work, in children of up to 270 MB."""
 _CHILD: Final = "aperture_tui.collect.unwind.build_child"
 
 

@@ -47,7 +47,7 @@ _MMAPABLE: Final = 1 << 10
 _ROWS: Final = tuple(1 << bits for bits in (22, 21, 20, 19, 18))
 """How many rows of a bank are tried for; older kernels hold no value of more than KMALLOC_MAX_SIZE."""
 _BANKS: Final = 4
-"""The files of PyTorch and CUDA have eight million rows, with Triton ten: 80 MB."""
+"""The files of PyTorch and CUDA have 7.8 million rows, with Triton 10.6 million: 85 MB."""
 _SHARE_OF_MEMORY: Final = 256
 """Of the machine's memory, what all banks may take: one part in so many, or less."""
 _MAPPINGS: Final = 1 << 16
