@@ -58,11 +58,10 @@ def test_the_same_work_is_found_equal_and_other_work_is_not(tmp_path: Path) -> N
 
 
 def test_pairs_are_of_the_same_work_on_and_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_overhead, "WORKS", ("tiny",))
     monkeypatch.setattr(bench_overhead, "PAIRS", 4)
     monkeypatch.setattr(bench_overhead, "STRETCH_S", 0.05)
     monkeypatch.setattr(bench_overhead, "SETTLE_S", 2.5)  # one window of the governor
-    told = parts.overhead(tmp_path)["tiny"]
+    told = bench_overhead.overhead("tiny")
     is_governed = told["pilot"]["level"] != "calls and records"
     assert ("governed" in told) == is_governed
     assert len(told["calls"]["percent"]) == (3 if is_governed else 4)

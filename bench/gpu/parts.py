@@ -20,7 +20,7 @@ from aperture_tui.collect.gpu.environment import PYTHON, callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.symbolize.demangle import demangle
 from bench.gpu.asking import Answers, program, recording
-from bench.gpu.overhead import Reader, overhead
+from bench.gpu.overhead import WORKS, Reader, overhead
 from bench.gpu.unified import doctor, unified
 
 _PACKAGES: Final = ("torch", "cupti-python", "nvidia-cuda-cupti", "nvidia-ml-py", "cuda-bindings", "numpy")
@@ -239,6 +239,10 @@ def _scrubbed(out: Path) -> dict[str, Any]:
     return {"gpu": told["nvidia_smi"], "packages": told["packages"], "python": told["python"]}
 
 
+def _overhead(work: str) -> Callable[[Path], dict[str, Any]]:
+    return lambda out: overhead(work)
+
+
 PARTS: Final[dict[str, tuple[Callable[[Path], dict[str, Any]], float]]] = {
     "machine": (machine, 40),
     "smoke": (smoke, 90),
@@ -247,7 +251,7 @@ PARTS: Final[dict[str, tuple[Callable[[Path], dict[str, Any]], float]]] = {
     "compare": (compare, 180),
     "doctor": (doctor, 60),
     "unified": (unified, 120),
-    "overhead": (overhead, 280),
+    **{f"overhead-{work}": (_overhead(work), 90) for work in WORKS},
     "stress": (stress, 380),
 }
 """In this order, each with the seconds that it may take."""
