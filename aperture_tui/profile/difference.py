@@ -76,10 +76,14 @@ class Carrier:
     """Moves trees into other symbols, by `same_function`; stacks that are equal there become one.
 
     What it has moved it does not move again: the slices of a tree cost little after the whole. Of one thread.
+
+    words: which frame stands for all that are the same function, the first that was moved by any carrier that has
+    these; None: one without file and line.
     """
 
-    def __init__(self, symbols: Symbols, modules: bool = True) -> None:
+    def __init__(self, symbols: Symbols, modules: bool = True, words: dict[Frame, Frame] | None = None) -> None:
         self.symbols = symbols
+        self._words = words
         self._modules = modules
         self._source: tuple[int, Frame | None] = -1, None
         self._nodes = np.zeros(0, np.int64)  # node -> node; -1 of those that were not moved yet
@@ -106,7 +110,10 @@ class Carrier:
             on[trie.parent[nodes[on[nodes]]]] = True
         out = np.zeros(int(trie.frame.max()) + 1, np.uint32)
         for frame in np.unique(trie.frame[on]).tolist():
-            same = same_function(tree.symbols.frame_at(frame), self._modules)
+            told = tree.symbols.frame_at(frame)
+            same = same_function(told, self._modules)
+            if self._words is not None:
+                same = self._words.setdefault(same, told)
             out[frame] = self.symbols.frame(same) if frame else ROOT
         return out
 

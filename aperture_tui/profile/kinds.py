@@ -50,7 +50,8 @@ class FrameKind(enum.IntEnum):
     LOCK = 10
     """The lock that a stack waits for: the innermost frame, where the lock has a name."""
     TAG = 11
-    """The tags of an event, above its process where stacks are told apart by them."""
+    """The tags of an event, above its process where stacks are told apart by them; or another thing that is above all:
+    a control group, a container, a module."""
 
 
 class Flag(enum.IntFlag):

@@ -26,6 +26,10 @@ class Group(enum.IntEnum):
     """They have a frame for their thread under that of their process."""
     TAG = 2
     """They begin with a frame for the tags that filters gave the event; that of the process is under it."""
+    CGROUP = 3
+    """They begin with a frame for the control group of their process."""
+    CONTAINER = 4
+    """They begin with a frame for the container of their process."""
 
 
 @dataclass(frozen=True, slots=True)

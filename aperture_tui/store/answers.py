@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aperture_tui.profile.symbols import Symbols
     from aperture_tui.store.base import Estimate, ProcessUse
 
-OTHER_GROUP = "stacks by thread or by tag differ from all others"
+OTHER_GROUP = "stacks by another group differ from all others"
 OF_PROCESSES = ("pid", "tid", "process", "flags")
 OF_LATENCIES = ("pid", "tid", "process", "name", "value", "aux", "flags", "bucket")
 

@@ -141,7 +141,8 @@ class Store(Protocol):
 
         By Group.THREAD each has a frame of FrameKind.THREAD below its process's, "NAME TID" as far as these are known,
         "?" if neither is. By Group.TAG each, one without frames too, begins with a frame of FrameKind.TAG: "tag: NAME,
-        NAME" or "untagged". Such trees differ from all others: they cannot be merged with them.
+        NAME" or "untagged". By Group.CGROUP and CONTAINER it is "cgroup: PATH" or "no cgroup known". Such trees
+        differ from all others: they cannot be merged with them.
         """
         ...
 

@@ -1,4 +1,6 @@
-"""Stacks told apart by thread or by tags: each has one frame more, for its thread below its process, or above all."""
+"""Stacks told apart by thread, tags, control group or container: each has one frame more, for its thread below its
+process, or above all.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,8 @@ GROUPED: Final[dict[Group, tuple[str, ...]]] = {
     Group.PROCESS: (),
     Group.THREAD: ("tid", "thread"),
     Group.TAG: ("tags",),
+    Group.CGROUP: ("process",),
+    Group.CONTAINER: ("process",),
 }
 """The columns that say of which group an event is."""
 _PAIRS: Final = 50_000  # of a group and a stack: with more, what the last answer had not is let go
@@ -36,10 +40,11 @@ class GroupStacks:
     def __init__(self, symbols: Symbols, group: Group) -> None:
         """group: not PROCESS."""
         self.symbols = symbols
+        self._group = group
         self._by_thread = group is Group.THREAD
         self._own = Symbols()
         self._lock = threading.Lock()
-        self._groups: dict[int, int] = {}  # tid << 32 | name, or set of tags -> frame
+        self._groups: dict[int, int] = {}  # tid << 32 | name, set of tags, or string -> frame
         self._frames = np.zeros(0, np.uint32)  # frame of `symbols` -> own frame; 0 for those not met yet
         self._pairs = np.zeros(0, np.uint64)  # group's frame << 32 | stack of `symbols`, sorted
         self._nodes = np.zeros(0, np.int32)  # the own stack of each
@@ -52,10 +57,7 @@ class GroupStacks:
 
     def tree(self, events: NDArray[np.void], weights: NDArray[np.int64]) -> CallTree:
         """Sum the weights of equal stacks of equal groups. events: (n,) of EVENT; weights: (n,)."""
-        if self._by_thread:
-            each = events["tid"].astype(np.uint64) << _HALF | events["thread"]
-        else:
-            each = events["tags"].astype(np.uint64)
+        each = self._of(events)
         groups, which = np.unique(each, return_inverse=True)
         with self._lock:
             frames = np.array([self._frame(group) for group in groups.tolist()], np.uint64)
@@ -64,12 +66,32 @@ class GroupStacks:
             self._last = len(pairs)
             return CallTree.of_stacks(self._own, nodes[of], weights)
 
+    def _of(self, events: NDArray[np.void]) -> NDArray[np.uint64]:
+        """(n,): the group of each event."""
+        if self._by_thread:
+            thread: NDArray[np.uint64] = events["tid"].astype(np.uint64) << _HALF | events["thread"]
+            return thread
+        if self._group is Group.TAG:
+            tags: NDArray[np.uint64] = events["tags"].astype(np.uint64)
+            return tags
+        place: NDArray[np.uint32] = self.symbols.processes[self._group.name.lower()]
+        places: NDArray[np.uint64] = place[events["process"]].astype(np.uint64)
+        return places
+
     def _frame(self, group: int) -> int:
         frame = self._groups.get(group)
         if frame is None:
-            words = _thread(self.symbols, group) if self._by_thread else _tagged(self.symbols.tag_sets[group])
-            frame = self._groups[group] = self._own.frame(words)
+            frame = self._groups[group] = self._own.frame(self._words(group))
         return frame
+
+    def _words(self, group: int) -> Frame:
+        if self._by_thread:
+            return _thread(self.symbols, group)
+        if self._group is Group.TAG:
+            return _tagged(self.symbols.tag_sets[group])
+        what = self._group.name.lower()
+        name = self.symbols.strings[group]
+        return Frame(f"{what}: {name}" if name else f"no {what} known", kind=FrameKind.TAG)
 
     def _nodes_of(self, pairs: NDArray[np.uint64]) -> NDArray[np.int32]:
         """(n,): the own stacks of sorted pairs, made as needed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,21 +16,19 @@ from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.store.base import Estimate, ProcessUse, Span, Store
-from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui import latency_lines
 from aperture_tui.tui.attached import Attached, recorded
+from aperture_tui.tui.baselines import RecordedBase, based, of_one
+from aperture_tui.tui.forms.model import TREE
+from aperture_tui.tui.forms.pictures import Pictures, Shown
 from aperture_tui.tui.gpu import answer as gpu_answer
 from aperture_tui.tui.gpu.model import NO_LANES
-from aperture_tui.tui.icicle.comparison import Compared
-from aperture_tui.tui.icicle.layout import Edges, Labels, lay_out, matching_weight
 from aperture_tui.tui.model import (
     EXACT,
     SAMPLES,
     Baseline,
-    IcicleView,
     Latencies,
     LatencyKey,
-    Path,
     ProcessKey,
     ProcessLine,
     Unit,
@@ -78,37 +77,23 @@ class Data:
     gpu: gpu_answer.GpuData | None
 
 
-@dataclass(frozen=True)
-class _Sight:
-    """What makes two pictures comparable, so that edges may stay where they were."""
-
-    width: int
-    zoom: Path
-    by_weight: bool
-    absolute: bool
-    choice: ViewRequest
-    lineage: int
-
-
 class Answers:
     """Answers requests out of a store; between two ticks, and while time stands still, out of what was last fetched.
 
-    recorded: what the store holds never changes, and nobody collects. It takes the store's notes.
+    recorded: what the store holds never changes, and nobody collects. It takes the store's notes. baseline: opens the
+    recording that pictures may be compared with.
     """
 
-    def __init__(self, store: Store, recorded: bool = False) -> None:
+    def __init__(self, store: Store, recorded: bool = False, baseline: Callable[[], Store] | None = None) -> None:
         self._store = store
+        self._baseline = baseline and RecordedBase(baseline)
         store.note = self._note
         self._estimate = EXACT
         self._recorded = recorded
         self._kinds: frozenset[Kind] | None = None
         self._all = Held()
         self._data: Data | None = None
-        self._compared: Compared | None = None
-        self._labels: Labels | None = None
-        self._search = FrameSearch()
-        self._sight: _Sight | None = None
-        self._edges = Edges()
+        self._pictures = Pictures()
         self._attached = Attached()
         self._busy: Recent[tuple[int, int]] = Recent()
         self._was_busy = Past(self._busy_until)
@@ -143,7 +128,10 @@ class Answers:
             tags=self._store.tags(),
             gpu=None if data.gpu is None else gpu_answer.view(data.gpu, request.lanes),
         )
-        return replace(snapshot, icicle=self._lay_out(request, data)) if request.width > 0 else snapshot
+        if request.width <= 0:
+            return snapshot
+        shown = self._lay_out(request, data)
+        return replace(snapshot, icicle=shown.icicle, functions=shown.functions)
 
     def wants_more(self, request: ViewRequest, fresh: bool) -> bool:
         """Whether the store has to be asked for what was not fetched. fresh: the newest, if it is wanted, is newer."""
@@ -293,11 +281,13 @@ class Answers:
         of_woken = choice.wakers and choice.kind is Kind.OFFCPU and choice.process is not None
         if choice.base is None or of_woken:
             return self._whole(choice, self._tree(queries)), None
-        base, tree = self._both(_based(queries[0], choice), queries[0], choice.base)
+        base, tree = self._both(based(queries[0], choice), queries[0], choice.base)
         return self._whole(choice, tree), self._whole(choice, base)
 
-    def _both(self, base: Query, after: Query, _baseline: Baseline) -> tuple[CallTree, CallTree]:
+    def _both(self, base: Query, after: Query, baseline: Baseline) -> tuple[CallTree, CallTree]:
         """Their trees, over one trie."""
+        if baseline.recording and self._baseline is not None:
+            return self._baseline.both(base, self._store.call_tree(after))
         return self._store.compared(base, after)
 
     def _whole(self, choice: ViewRequest, tree: CallTree) -> CallTree:
@@ -314,64 +304,21 @@ class Answers:
 
     # -- laying out
 
-    def _comparison(self, data: Data, absolute: bool) -> Compared | None:
-        """The two trees as one, until others are fetched; None where there is nothing to compare with."""
-        if data.base is None or not data.base.weight:
-            return None
-        known = self._compared
-        if known is None or known.after is not data.tree or known.absolute != absolute:
-            known = self._compared = Compared(data.tree, data.base, absolute)
-        return known
-
-    def _lay_out(self, request: ViewRequest, data: Data) -> IcicleView:
-        tree = data.tree
-        compared = self._comparison(data, request.absolute)
-        if self._labels is None or self._labels.symbols is not tree.symbols:
-            self._labels = Labels(tree.symbols)
-        choice = replace(data.choice, window_s=None)
-        sight = _Sight(request.width, request.zoom, request.by_weight, request.absolute, choice, tree.trie.lineage)
-        last = self._edges if sight == self._sight else None
-        width = compared.width if compared else tree
-        view, self._edges = lay_out(width, self._labels, request.width, request.zoom, request.by_weight, last, compared)
+    def _lay_out(self, request: ViewRequest, data: Data) -> Shown:
         waits = not request.wakers and request.kind in (Kind.LOCK, Kind.OFFCPU)
-        base_total = None if data.base is None else data.base.weight
         unit = _WAKES if request.wakers else _UNITS[request.kind]
-        view = replace(view, unit=unit, waits=waits, base_total=base_total)
-        self._sight = sight
-        if not request.search:
-            return view
-        frames = self._search.frames(tree.symbols, request.search)
-        return replace(view, matching=matching_weight(tree, frames, request.zoom, self._labels))
+        return self._pictures.shown(request, data, unit, waits)
 
 
 def _choice(request: ViewRequest) -> ViewRequest:
     """What of a request the store has to be asked for."""
     unasked = replace(request, width=0, zoom=(), by_weight=False, search="", end_ns=None, absolute=False)
-    return replace(unasked, lanes=NO_LANES)
+    return replace(unasked, lanes=NO_LANES, form=TREE)
 
 
 def _is_elsewhere(data: Data, end_ns: int | None, fresh: bool) -> bool:
     """Whether another moment is wanted than the one that was fetched. fresh: the newest, if it is wanted, is newer."""
     return fresh or data.past if end_ns is None else end_ns != data.end_ns
-
-
-def of_one(query: Query, process: ProcessKey) -> Query:
-    """The events of one process, or of all of its name where it has no number."""
-    if not process.pid:
-        return replace(query, process=process.name)
-    return replace(query, pids=(process.pid,), process_start_ns=process.start_ns)
-
-
-def _based(query: Query, choice: ViewRequest) -> Query:
-    """What a query is compared with."""
-    base = choice.base
-    if base is None:
-        return query
-    query = replace(query, start_ns=base.start_ns, end_ns=base.end_ns)
-    if base.process == choice.process:
-        return query
-    query = replace(query, pids=(), process_start_ns=None, process=None)
-    return query if base.process is None else of_one(query, base.process)
 
 
 def _is(use: ProcessUse, process: ProcessKey) -> bool:

@@ -20,7 +20,7 @@ from aperture_tui.tui.filtering import EVERY_S, Filtering
 from aperture_tui.tui.gpu.words import Here, has_gpu
 from aperture_tui.tui.look import Look, look, looks
 from aperture_tui.tui.looking import RATES, Looking, neighbour
-from aperture_tui.tui.model import ViewRequest, ViewSnapshot
+from aperture_tui.tui.model import Baseline, ViewRequest, ViewSnapshot
 from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
@@ -62,7 +62,8 @@ class ApertureApp(App[None]):
     whenever that changes, and again when the store is there; must not block. recording: the name of the one that the
     store holds, "" while it is filled. remote: the aggregator that the store asks. clock: monotonic seconds, by which a
     recording plays. filters: gives what controls the filters at work, None while there are none; of a store that can
-    have none there is no such function. gpu: what this machine has for GPUs, of a live session. Raises ValueError for a
+    have none there is no such function. gpu: what this machine has for GPUs, of a live session. baseline: the name of
+    a recording that pictures are compared with, and what opens it. Raises ValueError for a
     theme that does not exist.
 
     failure: why a recording could not be opened, in one line; the app has then ended by itself.
@@ -97,6 +98,7 @@ class ApertureApp(App[None]):
         remote: Remote | None = None,
         filters: Callable[[], Controls | None] | None = None,
         gpu: Callable[[], Here] | None = None,
+        baseline: tuple[str, Callable[[], Store]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._colours = colours()
@@ -113,7 +115,9 @@ class ApertureApp(App[None]):
         self.failure = ""
         self.filtering = Filtering(filters)
         self._look_for_gpu, self._seen_gpu = gpu, False
-        self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S)
+        self.baseline, open_baseline = baseline or ("", None)
+        base = Baseline(0, 0, recording=self.baseline) if self.baseline else None
+        self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S, base=base)
         self._last_view = "cpu"
         self._clock = clock
         self._played_at = 0.0
@@ -122,7 +126,7 @@ class ApertureApp(App[None]):
         self.refresh_hz = refresh_hz
         self._began = time.monotonic()
         self._is_waiting = True
-        self._presenter = Presenter(connect, self._tell, refresh_hz, bool(recording), remote is not None)
+        self._presenter = Presenter(connect, self._tell, refresh_hz, bool(recording), remote is not None, open_baseline)
         for one in looks().values():
             self.register_theme(one.theme(self._ansi))
         self.theme = chosen.name

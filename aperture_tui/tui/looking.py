@@ -8,6 +8,7 @@ from typing import Final
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group
 from aperture_tui.store.remote.link import FLEET, Focus
+from aperture_tui.tui.forms.model import TREE, Form, Which
 from aperture_tui.tui.gpu.model import Stretch
 from aperture_tui.tui.model import Baseline, LatencyKey, Path, ProcessKey, ViewRequest
 from aperture_tui.tui.playhead import Held, Playhead
@@ -29,7 +30,8 @@ class Looking:
 
     group: by what stacks are told apart. lock: the stacks of this one alone. wakers: whose stacks. focus: of which
     machines. base: what it is compared with. absolute: by weights and not by shares. stretch: what of the window the
-    lanes of GPUs show, None for all.
+    lanes of GPUs show, None for all. form: how the call tree is shown. outer: the zoom that both sides of a function
+    were opened from.
     """
 
     window_s: float | None = 30.0
@@ -45,6 +47,8 @@ class Looking:
     base: Baseline | None = None
     absolute: bool = False
     stretch: Stretch | None = None
+    form: Form = TREE
+    outer: Path = ()
 
     def request(self, width: int, processes: bool, kind: Kind = Kind.CPU) -> ViewRequest:
         """What to ask the presenter for, for an icicle of this width."""
@@ -64,6 +68,7 @@ class Looking:
             focus=self.focus,
             base=self.base,
             absolute=self.absolute,
+            form=self.form,
         )
 
     @property
@@ -100,19 +105,37 @@ class Looking:
         return replace(self, base=Baseline(start_ns, end_ns, self.process, self.focus))
 
     def grouped(self, tags: bool) -> Looking:
-        """Stacks by the next thing: process, thread, and if there are any, tags."""
+        """Stacks by the next thing: process, thread, if there are any tags, control group, container, module."""
         groups = [group for group in Group if tags or group is not Group.TAG]
         after = groups.index(self.group) + 1 if self.group in groups else 0
-        return replace(self, group=groups[after % len(groups)], zoom=())
+        last = after == len(groups)
+        shape = replace(self.form.shape, by_module=last and not self.form.shape.by_module)
+        group = groups[0] if last or self.form.shape.by_module else groups[after]
+        return replace(self, group=group, zoom=(), outer=(), form=replace(self.form, shape=shape, function=None))
+
+    def formed(self, form: Form) -> Looking:
+        """Another form. A zoom is kept where it means the same there."""
+        if form.function is not None:
+            outer = self.zoom if self.form.function is None else self.outer
+            return replace(self, form=form, zoom=(), outer=outer)
+        zoom = self.zoom if self.form.function is None else self.outer
+        kept = (self.form.which is Which.CALLERS) == (form.which is Which.CALLERS)
+        return replace(self, form=form, zoom=zoom if kept else (), outer=())
 
     def elsewhere(self) -> Looking:
         """Events of another kind: what belongs to these alone is left behind."""
-        return replace(self, zoom=(), lock=None, wakers=False, stretch=None)
+        form = replace(self.form, function=None)
+        return replace(self, zoom=(), lock=None, wakers=False, stretch=None, form=form, outer=())
 
     def back(self) -> Looking:
-        """One step out: of the zoom, then of the search, the wakers, the lock, the process, the comparison."""
+        """One step out: of the zoom, both sides of a function, the search, the wakers, the lock, the process, the
+        comparison.
+        """
         if self.zoom:
-            return replace(self, zoom=self.zoom[:-1])
+            least = 0 if self.form.function is None else 2  # the function, or that it is its callers, and one more
+            return replace(self, zoom=self.zoom[:-1] if len(self.zoom) > least else ())
+        if self.form.function is not None:
+            return self.formed(replace(self.form, function=None))
         if self.search is not None:
             return replace(self, search=None)
         if self.wakers:

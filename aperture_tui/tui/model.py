@@ -13,6 +13,7 @@ from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Group
 from aperture_tui.store.base import Estimate, Span
 from aperture_tui.store.remote.link import FLEET, Fleet, Focus
+from aperture_tui.tui.forms.model import TREE, Form, FunctionsView
 from aperture_tui.tui.gpu.model import NO_LANES, GpuView, Sight
 from aperture_tui.tui.playhead import Held
 
@@ -85,7 +86,8 @@ class IcicleView:
     as that exists. collapsed: the frames above the first row that has boxes. first: index of that row.
     matching: weight under the zoom whose stack matches the search, None without a search. deeper: there are more rows.
     unit: of all weights. waits: they are time that passed waiting. base_total: weight of all that it is compared with,
-    None where nothing is. absolute: weights are compared, not shares.
+    None where nothing is. absolute: weights are compared, not shares. flip: above this row the caller of a frame is in
+    the row below it. left_out: frames that are not drawn because they have less than the threshold.
     """
 
     rows: tuple[Row, ...]
@@ -101,6 +103,8 @@ class IcicleView:
     waits: bool = False
     base_total: int | None = None
     absolute: bool = False
+    flip: int = 0
+    left_out: int = 0
 
 
 class ProcessKey(NamedTuple):
@@ -182,12 +186,21 @@ class WallPart(NamedTuple):
 class Baseline(NamedTuple):
     """What a picture is compared with: a half-open stretch of time, Unix nanoseconds, of a process or of all, of which
     machines of an aggregator.
+
+    Both times 0: always the time of the picture itself, of other machines. recording: the name of one, all of which is
+    meant.
     """
 
     start_ns: int
     end_ns: int
     process: ProcessKey | None = None
     focus: Focus = FLEET
+    recording: str = ""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether it is of the time of the picture."""
+        return not self.end_ns and not self.recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +213,7 @@ class ViewRequest:
     the CPU. processes: a table of them is wanted. group: by what stacks are told apart. wakers: the stacks of those who
     ended the waits, not of those who waited. lock: the stacks of this one alone. focus: of which machines of an
     aggregator. fleet: all its machines are wanted, and nothing else. base: what the icicle is compared with. absolute:
-    by weights and not by shares. lanes: what of the lanes of GPUs is wanted.
+    by weights and not by shares. lanes: what of the lanes of GPUs is wanted. form: how the call tree is shown.
     """
 
     width: int
@@ -220,6 +233,7 @@ class ViewRequest:
     base: Baseline | None = None
     absolute: bool = False
     lanes: Sight = NO_LANES
+    form: Form = TREE
 
 
 class Latencies(NamedTuple):
@@ -249,7 +263,8 @@ class ViewSnapshot:
     not. latencies, wall: where the request's kind has them. held: the time that can be looked at. recorded: of a
     recording, the kinds that were collected for it; None: it is live. pushed: of an aggregator, the kinds that it has
     of what is looked at; None: it is of none. fleet: its machines. estimate: how exact it is. tags: that its events may
-    have. gpu: what GPUs did, where the request's kind is of them. cost_ms: what the answer took.
+    have. gpu: what GPUs did, where the request's kind is of them. functions: the table of them, where that is the form.
+    cost_ms: what the answer took.
     """
 
     request: ViewRequest
@@ -271,6 +286,7 @@ class ViewSnapshot:
     estimate: Estimate = EXACT
     tags: tuple[str, ...] = ()
     gpu: GpuView | None = None
+    functions: FunctionsView | None = None
     error: str = ""
     fatal: bool = False
     cost_ms: float = 0.0

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from aperture_tui.profile.text import clean
+from aperture_tui.tui.forms.model import TREE
 from aperture_tui.tui.gpu.model import NO_LANES
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 
@@ -37,6 +38,7 @@ class Presenter:
 
     connect: gives the store; may take its time, and may raise. notify: called in the presenter's thread when an answer
     waits; it must only post a message. recorded: what the store holds never changes. remote: it is a RemoteStore.
+    baseline: opens the recording that pictures may be compared with.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class Presenter:
         refresh_hz: float,
         recorded: bool = False,
         remote: bool = False,
+        baseline: Callable[[], Store] | None = None,
     ) -> None:
         self._connect = connect
         self._notify = notify
-        self._recorded, self._remote = recorded, remote
+        self._recorded, self._remote, self._baseline = recorded, remote, baseline
         self._period_s = 1 / refresh_hz
         self._lock = threading.Condition()
         self._request: ViewRequest | None = None
@@ -124,7 +127,7 @@ class Presenter:
             return RemoteAnswers(cast("RemoteStore", store))
         from aperture_tui.tui.answer import Answers
 
-        return Answers(store, self._recorded)
+        return Answers(store, self._recorded, self._baseline)
 
     def _go_on(self, _share: float) -> None:
         """Asked by a store at each step of a long answer. Raises _SupersededError to end it."""
@@ -160,7 +163,7 @@ class Presenter:
 
 def _is_alike(one: ViewRequest, other: ViewRequest) -> bool:
     """Whether the answer to one may stand for that to another: only its size, order or search is different."""
-    same = {"width": 0, "zoom": (), "by_weight": False, "search": "", "lanes": NO_LANES}
+    same = {"width": 0, "zoom": (), "by_weight": False, "search": "", "lanes": NO_LANES, "form": TREE}
     return replace(one, **same) == replace(other, **same)  # type: ignore[arg-type]
 
 

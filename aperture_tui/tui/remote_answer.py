@@ -12,6 +12,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.remote.link import FLEET, INTERVAL_MS, Fleet, Focus, RemoteError
 from aperture_tui.store.remote.store import RemoteStore, is_of
 from aperture_tui.tui.answer import Answers, Data
+from aperture_tui.tui.forms.pictures import Shown
 from aperture_tui.tui.gpu import answer as gpu_answer
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.playhead import Held
@@ -144,9 +145,9 @@ class _AnswersOf(Answers):
         last, data = self._last, self._data
         if last is None or data is None or self.wants_more(request, fresh=False):
             return None
-        icicle = self._lay_out(request, data) if request.width > 0 else None
+        shown = self._lay_out(request, data) if request.width > 0 else Shown()
         gpu = None if data.gpu is None else gpu_answer.view(data.gpu, request.lanes)
-        return replace(last, request=request, icicle=icicle, gpu=gpu)
+        return replace(last, request=request, icicle=shown.icicle, functions=shown.functions, gpu=gpu)
 
     def _fetch(self, choice: ViewRequest, health: list[Health], held: Held, end_ns: int | None) -> Data:
         news = self._remote.news

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -108,7 +109,7 @@ class StoreConformance:
     def test_stacks_by_one_group_cannot_be_set_against_others(self) -> None:
         store = self.filled([Fact(T0, SH, stack=STACK)])
         for one, other in itertools.permutations(Group, 2):
-            with pytest.raises(ValueError, match="by thread or by tag"):
+            with pytest.raises(ValueError, match="by another group"):
                 store.diff(Query(group=one), Query(group=other))
             with pytest.raises(ValueError, match="rebase"):
                 store.call_tree(Query(group=one)).merge(store.call_tree(Query(group=other)))
@@ -143,6 +144,23 @@ class StoreConformance:
         assert sorted(zip(sets, events["weight"].tolist(), strict=True)) == [
             ((), 16), (("a",), 1), (("a", "b"), 5), (("b",), 2),
         ]  # fmt: skip
+
+    def test_stacks_by_control_group_and_by_container_begin_with_it(self) -> None:
+        one = Process(7, T0, "web", "/system.slice/web.service", "shop-1")
+        other = one._replace(pid=8)
+        store = self.filled([Fact(T0, process, stack=STACK, weight=2) for process in (one, other, SH)])
+        path = words(store.call_tree(Query()))
+        for group, told in (
+            (Group.CGROUP, "cgroup: /system.slice/web.service"),
+            (Group.CONTAINER, "container: shop-1"),
+        ):
+            by_group = words(store.call_tree(Query(group=group)))
+            first = Counter[str]()
+            for stack, weight in by_group.items():
+                first[stack[0].function] += weight
+            assert first[told] == 4
+            assert sum(by_group.values()) == 6
+            assert {stack[1:] for stack in by_group} == set(path)
 
     def test_where_no_filter_gave_a_tag_there_are_none(self) -> None:
         store = self.filled([Fact(T0, SH, stack=STACK)])

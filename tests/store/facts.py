@@ -169,6 +169,10 @@ class Reference:
         if group is Group.TAG:
             words = "tag: " + ", ".join(sorted(fact.tags)) if fact.tags else "untagged"
             return (Frame(words, kind=FrameKind.TAG), *fact.stack)
+        if group in (Group.CGROUP, Group.CONTAINER):
+            what = group.name.lower()
+            place = getattr(fact.process, what)
+            return (Frame(f"{what}: {place}" if place else f"no {what} known", kind=FrameKind.TAG), *fact.stack)
         known = [fact.thread] * bool(fact.thread) + [str(fact.tid)] * bool(fact.tid)
         thread = Frame(" ".join(known) or "?", kind=FrameKind.THREAD)
         return (*fact.stack[:1], thread, *fact.stack[1:]) if fact.stack else ()

@@ -70,11 +70,15 @@ def test_back_leaves_zoom_then_search_then_process() -> None:
 def test_stacks_are_told_apart_by_one_thing_after_the_other() -> None:
     looking = Looking(zoom=(A,))
     groups = []
-    for tags in (True, True, True, False, False):
+    modules = []
+    for tags in (True, True, True, True, True, True, False, False):
         looking = looking.grouped(tags)
         groups.append(looking.group)
+        modules.append(looking.form.shape.by_module)
         assert looking.zoom == ()
-    assert groups == [Group.THREAD, Group.TAG, Group.PROCESS, Group.THREAD, Group.PROCESS]
+    one_after_the_other = [Group.THREAD, Group.TAG, Group.CGROUP, Group.CONTAINER, Group.PROCESS, Group.PROCESS]
+    assert groups == [*one_after_the_other, Group.THREAD, Group.CGROUP]
+    assert modules == [False] * 4 + [True] + [False] * 3
     assert Looking(group=Group.TAG).grouped(tags=False).group is Group.PROCESS
 
 

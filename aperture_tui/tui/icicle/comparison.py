@@ -26,18 +26,27 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True)
 class Compared:
-    """A call tree and what it is compared with, over one trie. absolute: by weights and not by shares."""
+    """A call tree and what it is compared with, over one trie. absolute: by weights and not by shares.
+
+    wholes: what the weights of either are parts of; None: its own.
+    """
 
     after: CallTree
     base: CallTree
     absolute: bool
+    wholes: tuple[int, int] | None = None
+
+    @property
+    def _wholes(self) -> tuple[int, int]:
+        return self.wholes or (self.after.weight, self.base.weight)
 
     @cached_property
     def width(self) -> CallTree:
         """What the boxes are as wide as: both sides together, so that what came and what went are seen alike."""
-        if self.absolute or not self.after.weight or not self.base.weight:
+        if self.absolute or not all(self._wholes):
             return self.after.merge(self.base)
-        after, base = (replace(one, self_weight=_scaled(one)) for one in (self.after, self.base))
+        sides = zip((self.after, self.base), self._wholes, strict=True)
+        after, base = (replace(one, self_weight=_scaled(one, whole)) for one, whole in sides)
         return after.merge(base)
 
     def numbers(self, node: int) -> Numbers:
@@ -47,12 +56,12 @@ class Compared:
     def change(self, node: int) -> float:
         """As of `change.change`."""
         total, _, was = self.numbers(node)
-        return change(total, was or 0, self.after.weight, self.base.weight, self.absolute)
+        return change(total, was or 0, *self._wholes, self.absolute)
 
 
-def _scaled(tree: CallTree) -> NDArray[np.int64]:
-    """(n,): weights that add up to about _WHOLE; none becomes nothing."""
-    scaled = np.ceil(tree.self_weight * (_WHOLE / tree.weight))
+def _scaled(tree: CallTree, whole: int) -> NDArray[np.int64]:
+    """(n,): weights of which the whole is about _WHOLE; none becomes nothing."""
+    scaled = np.ceil(tree.self_weight * (_WHOLE / whole))
     out: NDArray[np.int64] = scaled.astype(np.int64)
     return out
 

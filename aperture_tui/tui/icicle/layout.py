@@ -36,6 +36,8 @@ _MOST: Final = 1_000_000
 """Steps that changes are put in order by."""
 
 Ints = NDArray[np.int64]
+Order = Callable[[int, int], tuple[int | str, ...]]
+"""Sort key of a node, by itself and its frame."""
 
 
 class Labels:
@@ -86,7 +88,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Sight:
-    """What is looked at. scale: cells per weight. order: sort key of the children of one parent.
+    """What is looked at. scale: cells per weight. least: weight below which nothing is drawn. order: sort key of the
+    children of one parent.
 
     total: the weight of a node, as Python's int; one by one, as a row has few boxes and numpy is slow on few. numbers:
     what its box says of it.
@@ -97,7 +100,8 @@ class Sight:
     total: Callable[[int], int]
     numbers: Callable[[int], Numbers]
     scale: float
-    order: Callable[[int, int], tuple[int | str, ...]]
+    least: float
+    order: Order
     labels: Labels
 
 
@@ -109,19 +113,26 @@ def lay_out(
     by_weight: bool = False,
     last: Edges | None = None,
     compared: Compared | None = None,
+    by_change: bool = False,
+    least: float = 0.0,
+    collapse: bool = True,
 ) -> tuple[IcicleView, Edges]:
     """The visible boxes of a tree, and their edges for the next time.
 
     width: cells, at least 1. zoom: drawn at full width, with what is above it; as far as it is there. last: the
     edges of the previous picture, if that had the same width, zoom and order. compared: the tree is the width of these
-    two, of which the boxes tell; by weight means by change.
+    two, of which the boxes tell. by_change: the most changed first, where there is something compared. least: the part
+    of the whole below which nothing is drawn. collapse: most of what is above the zoom is one row.
     """
     trie = tree.trie
     chain = [ROOT, *labels.nodes(trie, zoom, tree.total)]
     whole = int(tree.total[chain[-1]])
-    sight = _sight(tree, labels, width / max(whole, 1), by_weight, compared)
+    limit = least * int(tree.total[ROOT])
+    sight = _sight(
+        tree, labels, width / max(whole, 1), limit, _order(tree, labels, by_weight, by_change, compared), compared
+    )
     say = sight.numbers
-    rows, collapsed = _rows_above(sight, chain, width)
+    rows, collapsed = _rows_above(sight, chain, width, ANCESTORS if collapse else len(chain))
     reached = tuple(labels[trie.frame.item(node)] for node in chain[1:])
     edges = Edges()
     deeper = False
@@ -138,18 +149,28 @@ def lay_out(
         deeper=deeper,
         base_total=say(ROOT).was,
         absolute=compared is not None and compared.absolute,
+        left_out=int(np.count_nonzero((tree.total > 0) & (tree.total < limit))) if least else 0,
     )
     return view, edges
 
 
-def _sight(tree: CallTree, labels: Labels, scale: float, by_weight: bool, compared: Compared | None) -> Sight:
-    """As of `lay_out`. scale: cells per weight."""
+def _sight(
+    tree: CallTree, labels: Labels, scale: float, least: float, order: Order, compared: Compared | None
+) -> Sight:
+    """As of `lay_out`. scale: cells per weight. least: a weight."""
     total: Callable[[int], int] = tree.total.item
     self_weight: Callable[[int], int] = tree.self_weight.item
     known = len(tree.self_weight)
 
     def numbers(node: int) -> Numbers:
         return Numbers(total(node), self_weight(node) if node < known else 0)
+
+    return Sight(tree.trie, tree.total, total, compared.numbers if compared else numbers, scale, least, order, labels)
+
+
+def _order(tree: CallTree, labels: Labels, by_weight: bool, by_change: bool, compared: Compared | None) -> Order:
+    """As of `lay_out`. What is to be ordered by change, and is compared with nothing, is ordered by weight."""
+    total: Callable[[int], int] = tree.total.item
 
     def name_order(node: int, frame: int) -> tuple[int | str, ...]:
         label = labels[frame]
@@ -162,17 +183,17 @@ def _sight(tree: CallTree, labels: Labels, scale: float, by_weight: bool, compar
         much = compared.change(node) if compared else 0.0
         return -round(abs(much) * _MOST), frame
 
-    by_number = change_order if compared else weight_order
-    order = by_number if by_weight else name_order
-    return Sight(tree.trie, tree.total, total, compared.numbers if compared else numbers, scale, order, labels)
+    if by_change and compared is not None:
+        return change_order
+    return weight_order if by_weight or by_change else name_order
 
 
-def _rows_above(sight: Sight, chain: list[int], width: int) -> tuple[list[Row], int]:
-    """The last ancestors of the zoom and the zoom itself, at full width; and how many frames are not shown.
+def _rows_above(sight: Sight, chain: list[int], width: int, most: int) -> tuple[list[Row], int]:
+    """The last ancestors of the zoom, at most so many, and the zoom itself, at full width; and how many are not shown.
 
     A count of n frames hides the root and n frames of the path; 0 hides nothing.
     """
-    hidden = max(0, len(chain) - 1 - ANCESTORS)
+    hidden = max(0, len(chain) - 1 - most)
     if hidden == 1:
         hidden = 0  # the row that says so would take the place of the one it hides
     rows: list[Row] = []
@@ -235,7 +256,7 @@ def _drawn_children(sight: Sight, begin: int, end: int, last: Edges) -> tuple[li
     for node in kids.tolist():
         weight = sight.total(node)
         cells = weight * sight.scale
-        if cells >= DRAWN_CELLS or (cells >= KEPT_CELLS and node in last.drawn):
+        if weight >= sight.least and (cells >= DRAWN_CELLS or (cells >= KEPT_CELLS and node in last.drawn)):
             drawn.append(node)
         elif weight > 0:
             hidden += weight

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.tui.forms.orient import ABOVE, is_above
 from aperture_tui.tui.icicle.render import Hits
 from aperture_tui.tui.model import Box, IcicleView, Path
 
@@ -24,9 +25,14 @@ def box_at(view: IcicleView, place: Place) -> Box:
 
 
 def parent_of(view: IcicleView, place: Place) -> Place | None:
-    """The box above; None at the top of what is shown."""
+    """The box of the caller; None at the first of what is shown."""
     parent = box_at(view, place).parent
-    return None if parent < 0 else Place(place.row - 1, parent)
+    return None if parent < 0 else Place(place.row + (1 if place.row < view.flip else -1), parent)
+
+
+def has_callers(view: IcicleView) -> bool:
+    """Whether callers of the first box stand above it."""
+    return 0 < view.flip < len(view.rows)
 
 
 def path_of(view: IcicleView, place: Place) -> Path:
@@ -37,6 +43,8 @@ def path_of(view: IcicleView, place: Place) -> Path:
         labels.append(box_at(view, at).label)
         at = parent_of(view, at)
     labels.reverse()
+    if has_callers(view) and place.row < view.flip:
+        return (ABOVE, *labels[1:])
     if labels[0].kind is FrameKind.ROOT:
         return tuple(labels[1:])
     return (*view.collapsed, *labels)
@@ -52,24 +60,38 @@ def locate(view: IcicleView, path: Path) -> Place | None:
     at = Place(view.first, 0)
     known = len(view.collapsed)
     first = box_at(view, at)
+    if is_above(path):
+        return _followed(view, at, path[1:], -1) if has_callers(view) else zoom_place(view)
     is_root = first.label.kind is FrameKind.ROOT
     if not is_root and path[: known + 1] != (*view.collapsed, first.label):
         return zoom_place(view)
-    rest = path if is_root else path[known + 1 :]
-    for label in rest:
-        if at.row + 1 >= len(view.rows):
-            break
-        below = view.rows[at.row + 1].boxes
-        found = next((i for i, box in enumerate(below) if box.parent == at.box and box.label == label), None)
+    inwards = -1 if view.flip == len(view.rows) else 1
+    return _followed(view, at, path if is_root else path[known + 1 :], inwards)
+
+
+def _followed(view: IcicleView, at: Place, path: Path, step: int) -> Place:
+    """From a box to callee after callee, as far as they are shown. step: to the row of the next, -1 or 1."""
+    for label in path:
+        children = _children(view, at, at.row + step)
+        found = next((i for i in children if view.rows[at.row + step].boxes[i].label == label), None)
         if found is None:
             break
-        at = Place(at.row + 1, found)
+        at = Place(at.row + step, found)
     return at
+
+
+def _children(view: IcicleView, place: Place, row: int) -> list[int]:
+    """The boxes of a row beside it that belong to this one."""
+    if not 0 <= row < len(view.rows):
+        return []
+    return [i for i, box in enumerate(view.rows[row].boxes) if box.parent == place.box]
 
 
 def zoom_place(view: IcicleView) -> Place:
     """The box that the width stands for."""
-    return Place(next((y for y, row in enumerate(view.rows) if row.boxes and not row.above), view.first), 0)
+    up = view.flip == len(view.rows) or (has_callers(view) and is_above(view.zoom))
+    rows = range(view.first - has_callers(view), -1, -1) if up else range(view.first, len(view.rows))
+    return Place(next((y for y in rows if view.rows[y].boxes and not view.rows[y].above), view.first), 0)
 
 
 def hit(view: IcicleView, x: int, y: int) -> Place | None:
@@ -82,17 +104,18 @@ def hit(view: IcicleView, x: int, y: int) -> Place | None:
 
 
 def move(view: IcicleView, place: Place, down: int, across: int) -> Place:
-    """The parent, the widest child, or the neighbour in the same row; where there is none, the place itself."""
+    """The caller, the widest callee, or the neighbour in the same row; where there is none, the place itself."""
     if across:
         last = len(view.rows[place.row].boxes) - 1
         return Place(place.row, max(0, min(last, place.box + across)))
-    if down < 0:
-        return parent_of(view, place) or place
-    below = view.rows[place.row + 1].boxes if place.row + 1 < len(view.rows) else ()
-    children = [i for i, box in enumerate(below) if box.parent == place.box]
+    parent = parent_of(view, place)
+    if parent is not None and (parent.row > place.row) == (down > 0):
+        return parent
+    row = place.row + (1 if down > 0 else -1)
+    children = _children(view, place, row)
     if not children:
         return place
-    return Place(place.row + 1, max(children, key=lambda i: below[i].total))
+    return Place(row, max(children, key=lambda i: view.rows[row].boxes[i].total))
 
 
 def matches(view: IcicleView, hits: Hits) -> Iterator[Place]:

@@ -22,14 +22,18 @@ from aperture_tui.tui.widgets.rows import RowsView
 
 
 class Icicle(RowsView, can_focus=True):
-    """A call tree from the root downwards. The selection is a path of frames: it survives every refresh."""
+    """A call tree from the root downwards, or upwards, or both ways from one function.
+
+    The selection is a path of frames: it survives every refresh. What grows upwards stands at the bottom, and stays
+    there while rows come and go above it.
+    """
 
     SCROLLS = True
     KEYS_TITLE = "the icicle"
     DEFAULT_CSS = "Icicle { height: 1fr; width: 1fr; overflow-y: auto; scrollbar-size: 0 0; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1, 0)", "caller", show=False),
-        Binding("down,j", "move(1, 0)", "widest callee", show=False),
+        Binding("up,k", "move(-1, 0)", "frame above", show=False),
+        Binding("down,j", "move(1, 0)", "frame below", show=False),
         Binding("left,h", "move(0, -1)", "frame to the left", show=False),
         Binding("right,l", "move(0, 1)", "frame to the right", show=False),
         Binding("enter", "zoom", "zoom", key_display="enter"),
@@ -64,6 +68,7 @@ class Icicle(RowsView, can_focus=True):
         self._view: IcicleView | None = None
         self._search: Search | None = None
         self._selected: Path = ()
+        self._height = 0
         self._touched = False  # a cursor on the whole says nothing until somebody moves it
         self._place: Place | None = None
 
@@ -92,8 +97,20 @@ class Icicle(RowsView, can_focus=True):
 
     @property
     def rows_below(self) -> int:
-        """Rows that are out of sight below the last line; scrolling shows them."""
+        """Rows that are out of sight below the last line, or less those above, of what grows upwards."""
+        if self._grows_up:
+            return -int(self.scroll_offset.y)
         return max(0, len(self.shown_rows) - int(self.scroll_offset.y) - self.size.height)
+
+    @property
+    def _grows_up(self) -> bool:
+        """Whether the first frame is the lowest."""
+        return self._view is not None and 0 < self._view.flip == len(self._view.rows)
+
+    @property
+    def _pad(self) -> int:
+        """Empty lines above a picture that stands at the bottom."""
+        return max(0, self.size.height - len(self._view.rows)) if self._view is not None and self._grows_up else 0
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Say anew what lies below."""
@@ -102,18 +119,33 @@ class Icicle(RowsView, can_focus=True):
 
     def show(self, view: IcicleView, search: Search | None) -> None:
         """Show a view; the selection stays on its path, or on the nearest frame above it."""
-        elsewhere = self._view is None or self._view.zoom != view.zoom
+        before = self._view
+        elsewhere = before is None or before.zoom != view.zoom or bool(before.flip) != bool(view.flip)
         self._view, self._search = view, search
         self._place = navigate.locate(view, self._selected)
         self.draw(self._rows_now)
         if elsewhere:
-            self.scroll_to(y=0, animate=False)
+            self._scroll_home()
             if self._place is not None:
                 self._scroll_into_view(self._place.row)
+        elif before is not None and before.flip != view.flip:
+            self.scroll_to(y=self.scroll_offset.y + view.flip - before.flip, animate=False)
         self._tell_selected()
+
+    def _scroll_home(self) -> None:
+        """To the first frame: at the top, at the bottom, or in the middle between callers and callees."""
+        view, height = self._view, self.size.height
+        if view is None or not view.flip:
+            self.scroll_to(y=0, animate=False)
+        else:
+            y = len(view.rows) - height if self._grows_up else view.flip - height // 2
+            self.scroll_to(y=max(0, y), animate=False)
 
     def on_resize(self, _event: Resize) -> None:
         """Other boxes, and another number of rows out of sight."""
+        if self._grows_up:  # what stands at the bottom stays there
+            self.scroll_to(y=self.scroll_offset.y + self._height - self.size.height, animate=False)
+        self._height = self.size.height
         self.post_message(self.Resized())
         self._tell_selected()
 
@@ -144,7 +176,9 @@ class Icicle(RowsView, can_focus=True):
         return icicle_row(view.rows[y], self.size.width, selected, hits, self.palette.mono, view.waits, change)
 
     def _rows_now(self) -> list[Spans]:
-        return [self._row(y) for y in range(len(self._view.rows))] if self._view is not None else []
+        if self._view is None:
+            return []
+        return [((" " * self.size.width, "text"),)] * self._pad + [self._row(y) for y in range(len(self._view.rows))]
 
     def _go(self, place: Place | None, keep: bool = False) -> None:
         """Select a place; keep: the path stays what it was."""
@@ -155,13 +189,14 @@ class Icicle(RowsView, can_focus=True):
         if not keep:
             self._selected = navigate.path_of(self._view, place)
         for y in {place.row} | ({before.row} if before is not None else set()):
-            if y < len(self.shown_rows):  # nothing is drawn while it is hidden
-                self.show_row(y, self._row(y))
+            if y + self._pad < len(self.shown_rows):  # nothing is drawn while it is hidden
+                self.show_row(y + self._pad, self._row(y))
         self._scroll_into_view(place.row)
         self._tell_selected()
 
     def _scroll_into_view(self, y: int) -> None:
         top, height = self.scroll_offset.y, self.size.height
+        y += self._pad
         if y < top:
             self.scroll_to(y=y, animate=False)
         elif y >= top + height:
@@ -180,7 +215,7 @@ class Icicle(RowsView, can_focus=True):
         """Select the first frame and scroll to it."""
         if self._view is not None and self._place is not None:
             self._go(Place(self._view.first, 0))
-            self.scroll_to(y=0, animate=False)
+            self._scroll_home()
 
     def action_zoom(self) -> None:
         """Give the selected frame the full width."""
@@ -200,8 +235,8 @@ class Icicle(RowsView, can_focus=True):
         """Select; a second click zooms. The row of collapsed callers leads out."""
         if self._view is None:
             return
-        y = event.y + self.scroll_offset.y
-        if y < self._view.first:
+        y = event.y + self.scroll_offset.y - self._pad
+        if 0 <= y < len(self._view.rows) and self._view.rows[y].note:
             self.action_out()
             return
         place = navigate.hit(self._view, event.x, y)

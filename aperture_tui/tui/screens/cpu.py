@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
+from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.screens.view import ViewScreen
 
@@ -19,3 +20,4 @@ class CpuScreen(ViewScreen):
     def body(self) -> ComposeResult:
         """The icicle."""
         yield Icicle(self.describe_selection)
+        yield FunctionTable(self.describe_selection)

@@ -13,6 +13,7 @@ from textual.events import DescendantFocus, Resize
 
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui import figures
+from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.gpu import stretch as stretches
 from aperture_tui.tui.gpu.gauges import GpuGauges, link_bytes_s
 from aperture_tui.tui.gpu.lane_rows import cell_words, plot_width
@@ -79,6 +80,7 @@ class GpuScreen(ViewScreen):
             yield GapTable()
             yield GpuGauges(self.describe_selection)
             yield Icicle(self.describe_selection)
+            yield FunctionTable(self.describe_selection)
 
     @classmethod
     def needs(cls) -> frozenset[str]:
@@ -102,7 +104,7 @@ class GpuScreen(ViewScreen):
             Page.COPIES: CopyTable,
             Page.IDLE: GapTable,
             Page.DEVICES: GpuGauges,
-            Page.STACKS: Icicle,
+            Page.STACKS: FunctionTable if self.has_class("-functions") else Icicle,
         }
         return self.query_one(parts[page])
 
@@ -132,6 +134,7 @@ class GpuScreen(ViewScreen):
         alone = self.page is Page.TIMELINE and not both
         self.lanes.display = both or alone
         self.query_one("#gpu-page").display = not alone
+        self.icicle.display = self.functions.display = False
         for page in Page:
             if page is not Page.TIMELINE:
                 self._part_of(page).display = page is self._below and not alone
@@ -153,6 +156,10 @@ class GpuScreen(ViewScreen):
         self.set_focus(self.main_part)
         self._show_pages()
         self.describe_selection()
+
+    def form_changed(self) -> None:
+        """The table stands in place of the icicle, or the other way round."""
+        self._arrange()
 
     def action_page(self, step: int) -> None:
         """The next page, or the one before."""

@@ -10,6 +10,7 @@ from textual.containers import Container
 from textual.events import DescendantFocus
 
 from aperture_tui.tui import figures
+from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.model import LatencyLine, ViewSnapshot
 from aperture_tui.tui.screens import words
@@ -42,6 +43,7 @@ class LatencyScreen(ViewScreen):
             yield HistogramView(id="histogram")
         yield Caption(id="caption")
         yield Icicle(self.describe_selection)
+        yield FunctionTable(self.describe_selection)
 
     @property
     def is_whole(self) -> bool:
@@ -56,7 +58,7 @@ class LatencyScreen(ViewScreen):
     @property
     def main_part(self) -> Widget:
         """The table, while there is one."""
-        return self.table if self.table.display else self.icicle
+        return self.table if self.table.display else self.tree_part
 
     # -- showing
 
@@ -124,7 +126,7 @@ class LatencyScreen(ViewScreen):
 
     def describe_selection(self) -> None:
         """The frame under the cursor while the icicle has the focus, else the row."""
-        if not self.is_whole or self.has_class("-nothing") or self.focused is self.icicle:
+        if not self.is_whole or self.has_class("-nothing") or self.focused is self.tree_part:
             super().describe_selection()
             return
         self.query_one(Details).show_line(self.table.selected)

@@ -40,7 +40,7 @@ class LocksScreen(LatencyScreen):
         if request.lock is not None:
             which = request.lock.name + (f" 0x{request.lock.value:x}" if request.lock.value else "")
         words = f"Who ended waits for {which}, by wakes" if request.wakers else f"Who waited for {which}, by time"
-        return ", ".join(filter(None, [words, grouped(request.group)]))
+        return ", ".join(filter(None, [words, grouped(request.group, request.form.shape.by_module)]))
 
     def on_latency_table_chosen(self, message: LatencyTable.Chosen) -> None:
         """The stacks of one lock alone; of all again, if they are."""

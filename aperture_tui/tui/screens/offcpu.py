@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.view import ViewScreen
@@ -29,6 +30,7 @@ class OffCpuScreen(ViewScreen):
         yield WallBar(id="wall")
         yield Caption(id="caption")
         yield Icicle(self.describe_selection)
+        yield FunctionTable(self.describe_selection)
 
     def show(self, snapshot: ViewSnapshot | None) -> None:
         """Show a snapshot."""
@@ -52,4 +54,4 @@ def _caption(snapshot: ViewSnapshot) -> str:
         words = f"Who woke the threads of {request.process.name} that waited longest, by wakes"
     else:
         words = "Who woke waiting threads, by wakes"
-    return ", ".join(filter(None, [words, grouped(request.group)]))
+    return ", ".join(filter(None, [words, grouped(request.group, request.form.shape.by_module)]))

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.containers import Container
 
+from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.view import ViewScreen
@@ -27,6 +28,7 @@ class OverviewScreen(ViewScreen):
         with Container(id="parts"):
             yield ProcessTable()
             yield Icicle(self.describe_selection)
+            yield FunctionTable(self.describe_selection)
 
     def show(self, snapshot: ViewSnapshot | None) -> None:
         """Show a snapshot."""

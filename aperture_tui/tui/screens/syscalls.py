@@ -34,7 +34,15 @@ class SyscallsScreen(LatencyScreen):
 
     def caption(self, snapshot: ViewSnapshot) -> str:
         """What the icicle is of."""
-        return ", ".join(filter(None, ["Sampled calls, by the time in them", grouped(snapshot.request.group)]))
+        return ", ".join(
+            filter(
+                None,
+                [
+                    "Sampled calls, by the time in them",
+                    grouped(snapshot.request.group, snapshot.request.form.shape.by_module),
+                ],
+            )
+        )
 
     def on_latency_table_chosen(self, message: LatencyTable.Chosen) -> None:
         """Look at one process alone."""

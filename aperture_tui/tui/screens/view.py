@@ -11,15 +11,17 @@ from textual.widgets import Input
 
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.remote.link import LinkState
-from aperture_tui.tui import figures, wall_clock
+from aperture_tui.tui import figures
 from aperture_tui.tui.attached import COLLECTORS
+from aperture_tui.tui.forms.crumbs import Crumbs
+from aperture_tui.tui.forms.keys import FORM_KEYS, InForms
+from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import EXACT, ViewRequest, ViewSnapshot
 from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
-from aperture_tui.tui.screens.in_time import InTime
 from aperture_tui.tui.screens.time_keys import LIVE_ONLY, NOT_REMOTE, RECORDED_ONLY, REMOTE_ONLY, TIME_KEYS
 from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.header import Header, Heading
@@ -35,14 +37,14 @@ if TYPE_CHECKING:
     from aperture_tui.tui.remote import Remote
 
 
-class ViewScreen(InTime):
+class ViewScreen(InForms):
     """One view. Subclasses name themselves and say what stands between header and details.
 
     KIND: of the events that it shows.
     """
 
     WANTS_PROCESSES: ClassVar[bool] = False
-    PARTS = (*BaseScreen.PARTS, Icicle, Details, HealthLine)
+    PARTS = (*BaseScreen.PARTS, Crumbs, Icicle, FunctionTable, Details, HealthLine)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", priority=True),  # or what is typed right after it is lost
         *TIME_KEYS,
@@ -50,10 +52,7 @@ class ViewScreen(InTime):
         Binding("right_square_bracket", "window(1)", "longer", key_display="]"),
         Binding("tab", "app.focus_next", "other part"),
         Binding("shift+tab", "app.focus_previous", "other part", show=False),
-        Binding("s", "sort", "sort"),
-        Binding("t", "group", "by thread"),
-        Binding("c", "compare", "compare with this"),
-        Binding("C", "absolute", "compare weights, or shares", show=False),
+        *FORM_KEYS,
         Binding("plus", "rate(1)", "refresh more often", show=False, key_display="+"),
         Binding("minus", "rate(-1)", "refresh less often", show=False, key_display="-"),
         Binding("escape,backspace", "back", "out", show=False),
@@ -64,6 +63,7 @@ class ViewScreen(InTime):
         """Top to bottom."""
         yield Header(id="header")
         yield TimeLine() if self.aperture.remote is None else RemoteLine()
+        yield Crumbs()
         yield from self.body()
         yield Details(id="details")
         yield HealthLine(id="health")
@@ -84,11 +84,6 @@ class ViewScreen(InTime):
         return frozenset({COLLECTORS[Kind.CPU], COLLECTORS[cls.KIND]})
 
     @property
-    def icicle(self) -> Icicle:
-        """The icicle of this view."""
-        return self.query_one(Icicle)
-
-    @property
     def icicle_width(self) -> int:
         """What to ask boxes for; 0 while that is not known."""
         icicle = self.icicle
@@ -102,7 +97,7 @@ class ViewScreen(InTime):
     @property
     def main_part(self) -> Widget:
         """What has the focus when nothing else has a reason to."""
-        return self.icicle
+        return self.tree_part
 
     # -- showing
 
@@ -133,8 +128,11 @@ class ViewScreen(InTime):
             return
         if snapshot.request.kind is not self.KIND:
             return  # of the view that was here before
-        if view.total > 0:
+        self.show_form(snapshot)
+        if view.total > 0 and (view.rows or snapshot.functions is not None):
             self.icicle.show(view, looking.search)
+        elif view.total > 0:
+            self.icicle.say([("This function is in no stack here", "*text"), ("", "text"), ("Esc goes back.", "muted")])
         else:
             self.icicle.say(words.nothing_yet(snapshot, looking, self.KIND))
         self.show_matching(snapshot)
@@ -164,9 +162,9 @@ class ViewScreen(InTime):
             window_s=looking.window_s,
             range_ns=mine.range_ns if mine else 0,
             amount=self.amount(mine) if mine else "",
-            grouped=words.grouped(looking.group),
-            against=self._against(mine),
-            frozen=self._since_when(facts.at_ns) if live and looking.past else "",
+            grouped=words.grouped(looking.group, looking.form.shape.by_module),
+            against=self.against(mine),
+            frozen=self.since_when(facts.at_ns) if live and looking.past else "",
             past=not live,
             clock=self._said_else() if not time_line.display else "",
             starting=words.starting(snapshot, app.waited_s, app.recording, app.is_reading),
@@ -174,6 +172,7 @@ class ViewScreen(InTime):
             filtered=self.filtered,
         )
         self.query_one(Header).show(heading)
+        self.show_crumbs()
         if not live:
             time_line.show(facts)
         elif remote is not None and isinstance(time_line, RemoteLine):
@@ -193,27 +192,6 @@ class ViewScreen(InTime):
             app.recorded_host,
             app.now_ns(),
         )
-
-    def _against(self, mine: ViewSnapshot | None) -> str:
-        """What it is compared with; "" for nothing. mine: the picture that is shown."""
-        app = self.aperture
-        base = app.looking.base
-        if base is None:
-            return ""
-        told = [self._since_when(base.end_ns), figures.duration(base.end_ns - 1 - base.start_ns)]
-        if base.process is not None and base.process != app.looking.process:
-            told.append(base.process.words)
-        if base.focus != app.looking.focus:
-            told.append(focus_words(base.focus))
-        if mine is not None and mine.icicle is not None and mine.request.base == base:
-            told += [words.no_base(mine.icicle)] * (not mine.icicle.base_total)
-            told += ["by weight"] * mine.icicle.absolute
-        return " ".join(told)
-
-    def _since_when(self, at_ns: int) -> str:
-        """A moment at which time stands still; where months are held, with its date."""
-        app = self.aperture
-        return wall_clock.clock(at_ns) if app.remote is None else wall_clock.short(at_ns, app.now_ns())
 
     def _said_else(self) -> str:
         """What the line of time would say, in the header's words: "" of what has none."""
@@ -243,6 +221,9 @@ class ViewScreen(InTime):
 
     def describe_selection(self) -> None:
         """Say what is selected."""
+        if self.has_class("-functions"):
+            self.query_one(Details).show_function(self.functions.selected, self.functions.view)
+            return
         icicle = self.icicle
         self.query_one(Details).show(icicle.view, icicle.selected_box, icicle.selected_parent, icicle.rows_below)
 
@@ -264,6 +245,8 @@ class ViewScreen(InTime):
         """One step back: of the zoom, of the search, of the process; then, over an aggregator, to the list of hosts."""
         before = self.aperture.looking
         looking = before.back()
+        if before.form.function is not None and looking.form.function is None:
+            self.left_both_sides()
         if looking.search is None:
             self.end_search_line()
         if looking == before and self.aperture.remote is not None:
@@ -274,29 +257,6 @@ class ViewScreen(InTime):
     def action_rate(self, step: int) -> None:
         """Refresh more or less often."""
         self.aperture.change_rate(step)
-
-    def action_sort(self) -> None:
-        """Order frames by name, or by weight."""
-        looking = self.aperture.looking
-        self.look(replace(looking, by_weight=not looking.by_weight))
-
-    def action_group(self) -> None:
-        """Stacks of each thread by themselves, or of each set of tags where there are any, or of a process together."""
-        snapshot = self.aperture.snapshot
-        self.look(self.aperture.looking.grouped(tags=snapshot is not None and bool(snapshot.tags)))
-
-    def action_compare(self) -> None:
-        """Compare with what is looked at now from here on, wherever one goes; or no more."""
-        looking, snapshot = self.aperture.looking, self.aperture.snapshot
-        if looking.base is not None:
-            self.look(replace(looking, base=None))
-        elif snapshot is not None and snapshot.icicle is not None and snapshot.range_ns:
-            self.look(looking.against(snapshot.end_ns - snapshot.range_ns, snapshot.end_ns + 1))
-
-    def action_absolute(self) -> None:
-        """Compare weights in place of shares, and back."""
-        looking = self.aperture.looking
-        self.look(replace(looking, absolute=not looking.absolute))
 
     # -- search
 

@@ -165,9 +165,11 @@ def matching(weight: int | None, whole: int, unit: Unit) -> Line:
     return f"{figures.percent(weight, whole)} of {'the time' if unit.timed else unit.word} match", "text"
 
 
-def grouped(group: Group) -> str:
+def grouped(group: Group, by_module: bool = False) -> str:
     """By what stacks are told apart; "" for by nothing else than their process."""
-    return {Group.PROCESS: "", Group.THREAD: "by thread", Group.TAG: "by tag"}[group]
+    if by_module:
+        return "by module"
+    return "" if group is Group.PROCESS else f"by {group.name.lower()}"
 
 
 def counted(request: ViewRequest) -> str:

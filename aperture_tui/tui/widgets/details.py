@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.forms.model import FunctionLine, FunctionsView
 from aperture_tui.tui.icicle.change import change
 from aperture_tui.tui.model import SAMPLES, Box, FrameLabel, IcicleView, LatencyLine, Unit
 from aperture_tui.tui.palette import Span, Spans
@@ -25,7 +26,7 @@ _WORDS = {
     FrameKind.UNKNOWN: "unknown",
     FrameKind.THREAD: "thread",
     FrameKind.LOCK: "lock",
-    FrameKind.TAG: "tags",
+    FrameKind.TAG: "group",
 }
 
 
@@ -38,17 +39,20 @@ def detail_rows(
     below: int = 0,
     unit: Unit = SAMPLES,
     base_total: int | None = None,
+    zoomed: int | None = None,
 ) -> list[Spans]:
     """What is known of a frame. parent: the box above, if it is shown; view_total: weight of the view, in its unit.
     base_total: that of what it is compared with, None for nothing.
 
-    below: rows of the icicle that are out of sight, said at the end of the first row.
+    below: rows of the icicle that are out of sight, said at the end of the first row; less than 0 of those above.
+    zoomed: weight under the zoom, None where it is the whole.
     """
     if height < 1:
         return []
-    words = f" ▾ {below} below " if below and width >= 30 else ""
+    hidden = f" ▾ {below} below " if below > 0 else f" ▴ {-below} above " if below else ""
+    words = hidden if width >= 30 else ""
     room = width - len(words)
-    numbers = _numbers(box, parent, view_total, unit, base_total) if box else []
+    numbers = _numbers(box, parent, view_total, unit, base_total, zoomed) if box else []
     if box is None:
         rows = [_row([], room)]
     elif height == 1:
@@ -60,21 +64,30 @@ def detail_rows(
     return rows + [_row([], width)] * (height - len(rows))
 
 
-def _numbers(box: Box, parent: Box | None, view_total: int, unit: Unit, base_total: int | None) -> list[Span]:
+def _numbers(
+    box: Box, parent: Box | None, view_total: int, unit: Unit, base_total: int | None, zoomed: int | None
+) -> list[Span]:
     """Pairs of a number and its unit, the most wanted first."""
     if base_total is not None and box.was is not None:
         return _compared(box, box.was, view_total, base_total, unit)
     numbers: list[Span] = [
         (figures.percent(box.total, view_total), "*text"),
         (" of view", "muted"),
-        (f"  {figures.amount(box.total, unit.timed)}", "text"),
+        (f"  {exact(box.total, unit.timed)}", "text"),
         (f" {unit.word}", "muted"),
-        (f"  {figures.amount(box.own, unit.timed)}", "text"),
+        (f"  {exact(box.own, unit.timed)}", "text"),
         (" self", "muted"),
     ]
+    if zoomed:
+        numbers += [(f"  {figures.percent(box.total, zoomed)}", "text"), (" of zoom", "muted")]
     if parent is not None and parent.total:
         numbers += [(f"  {figures.percent(box.total, parent.total)}", "text"), (" of parent", "muted")]
     return numbers
+
+
+def exact(weight: int, timed: bool) -> str:
+    """Every digit of a count; of time as many as can be read."""
+    return figures.latency(weight) if timed else f"{weight:,}"
 
 
 def _compared(box: Box, was: int, view_total: int, base_total: int, unit: Unit) -> list[Span]:
@@ -124,6 +137,15 @@ def _row(spans: list[Span], width: int) -> Spans:
     return (*out, (" " * left, "text")) if left else tuple(out)
 
 
+def function_rows(line: FunctionLine | None, view: FunctionsView | None, width: int, height: int) -> list[Spans]:
+    """What is known of a function, as of the box of a frame."""
+    if line is None or view is None:
+        return [_row([], width)] * height
+    box = Box(0, width, -1, line.label, line.total, line.own, line.total_was)
+    zoomed = view.zoomed if view.zoomed != view.whole else None
+    return detail_rows(box, None, view.whole, width, height, 0, view.unit, view.base_total, zoomed)
+
+
 def words_rows(name: str, facts: Sequence[str], width: int, height: int) -> list[Spans]:
     """A name and facts about it: the name in a row of its own where there are two."""
     if height < 1:
@@ -147,7 +169,12 @@ class Details(RowsView):
         """Describe this box of a view."""
         total, unit = (view.total, view.unit) if view is not None else (0, SAMPLES)
         base = view.base_total if view is not None else None
-        self.draw(lambda: detail_rows(box, parent, total, self.size.width, self.size.height, below, unit, base))
+        zoomed = view.zoomed if view is not None and view.zoom else None
+        self.draw(lambda: detail_rows(box, parent, total, self.size.width, self.size.height, below, unit, base, zoomed))
+
+    def show_function(self, line: FunctionLine | None, view: FunctionsView | None) -> None:
+        """Describe this row of the table of functions."""
+        self.draw(lambda: function_rows(line, view, self.size.width, self.size.height))
 
     def show_line(self, line: LatencyLine | None) -> None:
         """Describe this row of a table."""

@@ -17,10 +17,12 @@ STACKS = st.dictionaries(
 )
 
 
-def compared(after: str, base: str, absolute: bool = False, width: int = 80, by_weight: bool = False) -> IcicleView:
+def compared(
+    after: str, base: str, absolute: bool = False, width: int = 80, by_weight: bool = False, by_change: bool = False
+) -> IcicleView:
     folded = Folded(after)
     both = Compared(folded.tree, folded.weighted(base), absolute)
-    return lay_out(both.width, folded.labels, width, by_weight=by_weight, compared=both)[0]
+    return lay_out(both.width, folded.labels, width, by_weight=by_weight, compared=both, by_change=by_change)[0]
 
 
 def boxes(view: IcicleView) -> dict[str, Box]:
@@ -56,8 +58,8 @@ def test_a_side_with_nothing_leaves_the_other(absolute: bool) -> None:
     assert boxes(went)["a"].was == 3
 
 
-def test_by_weight_the_largest_change_comes_first_whichever_way() -> None:
-    view = compared("a 500\nb 100\nc 400", "a 490\nb 400\nc 110", by_weight=True)
+def test_by_change_the_largest_change_comes_first_whichever_way() -> None:
+    view = compared("a 500\nb 100\nc 400", "a 490\nb 400\nc 110", by_change=True)
     assert [box.label.function for box in view.rows[1].boxes] == ["b", "c", "a"]
 
 
