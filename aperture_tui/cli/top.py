@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
-from aperture_tui.cli import remote, selecting
+from aperture_tui.cli import remote, selecting, web
 from aperture_tui.cli.arguments import (
     Parser,
     add_collecting,
@@ -90,6 +90,7 @@ def _parser() -> Parser:
     screens = parser.add_argument_group("screens")
     screens.add_argument("--refresh", type=_refresh, default=2.0, metavar="HZ", help="repaints a second (2)")
     screens.add_argument("--theme", metavar="NAME", help="colours; see the themes in the command palette")
+    web.add(screens)
     parser.add_argument("--replay", metavar="PATH", help="show a recording, or a folder of them, and collect nothing")
     parser.add_argument("--record", metavar="FILE", help="write what is collected into a recording as well")
     remote.add_aggregator(parser)
@@ -115,19 +116,23 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(argv)
     _refuse_what_is_in_vain(parser, chosen, argv)
-    if chosen.once or not (sys.stdout.isatty() and sys.stdin.isatty()):
+    if chosen.once or (chosen.web is None and not (sys.stdout.isatty() and sys.stdin.isatty())):
         if chosen.remote is not None:
             return _report_from(parser, chosen)
         return _report_of(parser, chosen) if chosen.replay is not None else _once(parser, chosen)
     for name, option in (("tags", "--tag"), ("without_tags", "--no-tag"), ("group", "--by")):
         if getattr(chosen, name):
             parser.error(f"{option} is for --once; on the screens t tells stacks apart by thread or tag")
-    return _screens(parser, chosen)
+    source = _Recording(parser, chosen) if chosen.replay is not None else _Collecting(parser, chosen, live=True)
+    if chosen.web is not None:
+        return web.serve(parser, chosen, source, _shown, lambda: _aggregator(parser, chosen), _end_on_signals)
+    return _screens(parser, chosen, source)
 
 
 def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace, argv: list[str] | None) -> None:
     """Options for what is not done are wrong usage."""
     remote.check(parser, chosen)
+    web.check(parser, chosen)
     if chosen.remote is not None and chosen.replay is not None:
         parser.error("--remote and --replay are two things to look at: give one of them")
     if chosen.replay is not None and (in_vain := _given(argv, _NOT_OF_A_RECORDING)):
@@ -290,7 +295,7 @@ def _text(store: Store, chosen: argparse.Namespace, events: Sequence[str], start
     return report.text(store, query, width(None), kinds)
 
 
-def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
+def _screens(parser: Parser, chosen: argparse.Namespace, source: _Recording | _Collecting) -> int:
     from aperture_tui.cli.opening import OpeningError
     from aperture_tui.tui.app import ApertureApp
     from aperture_tui.tui.terminal import terminal_problem
@@ -302,7 +307,6 @@ def _screens(parser: Parser, chosen: argparse.Namespace) -> int:
     if not sys.stderr.isatty():
         # Textual draws there: `2>errors.txt` must not swallow the screen
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # final for type checkers alone
-    source = _Recording(parser, chosen) if chosen.replay is not None else _Collecting(parser, chosen, live=True)
     try:
         aggregator = _aggregator(parser, chosen)
     except OpeningError as error:

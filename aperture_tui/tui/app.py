@@ -247,8 +247,7 @@ class ApertureApp(App[None]):
         if snapshot is None:
             return
         if self.snapshot is None:
-            gc.collect()
-            gc.freeze()  # what the start made stays: no collection need look at it again
+            self.settle()
             self._tell_wants(self.current_mode)  # whoever connects may have missed it
         self.snapshot = snapshot
         self._seen_gpu = self._seen_gpu or has_gpu(snapshot)
@@ -262,6 +261,11 @@ class ApertureApp(App[None]):
         view = self._view
         if view is not None:
             view.show(snapshot)
+
+    def settle(self) -> None:
+        """What the start made stays: no collection need look at it again."""
+        gc.collect()
+        gc.freeze()
 
     @property
     def _view(self) -> BaseScreen | None:
