@@ -26,7 +26,7 @@ top: setup  ## set up, then run aperture-top on this machine; with no terminal i
 	@exec setup/as-root.sh $(BIN)/aperture-top $(ARGS)
 
 test: setup-dev  ## set up with the test tools, then run the tests; the BPF tests load into this kernel
-	@setup/system.sh try bcc tools
+	@setup/system.sh try bcc tools browser
 	@setup/inferno.sh || echo 'setup: without inferno the SVG tests are skipped' >&2
 	@setup/wasm.sh || echo 'setup: without its compilers the filters are not built anew' >&2
 	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh --or-not $(BIN)/python -m pytest $(ARGS)
@@ -44,7 +44,7 @@ format: setup-dev  ## let ruff format, and mend what it can
 
 bench: setup-dev  ## measure beside the named peers; results in bench/results/
 	@setup/system.sh need bcc
-	@setup/system.sh try tools peers
+	@setup/system.sh try tools browser peers
 	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh $(BIN)/python -m bench $(ARGS)
 
 fleet-demo: setup-dev  ## an aggregator, this machine's agent and 50 simulated ones, and the screens on them

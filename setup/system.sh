@@ -67,6 +67,18 @@ missing_tools() {
   done
 }
 
+# what the pages of `aperture-top --web` are looked at in: 100 MB to download. Ubuntu has one as a snap alone.
+missing_browser() {
+  local name
+  for name in chromium-headless-shell chromium google-chrome; do
+    command -v "$name" >/dev/null && return
+  done
+  case "$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${ID_LIKE:-}")" in
+    *ubuntu*) ;;
+    *) echo chromium-headless-shell ;;
+  esac
+}
+
 # what the benchmarks run beside ours
 missing_peers() {
   command -v htop >/dev/null || echo htop
@@ -109,5 +121,5 @@ try() {
 
 case "${1:-}" in
   need | try) "$@" ;;
-  *) fail "usage: setup/system.sh need|try python|bcc|tools|peers|wasm..." ;;
+  *) fail "usage: setup/system.sh need|try python|bcc|tools|browser|peers|wasm..." ;;
 esac

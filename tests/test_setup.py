@@ -164,6 +164,20 @@ def test_tools_of_the_tests_are_tried_one_by_one_and_never_fail_the_set_up(place
     assert any(call.endswith(" g++") for call in place.called("apt-get"))
 
 
+@pytest.mark.parametrize("there", ["", "chromium-headless-shell", "chromium"])
+def test_a_browser_that_is_there_is_not_installed(place: Workplace, there: str) -> None:
+    _root(place)
+    place.python()
+    place.apt()
+    place.put("apt-get")
+    if there:
+        place.put(there)
+    done = place.run("system.sh", "try", "browser")
+    assert done.returncode == 0
+    asked = bool(place.log.exists() and place.called("apt-get"))
+    assert asked == (not there and "ubuntu" not in Path("/etc/os-release").read_text())
+
+
 def test_a_command_runs_as_root_with_the_terminals_environment(place: Workplace) -> None:
     place.user()
     place.put("sudo", 'exec "$@"')
