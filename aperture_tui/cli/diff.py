@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from functools import partial
@@ -18,7 +17,6 @@ from aperture_tui.cli.values import number, pattern, pid, points
 from aperture_tui.cli.waiting import asking, progress
 from aperture_tui.export.collected import collected, kind_name
 from aperture_tui.profile.comparable import Per
-from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure
 from aperture_tui.profile.text import clean
 
@@ -78,6 +76,7 @@ def run(argv: list[str]) -> int:
     from aperture_tui.cli.opening import OpeningError
     from aperture_tui.export.comparison import compared
     from aperture_tui.export.svg import InfernoError
+    from aperture_tui.export.written import by_of, per_of
     from aperture_tui.store.compaction import TooManyError
     from aperture_tui.store.remote.link import RemoteError
 
@@ -87,15 +86,15 @@ def run(argv: list[str]) -> int:
             of = _sides_of_aggregator if chosen.remote is not None else partial(_sides, filters=filters)
             base, now, estimates = of(parser, chosen, watch)
             kind = base.query.kind
-            by = chosen.by or ("total" if kind in (Kind.OFFCPU, Kind.LOCK) else "self")
-            per = Per(chosen.per) if chosen.per else Per.SHARE if kind is Kind.CPU else Per.SECOND
+            by = chosen.by or by_of(kind)
+            per = Per(chosen.per) if chosen.per else per_of(kind)
             comparison = compared(base, now, per)
             text = _text(comparison, form, by, chosen)
     except (OpeningError, InfernoError, TooManyError, RemoteError) as error:
         return fail(_PROGRAM, error)
     _warn(comparison)
     selecting.say(_PROGRAM, dict.fromkeys(one.words for one in estimates))
-    status = write(_PROGRAM, text.encode(), chosen.output)
+    status = write(_PROGRAM, text, chosen.output)
     if filters is not None and filters.failure:
         return fail(_PROGRAM, filters.failure)
     return status or (0 if chosen.fail_above is None else _gate(comparison, by, chosen.fail_above))
@@ -257,12 +256,8 @@ def _warn(comparison: Comparison) -> None:
         print(f"{_PROGRAM}: {line}", file=sys.stderr)
 
 
-def _text(comparison: Comparison, form: str, by: str, chosen: argparse.Namespace) -> str:
+def _text(comparison: Comparison, form: str, by: str, chosen: argparse.Namespace) -> bytes:
     """Raises InfernoError."""
-    from aperture_tui.export import difference, difference_json, difference_svg
+    from aperture_tui.export.written import difference
 
-    if form == "json":
-        return json.dumps(difference_json.document(comparison, by)) + "\n"
-    if form == "svg":
-        return difference_svg.text(comparison)
-    return difference.text(comparison, by, chosen.top, width(chosen.output), colours(chosen.output))
+    return b"".join(difference(comparison, form, by, chosen.top, width(chosen.output), colours(chosen.output)).pieces)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.cli import remote, selecting
@@ -16,8 +14,8 @@ from aperture_tui.cli.output import to_terminal, width, write
 from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid
 from aperture_tui.cli.waiting import asking, progress
-from aperture_tui.export.collected import collected, kind_name, losses_of, of_kind
-from aperture_tui.profile.kinds import Kind, Role
+from aperture_tui.export.collected import collected, kind_name, of_kind
+from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure
 from aperture_tui.store.remote.link import Focus
 
@@ -185,21 +183,11 @@ def _by_suffix(parser: Parser, output: str | None) -> str:
 
 def _caveats(store: Store, query: Query, kinds: Sequence[Kind], filtered: bool) -> list[str]:
     """What the reader of the output has to know. kinds: those that are in it. filtered: a filter may have taken all."""
-    out = []
-    for loss in losses_of(store, kinds):
-        out.append("; ".join(filter(None, [loss.message, *(f"lost: {c}: {n:,}" for c, n in loss.counts.items())])))
-    asked = [of_kind(query, kind) for kind in kinds]
-    if not any(map(store.processes, asked)):
-        from aperture_tui.export.names import time_utc
+    from aperture_tui.export.written import caveats
 
-        span = store.span()
-        held = f"it holds {time_utc(span.start_ns)} to {time_utc(span.end_ns)}" if span.events else "it is empty"
-        looked = "" if filtered or query.kind in collected(store) else "; such events were not collected"
-        ended = " that ended" if any(store.processes(replace(one, role=Role.IN_FLIGHT)) for one in asked) else ""
-        which = f"{kind_name(query.kind)} events" if query.kind in kinds else "events"
-        out.append(f"no {which}{ended} here; {held}{looked}")
-        out += [words] if (words := selecting.unknown_tags(store, query)) else []
-    return out
+    nothing = not any(store.processes(of_kind(query, kind)) for kind in kinds)
+    words = selecting.unknown_tags(store, query) if nothing else ""
+    return [*caveats(store, query, kinds, filtered), *([words] if words else [])]
 
 
 def _kinds(query: Query, form: str, chosen: argparse.Namespace) -> tuple[Kind, ...]:
@@ -209,33 +197,14 @@ def _kinds(query: Query, form: str, chosen: argparse.Namespace) -> tuple[Kind, .
 
 def _written(store: Store, query: Query, form: str, chosen: argparse.Namespace) -> tuple[bytes, list[str]]:
     """The file, and what it lacks. Raises InfernoError and TooManyError."""
-    from aperture_tui.export import folded, histogram, perfetto, pprof, report, speedscope, structured, svg
+    from aperture_tui.export.written import Asked, written
 
     title = os.path.basename(chosen.file) if chosen.file else _of_machines(chosen)
-    match form:
-        case "json":
-            return _json(structured.document(store, query)), []
-        case "speedscope":
-            return _json(speedscope.document(store, query, title)), []
-        case "perfetto":
-            document = perfetto.document(store, query, _kinds(query, form, chosen) if chosen.event else ())
-            left_out = document["otherData"]["not_drawn"]
-            words = f"{left_out:,} samples not drawn but counted: the oldest of too many, or with a weight"
-            return _json(document), [words] if left_out else []
-        case "pprof":
-            return pprof.of_query(store, query), []
-        case "svg":
-            return svg.of_query(store, query, f"{title}: {kind_name(query.kind)}").encode(), []
-        case "text":
-            return report.text(store, query, width(chosen.output)).encode(), []
-        case "histogram":
-            return histogram.text(store, query, chosen.top, width(chosen.output)).encode(), []
-    return folded.of_query(store, query).encode(), []
+    title = f"{title}: {kind_name(query.kind)}" if form == "svg" else title
+    kinds = _kinds(query, form, chosen) if form == "perfetto" and chosen.event else ()
+    done = written(Asked(store, query, title, kinds, width(chosen.output), chosen.top), form)
+    return b"".join(done.pieces), list(done.lacks)
 
 
 def _of_machines(chosen: argparse.Namespace) -> str:
     return f"{chosen.remote} {selecting.machines(Focus(tuple(chosen.hosts), chosen.service))}"
-
-
-def _json(document: object) -> bytes:
-    return (json.dumps(document) + "\n").encode()

@@ -17,7 +17,7 @@ from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.text import clean
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.remote.link import Focus
-from aperture_tui.tui import figures
+from aperture_tui.tui.estimate_words import estimate_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,15 +118,7 @@ class Estimates:
     @property
     def words(self) -> str:
         """In words, "" of what is exact."""
-        told = []
-        if self.worst.sampled > 1:
-            points = 100 * self.worst.share_error
-            one_of = self.worst.sampled
-            told.append(f"an estimate out of one in {one_of} events: shares are off by ±{points:.1f} points (95 %)")
-        if self.worst.missing_ns:
-            gone = figures.duration(self.worst.missing_ns)
-            told.append(f"without {gone} of the range, which are no longer kept in such detail")
-        return "; ".join(told)
+        return estimate_words(self.worst)
 
     def as_json(self) -> dict[str, float]:
         """As JSON types."""

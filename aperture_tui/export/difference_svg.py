@@ -10,11 +10,13 @@ from aperture_tui.export.names import unit
 from aperture_tui.profile.comparable import Per
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aperture_tui.export.comparison import Comparison
 
 
-def text(comparison: Comparison) -> str:
-    """The flame graph. Raises svg.InfernoError."""
+def text(comparison: Comparison, watch: Callable[[float], None] = lambda _: None) -> str:
+    """The flame graph. watch: called while it is drawn; what it raises ends that. Raises svg.InfernoError."""
     base, after = comparison.sides
     shares = comparison.per is Per.SHARE
     before = folded.of_query(base.store, base.query)
@@ -24,6 +26,7 @@ def text(comparison: Comparison) -> str:
         title=f"{after.label} compared with {base.label}, per {comparison.per.value}",
         unit=unit(comparison.query),
         normalise=shares,
+        watch=watch,
     )
 
 

@@ -22,7 +22,7 @@ from aperture_tui.profile.text import clean
 from aperture_tui.profile.trie import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aperture_tui.profile.query import Query
     from aperture_tui.profile.symbols import Frame
@@ -68,6 +68,16 @@ def text(tree: CallTree) -> str:
     return _written(_lines([("", tree)]))
 
 
+def together(texts: Iterable[str]) -> str:
+    """Several texts as one: the weights of equal stacks are added."""
+    out: dict[str, int] = defaultdict(int)
+    for text in texts:
+        for line in text.splitlines():
+            stack, _, weight = line.rpartition(" ")
+            out[stack] += int(weight)
+    return _written(out)
+
+
 def _written(lines: Mapping[str, int]) -> str:
     return "".join(f"{stack} {weight}\n" for stack, weight in sorted(lines.items()))
 
@@ -99,12 +109,13 @@ def _lines(trees: Sequence[tuple[str, CallTree]]) -> dict[str, int]:
             if total[child]:
                 frame = frames[child]
                 if frame not in labels:
-                    labels[frame] = _label(whole.symbols.frame_at(frame))
+                    labels[frame] = label(whole.symbols.frame_at(frame))
                 waiting.append((child, f"{path};{labels[frame]}" if path else labels[frame]))
     return out
 
 
-def _label(frame: Frame) -> str:
+def label(frame: Frame) -> str:
+    """A frame as it stands in a line."""
     return _plain(frame_name(frame)) + _MARKS.get(frame.kind, "")
 
 

@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,12 +29,19 @@ if TYPE_CHECKING:
     from aperture_tui.store.base import Store
 
 _TIMEOUT_S: Final = 120.0
+_LOOK_S: Final = 0.1
+Watch = Callable[[float], None]
+"""As of a store: told how much is done, of inferno nothing but 0. What it raises ends the work."""
 _FLAME: Final = "inferno-flamegraph"
 _DIFF: Final = "inferno-diff-folded"
 
 _NO_BREAK_SPACE: Final = "\u00a0"
 _TWO_NUMBERS: Final = re.compile(r" (?=[0-9]+(?:\.[^ ]*)? [0-9]+$)", re.MULTILINE)
 _ONLY_SPACES: Final = re.compile(r"^ +(?= [0-9]+$)", re.MULTILINE)
+
+
+def _unwatched(_share: float) -> None:
+    """Nobody has enough of it."""
 
 
 class InfernoError(Exception):
@@ -46,19 +55,24 @@ class MissingInfernoError(InfernoError):
         super().__init__(f"no {name}: make inferno (or cargo install inferno)")
 
 
-def of_query(store: Store, query: Query, title: str) -> str:
+def of_query(store: Store, query: Query, title: str, watch: Watch = _unwatched) -> str:
     """The flame graph of a query in its measure. Raises re.error and InfernoError."""
-    return flame_graph(folded.of_query(store, query), title=title, unit=unit(query))
+    return flame_graph(folded.of_query(store, query), title=title, unit=unit(query), watch=watch)
 
 
-def flame_graph(stacks: str, *, title: str, unit: str) -> str:
-    """The flame graph of folded stacks. unit: what they count. Raises InfernoError, also where there is no stack."""
+def flame_graph(stacks: str, *, title: str, unit: str, watch: Watch = _unwatched) -> str:
+    """The flame graph of folded stacks. unit: what they count. Raises InfernoError, also where there is no stack.
+
+    watch: called while inferno draws; what it raises ends inferno.
+    """
     if not stacks:
         raise InfernoError("nothing to draw: there are no stacks")
-    return _drawn(_unmistakable(stacks), title, unit, ["--colors=java", "--deterministic"])
+    return _drawn(_unmistakable(stacks), title, unit, ["--colors=java", "--deterministic"], watch)
 
 
-def differential(before_folded: str, after_folded: str, *, title: str, unit: str, normalise: bool) -> str:
+def differential(
+    before_folded: str, after_folded: str, *, title: str, unit: str, normalise: bool, watch: Watch = _unwatched
+) -> str:
     """How `after` differs from `before`, both folded stacks: widths are of `after`, colours say what changed.
 
     normalise: scale `before` to weigh as much as `after`, so that a longer recording is not "more". What is only in
@@ -71,8 +85,8 @@ def differential(before_folded: str, after_folded: str, *, title: str, unit: str
         files = [Path(folder, name) for name in ("before.folded", "after.folded")]
         for file, stacks in zip(files, (before_folded, after_folded), strict=True):
             file.write_text(_unmistakable(stacks), encoding="utf-8")
-        both = _run(_DIFF, [*options, *map(str, files)], "")
-    return _drawn(both, title, unit, [])
+        both = _run(_DIFF, [*options, *map(str, files)], "", watch)
+    return _drawn(both, title, unit, [], watch)
 
 
 def find(name: str = _FLAME) -> str:
@@ -94,25 +108,41 @@ def _unmistakable(stacks: str) -> str:
     return _ONLY_SPACES.sub("␣", _TWO_NUMBERS.sub(_NO_BREAK_SPACE, stacks))
 
 
-def _drawn(stacks: str, title: str, unit: str, options: Sequence[str]) -> str:
-    return _run(_FLAME, [f"--title={clean(title)}", f"--countname={unit}", *options], stacks)
+def _drawn(stacks: str, title: str, unit: str, options: Sequence[str], watch: Watch) -> str:
+    return _run(_FLAME, [f"--title={clean(title)}", f"--countname={unit}", *options], stacks, watch)
 
 
-def _run(name: str, options: Sequence[str], stdin: str) -> str:
+def _run(name: str, options: Sequence[str], stdin: str, watch: Watch) -> str:
     """What the tool writes. Its complaints are the first line of them that says something."""
     path = find(name)
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(
-            [path, *options], input=stdin.encode(), capture_output=True, timeout=_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise InfernoError(f"{name} took longer than {_TIMEOUT_S:.0f} s") from None
+        with subprocess.Popen([path, *options], stdin=pipe, stdout=pipe, stderr=pipe) as child:
+            try:
+                out, complaints = _communicated(child, name, stdin.encode(), watch)
+            except BaseException:
+                child.kill()
+                raise
     except OSError as error:
         raise InfernoError(f"{name}: {error.strerror}") from error
-    if done.returncode:
-        said = [clean(line.strip()) for line in done.stderr.splitlines() if line.strip()]
-        raise InfernoError(f"{name}: {said[0] if said else f'status {done.returncode}'}")
-    return done.stdout.decode()
+    if child.returncode:
+        said = [clean(line.strip()) for line in complaints.splitlines() if line.strip()]
+        raise InfernoError(f"{name}: {said[0] if said else f'status {child.returncode}'}")
+    return out.decode()
+
+
+def _communicated(child: subprocess.Popen[bytes], name: str, stdin: bytes, watch: Watch) -> tuple[bytes, bytes]:
+    """What it wrote and what it complained of, while whoever waits is asked now and then whether it still does."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    given: bytes | None = stdin  # what is left of it the child gets at the next call
+    while True:
+        try:
+            return child.communicate(given, timeout=_LOOK_S)
+        except subprocess.TimeoutExpired:
+            given = None
+        if time.monotonic() > deadline:
+            raise InfernoError(f"{name} took longer than {_TIMEOUT_S:.0f} s")
+        watch(0.0)
 
 
 __all__ = ["InfernoError", "MissingInfernoError", "differential", "find", "flame_graph", "of_query"]
