@@ -75,6 +75,7 @@ class Data:
     stacks: Completeness
     estimate: Estimate
     gpu: gpu_answer.GpuData | None
+    asked: tuple[Query, ...] = ()
 
 
 class Answers:
@@ -127,6 +128,8 @@ class Answers:
             estimate=data.estimate,
             tags=self._store.tags(),
             gpu=None if data.gpu is None else gpu_answer.view(data.gpu, request.lanes),
+            asked=data.asked,
+            against=None if data.base is None else _based(data.asked[0], data.choice),
         )
         if request.width <= 0:
             return snapshot
@@ -170,8 +173,8 @@ class Answers:
         tree, base = self._trees(choice, of_stacks)
         told = self._latencies(choice, of_process, began)
         walls, gauges = self._wall(of_process, health), tuple(self._store.gauges(query))
-        past, gpu = end_ns is not None, self._gpu(of_process, tree)
-        return Data(choice, past, end, end - start, tree, base, lines, told, walls, gauges, stacks, self._estimate, gpu)
+        known = lines, told, walls, gauges, stacks, self._estimate, self._gpu(of_process, tree), tuple(of_stacks)
+        return Data(choice, end_ns is not None, end, end - start, tree, base, *known)
 
     def _gpu(self, query: Query, tree: CallTree) -> gpu_answer.GpuData | None:
         """What GPUs did, for the kind that tells of it."""

@@ -10,7 +10,7 @@ from aperture_tui.profile.health import Health
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.latency import Latency
-from aperture_tui.profile.query import Group
+from aperture_tui.profile.query import Group, Query
 from aperture_tui.store.base import Estimate, Span
 from aperture_tui.store.remote.link import FLEET, Fleet, Focus
 from aperture_tui.tui.forms.model import TREE, Form, FunctionsView
@@ -264,7 +264,8 @@ class ViewSnapshot:
     recording, the kinds that were collected for it; None: it is live. pushed: of an aggregator, the kinds that it has
     of what is looked at; None: it is of none. fleet: its machines. estimate: how exact it is. tags: that its events may
     have. gpu: what GPUs did, where the request's kind is of them. functions: the table of them, where that is the form.
-    cost_ms: what the answer took.
+    cost_ms: what the answer took. asked: the queries whose stacks the icicle is made of; against: the one that they are
+    compared with, None for nothing.
     """
 
     request: ViewRequest
@@ -290,6 +291,8 @@ class ViewSnapshot:
     error: str = ""
     fatal: bool = False
     cost_ms: float = 0.0
+    asked: tuple[Query, ...] = ()
+    against: Query | None = None
 
     @property
     def is_of_many(self) -> bool:

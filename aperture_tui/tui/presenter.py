@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from aperture_tui.profile.text import clean
+from aperture_tui.store.watching import by_thread
 from aperture_tui.tui.forms.model import TREE
 from aperture_tui.tui.gpu.model import NO_LANES
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
@@ -59,6 +60,8 @@ class Presenter:
         self._asked = False
         self._answer: ViewSnapshot | None = None
         self._stopping = False
+        self.store: Store | None = None
+        """What is asked, once it is there: for who asks it in a thread of their own (`store.watching`)."""
         self._thread = threading.Thread(target=self._run, name="presenter", daemon=True)
 
     def start(self) -> None:
@@ -100,7 +103,8 @@ class Presenter:
         except Exception as error:  # whatever keeps it from starting is shown in place, as one line
             self._give(ViewSnapshot(ViewRequest(1), error=one_line(error), fatal=True))
             return
-        store.watch = self._go_on
+        store.watch = by_thread(self._go_on)
+        self.store = store
         answers = self._answers(store)
         last: ViewSnapshot | None = None
         due = time.monotonic()
