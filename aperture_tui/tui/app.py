@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
@@ -29,6 +29,7 @@ from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.filters import FiltersScreen
 from aperture_tui.tui.screens.panel import Panel, health_panel, help_rows
 from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.tui.taking.taking import Taking
 from aperture_tui.tui.terminal import Colours, backlog, colours
 from aperture_tui.tui.thin import forget, thinned
 from aperture_tui.tui.views import FILTERS, GPU, HOSTS, MODES, VIEW_KEYS, VIEWS, titles
@@ -53,7 +54,7 @@ _REMOTE_WINDOW_S: Final = 60.0
 """Agents push every ten seconds: a shorter window would show their turns."""
 
 
-class ApertureApp(App[None]):
+class ApertureApp(Taking):
     """The screens over any store: live, recorded, or an aggregator's.
 
     connect: gives the store, in a worker thread after the first paint; what it raises is shown as one line.
@@ -157,6 +158,11 @@ class ApertureApp(App[None]):
         return None if self._look_for_gpu is None else self._look_for_gpu()
 
     @property
+    def store(self) -> Store | None:
+        """What is looked at, once it is there."""
+        return self._presenter.store
+
+    @property
     def waited_s(self) -> float:
         """Seconds since the start, of us or of what is being waited for."""
         return time.monotonic() - self._began
@@ -211,6 +217,7 @@ class ApertureApp(App[None]):
 
     def on_unmount(self) -> None:
         """Leave no thread behind."""
+        self.end_export()
         self._presenter.stop(*([_LEAVE_S] if self.recording or self.remote else []))
 
     def _note_filters(self) -> None:

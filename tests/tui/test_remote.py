@@ -298,7 +298,7 @@ async def test_steps_are_parts_of_the_window(address: str, aggregator: Served) -
         for keys, seconds in ((["comma"], 1), (["less_than_sign"], 11), (["left_curly_bracket"], 71)):
             await _press(pilot, *keys)
             assert _app(pilot).looking.time.place(_app(pilot).held) == end - seconds * SECOND
-        await _press(pilot, "e")
+        await _press(pilot, "L")
         assert not _app(pilot).looking.past
 
 

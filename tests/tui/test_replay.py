@@ -169,7 +169,7 @@ async def test_what_cannot_be_opened_ends_it_with_the_reason(size: tuple[int, in
 
 async def test_an_empty_recording_says_so() -> None:
     async with replaying((80, 24), filled((), seconds=1, cpu=0)) as pilot:
-        await _press(pilot, "2", *BACK, "space", "b", "e")
+        await _press(pilot, "2", *BACK, "space", "b", "L")
         assert "Nothing happened while this was recorded." in _screen(pilot)
 
 
@@ -201,7 +201,7 @@ async def test_beginning_and_end() -> None:
     async with replaying() as pilot:
         await _press(pilot, "b")
         assert _seconds(pilot) == 1
-        await _press(pilot, "e")
+        await _press(pilot, "L")
         assert _app(pilot).snapshot.end_ns == END_NS  # type: ignore[union-attr]
         assert not _app(pilot).looking.past
 
@@ -452,7 +452,7 @@ async def test_live_a_step_back_stands_still_there_and_the_end_follows_again() -
         await until(pilot, lambda: _app(pilot).held.end_ns == now[0], "that time goes on behind it")
         await _press(pilot, "comma")
         assert _app(pilot).snapshot.end_ns == START_NS + 49 * SECOND  # type: ignore[union-attr]
-        await _press(pilot, "e")
+        await _press(pilot, "L")
         await until(pilot, lambda: _app(pilot).snapshot.end_ns == now[0], "the present")  # type: ignore[union-attr]
         assert "FROZEN" not in _screen(pilot)
 

@@ -252,9 +252,12 @@ class GpuScreen(ViewScreen):
         if self.page is Page.STACKS:
             super().describe_selection()
             return
+        self.query_one(Details).show_words(*self.selected_words())
+
+    def selected_words(self) -> tuple[str, list[str]]:
+        """What is selected on a page other than that of stacks, and facts about it."""
         snapshot = self.aperture.snapshot
-        name, facts = self._selected(self._whole(snapshot) if snapshot is not None else Whole())
-        self.query_one(Details).show_words(name, facts)
+        return self._selected(self._whole(snapshot) if snapshot is not None else Whole())
 
     def _selected(self, whole: Whole) -> tuple[str, list[str]]:
         if self.page is Page.KERNELS and (kernel := self.query_one(KernelTable).selected) is not None:

@@ -22,7 +22,7 @@ TIME_KEYS: Final = (
     Binding("left_curly_bracket", "step_part(-60)", "back a whole window", show=False, key_display="{"),
     Binding("right_curly_bracket", "step_part(60)", "on a whole window", show=False, key_display="}"),
     Binding("b", "beginning", "the beginning", show=False),
-    Binding("e", "newest", "the end", show=False),
+    Binding("L", "newest", "the end", show=False),
     Binding("g", "go_to", "go to a time", show=False, priority=True),  # or what is typed right after it is lost
     Binding("left_parenthesis", "speed(-1)", "slower", show=False, key_display="("),
     Binding("right_parenthesis", "speed(1)", "faster", show=False, key_display=")"),
