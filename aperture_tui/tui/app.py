@@ -16,6 +16,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from aperture_tui.store.remote.link import FLEET
+from aperture_tui.tui.driver import forget, line_of, thinned
 from aperture_tui.tui.filtering import EVERY_S, Filtering
 from aperture_tui.tui.gpu.words import Here, has_gpu
 from aperture_tui.tui.look import Look, look, looks
@@ -30,8 +31,7 @@ from aperture_tui.tui.screens.filters import FiltersScreen
 from aperture_tui.tui.screens.panel import Panel, health_panel, help_rows
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.taking.taking import Taking
-from aperture_tui.tui.terminal import Colours, backlog, colours
-from aperture_tui.tui.thin import forget, thinned
+from aperture_tui.tui.terminal import Colours, colours
 from aperture_tui.tui.views import FILTERS, GPU, HOSTS, MODES, VIEW_KEYS, VIEWS, titles
 from aperture_tui.tui.widgets.keys import live_keys
 
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from aperture_tui.tui.remote import Remote
 
 _WAITING_HZ: Final = 5.0
-_BACKLOG: Final = 3
+_SLOW_HZ: Final = 1.0
+"""Refreshes a second over a line that is at work most of the time."""
 _RETRY_S: Final = 0.1
 _LONGEST_PLAYED_S: Final = 2.0
 """What takes longer than so many seconds to read plays slower."""
@@ -77,6 +78,7 @@ class ApertureApp(Taking):
         Binding("q,ctrl+q", "quit", "quit"),
         Binding("ctrl+c", "quit", "quit", show=False, priority=True),  # the habit of every other tool
         Binding("ctrl+l", "redraw", "redraw", show=False),
+        Binding("ctrl+z", "suspend_process", "to the shell, until fg", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
         *VIEW_KEYS,
         Binding("f", "fleet", "whole fleet"),
@@ -124,7 +126,7 @@ class ApertureApp(Taking):
         self._played_at = 0.0
         self._asked: ViewRequest | None = None
         self.snapshot: ViewSnapshot | None = None
-        self.refresh_hz = refresh_hz
+        self.refresh_hz = self.paced_hz = refresh_hz
         self._began = time.monotonic()
         self._is_waiting = True
         self._presenter = Presenter(connect, self._tell, refresh_hz, bool(recording), remote is not None, open_baseline)
@@ -247,9 +249,12 @@ class ApertureApp(Taking):
 
     def on_aperture_app_answered(self) -> None:
         """Show the newest answer, unless the terminal still writes the last ones."""
-        if backlog(self._driver) >= _BACKLOG:
+        line = line_of(self._driver)
+        if line.is_behind:
             self.set_timer(_RETRY_S, self.on_aperture_app_answered)
             return
+        self.paced_hz = min(self.refresh_hz, _SLOW_HZ) if line.is_slow else self.refresh_hz
+        self._presenter.set_rate(self.paced_hz)
         snapshot = self._presenter.take()
         if snapshot is None:
             return

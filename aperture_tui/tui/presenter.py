@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from aperture_tui.tui.answer import Answers
     from aperture_tui.tui.remote_answer import RemoteAnswers
 
+_STALE_S: Final = 0.5
+"""An answer that has waited longer for a screen that could not paint is made again."""
 _FIRST_S: Final = 0.05
 """How soon to look again while the store holds nothing: somebody waits for the first picture."""
 
@@ -59,6 +61,8 @@ class Presenter:
         self._request: ViewRequest | None = None
         self._asked = False
         self._answer: ViewSnapshot | None = None
+        self._given_at = 0.0
+        self._overdue = False
         self._stopping = False
         self.store: Store | None = None
         """What is asked, once it is there: for who asks it in a thread of their own (`store.watching`)."""
@@ -87,13 +91,17 @@ class Presenter:
     def set_rate(self, refresh_hz: float) -> None:
         """Answer so often."""
         with self._lock:
-            self._period_s = 1 / refresh_hz
-            self._lock.notify()
+            if self._period_s != 1 / refresh_hz:
+                self._period_s = 1 / refresh_hz
+                self._lock.notify()
 
     def take(self) -> ViewSnapshot | None:
-        """The newest answer, if it was not taken before."""
+        """The newest answer, if it was not taken before. One that has grown old is not given: a new one comes."""
         with self._lock:
             answer, self._answer = self._answer, None
+            waited = time.monotonic() - self._given_at
+            if answer is not None and waited > _STALE_S and not (self._recorded or answer.fatal):
+                answer, self._overdue = None, True
             self._lock.notify()
         return answer
 
@@ -149,9 +157,9 @@ class Presenter:
             while not self._stopping:
                 late = time.monotonic() - due
                 # a screen that has not taken the last one is too slow
-                tick = late >= 0 and self._answer is None and not self._recorded
+                tick = (late >= 0 or self._overdue) and self._answer is None and not self._recorded
                 if self._request is not None and (self._asked or tick):
-                    self._asked = False
+                    self._asked = self._overdue = False
                     return self._request, tick
                 idle = late >= 0 or self._request is None or self._recorded
                 self._lock.wait(None if idle else -late)
@@ -160,7 +168,7 @@ class Presenter:
     def _give(self, answer: ViewSnapshot) -> None:
         with self._lock:
             first = self._answer is None
-            self._answer = answer
+            self._answer, self._given_at = answer, time.monotonic()
         if first:
             self._notify()
 

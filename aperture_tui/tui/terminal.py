@@ -39,11 +39,3 @@ def terminal_problem(environ: Mapping[str, str] = os.environ) -> str | None:
         what = f"TERM={term}" if term else "TERM is not set"
         return f"the terminal cannot draw screens ({what}): set TERM, for example to xterm-256color, or use --once"
     return None
-
-
-def backlog(driver: object) -> int:
-    """Writes that wait for a slow terminal. Textual 8.2.8 keeps them private; 0 where there are none to be known."""
-    if isinstance(waiting := getattr(driver, "waiting", None), int):  # a browser's
-        return waiting
-    queue = getattr(getattr(driver, "_writer_thread", None), "_queue", None)
-    return queue.qsize() if queue is not None else 0

@@ -12,10 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len
-from textual.driver import Driver
 
 _TOKEN: Final = re.compile(
     "\x1b\\[([0-9;]*)m"  # the pen
@@ -66,6 +65,14 @@ class Thin:
 
     def __init__(self) -> None:
         self._rows: dict[int, tuple[list[str], list[Pen | None]]] = {}
+
+    @staticmethod
+    def is_picture(output: str) -> bool:
+        """Whether it only writes on the screen, and nothing is lost without it once all is painted anew."""
+        try:
+            return any(True for _ in _pieces(output))
+        except NotKnownError:
+            return False
 
     def forget(self) -> None:
         """Somebody else may have written: what comes next is written whole."""
@@ -213,25 +220,3 @@ def _attributes(now: tuple[str, ...], wanted: tuple[str, ...]) -> list[str] | No
         return None
     off = {_OFF[one] for one in now if one not in wanted}
     return [*sorted(off), *(one for one in wanted if one not in now or _OFF[one] in off)]
-
-
-class ThinDriver(Protocol):
-    """A driver that writes less."""
-
-    thin: Thin
-
-
-def thinned(driver: type[Driver]) -> type[Driver]:
-    """The same driver, as a ThinDriver."""
-
-    def write(self: Driver, data: str) -> None:
-        driver.write(self, cast("ThinDriver", self).thin.write(data))
-
-    return type(f"Thin{driver.__name__}", (driver,), {"write": write, "thin": Thin()})
-
-
-def forget(driver: object) -> None:
-    """Write the next picture whole, as after a change of size. Nothing where the driver is another, as in tests."""
-    thin = getattr(driver, "thin", None)
-    if isinstance(thin, Thin):
-        thin.forget()

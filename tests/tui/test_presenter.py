@@ -130,3 +130,26 @@ def test_a_long_answer_that_nobody_waits_for_any_more_is_given_up(store: Synthet
         assert (answer.request.width, answer.error) == (41, "")
     finally:
         desk.presenter.stop()
+
+
+def test_an_answer_that_has_grown_old_is_made_again(monkeypatch: pytest.MonkeyPatch, store: SyntheticStore) -> None:
+    monkeypatch.setattr("aperture_tui.tui.presenter._STALE_S", 0.05)
+    desk = Desk(lambda: store, refresh_hz=0.01)
+    try:
+        desk.presenter.ask(ViewRequest(40))
+        assert desk.told.acquire(timeout=WAIT_S)
+        time.sleep(0.2)
+        assert desk.presenter.take() is None, "a terminal that could not be written to is shown nothing old"
+        assert desk.next().icicle is not None, "a new one comes at once, not when it is due"
+    finally:
+        desk.presenter.stop()
+
+
+def test_what_never_changes_does_not_grow_old(monkeypatch: pytest.MonkeyPatch, store: SyntheticStore) -> None:
+    monkeypatch.setattr("aperture_tui.tui.presenter._STALE_S", 0.0)
+    desk = Desk(lambda: store, recorded=True)
+    try:
+        desk.presenter.ask(ViewRequest(40))
+        assert desk.next().icicle is not None
+    finally:
+        desk.presenter.stop()

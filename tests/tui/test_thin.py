@@ -3,11 +3,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual.drivers.headless_driver import HeadlessDriver
 from textual.drivers.linux_driver import LinuxDriver
 
+from aperture_tui.tui.driver import ThinDriver, forget, thinned
 from aperture_tui.tui.thin import Thin
 from tests.tui.screen import running
 
@@ -149,11 +152,14 @@ def test_synchronized_updates_are_let_through() -> None:
     assert "abc" not in thin.write(_row("abc"))
 
 
-async def test_another_view_or_size_is_written_whole() -> None:
+async def test_another_view_or_size_is_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running((80, 24)) as pilot:
         assert issubclass(pilot.app.driver_class, LinuxDriver)
-        thin = pilot.app.driver_class.thin  # type: ignore[attr-defined]  # thinned() adds it
-        pilot.app._driver.thin = thin  # type: ignore[union-attr]  # a pilot's driver writes nothing
+        assert issubclass(pilot.app.driver_class, ThinDriver)
+        thin = Thin()
+        driver = thinned(HeadlessDriver)(pilot.app)  # a pilot's own is not made thin
+        driver.thin = thin  # type: ignore[attr-defined]  # thinned() adds it
+        monkeypatch.setattr("aperture_tui.tui.app.forget", lambda _: forget(driver))
         row = "\x1b[1;1H\x1b[31mred\x1b[0m\x1b[1;1H"
         for act in (pilot.press("2"), pilot.resize_terminal(90, 24)):
             thin.write(row)

@@ -170,6 +170,7 @@ class ViewScreen(InForms):
             starting=words.starting(snapshot, app.waited_s, app.recording, app.is_reading),
             collectors=words.collectors(snapshot.health) if snapshot and live and remote is None else (),
             filtered=self.filtered,
+            slow=f"slow line: {app.paced_hz:g} Hz" if app.paced_hz < app.refresh_hz else "",
         )
         self.query_one(Header).show(heading)
         self.show_crumbs()

@@ -15,6 +15,8 @@ from textual._xterm_parser import XTermParser
 from textual.driver import Driver
 from textual.geometry import Size
 
+from aperture_tui.tui.line import Line
+
 if TYPE_CHECKING:
     from textual.app import App
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _ESCAPE_S: Final = 0.12
 """When an escape that nothing followed was the key: a little after Textual's ESCDELAY."""
+_BACKLOG: Final = 3
+"""Writes that may wait for a browser without its being behind."""
 _BEGIN: Final = (
     "\x1b[?1049h"  # the alternate screen
     "\x1b[?1000h\x1b[?1003h\x1b[?1015h\x1b[?1006h"  # the mouse, all of it, by SGR
@@ -52,6 +56,19 @@ class Browser(Protocol):
         ...
 
 
+class _PageLine(Line):
+    """The line to a browser: what waits for it here is known as well."""
+
+    def __init__(self, browser: Browser) -> None:
+        super().__init__()
+        self._browser = browser
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether one more picture would only wait."""
+        return self._browser.waiting >= _BACKLOG or super().is_behind
+
+
 class PageDriver(Driver):
     """One page. Everything happens in the thread of its app. browser: set by `driver_of`."""
 
@@ -68,10 +85,9 @@ class PageDriver(Driver):
         """Files go to the browser, not to the disk of this machine."""
         return True
 
-    @property
-    def waiting(self) -> int:
-        """Writes that wait for the browser."""
-        return self.browser.waiting
+    def made_line(self) -> Line:
+        """The line to the browser."""
+        return _PageLine(self.browser)
 
     def write(self, data: str) -> None:
         """Output."""

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from aperture_tui.tui.app import ApertureApp
+from aperture_tui.tui.driver import thinned
 from aperture_tui.tui.presenter import one_line
-from aperture_tui.tui.thin import thinned
 from aperture_tui.tui.web.deliveries import Deliveries, Delivery
 from aperture_tui.tui.web.driver import PageDriver, driver_of
 from aperture_tui.tui.web.outgoing import Outgoing

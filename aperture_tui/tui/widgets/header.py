@@ -45,7 +45,7 @@ class Heading:
     what it is compared with. collectors: (name, state) of those that are attached or should be.
     frozen: since when time stands still, "" while it passes. past: it is a recording, and nothing in it is the last of
     anything. clock: how a recording plays and where, if no line of its own says so. filtered: that filters took
-    something away.
+    something away. slow: that less is painted than was asked for, as the line to the terminal is slow.
     """
 
     views: tuple[tuple[str, str], ...]
@@ -64,6 +64,7 @@ class Heading:
     starting: str = ""
     collectors: tuple[tuple[str, State], ...] = ()
     filtered: Chip = NOTHING
+    slow: str = ""
 
 
 def header_row(heading: Heading, width: int) -> Spans:
@@ -167,6 +168,8 @@ def _state(heading: Heading, filtered: str) -> list[Span]:
     spans: list[Span] = []
     if heading.starting:
         spans.append((f" {heading.starting} ", "accent@bar"))
+    if heading.slow:
+        spans.append((f" {heading.slow} ", "warning@bar"))
     if filtered:
         spans.append((f" {filtered} ", heading.filtered.key))
     if heading.frozen:

@@ -142,3 +142,8 @@ def test_filters_of_those_who_recorded_or_pushed_are_said_too() -> None:
     assert chip_of_others(health, agents=False)[:2] == ("filtered by who recorded", "filtered")
     assert chip_of_others(health, agents=True).full == "filtered by agents"
     assert chip_of_others(health[:1], agents=True).full == ""
+
+
+def test_that_the_line_is_slow_is_said_on_every_width() -> None:
+    for width in (40, 60, 80, 200):
+        assert "slow line: 1 Hz" in _text(replace(FULL, starting="", slow="slow line: 1 Hz"), width)

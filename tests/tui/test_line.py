@@ -1,0 +1,135 @@
+"""What is known of a line, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import pytest
+
+from aperture_tui.tui.line import Line
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def line(clock: Clock) -> Line:
+    return Line(clock)
+
+
+def test_what_the_kernel_takes_at_once_is_not_behind(line: Line, clock: Clock) -> None:
+    for _ in range(10):
+        line.sent(30_000)
+        assert not line.is_behind, "however much it is, it has only just been handed over"
+        line.wrote(30_000)
+        clock.now += 0.5
+    assert not line.is_behind
+    assert not line.is_slow
+
+
+def test_much_that_waits_is_behind_soon_and_little_later(line: Line, clock: Clock) -> None:
+    line.sent(10_000)
+    clock.now += 0.2
+    assert line.is_behind
+    line.wrote(10_000)
+    assert not line.is_behind
+    line.sent(100)
+    clock.now += 0.2
+    assert not line.is_behind
+    clock.now += 0.4
+    assert line.is_behind
+
+
+def test_a_terminal_that_answers_is_believed_more_than_the_kernel(line: Line, clock: Clock) -> None:
+    line.heard()
+    assert line.asks
+    line.sent(10_000, asks=True)
+    line.wrote(10_000)
+    clock.now += 0.2
+    assert line.is_behind, "it waits in buffers on the way"
+    assert not line.is_quiet
+    line.heard()
+    assert not line.is_behind
+    assert line.is_quiet
+
+
+def test_what_nobody_is_asked_about_between_two_questions_is_taken_off(line: Line, clock: Clock) -> None:
+    line.heard()
+    line.sent(5000, asks=True)
+    line.sent(5000)
+    line.wrote(10_000)
+    clock.now += 1
+    line.heard()
+    assert not line.is_behind
+
+
+def test_answers_that_are_lost_are_not_waited_for(line: Line, clock: Clock) -> None:
+    line.heard()
+    for n in range(1, 4):
+        line.sent(5000, asks=True)
+        line.wrote(5000)
+        clock.now += 4
+        assert line.is_behind
+        clock.now += 2
+        assert not line.is_behind
+        assert line.asks == (n < 3), "another terminal that has no answers has taken its place"
+    line.heard()
+    assert line.asks, "or it was only very slow"
+
+
+def test_a_terminal_that_stands_still_is_no_lost_answer(line: Line, clock: Clock) -> None:
+    line.heard()
+    line.sent(50_000, asks=True)
+    line.wrote(8000)
+    clock.now += 60
+    assert line.is_behind
+
+
+def _refresh(line: Line, clock: Clock, took_s: float, period_s: float) -> None:
+    line.sent(3000, asks=True)
+    line.wrote(3000)
+    clock.now += took_s
+    line.heard()
+    clock.now += max(0.0, period_s - took_s)
+
+
+def test_a_line_that_is_at_work_most_of_the_time_is_slow_until_it_is_not(line: Line, clock: Clock) -> None:
+    _refresh(line, clock, 0.02, 0.5)
+    for _ in range(12):
+        _refresh(line, clock, 0.4, 0.5)
+    assert line.is_slow
+    for _ in range(8):
+        _refresh(line, clock, 0.4, 1.0)
+        assert line.is_slow, "half as much work, as it gets half as many pictures"
+    for _ in range(8):
+        _refresh(line, clock, 0.05, 1.0)
+    assert not line.is_slow
+
+
+def test_a_long_way_is_not_a_slow_line(line: Line, clock: Clock) -> None:
+    for _ in range(20):
+        _refresh(line, clock, 0.3, 0.5)
+    assert not line.is_slow
+
+
+def test_one_that_stands_still_is_slow(line: Line, clock: Clock) -> None:
+    line.sent(50_000)
+    clock.now += 4
+    assert line.is_slow
+
+
+def test_a_terminal_that_is_gone_holds_nothing_up(line: Line, clock: Clock) -> None:
+    line.heard()
+    line.sent(50_000, asks=True)
+    clock.now += 4
+    line.end()
+    assert not line.is_behind
+    assert line.is_quiet
