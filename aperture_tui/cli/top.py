@@ -57,6 +57,7 @@ examples:
 
 
 _COLLECTED_S: Final = 5.0
+_CLOSE_S: Final = 20
 _REMOTE_S: Final = 60.0
 _NOT_OF_A_RECORDING: Final = {
     "hz": "-F",
@@ -319,6 +320,8 @@ def _screens(parser: Parser, chosen: argparse.Namespace, source: _Recording | _C
     try:
         app.run()
     finally:
+        if signal.alarm(0):
+            signal.alarm(_CLOSE_S)  # the screens have ended; a recording is closed in order
         failure = source.end()
         if aggregator is not None:
             aggregator.close()
@@ -382,7 +385,8 @@ def _host() -> str:
 def _end_on_signals(leave: Callable[[], None]) -> None:
     """End as with `q` when asked to, or when the terminal goes away, so that it is left as it was found.
 
-    A second signal, or three seconds without success, ends at once: the kernel detaches what a dead process held.
+    A second signal, or three seconds in which the screens do not end, ends at once: the kernel detaches what a dead
+    process held.
     """
 
     def end(number: int, _frame: object) -> None:

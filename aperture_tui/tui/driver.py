@@ -8,6 +8,7 @@ goes on.
 from __future__ import annotations
 
 import os
+import termios
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
@@ -26,10 +27,10 @@ _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
 _ASK: Final = "\x1b[?2026$p"
 """Whether updates are synchronized now (DECRQM): Textual asks it once, and knows what answers look like."""
 _LOOK_S: Final = 0.02
-_LAST_ANSWER_S: Final = 1.0
-_STANDS_S: Final = 1.0
+_LAST_ANSWER_S: Final = 0.5
+_STANDS_S: Final = 0.7
 """A terminal that takes nothing for so long in the end is left as it is."""
-_PIECE: Final = 1024
+_PIECE: Final = 512
 
 
 class _Counting:
@@ -138,10 +139,11 @@ class ThinDriver(Driver):
             return
         closing = threading.Thread(target=super().close, name="terminal-close", daemon=True)
         closing.start()
-        before = -1
-        while closing.is_alive() and counting.taken_bytes != before:
+        while closing.is_alive():
             before = counting.taken_bytes
             closing.join(_STANDS_S)
+            if counting.taken_bytes == before:
+                return
 
     def suspend_application_mode(self) -> None:
         """To the shell, until somebody says `fg`."""
@@ -156,8 +158,13 @@ class ThinDriver(Driver):
     def _sigcont_application(self, *_: object) -> None:
         """Go on. After a SIGSTOP the terminal was not left, but a shell has used it since: leave it first.
 
-        Textual would begin anew on top of what still runs, and in the end restore what it found then.
+        Textual would begin anew on top of what still runs, and in the end restore what it found then. The kernel says
+        this to whoever has lost its terminal, too.
         """
+        try:
+            termios.tcgetattr(self._file)
+        except termios.error:
+            return
         if not self._is_away:
             self.suspend_application_mode()
         self.resume_application_mode()
