@@ -289,7 +289,7 @@ def filter_words(chosen: argparse.Namespace) -> str:
     return " ".join(parts)
 
 
-def fail(program: str, message: object) -> int:
-    """One line on stderr -> exit status 1."""
+def fail(program: str, message: object, status: int = 1) -> int:
+    """One line on stderr -> exit status."""
     print(f"{program}: {clean(str(message))}", file=sys.stderr)
-    return 1
+    return status

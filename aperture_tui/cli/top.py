@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
@@ -21,6 +22,7 @@ from aperture_tui.cli.arguments import (
     seconds,
     settings,
 )
+from aperture_tui.cli.habits import table
 
 if TYPE_CHECKING:
     import argparse
@@ -89,8 +91,7 @@ def _parser() -> Parser:
     selecting.add_tags(once)
     selecting.add_group(once)
     screens = parser.add_argument_group("screens")
-    screens.add_argument("--refresh", type=_refresh, default=2.0, metavar="HZ", help="repaints a second (2)")
-    screens.add_argument("--theme", metavar="NAME", help="colours; see the themes in the command palette")
+    table.add_options(screens)
     web.add(screens)
     parser.add_argument("--replay", metavar="PATH", help="show a recording, or a folder of them, and collect nothing")
     parser.add_argument("--record", metavar="FILE", help="write what is collected into a recording as well")
@@ -99,24 +100,16 @@ def _parser() -> Parser:
     return parser
 
 
-def _refresh(text: str) -> float:
-    import argparse
-
-    try:
-        hz = float(text)
-    except ValueError:
-        hz = 0.0
-    if not 0.1 <= hz <= 20:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate: give 0.1 to 20 Hz")
-    return hz
-
-
 def main(argv: list[str] | None = None) -> int:
     """The console script `aperture-top`. Exit status: 0 success, 1 failure with one line, 2 wrong usage."""
     prepare()
     parser = _parser()
     chosen = parser.parse_args(argv)
     _refuse_what_is_in_vain(parser, chosen, argv)
+    if chosen.print_config or chosen.print_keys:
+        from aperture_tui.cli.habits.settle import printed
+
+        return printed(_PROGRAM, parser, chosen, argv)
     if chosen.once or (chosen.web is None and not (sys.stdout.isatty() and sys.stdin.isatty())):
         if chosen.remote is not None:
             return _report_from(parser, chosen)
@@ -126,8 +119,11 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"{option} is for --once; on the screens t tells stacks apart by thread or tag")
     source = _Recording(parser, chosen) if chosen.replay is not None else _Collecting(parser, chosen, live=True)
     if chosen.web is not None:
-        return web.serve(parser, chosen, source, _shown, lambda: _aggregator(parser, chosen), _end_on_signals)
-    return _screens(parser, chosen, source)
+        from aperture_tui.cli.habits.settle import settled
+
+        habits = partial(settled, parser, chosen, argv)
+        return web.serve(parser, chosen, source, _shown, lambda: _aggregator(parser, chosen), _end_on_signals, habits)
+    return _screens(parser, chosen, argv, source)
 
 
 def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace, argv: list[str] | None) -> None:
@@ -296,13 +292,17 @@ def _text(store: Store, chosen: argparse.Namespace, events: Sequence[str], start
     return report.text(store, query, width(None), kinds)
 
 
-def _screens(parser: Parser, chosen: argparse.Namespace, source: _Recording | _Collecting) -> int:
+def _screens(
+    parser: Parser, chosen: argparse.Namespace, argv: list[str] | None, source: _Recording | _Collecting
+) -> int:
+    from aperture_tui.cli.habits.settle import keep, settled
     from aperture_tui.cli.opening import OpeningError
     from aperture_tui.tui.app import ApertureApp
     from aperture_tui.tui.terminal import terminal_problem
 
     if problem := terminal_problem():
         return fail(_PROGRAM, problem)
+    habits = settled(parser, chosen, argv)
     if chosen.cgroups:
         settings(parser, chosen, live=True)  # a wrong path is wrong usage, said before the screen is taken
     if not sys.stderr.isatty():
@@ -313,12 +313,14 @@ def _screens(parser: Parser, chosen: argparse.Namespace, source: _Recording | _C
     except OpeningError as error:
         return fail(_PROGRAM, error)
     try:
-        app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, **_shown(chosen, source, aggregator))
+        shown = _shown(chosen, source, aggregator)
+        app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, habits=habits, **shown)
     except ValueError as error:
         parser.error(str(error))
     _end_on_signals(lambda: app.exit())
     try:
-        app.run()
+        app.run(mouse=chosen.mouse)
+        not_kept = keep(app, chosen)
     finally:
         if signal.alarm(0):
             signal.alarm(_CLOSE_S)  # the screens have ended; a recording is closed in order
@@ -326,6 +328,8 @@ def _screens(parser: Parser, chosen: argparse.Namespace, source: _Recording | _C
         if aggregator is not None:
             aggregator.close()
     failure = failure or app.failure
+    if not_kept:
+        print(f"{_PROGRAM}: {not_kept}", file=sys.stderr)
     return fail(_PROGRAM, failure) if failure else app.return_code or 0
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aperture_tui.cli.remote import Remote
     from aperture_tui.store.base import Store
+    from aperture_tui.tui.habits import Habits
     from aperture_tui.tui.web.page import Source
 
 _PROGRAM: Final = "aperture-top"
@@ -80,16 +81,21 @@ def serve(
     shown: Callable[..., dict[str, Any]],
     aggregator: Callable[[], Remote | None],
     on_signals: Callable[[Callable[[], None]], None],
+    habits: Callable[[], Habits],
 ) -> int:
-    """Serve until asked to end -> exit status. shown: what an app is told, of (chosen, source, aggregator or None)."""
+    """Serve until asked to end -> exit status. shown: what an app is told, of (chosen, source, aggregator or None).
+
+    habits: gives what the user has set up, and ends the program if that is wrong.
+    """
     try:
         from aperture_tui.tui.look import look
         from aperture_tui.tui.web.admission import Admission
         from aperture_tui.tui.web.server import serve as serve_pages
     except ImportError as error:
         return fail(_PROGRAM, f"--web needs what is not installed ({error.name}): pip install 'aperture-tui[web]'")
+    lived = habits()
     try:
-        look(chosen.theme)
+        look(chosen.theme, lived.looks)
     except ValueError as error:
         parser.error(str(error))
     if chosen.cgroups:
@@ -105,7 +111,7 @@ def serve(
         with contextlib.ExitStack() as closing:
             for one in sockets:
                 closing.enter_context(one)
-            pages = _pages(chosen, source, shown, aggregator)
+            pages = _pages(chosen, source, shown, aggregator, lived)
             admission = Admission.fresh(_names(chosen.web))
             _tell(chosen.web, sockets, admission.token)
             serve_pages(pages, admission, sockets, ending.then)
@@ -142,9 +148,10 @@ def _pages(
     source: Behind,
     shown: Callable[..., dict[str, Any]],
     aggregator: Callable[[], Remote | None],
+    habits: Habits,
 ) -> Source:
     """What each page is over. Raises RuntimeError or OSError."""
-    how = {"refresh_hz": chosen.refresh, "theme": chosen.theme}
+    how = {"refresh_hz": chosen.refresh, "theme": chosen.theme, "habits": habits}
     if chosen.remote is not None:
         _closed(aggregator())  # what is wrong with it is said now
 

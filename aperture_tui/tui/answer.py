@@ -129,7 +129,7 @@ class Answers:
             tags=self._store.tags(),
             gpu=None if data.gpu is None else gpu_answer.view(data.gpu, request.lanes),
             asked=data.asked,
-            against=None if data.base is None else _based(data.asked[0], data.choice),
+            against=None if data.base is None else based(data.asked[0], data.choice),
         )
         if request.width <= 0:
             return snapshot

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.screen import Screen
 from textual.theme import Theme
 
 from aperture_tui.store.remote.link import FLEET
 from aperture_tui.tui.driver import forget, line_of, thinned
 from aperture_tui.tui.filtering import EVERY_S, Filtering
 from aperture_tui.tui.gpu.words import Here, has_gpu
-from aperture_tui.tui.look import Look, look, looks
+from aperture_tui.tui.habits import Habits, Habitual
+from aperture_tui.tui.look import look
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import Baseline, ViewRequest, ViewSnapshot
 from aperture_tui.tui.palette import Palette
@@ -55,7 +54,7 @@ _REMOTE_WINDOW_S: Final = 60.0
 """Agents push every ten seconds: a shorter window would show their turns."""
 
 
-class ApertureApp(Taking):
+class ApertureApp(Habitual, Taking):
     """The screens over any store: live, recorded, or an aggregator's.
 
     connect: gives the store, in a worker thread after the first paint; what it raises is shown as one line.
@@ -65,8 +64,8 @@ class ApertureApp(Taking):
     store holds, "" while it is filled. remote: the aggregator that the store asks. clock: monotonic seconds, by which a
     recording plays. filters: gives what controls the filters at work, None while there are none; of a store that can
     have none there is no such function. gpu: what this machine has for GPUs, of a live session. baseline: the name of
-    a recording that pictures are compared with, and what opens it. Raises ValueError for a
-    theme that does not exist.
+    a recording that pictures are compared with, and what opens it. habits: what the user has set up. Raises ValueError
+    for a theme that does not exist.
 
     failure: why a recording could not be opened, in one line; the app has then ended by itself.
     """
@@ -76,7 +75,9 @@ class ApertureApp(Taking):
     MODES: ClassVar[dict[str, Any]] = MODES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+q", "quit", "quit"),
-        Binding("ctrl+c", "quit", "quit", show=False, priority=True),  # the habit of every other tool
+        Binding(
+            "ctrl+c", "quit", "quit", show=False, priority=True, id="app.interrupt"
+        ),  # the habit of every other tool
         Binding("ctrl+l", "redraw", "redraw", show=False),
         Binding("ctrl+z", "suspend_process", "to the shell, until fg", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
@@ -103,13 +104,15 @@ class ApertureApp(Taking):
         gpu: Callable[[], Here] | None = None,
         baseline: tuple[str, Callable[[], Store]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        habits: Habits = Habits(),  # noqa: B008 (immutable)
     ) -> None:
+        self.habits = habits
         self._colours = colours()
         self._ansi = self._colours is not Colours.RGB
-        chosen = look(theme)
+        chosen = look(theme, self.looks)
         super().__init__(ansi_color=True if self._ansi else None)
         self.animation_level = "none"
-        self.palette = Palette(chosen, self._colours)
+        self.palette = Palette(chosen, self._colours, habits.ascii)
         self.title_host = title_host
         self.pinned = pinned
         self._want = want
@@ -121,7 +124,7 @@ class ApertureApp(Taking):
         self.baseline, open_baseline = baseline or ("", None)
         base = Baseline(0, 0, recording=self.baseline) if self.baseline else None
         self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S, base=base)
-        self._last_view = "cpu"
+        self._last_view = "cpu" if habits.sitting is None else self._first_view
         self._clock = clock
         self._played_at = 0.0
         self._asked: ViewRequest | None = None
@@ -130,19 +133,14 @@ class ApertureApp(Taking):
         self._began = time.monotonic()
         self._is_waiting = True
         self._presenter = Presenter(connect, self._tell, refresh_hz, bool(recording), remote is not None, open_baseline)
-        for one in looks().values():
+        for one in self.looks.values():
             self.register_theme(one.theme(self._ansi))
         self.theme = chosen.name
+        self.live_with(habits)
 
     def get_driver_class(self) -> type[Driver]:
         """The platform's driver, which writes only what differs."""
         return thinned(super().get_driver_class())
-
-    @property
-    def available_themes(self) -> dict[str, Theme]:
-        """Ours alone: Textual's own have no colours for frames and gauges."""
-        known = super().available_themes
-        return {name: known[name] for name in looks() if name in known} or known
 
     @property
     def view_titles(self) -> tuple[tuple[str, str], ...]:
@@ -194,13 +192,19 @@ class ApertureApp(Taking):
         """The wall clock: what day it is."""
         return time.time_ns()
 
+    @property
+    def _first_view(self) -> str:
+        """That of last time, or the overview."""
+        sitting = self.habits.sitting
+        return sitting.view if sitting is not None and sitting.view in VIEWS else "overview"
+
     # -- life
 
     def on_mount(self) -> None:
         """Show the first view; connect once it is painted."""
         self.theme_changed_signal.subscribe(self, self._change_look)
         if self.remote is None:
-            self._show_view("overview")
+            self._show_view(self._first_view)
         elif self.remote.focus is None:
             self._show_view(HOSTS)
         else:
@@ -342,8 +346,7 @@ class ApertureApp(Taking):
         self.notify(f"{self.refresh_hz:g} refreshes a second", timeout=2)
 
     def _change_look(self, theme: Theme) -> None:
-        known: dict[str, Look] = looks()
-        self.palette = Palette(known[theme.name], self._colours)
+        self.palette = Palette(self.looks[theme.name], self._colours, self.habits.ascii)
         if self._view is not None:  # the others repaint when they are shown again
             self._view.repaint_all()
 
@@ -398,13 +401,3 @@ class ApertureApp(Taking):
     def action_health(self) -> None:
         """Every loss with its cause."""
         self.push_screen(health_panel(self.snapshot, min(78, self.size.width - 2), recorded=bool(self.recording)))
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every action that has a key, then Textual's own."""
-        for key in live_keys(screen):
-            title = f"{key.does[0].upper()}{key.does[1:]}"
-            run = partial(self.run_action, key.action, key.node)
-            yield SystemCommand(title, f"{' or '.join(key.keys)}, {key.place}", run)
-        for command in super().get_system_commands(screen):
-            if command.title not in ("Quit", "Keys"):
-                yield command

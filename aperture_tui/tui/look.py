@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
@@ -28,6 +29,7 @@ CHANGES: Final = ("more", "less", "same")
 _BOXES: Final = (("frames", "", FRAMES), ("waits", WAIT, FRAMES), ("changes", "", CHANGES))
 """Tables of three shades a kind, what their colours' names begin with, and the kinds."""
 _HEX: Final = re.compile("#[0-9a-fA-F]{6}")
+_NAME: Final = re.compile(r"[\w-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,17 @@ class Look:
         colours: dict[str, str] = {}
         for table, keys in (("base", BASE), ("marks", MARKS), ("gauges", GAUGES)):
             for key in keys:
-                colours[key] = _colour(data.get(table, {}).get(key), f"{table}.{key}")
+                colours[key] = _colour(_table(data, table).get(key), f"{table}.{key}")
         for table, prefix, kinds in _BOXES:
             for kind in kinds:
-                shades = data.get(table, {}).get(kind)
+                shades = _table(data, table).get(kind)
                 if not isinstance(shades, list) or len(shades) != SHADES:
                     raise ValueError(f"{table}.{kind} is not a list of {SHADES} colours")
                 for i, shade in enumerate(shades):
                     colours[f"{prefix}{kind}{i}"] = _colour(shade, f"{table}.{kind}")
         name, dark = data.get("name"), data.get("dark")
-        if not isinstance(name, str) or not isinstance(dark, bool):
-            raise ValueError("a look has a name and says whether it is dark")
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(dark, bool):
+            raise ValueError("a look has a name, of 1 to 40 letters, digits and -, and says whether it is dark")
         return cls(name, dark, colours)
 
     def theme(self, ansi: bool) -> Theme:
@@ -83,6 +85,13 @@ class Look:
         )
 
 
+def _table(data: dict[str, Any], name: str) -> dict[str, Any]:
+    table = data.get(name, {})
+    if not isinstance(table, dict):
+        raise ValueError(f"{name} is not a table: [{name}]")
+    return table
+
+
 def _colour(value: object, where: str) -> str:
     if not isinstance(value, str) or not _HEX.fullmatch(value):
         raise ValueError(f"{where} is not a colour like #rrggbb")
@@ -102,9 +111,9 @@ def looks() -> dict[str, Look]:
     return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
 
 
-def look(name: str | None) -> Look:
-    """One look. Raises ValueError with the names to choose from."""
-    known = looks()
+def look(name: str | None, among: Mapping[str, Look] | None = None) -> Look:
+    """One look. among: by name, in place of the shipped ones. Raises ValueError with the names to choose from."""
+    known = looks() if among is None else among
     wanted = known.get(name or DEFAULT)
     if wanted is None:
         raise ValueError(f"no theme {name!r}: choose one of {', '.join(known)}")

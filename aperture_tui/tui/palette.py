@@ -78,8 +78,10 @@ def box_key(kind: FrameKind, shade: int, state: str = "", waits: bool = False) -
 class Palette:
     """Styles of one look, for one sort of terminal."""
 
-    def __init__(self, look: Look, colours: Colours) -> None:
+    def __init__(self, look: Look, colours: Colours, ascii: bool = False) -> None:  # noqa: A002
+        """ascii: nothing but ASCII is drawn, where the terminal's font has no other signs."""
         self.look = look
+        self.ascii = ascii
         self.colours = colours
         self._known: dict[str, Style] = {}
 
@@ -91,7 +93,7 @@ class Palette:
     @property
     def rich(self) -> bool:
         """Whether the terminal has many colours, and so most likely a font with more than a console's signs."""
-        return self.colours is Colours.RGB
+        return self.colours is Colours.RGB and not self.ascii
 
     def style(self, key: str) -> Style:
         """The style of a key. Raises KeyError for a name that no look has."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from textual.events import Click
 
 from aperture_tui.tui.cells import fit, width_of
+from aperture_tui.tui.keymap.keymap import NO_KEY
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.rows import RowsView
 
@@ -60,7 +61,7 @@ def live_keys(screen: Screen[object]) -> list[Key]:
         one = (binding.description, binding.action, place, active.node)
         keys = found.setdefault(one, [])
         name = screen.app.get_key_display(binding)
-        if name not in keys:
+        if name not in keys and not binding.key.startswith(NO_KEY):
             keys.append(name)
         shown[one] = shown.get(one, False) or binding.show
     return [Key(tuple(sorted(keys, key=_is_chord)), *one[:2], shown[one], *one[2:]) for one, keys in found.items()]
@@ -81,7 +82,9 @@ def keys_row(
     spans: list[Span] = []
     places: list[tuple[int, int, Key]] = []
     at = 0
-    for key in sorted(keys, key=lambda key: first.index(key.does) if key.does in first else len(first)):
+    for key in sorted(
+        (key for key in keys if key.keys), key=lambda key: first.index(key.does) if key.does in first else len(first)
+    ):
         name, does = f" {key.keys[0]}", f" {key.does} "
         cells = width_of(name) + width_of(does)
         if at + cells > width:

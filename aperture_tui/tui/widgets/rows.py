@@ -11,6 +11,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from aperture_tui.tui.glyphs import in_ascii
 from aperture_tui.tui.palette import Palette, Spans
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 def strip_of(spans: Spans, palette: Palette) -> Strip:
     """One row for the screen; neighbours of one style become one piece of output."""
     style = palette.style
+    if palette.ascii:
+        spans = tuple((in_ascii(text), key) for text, key in spans)
     return Strip([Segment(text, style(key)) for text, key in spans]).simplify()
 
 
