@@ -36,9 +36,7 @@ _COLOURS: Final = {True: "32", False: "31", None: "33"}
 
 def run(argv: list[str]) -> int:
     """The command -> exit status."""
-    parser = Parser("aperture doctor", "What this machine offers, what is missing, and what mends it.", _EXAMPLES)
-    parser.add_argument("--json", action="store_true", help="a list of objects, described below")
-    chosen = parser.parse_args(argv)
+    chosen = _parser().parse_args(argv)
     from aperture_tui.collect.requirements import probe
 
     found = probe()
@@ -51,6 +49,12 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 1 if _missing(found) else 0
+
+
+def _parser() -> Parser:
+    parser = Parser("aperture doctor", "What this machine offers, what is missing, and what mends it.", _EXAMPLES)
+    parser.add_argument("--json", action="store_true", help="a list of objects, described below")
+    return parser
 
 
 def report(found: Sequence[Requirement], *, colours: bool, plain: bool = False) -> list[str]:

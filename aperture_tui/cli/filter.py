@@ -26,13 +26,7 @@ examples:
 
 def run(argv: list[str]) -> int:
     """The command -> exit status: 0, 1 with one line for what is no filter, 2 for wrong usage."""
-    parser = Parser(_PROGRAM, "Programs in WebAssembly that decide about events.", _EXAMPLES)
-    words = "list: those that come along; check: whether one can be\nused; bench: what an event costs; new: begin one"
-    parser.add_argument("what", choices=("list", "check", "bench", "new"), help=words)
-    parser.add_argument("filter", nargs="?", metavar="FILE[:JSON]", help="a file, or a name of list; of new its NAME")
-    words = "of new: Rust, C or AssemblyScript (rust)"
-    parser.add_argument("--lang", choices=("rust", "c", "as"), default=None, help=words)
-    parser.add_argument("--replay", metavar="PATH", help="of check: let it decide about a recording's events")
+    parser = _parser()
     chosen = parser.parse_args(argv)
     if (chosen.what == "list") != (chosen.filter is None):
         parser.error(f"{chosen.what} is about one filter" if chosen.filter is None else "list takes no filter")
@@ -45,6 +39,17 @@ def run(argv: list[str]) -> int:
     if chosen.what == "new":
         return _new(chosen.filter, chosen.lang or "rust")
     return _bench(chosen.filter) if chosen.what == "bench" else _check(chosen.filter, chosen.replay)
+
+
+def _parser() -> Parser:
+    parser = Parser(_PROGRAM, "Programs in WebAssembly that decide about events.", _EXAMPLES)
+    words = "list: those that come along; check: whether one can be\nused; bench: what an event costs; new: begin one"
+    parser.add_argument("what", choices=("list", "check", "bench", "new"), help=words)
+    parser.add_argument("filter", nargs="?", metavar="FILE[:JSON]", help="a file, or a name of list; of new its NAME")
+    words = "of new: Rust, C or AssemblyScript (rust)"
+    parser.add_argument("--lang", choices=("rust", "c", "as"), default=None, help=words)
+    parser.add_argument("--replay", metavar="PATH", help="of check: let it decide about a recording's events")
+    return parser
 
 
 def _list() -> int:

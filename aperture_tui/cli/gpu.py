@@ -31,14 +31,7 @@ _BETWEEN_S: Final = 0.5
 
 def run(argv: list[str]) -> int:
     """The command -> exit status: 0, 1 with one line, 2 for wrong usage; `run` becomes the command."""
-    parser = Parser(_PROGRAM, "GPUs: their gauges, and commands whose kernels and copies are to be seen.", _EXAMPLES)
-    words = "devices: which there are, and what they do; run: a\ncommand that tells; environment: for a service"
-    parser.add_argument("what", choices=("devices", "run", "environment"), help=words)
-    parser.add_argument("--format", choices=("text", "json"), default=None, help="of devices (text)")
-    words = "of run: callbacks in Python, where there is no C\ncompiler; a program that launches from several threads\n"
-    words += "can hang by them"
-    parser.add_argument("--python-callbacks", action="store_true", help=words)
-    parser.add_argument("command", nargs="?", metavar="-- COMMAND", help="of run")
+    parser = _parser()
     own, command = _split(argv)
     chosen = parser.parse_args(own)
     if chosen.command is not None or (chosen.what == "run") != bool(command):
@@ -50,6 +43,18 @@ def run(argv: list[str]) -> int:
             parser.error("--python-callbacks is for run and environment")
         return _devices(chosen.format or "text")
     return _agent(command, chosen.python_callbacks)
+
+
+def _parser() -> Parser:
+    parser = Parser(_PROGRAM, "GPUs: their gauges, and commands whose kernels and copies are to be seen.", _EXAMPLES)
+    words = "devices: which there are, and what they do; run: a\ncommand that tells; environment: for a service"
+    parser.add_argument("what", choices=("devices", "run", "environment"), help=words)
+    parser.add_argument("--format", choices=("text", "json"), default=None, help="of devices (text)")
+    words = "of run: callbacks in Python, where there is no C\ncompiler; a program that launches from several threads\n"
+    words += "can hang by them"
+    parser.add_argument("--python-callbacks", action="store_true", help=words)
+    parser.add_argument("command", nargs="?", metavar="-- COMMAND", help="of run")
+    return parser
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -11,7 +11,7 @@ from typing import Final
 from aperture_tui import __version__
 from aperture_tui.cli.arguments import Parser, prepare
 
-_COMMANDS: Final = {
+COMMANDS: Final = {
     "record": "samples, calls and waits of this machine, or of a command, in a file",
     "export": "a recording as folded stacks, JSON, histograms or text",
     "diff": "what changed between two recordings, and what of it is more than chance",
@@ -23,8 +23,11 @@ _COMMANDS: Final = {
     "aggregator": "takes what agents push, keeps it, and answers screens and commands",
     "token": "a token for an agent or a reader, and the aggregator's line for it",
     "doctor": "what this machine offers, what is missing, and the command that mends it",
+    "completions": "what a shell completes these commands by",
+    "man": "the manual page of a command",
 }
 
+DESCRIPTION: Final = "A profiler for Linux machines."
 _EXAMPLES: Final = """\
 examples:
   aperture record --duration 30 -o busy.aperture
@@ -39,18 +42,22 @@ The live screens are `aperture-top`.
 def main(argv: list[str] | None = None) -> int:
     """The console script `aperture`. Exit status: 0 success, 1 failure with one line, 2 wrong usage."""
     prepare()
-    arguments = sys.argv[1:] if argv is None else argv
-    parser = Parser(prog="aperture", description="A profiler for Linux machines.", epilog=_EXAMPLES)
-    parser.add_argument("--version", action="version", version=f"aperture {__version__}")
-    listing = "\n".join(f"  {name:10} {words}" for name, words in _COMMANDS.items())
-    parser.add_argument("command", choices=list(_COMMANDS), metavar="COMMAND", help=f"one of:\n{listing}")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see `aperture COMMAND --help`")
-    chosen = parser.parse_args(arguments)
+    parser = _parser()
+    chosen = parser.parse_args(argv)
     command = importlib.import_module(f"aperture_tui.cli.{chosen.command}")
     try:
         return int(command.run(chosen.arguments))
     except KeyboardInterrupt:  # whoever pressed ctrl+c needs no words for it
         return 128 + signal.SIGINT
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="aperture", description=DESCRIPTION, epilog=_EXAMPLES)
+    parser.add_argument("--version", action="version", version=f"aperture {__version__}")
+    listing = "\n".join(f"  {name:12} {words}" for name, words in COMMANDS.items())
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help=f"one of:\n{listing}")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see `aperture COMMAND --help`")
+    return parser
 
 
 if __name__ == "__main__":
