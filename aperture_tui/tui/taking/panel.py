@@ -77,13 +77,14 @@ class FormatList(RowsView, can_focus=True):
         Binding("end", "move(100)", "last", show=False),
     ]
 
-    class Selected(Message):
-        """Another format is under the cursor."""
-
-    def __init__(self, choices: Sequence[Choice], at: int) -> None:
+    def __init__(self, choices: Sequence[Choice], at: int, selected: Callable[[], None]) -> None:
+        """selected: called when another format is under the cursor. A call and not a message: keys that were pressed
+        right after it are of that format.
+        """
         super().__init__()
         self.choices = choices
         self.at = at
+        self._tell_selected = selected
         self._top = 0
 
     def show(self, choices: Sequence[Choice]) -> None:
@@ -111,7 +112,7 @@ class FormatList(RowsView, can_focus=True):
         """Put the cursor so many rows further down."""
         self.at = max(0, min(len(self.choices) - 1, self.at + by))
         self.redraw()
-        self.post_message(self.Selected())
+        self._tell_selected()
 
     def on_click(self, event: Click) -> None:
         """Select."""
@@ -176,11 +177,11 @@ class ExportPanel(Container):
     ) -> None:
         """first: the format under the cursor, "" for the first that there is."""
         super().__init__(id="export")
-        self._offered = offered
+        self._offered, self._named = offered, name
         _, choices = offered()
         able = [i for i, one in enumerate(choices) if not one.problem]
         at = next((i for i in able if choices[i].form.name == first), able[0])
-        self._list = FormatList(choices, at)
+        self._list = FormatList(choices, at, self._format_selected)
         self._suffix = choices[at].form.suffix
         self._input = NameInput(name(self._suffix), compact=True, select_on_focus=False, max_length=_LONGEST)
         self._title, self._said = Line(), Line()
@@ -188,6 +189,8 @@ class ExportPanel(Container):
         self._state: State | None = None
         self._refused: Path | None = None
         self._words = "", "muted"
+        self._opening = ""
+        self._typed = self._auto = self._input.value
 
     def compose(self) -> ComposeResult:
         """What is exported; the formats; the name; how it goes."""
@@ -224,8 +227,15 @@ class ExportPanel(Container):
         if self._state is not None:
             return
         words, choices = self._offered()
+        if self._input.value == self._auto:
+            self._set_name(self._named(self._suffix))
         self._title.draw(lambda: [((fit(f" Export {words}", self._title.size.width), "*accent@bar"),)])
         self._list.show(choices)
+
+    def _set_name(self, name: str, own: bool = False) -> None:
+        """Another name in the field. own: somebody has typed it, or a part of it; else it follows what is exported."""
+        self._auto = self._auto if own else name
+        self._typed = self._input.value = name
 
     def _say(self, words: str, key: str) -> None:
         self._words = words, key
@@ -252,6 +262,7 @@ class ExportPanel(Container):
 
     def refuse(self, words: str) -> None:
         """Say why there is none."""
+        self._state = None
         self._say(f"! {words}", "*error")
 
     def _look(self) -> None:
@@ -259,7 +270,7 @@ class ExportPanel(Container):
             return
         progress, seconds, path = self._watch()
         self._state = progress.state
-        self._say(*progress_words(progress, seconds, path, self._list.selected.form.opening))
+        self._say(*progress_words(progress, seconds, path, self._opening))
         if progress.state is not State.WORKING:
             self._polling.pause()
             self._refused = path if progress.state is State.EXISTS else None
@@ -271,17 +282,20 @@ class ExportPanel(Container):
             self._show()
             self._hint()
 
-    def on_format_list_selected(self) -> None:
+    def _format_selected(self) -> None:
         """Another format: the name ends as its files do."""
         suffix = self._list.selected.form.suffix
-        self._input.value = with_suffix(self._input.value, self._suffix, suffix)
+        own = self._input.value != self._auto
+        self._set_name(with_suffix(self._input.value, self._suffix, suffix), own)
         self._suffix = suffix
         self._again()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Another name."""
         event.stop()
-        self._again()
+        if self._input.value != self._typed:  # the word of what was set here comes later than the keys behind it
+            self._typed = self._input.value
+            self._again()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """The name is right."""
@@ -304,6 +318,7 @@ class ExportPanel(Container):
         except ValueError as error:
             self.refuse(str(error))
             return
+        self._opening, self._state = choice.form.opening, State.WORKING
         self.post_message(self.Wanted(choice, path, replace=path == self._refused))
 
     def action_other_part(self) -> None:

@@ -159,6 +159,7 @@ async def test_the_view_goes_on_and_keeps_its_keys(folder: Path) -> None:
         await until(pilot, lambda: "to 22:13:55" in screen(pilot), "the words of the panel")
         await press(pilot, "left_square_bracket")
         await until(pilot, lambda: "22:13:45 to 22:13:55, 10 s" in screen(pilot), "a shorter window")
+        assert panel(pilot)._input.value.startswith("aperture-build-7-cpu-20231114-221355."), "the name goes with it"
         await choose(pilot, "folded")
         assert await write(pilot) is State.DONE
         (file,) = folder.iterdir()
@@ -350,3 +351,19 @@ async def test_help_and_palette_have_the_keys() -> None:
         await press(pilot, "e", "y")
         assert not isinstance(app_of(pilot).screen, ExportPanel)
         assert app_of(pilot)._export is None
+
+
+async def test_keys_that_are_faster_than_the_screen_are_of_the_format_before_them(folder: Path) -> None:
+    async with running((80, 24), store=filled()) as pilot:
+        await press(pilot, "2", "e")
+        for form in ("folded", "text", "pprof", "json"):
+            await pilot.press("home", *["down"] * FORMATS.index(form), "enter")
+            await until(pilot, lambda: panel(pilot)._state not in WORKING, "the end of the export")
+            await settled(pilot)
+            assert panel(pilot)._state is State.DONE, "it stays"
+        assert sorted(one.suffix for one in folder.iterdir()) == [".folded", ".gz", ".json", ".txt"]
+        first = {one.suffix: one.read_bytes()[:8] for one in folder.iterdir()}
+        assert first[".txt"] == b"aperture"
+        assert first[".gz"].startswith(b"\x1f\x8b")
+        assert first[".json"] == b'{"schema'
+        assert b";" not in first[".txt"] + first[".json"]
