@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -39,11 +39,11 @@ def set_option(terminal: Terminal, *words: str) -> None:
 
 @pytest.fixture
 def opened(tmp_path: Path, recording: Path) -> Iterator[Callable[..., Terminal]]:
-    """Opens the screens over a recording in a tmux. before: what the shell does first."""
+    """Opens the screens over a recording in a tmux. before: what the shell does first; through: what runs them."""
     terminals: list[Terminal] = []
 
-    def open_one(before: str = "true", width: int = 120, height: int = 40) -> Terminal:
-        top = shlex.join([*APERTURE_TOP, "--replay", str(recording)])
+    def open_one(before: str = "true", width: int = 120, height: int = 40, through: Sequence[str] = ()) -> Terminal:
+        top = shlex.join([*through, *APERTURE_TOP, "--replay", str(recording)])
         command = ["sh", "-c", f"{before}; cd {shlex.quote(str(tmp_path))}; exec {top}"]
         terminal = Terminal(tmp_path, command, width, height)
         terminals.append(terminal)
@@ -93,15 +93,32 @@ def test_copy_reaches_a_tmux_that_takes_what_is_written(opened: Callable[..., Te
     assert not any("52;c" in row for row in whole), "nothing of it is seen"
 
 
-@pytest.mark.parametrize(("term", "expected"), [("screen-256color", True), ("xterm-256color", True)])
-def test_whatever_it_is_called_it_is_understood(opened: Callable[..., Terminal], term: str, expected: bool) -> None:
-    """A tmux that calls itself screen takes what is wrapped for screen, as long as that is in one piece."""
+@pytest.mark.parametrize("term", ["screen-256color", "xterm-256color"])
+def test_whatever_it_is_called_tmux_understands(opened: Callable[..., Terminal], term: str) -> None:
     terminal = opened(f"unset TMUX; export TERM={term}")
     set_option(terminal, "-s", "set-clipboard", "on")
     select_frame(terminal)
     terminal.press("y")
     terminal.see("sent to the terminal's clipboard")
-    terminal.until(lambda: (buffer_of(terminal) == FRAME) is expected, "the buffer")
+    terminal.until(lambda: buffer_of(terminal) == FRAME, "the buffer")
+    terminal.press("Y")
+    terminal.until(lambda: re.search(r"render_page \d+\n$", buffer_of(terminal)) is not None, "all of a longer text")
+
+
+def test_copy_goes_through_screen_in_pieces(opened: Callable[..., Terminal], tmp_path: Path) -> None:
+    """A real screen, in a tmux that takes what comes out of it."""
+    screen = shutil.which("screen")
+    if screen is None:
+        pytest.skip("no screen: apt-get install screen")
+    (tmp_path / "screens").mkdir(mode=0o700)
+    of_its_own = f"export TERM=xterm-256color SCREENDIR={shlex.quote(str(tmp_path / 'screens'))}"
+    terminal = opened(f"unset TMUX; {of_its_own}", through=[screen, "-c", "/dev/null"])
+    set_option(terminal, "-s", "set-clipboard", "on")
+    select_frame(terminal)
+    terminal.press("Y")
+    terminal.see("sent to the terminal's clipboard")
+    terminal.until(lambda: re.search(r"render_page \d+\n$", buffer_of(terminal)) is not None, "the stack")
+    assert len(buffer_of(terminal)) > 500, "more than it has room for in one piece"
 
 
 def test_copy_goes_through_a_tmux_to_the_terminal_behind_it(opened: Callable[..., Terminal], tmp_path: Path) -> None:

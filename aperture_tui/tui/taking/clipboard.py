@@ -6,8 +6,10 @@ Selection Data"). What stands between us and the terminal:
 - tmux takes it for a buffer of its own, and hands it on, where `set-clipboard` is on. Where it is external, as in tmux
   without a configuration, it passes nothing on; but where `allow-passthrough` is on it hands on what is wrapped in
   `ESC P tmux; … ESC \\`, with each ESC in it doubled. Both are written: at most one more buffer has the same text.
-- screen hands on what is wrapped in `ESC P … ESC \\`, of limited length, so in pieces. tmux reads this as the plain
-  sequence.
+- screen hands on what is wrapped in `ESC P … ESC \\`, in pieces of limited length (4.9.0: 768 bytes); what is longer,
+  and what is not wrapped, it writes on the screen as text.
+- Where TERM alone says screen, over SSH or sudo, it is most often a tmux. That reads the wrapping of screen as the plain
+  sequence, but of pieces takes the first for all: it is sent in one. A screen then takes what is short.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Between(enum.Enum):
     NOTHING = "nothing"
     TMUX = "tmux"
     SCREEN = "screen"
-    """Or a tmux that calls itself so."""
+    EITHER = "tmux or screen"
+    """What calls itself screen."""
 
 
 class Capped(NamedTuple):
@@ -59,7 +62,7 @@ def between(environ: Mapping[str, str]) -> Between:
         return Between.SCREEN
     if environ.get("TMUX") or term.startswith("tmux"):
         return Between.TMUX
-    return Between.SCREEN if term.startswith("screen") else Between.NOTHING
+    return Between.EITHER if term.startswith("screen") else Between.NOTHING
 
 
 def sequence(data: bytes, through: Between) -> str:
@@ -68,6 +71,8 @@ def sequence(data: bytes, through: Between) -> str:
     if through is Between.TMUX:
         doubled = plain.replace("\x1b", "\x1b\x1b")
         return f"{plain}\x1bPtmux;{doubled}\x1b\\"
+    if through is Between.EITHER:
+        return f"\x1bP{plain}\x1b\\"
     if through is Between.SCREEN:
         return "".join(f"\x1bP{plain[i : i + _PIECE]}\x1b\\" for i in range(0, len(plain), _PIECE))
     return plain

@@ -200,6 +200,8 @@ class Taking(App[None]):
         if through is clipboard.Between.TMUX and await _to_tmux(data):
             return "in tmux's buffer, and sent to the terminal's clipboard"
         self._write_beside(clipboard.sequence(data, through))
+        if through is clipboard.Between.EITHER:
+            self.screen.refresh()  # of a long text screen would show the rest
         return "sent to the terminal's clipboard"
 
     def copy_to_clipboard(self, text: str) -> None:

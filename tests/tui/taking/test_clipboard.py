@@ -17,7 +17,7 @@ from aperture_tui.tui.taking.clipboard import MOST_BASE64, MOST_BYTES, Between, 
         ({"TERM": "xterm-256color"}, Between.NOTHING),
         ({"TERM": "tmux-256color"}, Between.TMUX),
         ({"TERM": "screen-256color", "TMUX": "/tmp/tmux-0/default,1,0"}, Between.TMUX),  # noqa: S108
-        ({"TERM": "screen-256color"}, Between.SCREEN),
+        ({"TERM": "screen-256color"}, Between.EITHER),
         ({"TERM": "screen.xterm-256color", "STY": "1.pts"}, Between.SCREEN),
         ({"TERM": "xterm", "STY": "1.pts", "TMUX": "of the outer one"}, Between.SCREEN),
     ],
@@ -44,6 +44,10 @@ def test_screen_gets_it_in_pieces_that_it_has_room_for() -> None:
     assert whole.startswith("\x1b]52;c;")
     assert whole.endswith("\x07")
     assert base64.b64decode(whole[7:-1]) == data
+
+
+def test_where_it_may_be_either_it_is_in_one_piece() -> None:
+    assert sequence(b"main", Between.EITHER) == "\x1bP\x1b]52;c;bWFpbg==\x07\x1b\\"
 
 
 def test_no_more_than_terminals_take_and_no_half_characters() -> None:
