@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from aperture_tui.tui.cells import width_of
+from aperture_tui.tui.cells import plain, width_of
 from aperture_tui.tui.palette import Span
 
 
@@ -28,7 +28,7 @@ def fitting(facts: Iterable[Fact], width: int, needed: int) -> list[Span]:
         shorter = [Fact(last.rank, last.short)] if last.short else []
         at = facts.index(last)
         facts = [*facts[:at], *shorter, *facts[at + 1 :]]
-    return [span for fact in facts for span in fact.spans]
+    return [(plain(text), key) for fact in facts for text, key in fact.spans]  # as it was measured
 
 
 def cells(spans: Sequence[Span]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from textual.events import Click
 
-from aperture_tui.tui.cells import fit, width_of
+from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.keymap.keymap import NO_KEY
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.rows import RowsView
@@ -85,7 +85,7 @@ def keys_row(
     for key in sorted(
         (key for key in keys if key.keys), key=lambda key: first.index(key.does) if key.does in first else len(first)
     ):
-        name, does = f" {key.keys[0]}", f" {key.does} "
+        name, does = f" {plain(key.keys[0])}", f" {key.does} "
         cells = width_of(name) + width_of(does)
         if at + cells > width:
             break

@@ -8,7 +8,7 @@ from typing import Final
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
-from aperture_tui.tui.cells import fit, width_of
+from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.model import EXACT
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.playhead import Held
@@ -44,7 +44,7 @@ class RemoteFacts:
 
 def remote_row(facts: RemoteFacts, width: int, ascii_only: bool = False) -> tuple[Spans, range]:
     """One row, and the cells that are the inside of the bar, if it has room for one."""
-    aggregator: list[Span] = [(f"  {facts.aggregator} ", "muted@bar")]
+    aggregator: list[Span] = [(f"  {plain(facts.aggregator)} ", "muted@bar")]
     told = [*_state(facts), *_what(facts), Fact(6, aggregator)]
     left, right = told[:-1], aggregator
     if sum(cells(fact.spans) for fact in told) > width:
@@ -86,7 +86,7 @@ def _state(facts: RemoteFacts) -> list[Fact]:
 
 
 def _what(facts: RemoteFacts) -> list[Fact]:
-    name = facts.looked_at
+    name = plain(facts.looked_at)
     short = facts.briefly or fit(name, min(_NAME, width_of(name)))
     out = [Fact(1, [(f" {name} ", "*text@bar")], [(f" {short} ", "*text@bar")] if short != name else ())]
     if facts.at_ns:

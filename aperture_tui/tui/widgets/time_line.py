@@ -9,7 +9,7 @@ from typing import Final
 from textual.events import Click
 from textual.message import Message
 
-from aperture_tui.tui.cells import fit, width_of
+from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.wall_clock import clock, moment, passed
@@ -77,7 +77,7 @@ def time_row(facts: TimeFacts, width: int, ascii_only: bool = False) -> tuple[Sp
     """One row, and the cells that are the inside of the bar. The host, the zone and the name give way to the bar."""
     head = f" {mark(facts.plays, facts.speed, ascii_only):<6}"
     if not facts.held.end_ns:
-        return _without_bar([(head, "*accent@bar"), (f" nothing in {facts.name}", "text@bar")], width)
+        return _without_bar([(head, "*accent@bar"), (f" nothing in {plain(facts.name)}", "text@bar")], width)
     for when, tail, least in _forms(facts):
         left = [(head, "*accent@bar"), (f" {when} ", "*text@bar")]
         right = [(f" {text}", key) for text, key in tail if text]
@@ -95,7 +95,7 @@ def _forms(facts: TimeFacts) -> list[tuple[str, list[Span], int]]:
     so_far, whole = passed(facts.at_ns - held.start_ns), passed(held.end_ns - held.start_ns)
     far: Span = (f"{so_far} / {whole}", "text@bar")
     name: Span = (f" replay {fit(facts.name, min(_NAME, width_of(facts.name)))}", "muted@bar")
-    host: Span = (f"on {facts.host}" if facts.host else "", "muted@bar")
+    host: Span = (f"on {plain(facts.host)}" if facts.host else "", "muted@bar")
     bare = when.rpartition(" ")[0]
     return [
         (when, [far, name, host], _BAR),
