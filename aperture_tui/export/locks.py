@@ -57,7 +57,9 @@ def section(store: Store, query: Query, width: int) -> list[str]:
 def threads(store: Store, query: Query, role: Role) -> Threads:
     """The holders or the wakers of each lock. Its name is not always known to them, and the waiter's stack never."""
     out: Threads = defaultdict(list)
-    for one in store.latencies(replace(query, role=role, group=Group.THREAD, name=None, frame=None)):
+    for one in store.latencies(
+        replace(query, role=role, group=Group.THREAD, name=None, frame=None, where=query.of_anybody().where)
+    ):
         if one.tid:  # of several machines together threads are not told apart
             out[_lock(one)].append((one.tid, one.count))
     return {lock: sorted(told, key=lambda item: (-item[1], item[0])) for lock, told in out.items()}

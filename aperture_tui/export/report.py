@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aperture_tui import __version__
 from aperture_tui.export import gpu_work, locks, offcpu, stacks, syscalls
 from aperture_tui.export.collected import kind_name, of_kind, time_range, unknown_because
+from aperture_tui.export.left_out import left_out
 from aperture_tui.export.names import COUNTED, amount_bytes, amount_ns, number, time_utc, whole_share
 from aperture_tui.export.stacks import percent
 from aperture_tui.export.table import fitted, wrapped
@@ -52,6 +53,8 @@ def text(store: Store, query: Query, width: int = 80, kinds: Sequence[Kind] = ()
             trees[kind] = store.call_tree(of_kind(query, kind))
             lines += _weight(trees[kind], of_kind(query, kind))
         lines += _stacks(store, of_kind(query, kind))
+        if words := left_out(store, of_kind(query, kind)):
+            lines.append(_labelled("filter", words))
     lines += _costs(store, query)
     # losses and reasons are never cut off
     out = [part for line in lines for part in wrapped(line, width, further=_LABEL)]

@@ -18,6 +18,7 @@ from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.latency import BUCKETS, Latency
 from aperture_tui.profile.query import Group, Measure
 from aperture_tui.profile.trie import ROOT
+from aperture_tui.store.passed import passed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,10 +47,12 @@ def document(store: Store, query: Query) -> dict[str, Any]:
         **waits_document(store, query),
         **gpu_document(store, query),
     }
+    let = passed(store, query)
     return {
         "schema": SCHEMA,
         "generator": f"aperture {__version__}",
         "query": query_document(query),
+        **({} if let is None else {"passed": let._asdict()}),
         "span": asdict(store.span()),
         "hosts": [asdict(host) for host in store.hosts()],
         "health": [health.as_json() for health in store.health()],
@@ -149,7 +152,8 @@ def threads_document(store: Store, query: Query, role: Role) -> list[dict[str, A
     """The threads on the other side of waits for locks. Their events have the lock's address, but not always its name
     and never the waiter's stack, by which the query could narrow them.
     """
-    told = store.latencies(replace(query, role=role, group=Group.THREAD, name=None, frame=None, measure=Measure.COUNT))
+    query = replace(query, name=None, frame=None, where=query.of_anybody().where)
+    told = store.latencies(replace(query, role=role, group=Group.THREAD, measure=Measure.COUNT))
     names = ("pid", "start_ns", "process", "value", "tid", "count")
     return [{name: getattr(one, name) for name in names} for one in told]
 
@@ -172,6 +176,7 @@ def query_document(query: Query) -> dict[str, Any]:
         "without_tags": list(query.without_tags),
         "host": query.hosts[0] if len(query.hosts) == 1 else None,
         "hosts": list(query.hosts),
+        "where": query.where.text or None,
         "pids": list(query.pids),
         "tids": list(query.tids),
     }

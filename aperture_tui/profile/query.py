@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aperture_tui.profile.kinds import Kind, Role
+from aperture_tui.profile.where import EVERYTHING, OF_MACHINES, OF_STACKS, Where
 
 
 class Measure(enum.Enum):
@@ -44,6 +45,7 @@ class Query:
     name: the exact name of the event: a syscall, a kind of lock. value: a lock's address. role: whose part is told.
     tags: events to which filters gave any of these; empty is all, those without a tag too. without_tags: none of these.
     group: by what stacks are told apart, and with THREAD calls and waits.
+    where: the terms of a line that all hold too (profile.where); those that say nothing of the kind let all pass.
     """
 
     kind: Kind = Kind.CPU
@@ -64,3 +66,24 @@ class Query:
     without_tags: tuple[str, ...] = ()
     group: Group = Group.PROCESS
     measure: Measure = Measure.COUNT
+    where: Where = EVERYTHING
+
+    @property
+    def by_host(self) -> bool:
+        """Whether it names machines of a service, or some that it is not about."""
+        return bool(self.hosts or self.where.about(OF_MACHINES))
+
+    @property
+    def by_frames(self) -> bool:
+        """Whether stacks are told apart by their frames."""
+        return self.frame is not None or bool(self.where.about(OF_STACKS))
+
+    def of_anybody(self) -> Query:
+        """Whoever it is on the same machines: of the other side of waits nothing is asked that holds for who waits."""
+        where = Where(self.where.about(OF_MACHINES))
+        return replace(self, pids=(), process_start_ns=None, process=None, where=where)
+
+    @property
+    def terms(self) -> Where:
+        """Those of `where` that say anything about its kind."""
+        return self.where.of(self.kind) if self.where else EVERYTHING

@@ -19,6 +19,7 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.profile.tags import in_sets
 from aperture_tui.profile.text import clean
+from aperture_tui.profile.where import OF_MACHINES
 from aperture_tui.recording.blocks import MAGIC, BlockType, RecordingError
 from aperture_tui.recording.filtered import Pass, filters_told
 from aperture_tui.recording.reader import Reader, Words, plausible
@@ -203,6 +204,9 @@ class ReplayStore(HeldAnswers):
             overlapping[:] = False
         if query.hosts:
             here = [any(host.name in query.hosts for host in hosts) for hosts in self._hosts]
+            overlapping &= np.array(here)[at.file]
+        if query.where.about(OF_MACHINES):
+            here = [any(query.where.takes(name) for name in [h.name for h in hosts] or [""]) for hosts in self._hosts]
             overlapping &= np.array(here)[at.file]
         return overlapping
 

@@ -17,6 +17,7 @@ from aperture_tui.profile.packed.tables import DamagedError, Tables
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import MAX_TAG_SETS, Symbols
 from aperture_tui.profile.tags import LONGEST_TAG, checked
+from aperture_tui.profile.where import EVERYTHING, LONGEST_WRITTEN, WhereError, parse
 from aperture_tui.store import base
 from aperture_tui.store.answers import Rows
 from aperture_tui.store.compaction import COMPACT, as_compact
@@ -39,6 +40,9 @@ _NOBODY: Final = 0xFFFFFFFF
 _MAX_LIST: Final = 10_000
 """Hosts, processes or threads that a selection may name."""
 _MAX_TAGS: Final = 200
+_FILTERED: Final = 16
+"""Added to the role where there is a filter line: whoever does not know such lines refuses a role that is not, and does
+not answer as if there were none."""
 
 
 class ExchangeError(ValueError):
@@ -63,11 +67,12 @@ def to_selection(query: Query) -> wire.Selection:
         frame=query.frame,
         name=query.name,
         value=None if impossible else query.value,
-        role=query.role,
+        role=query.role + _FILTERED * bool(query.where),
         group=query.group,
         by_time=query.measure is Measure.TIME,
         tags=query.tags,
         without_tags=query.without_tags,
+        where=query.where.text or None,
     )
 
 
@@ -83,9 +88,17 @@ def from_selection(selection: wire.Selection) -> Query:
     if len(tags) > _MAX_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
         raise ExchangeError(f"a selection names at most {_MAX_TAGS:,} tags, of at most {LONGEST_TAG} characters")
     try:
-        kind, role, group = kinds.Kind(selection.kind), kinds.Role(selection.role), Group(selection.group)
+        kind, role, group = (
+            kinds.Kind(selection.kind),
+            kinds.Role(selection.role - _FILTERED * selection.HasField("where")),
+            Group(selection.group),
+        )
     except ValueError as error:
         raise ExchangeError(f"not known here: {error}") from error
+    try:
+        where = parse(selection.where, LONGEST_WRITTEN) if selection.HasField("where") else EVERYTHING
+    except WhereError as error:
+        raise ExchangeError(f"not a filter line: {error}") from error
     names = ("start_ns", "end_ns", "service", "process_start_ns", "process", "cgroup", "frame", "name", "value")
     return Query(
         kind,
@@ -97,6 +110,7 @@ def from_selection(selection: wire.Selection) -> Query:
         without_tags=tuple(selection.without_tags),
         group=group,
         measure=Measure.TIME if selection.by_time else Measure.COUNT,
+        where=where,
         **{name: optional(name) for name in names},  # type: ignore[arg-type]  # each of its field's type
     )
 

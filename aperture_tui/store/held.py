@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,6 +17,7 @@ from aperture_tui.store.base import Span, Timeline
 from aperture_tui.store.compaction import gathered
 from aperture_tui.store.selection import FrameSearch, event_mask, measured, newest_word, process_rows, tag_set_rows
 from aperture_tui.store.slices import taken
+from aperture_tui.store.where_masks import Passing, check
 
 if TYPE_CHECKING:
     from aperture_tui.profile.query import Query
@@ -103,7 +103,7 @@ class HeldAnswers(Answers):
     def _each(self, *queries: Query) -> list[Held]:
         """The events of each query, as of one moment. Raises re.error."""
         for query in queries:
-            re.compile(query.frame or "")
+            check(self._search, query)
         held = zip(self.held(*queries), queries, strict=True)
         return [Held(symbols, map(_Chooser(self._search, symbols, query), views)) for (symbols, views), query in held]
 
@@ -136,5 +136,8 @@ class _Chooser:
             self._rows = process_rows(symbols, query)
             self._tag_sets = tag_set_rows(symbols, query)
             self._name = None if query.name is None else symbols.known_string(query.name)
+            self._where = Passing(self._search, symbols, query.terms) if query.terms else None
         mask = event_mask(events, self._query, self._rows, self._nodes, self._name, self._tag_sets)
+        if self._where is not None:
+            mask &= self._where.mask(events)
         return taken(events, mask)

@@ -185,6 +185,8 @@ class MemoryStore(HeldAnswers):
             return max(self._slices.end_ns, self._gauges[-1].time_ns + 1 if self._gauges else 0)
 
     def _is_here(self, query: Query) -> bool:
+        if query.where and not any(query.where.takes(name) for name in [host.name for host in self._hosts] or [""]):
+            return False
         return query.service is None and (not query.hosts or any(host.name in query.hosts for host in self._hosts))
 
     def _gauge_index(self, time_ns: int) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST_NS: Final = 1 << 57
 """4.6 years: a longer duration of one event is not believed, so that sums over 63 bits stay true. A thousand threads
 that have all been waiting for a day are 2.7 years together."""
-_PATTERNS: Final = 8  # the patterns whose matches are remembered
+_PATTERNS: Final = 32  # the patterns whose matches are remembered
 
 
 def measured(events: NDArray[np.void], measure: Measure) -> NDArray[np.int64]:
@@ -81,7 +81,8 @@ class FrameSearch:
     def frames(self, symbols: Symbols, pattern: str) -> NDArray[np.bool_]:
         """(n,) bool by frame id. Raises re.error."""
         frames = symbols.frames
-        hit = self._strings(symbols, pattern)
+        hit = self.strings(symbols, pattern).copy()
+        hit[0] = False  # no text at all matches nothing
         out: NDArray[np.bool_] = hit[frames["function"]] | hit[frames["module"]] | hit[frames["file"]]
         out[0] = False
         return out
@@ -101,11 +102,11 @@ class FrameSearch:
         search = re.compile(pattern).search
         return np.fromiter((search(text) is not None for text in texts), bool, len(texts))
 
-    def _strings(self, symbols: Symbols, pattern: str) -> NDArray[np.bool_]:
-        """(n,) bool by string id."""
+    def strings(self, symbols: Symbols, pattern: str) -> NDArray[np.bool_]:
+        """(n,) bool by string id. Raises re.error."""
         key = symbols.generation, pattern
         with self._lock:
-            known = self._hits.pop(key, np.zeros(1, bool))
+            known = self._hits.pop(key, np.zeros(0, bool))
         new = symbols.strings[len(known) :]
         hit = np.concatenate([known, self.matching(pattern, new)])
         with self._lock:

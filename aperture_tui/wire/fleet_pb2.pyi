@@ -59,7 +59,7 @@ class PushReply(_message.Message):
     def __init__(self, stored: _Optional[int] = ..., need_stacks: _Optional[bytes] = ..., interval_ms: _Optional[int] = ...) -> None: ...
 
 class Selection(_message.Message):
-    __slots__ = ("kind", "start_ns", "end_ns", "hosts", "service", "pids", "process_start_ns", "tids", "process", "cgroup", "frame", "name", "value", "role", "group", "by_time", "tags", "without_tags")
+    __slots__ = ("kind", "start_ns", "end_ns", "hosts", "service", "pids", "process_start_ns", "tids", "process", "cgroup", "frame", "name", "value", "role", "group", "by_time", "tags", "without_tags", "where")
     KIND_FIELD_NUMBER: _ClassVar[int]
     START_NS_FIELD_NUMBER: _ClassVar[int]
     END_NS_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class Selection(_message.Message):
     BY_TIME_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_TAGS_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
     kind: int
     start_ns: int
     end_ns: int
@@ -96,7 +97,8 @@ class Selection(_message.Message):
     by_time: bool
     tags: _containers.RepeatedScalarFieldContainer[str]
     without_tags: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, kind: _Optional[int] = ..., start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., hosts: _Optional[_Iterable[str]] = ..., service: _Optional[str] = ..., pids: _Optional[_Iterable[int]] = ..., process_start_ns: _Optional[int] = ..., tids: _Optional[_Iterable[int]] = ..., process: _Optional[str] = ..., cgroup: _Optional[str] = ..., frame: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[int] = ..., role: _Optional[int] = ..., group: _Optional[int] = ..., by_time: _Optional[bool] = ..., tags: _Optional[_Iterable[str]] = ..., without_tags: _Optional[_Iterable[str]] = ...) -> None: ...
+    where: str
+    def __init__(self, kind: _Optional[int] = ..., start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., hosts: _Optional[_Iterable[str]] = ..., service: _Optional[str] = ..., pids: _Optional[_Iterable[int]] = ..., process_start_ns: _Optional[int] = ..., tids: _Optional[_Iterable[int]] = ..., process: _Optional[str] = ..., cgroup: _Optional[str] = ..., frame: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[int] = ..., role: _Optional[int] = ..., group: _Optional[int] = ..., by_time: _Optional[bool] = ..., tags: _Optional[_Iterable[str]] = ..., without_tags: _Optional[_Iterable[str]] = ..., where: _Optional[str] = ...) -> None: ...
 
 class Estimate(_message.Message):
     __slots__ = ("sampled", "events", "share_error", "missing_ns")

@@ -24,6 +24,7 @@ from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Store
 from aperture_tui.store.memory import MemoryStore
 from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts, queries, times, wide_queries, words
+from tests.store.where_conformance import WhereConformance
 
 HOST = HostFacts("box", "6.1.0", 2, 1 << 30, "boot-1")
 SH = Process(1, T0 - 5, "sh", "/a")
@@ -66,7 +67,7 @@ def in_memory(
     return store
 
 
-class StoreConformance:
+class StoreConformance(WhereConformance):
     """The suite. Everything is compared with `Reference`, which counts the events one by one."""
 
     def make_store(

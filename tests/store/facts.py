@@ -16,10 +16,13 @@ from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, Flag, FrameKind, 
 from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
+from tests.store.where_facts import lets_pass, wheres
 
 SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
 """A whole second, about which all times lie."""
+HOST = "box"
+"""The machine of all events."""
 
 Path = tuple[Frame, ...]
 
@@ -144,6 +147,7 @@ class Reference:
             and (q.process is None or p.name == q.process)
             and (q.cgroup is None or self._below(p.cgroup, q.cgroup))
             and (q.frame is None or any(self._says(q.frame, f) for f in fact.stack))
+            and lets_pass(fact, q.where, HOST)
         )
 
     def _below(self, path: str, cgroup: str) -> bool:
@@ -358,10 +362,12 @@ queries = st.builds(
     without_tags=st.sampled_from([(), (), (), TAGS[1:2], TAGS[2:], ("absent",)]),
     group=st.sampled_from(Group),
     measure=st.sampled_from(list(Measure)),
+    where=wheres,
 )
 """Any query, each of its fields now and then."""
 
 wide_queries = st.builds(
-    Query, kind=kinds, role=st.sampled_from(Role), group=st.sampled_from(Group), measure=st.sampled_from(Measure)
-)
+    Query, kind=kinds, role=st.sampled_from(Role), group=st.sampled_from(Group), measure=st.sampled_from(Measure),
+    where=wheres,
+)  # fmt: skip
 """Queries for all of a kind and role."""

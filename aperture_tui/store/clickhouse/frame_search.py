@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from aperture_tui.profile.where import linear
 from aperture_tui.store.selection import FrameSearch
 
 
@@ -25,7 +26,7 @@ class LinearSearch(FrameSearch):
 
         re.compile(pattern)
         try:
-            found = pc.match_substring_regex(pa.array(texts, pa.string()), pattern)
+            found = pc.match_substring_regex(pa.array(texts, pa.string()), linear(pattern))
         except pa.ArrowInvalid as error:
             words = str(error).removeprefix("Invalid regular expression: ")
             raise re.error(f"{words} (look-arounds and back-references are not possible here)") from error

@@ -72,7 +72,7 @@ class Planner:
             sum(host.events for host in everybody if host.service in services) / total,
             columns,
             stacks,
-            by_host=bool(query.hosts),
+            by_host=query.by_host,
             command=query.process,
         )
         sizes = self.sizes()

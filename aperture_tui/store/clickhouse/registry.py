@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.packed import words
+from aperture_tui.profile.where import OF_MACHINES
 from aperture_tui.store.base import Span
 from aperture_tui.store.fleet_base import HostState
 
@@ -192,6 +193,8 @@ class Registry:
         of = self._by_name
         if query.hosts:
             of = [self._hosts[name] for name in sorted(set(query.hosts)) if name in self._hosts]
+        if query.where.about(OF_MACHINES):
+            of = [host for host in of if query.where.takes(host.state.name, host.state.service)]
         return [host for host in of if query.service is None or host.state.service == query.service]
 
 

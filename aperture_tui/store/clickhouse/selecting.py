@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui.profile.kinds import Role
+from aperture_tui.profile.where import OF_MACHINES, OF_STACKS, AnyTerm, Bound, Ids, Key, Term, linear
 from aperture_tui.store.compaction import BY_BUCKET, NO_BUCKET
 from aperture_tui.store.selection import LONGEST_NS
 
@@ -77,7 +78,7 @@ def of_machines(query: Query, chosen: Sequence[HostState], services: Sequence[st
     if all_of_them:
         return out
     out.add_any("service", "String", services if query.service is None else [query.service])
-    if query.hosts:
+    if query.by_host:
         out.add_any("host", "String", [host.name for host in chosen])
     return out
 
@@ -98,6 +99,8 @@ def narrow(out: Conditions, query: Query, database: str) -> None:
         if names:
             sets = f"SELECT tags FROM {database}.tag_sets WHERE hasAny(names, {{tags_{n}:Array(String)}})"
             out.add(f"tags GLOBAL {which} ({sets})", **{f"tags_{n}": list(names)})
+    for place, term in enumerate(query.terms.terms):
+        _narrow_by(out, term, f"where_{place}_", database)
     inner = Conditions()
     if query.process_start_ns is not None:
         possible = 0 <= query.process_start_ns <= _U64
@@ -114,6 +117,40 @@ def narrow(out: Conditions, query: Query, database: str) -> None:
         # GLOBAL: of a cluster asked once, for all its machines
         text = f"process GLOBAL IN (SELECT process FROM {database}.processes WHERE {inner.sql})"
         out.add(text, **inner.parameters)
+
+
+_TEXTS: Final = {Key.COMM: "comm", Key.THREAD: "thread", Key.NAME: "name"}
+
+
+def _narrow_by(out: Conditions, term: AnyTerm, prefix: str, database: str) -> None:
+    """One term of a line; those about machines and stacks are seen to elsewhere. prefix: of its parameters' names."""
+    if isinstance(term, Bound):
+        out.add(f"maximum_ns {term.sign} {term.ns}")  # a sign and a number of ours
+        return
+    one, sign = Conditions(), "NOT " if term.negated else ""
+    if isinstance(term, Ids):
+        one.add_any(term.key.value, "UInt32", term.ids)
+        one = one.renamed(prefix)
+    elif term.key in _TEXTS:
+        one.add(f"match({_TEXTS[term.key]}, {{{prefix}is:String}})")
+    elif term.key is Key.TAG:
+        named = f"arrayExists(name -> match(name, {{{prefix}is:String}}), names)"
+        one.add(f"tags GLOBAL IN (SELECT tags FROM {database}.tag_sets WHERE {named})")
+    elif term.key in (Key.CGROUP, Key.CONTAINER):
+        named = f"match({term.key.value}, {{{prefix}is:String}})"
+        one.add(f"process GLOBAL IN (SELECT process FROM {database}.processes WHERE {named})")
+    else:
+        return
+    if isinstance(term, Term):
+        one.parameters[f"{prefix}is"] = linear(term.source)
+    out.add(f"{sign}({one.sql})", **one.parameters)
+
+
+def is_plain(query: Query) -> bool:
+    """Whether nothing is asked of the events but kind, role, machines, time and frames."""
+    narrowed = (query.process, query.cgroup, query.name, query.value, query.process_start_ns)
+    lists = (query.pids, query.tids, query.tags, query.without_tags, query.terms.but(OF_MACHINES | OF_STACKS).terms)
+    return not any(lists) and all(one is None for one in narrowed)
 
 
 def within(start_ns: int, end_ns: int, column: str = "time_ns") -> str:

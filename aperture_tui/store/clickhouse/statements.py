@@ -79,7 +79,7 @@ def _each_of(place: int) -> str:
 
 def over_time(database: str, query: Query, where: Conditions, piece: Piece, start_ns: int, width_ns: int) -> str:
     """Sums by place in a range that is cut into buckets, and by stack if the query is about frames."""
-    by = ", stack" if query.frame is not None else ""
+    by = ", stack" if query.by_frames else ""
     return f"""SELECT intDiv(time_ns - {start_ns}, {width_ns}) AS place{by},
         sum(toInt64({measured(query)})) * {piece.one_of} AS {SUMS[query.measure]}, {_variance(query)}
         FROM {database}.{piece.table} WHERE {where.sql} AND {within(piece.start_ns, piece.end_ns)} GROUP BY place{by}"""

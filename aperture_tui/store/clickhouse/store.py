@@ -20,10 +20,11 @@ from aperture_tui.store.clickhouse import statements
 from aperture_tui.store.clickhouse.connection import TooMuchError
 from aperture_tui.store.clickhouse.frame_search import LinearSearch
 from aperture_tui.store.clickhouse.planning import Planner
-from aperture_tui.store.clickhouse.selecting import KEYS, Conditions, narrow, of_machines, portions, within
+from aperture_tui.store.clickhouse.selecting import KEYS, Conditions, is_plain, narrow, of_machines, portions, within
 from aperture_tui.store.clickhouse.statements import SUMS, Share
 from aperture_tui.store.compaction import COMPACT, TooManyError
 from aperture_tui.store.held import IN_FLIGHT_NS, cut
+from aperture_tui.store.where_masks import check, stack_nodes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,6 +51,9 @@ _LIMITS: Final = {
 _ALONE: Final = {"max_threads": 1, "group_by_two_level_threshold": 0, "group_by_two_level_threshold_bytes": 0}
 """Of one of several statements at once, each about stacks of its own: their sums need not be merged."""
 _TOO_MANY: Final = "too much in this range: choose a shorter one, or fewer machines"
+
+
+_Kept = NDArray[np.bool_] | slice
 
 
 class Found(NamedTuple):
@@ -154,7 +158,7 @@ class ClickHouseStore(Answers):
     def found(self, queries: Sequence[Query], alike: Sequence[str], nodes: int = 0) -> Found:
         """The same, with how exact they are. nodes: of call trees, about so many in all; 0: all there are."""
         for query in queries:
-            self._search.check(query.frame)
+            check(self._search, query)
         symbols = self._names.begin()
         if nodes > 0 and tuple(alike) == ("stack",):
             return self._trees(symbols, queries, nodes)
@@ -171,16 +175,16 @@ class ClickHouseStore(Answers):
 
     def timeline_found(self, query: Query, buckets: int) -> tuple[Timeline, Estimate]:
         """The same, with how exact it is."""
-        self._search.check(query.frame)
+        check(self._search, query)
         start, end, width = cut(self.span(query), query, buckets)
         weights = np.zeros(buckets, np.int64)
         chosen = self._registry.chosen(query)
         if start >= end or not chosen:
             return Timeline(start, width, weights), Estimate()
-        (piece,), _, missing_ns = self._planner.pieces(query, chosen, start, end, 2 if query.frame else 1)
+        (piece,), _, missing_ns = self._planner.pieces(query, chosen, start, end, 2 if query.by_frames else 1)
         where = self._where(query, chosen)
         table = self._ask(statements.over_time(self._database, query, where, piece, start, width), where)
-        keep = self._of_frame(self._names.begin(), query, table, chosen)
+        keep = self._of_frames(self._names.begin(), query, table, self._registry.services(chosen))
         found = table["place"].to_numpy().astype(np.int64)[keep]
         np.add.at(weights, found, table[SUMS[query.measure]].to_numpy()[keep])
         exact = statements.estimate(table, [piece], query)
@@ -194,8 +198,8 @@ class ClickHouseStore(Answers):
         end = span.end_ns if query.end_ns is None else min(span.end_ns, query.end_ns)
         if not chosen or start >= end:
             return None
-        by_stack = tuple(alike) == ("stack",) and _is_plain(query) and query.role is not Role.IN_FLIGHT
-        keys = _keys(alike, len(chosen) > 1, query.frame is not None)
+        by_stack = tuple(alike) == ("stack",) and is_plain(query) and query.role is not Role.IN_FLIGHT
+        keys = _keys(alike, len(chosen) > 1, query.by_frames)
         planned = self._planner.pieces(query, chosen, start, end, len(keys), by_stack, queries)
         where = self._where(query, chosen)
         if query.role is Role.IN_FLIGHT and not self._settle(where, query, chosen):
@@ -215,9 +219,8 @@ class ClickHouseStore(Answers):
                 statements.by_columns(self._database, query, wanted.where, wanted.keys, wanted.pieces[0]), wanted.where
             )
         estimate = replace(statements.estimate(table, wanted.pieces, query), missing_ns=wanted.missing_ns)
-        if query.frame is not None:
-            nodes = self._names.stacks(symbols, table["stack"].to_numpy(), wanted.services)
-            table = table.filter(self._search.nodes(symbols, query.frame)[nodes])
+        if query.by_frames:
+            table = table.filter(self._of_frames(symbols, query, table, wanted.services))
         return _Answer(table, wanted.keys, wanted.services, estimate)
 
     def _shares(self, each: Sequence[_Wanted | None], measures: Sequence[Measure] | None = None) -> list[list[Share]]:
@@ -294,15 +297,16 @@ class ClickHouseStore(Answers):
         except TooMuchError as error:
             raise TooManyError(_TOO_MANY) from error
 
-    def _of_frame(
-        self, symbols: Symbols, query: Query, table: pa.Table, chosen: Sequence[HostState]
-    ) -> NDArray[np.bool_] | slice:
-        """(n,): the rows whose stacks have a frame that is looked for."""
-        if query.frame is None:
+    def _of_frames(self, symbols: Symbols, query: Query, table: pa.Table, services: Sequence[str]) -> _Kept:
+        """(n,): the rows whose stacks have the frames that are looked for, and none of those that are left out."""
+        if not query.by_frames:
             return slice(None)
-        nodes = self._names.stacks(symbols, table["stack"].to_numpy(), self._registry.services(chosen))
-        found: NDArray[np.bool_] = self._search.nodes(symbols, query.frame)[nodes]
-        return found
+        return self._passing(symbols, query, self._names.stacks(symbols, table["stack"].to_numpy(), services))
+
+    def _passing(self, symbols: Symbols, query: Query, nodes: NDArray[np.uint32]) -> _Kept:
+        """(n,): the same, of nodes of stacks."""
+        keep = stack_nodes(self._search, symbols, query.where, query.frame)
+        return slice(None) if keep is None else keep[nodes]
 
     def _trees(self, symbols: Symbols, queries: Sequence[Query], most: int) -> Found:
         """Call trees, (n,) of COMPACT each, of no more than so many nodes in all."""
@@ -316,15 +320,14 @@ class ClickHouseStore(Answers):
         )
         stacks, weights, estimates = [], [], [Estimate()]
         for place, (query, one) in enumerate(zip(queries, each, strict=True)):
-            values, keep = np.zeros(len(nodes), np.int64), None
+            values = np.zeros(len(nodes), np.int64)
+            keep = self._passing(symbols, query, nodes)
             if one is not None:
                 values = table[f"{SUMS[query.measure]}{place}"].fill_null(0).to_numpy()
                 exact = statements.estimate(table, one.pieces, query, str(place))
                 estimates.append(replace(exact, missing_ns=one.missing_ns))
-                if query.frame is not None:
-                    keep = self._search.nodes(symbols, query.frame)[nodes]
-            stacks.append(nodes if keep is None else nodes[keep])
-            weights.append(values if keep is None else values[keep])
+            stacks.append(nodes[keep])
+            weights.append(values[keep])
         parts = []
         for query, (kept, values) in zip(queries, self._names.pruned(symbols, stacks, weights, most), strict=True):
             rows = _rows(query, len(kept))
@@ -390,10 +393,3 @@ def _keys(alike: Sequence[str], many: bool, frame: bool) -> list[str]:
     if many:
         keys = [("comm" if key == "process" else key) for key in keys if key not in ("pid", "tid")]
     return [*keys, *["stack"] * (frame and "stack" not in keys)]
-
-
-def _is_plain(query: Query) -> bool:
-    """Whether nothing is asked of the events but kind, role, machines, time and frames."""
-    narrowed = (query.process, query.cgroup, query.name, query.value, query.process_start_ns)
-    lists = (query.pids, query.tids, query.tags, query.without_tags)
-    return not any(lists) and all(one is None for one in narrowed)

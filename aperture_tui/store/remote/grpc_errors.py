@@ -14,6 +14,8 @@ _LONGEST: Final = 300
 """Characters of an aggregator's own words."""
 _OF_THE_WAY: Final = re.compile("failed to connect to all|errors resolving|DNS resolution failed|Socket closed")
 """What gRPC's own words have where it was not an aggregator that said UNAVAILABLE."""
+_OLDER: Final = re.compile(r"not known here: \d+ is not a valid Role")
+"""What it says to a role that means a filter line (store/exchange.py)."""
 _CAUSES: Final = (
     (r"lookup failed|DNS resolution failed|errors resolving", "there is no such host"),
     ("Hostname Verification Check failed|No match found for server name", "its certificate is for another name"),
@@ -55,6 +57,8 @@ def _meaning(error: grpc.RpcError, settings: RemoteSettings, deadline_s: float) 
             return f"the token may not ask this{f' ({own})' if own else ''}"
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return f"too much was asked for: {own}" if own else "too much was asked for"
+        case grpc.StatusCode.INVALID_ARGUMENT if _OLDER.search(own):
+            return "it is of an older version, which has no filter lines: take the filter off"
         case grpc.StatusCode.UNIMPLEMENTED:
             return "it does not know this question: it is no aggregator, or of another version"
     return own or f"no answer ({code.name.lower() if code else 'unknown'})"
