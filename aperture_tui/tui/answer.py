@@ -12,10 +12,11 @@ from aperture_tui.export.collected import time_range
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness, together
 from aperture_tui.profile.health import Health
-from aperture_tui.profile.host import HostFacts, HostSample
+from aperture_tui.profile.host import HostSample
 from aperture_tui.profile.kinds import Kind, Role
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.store.base import Estimate, ProcessUse, Span, Store
+from aperture_tui.store.passed import Passed, passed
 from aperture_tui.tui import latency_lines
 from aperture_tui.tui.attached import Attached, recorded
 from aperture_tui.tui.baselines import RecordedBase, based, of_one
@@ -76,6 +77,7 @@ class Data:
     estimate: Estimate
     gpu: gpu_answer.GpuData | None
     asked: tuple[Query, ...] = ()
+    passed: Passed | None = None
 
 
 class Answers:
@@ -86,7 +88,7 @@ class Answers:
     """
 
     def __init__(self, store: Store, recorded: bool = False, baseline: Callable[[], Store] | None = None) -> None:
-        self._store = store
+        self._store, self._where = store, Query().where
         self._baseline = baseline and RecordedBase(baseline)
         store.note = self._note
         self._estimate = EXACT
@@ -110,14 +112,13 @@ class Answers:
         data = self._data
         if data is None or self.wants_more(request, fresh):
             data = self._data = self._fetch(_choice(request), health, held, request.end_ns)
-        hosts: list[HostFacts] = self._store.hosts()
         snapshot = ViewSnapshot(
             request,
             processes=data.processes,
             latencies=data.latencies,
             wall=data.wall,
             gauges=data.gauges,
-            hosts=tuple(hosts),
+            hosts=tuple(self._store.hosts()),
             health=tuple(health),
             span=span,
             stacks=data.stacks,
@@ -130,6 +131,7 @@ class Answers:
             gpu=None if data.gpu is None else gpu_answer.view(data.gpu, request.lanes),
             asked=data.asked,
             against=None if data.base is None else based(data.asked[0], data.choice),
+            passed=data.passed,
         )
         if request.width <= 0:
             return snapshot
@@ -162,7 +164,10 @@ class Answers:
         if (since := self._since(choice.kind, health, end, live)) < end:
             start = max(start, since)
         self._estimate = EXACT
-        query = Query(choice.kind, start_ns=start, end_ns=end + 1)
+        if choice.where != self._where:  # what was busy is another, of what this line lets pass
+            self._busy, self._was_busy, self._rates_of = Recent(), Past(self._busy_until), None
+            self._where = choice.where
+        query = Query(choice.kind, start_ns=start, end_ns=end + 1, where=choice.where)
         of_process = query if choice.process is None else of_one(query, choice.process)
         began = None if live else held.start_ns
         lines, stacks = self._processes(choice, query, began)
@@ -174,7 +179,8 @@ class Answers:
         told = self._latencies(choice, of_process, began)
         walls, gauges = self._wall(of_process, health), tuple(self._store.gauges(query))
         known = lines, told, walls, gauges, stacks, self._estimate, self._gpu(of_process, tree), tuple(of_stacks)
-        return Data(choice, end_ns is not None, end, end - start, tree, base, *known)
+        let = passed(self._store, of_process)
+        return Data(choice, end_ns is not None, end, end - start, tree, base, *known, let)
 
     def _gpu(self, query: Query, tree: CallTree) -> gpu_answer.GpuData | None:
         """What GPUs did, for the kind that tells of it."""
@@ -228,7 +234,7 @@ class Answers:
     def _busy_until(self, end: int) -> dict[tuple[int, int], float]:
         """Cores that each process had in the last seconds before a moment."""
         span_ns = int(_RECENT_S * 1e9)
-        uses = self._store.processes(Query(start_ns=max(0, end - span_ns), end_ns=end + 1))
+        uses = self._store.processes(Query(start_ns=max(0, end - span_ns), end_ns=end + 1, where=self._where))
         return {(u.pid, u.start_ns): u.time_ns / span_ns for u in uses[:_SHOWN_PROCESSES]}
 
     def _latencies(self, choice: ViewRequest, query: Query, began_ns: int | None) -> Latencies:
@@ -274,13 +280,10 @@ class Answers:
         """Who woke the threads of a process: it need not be a thread of that process."""
         waited = replace(query, role=Role.OWN, group=Group.THREAD, measure=Measure.TIME)
         tids = dict.fromkeys(one.tid for one in self._store.latencies(waited) if one.tid)
-        everybody = replace(query, pids=(), process_start_ns=None, process=None)
-        return [replace(everybody, value=tid) for tid in list(tids)[:_WOKEN]] or [replace(query, value=0)]
+        return [replace(query.of_anybody(), value=tid) for tid in list(tids)[:_WOKEN]] or [replace(query, value=0)]
 
     def _trees(self, choice: ViewRequest, queries: list[Query]) -> tuple[CallTree, CallTree | None]:
-        """The call tree, and what it is compared with. Those who woke the threads of a process are compared with none:
-        others did then.
-        """
+        """The call tree, and what it is compared with: of who woke a process none, for others did then."""
         of_woken = choice.wakers and choice.kind is Kind.OFFCPU and choice.process is not None
         if choice.base is None or of_woken:
             return self._whole(choice, self._tree(queries)), None

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.theme import Theme
 
+from aperture_tui.profile.where import EVERYTHING, Where
 from aperture_tui.store.remote.link import FLEET
 from aperture_tui.tui.driver import forget, line_of, thinned
 from aperture_tui.tui.filtering import EVERY_S, Filtering
@@ -32,6 +33,7 @@ from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.taking.taking import Taking
 from aperture_tui.tui.terminal import Colours, colours
 from aperture_tui.tui.views import FILTERS, GPU, HOSTS, MODES, VIEW_KEYS, VIEWS, titles
+from aperture_tui.tui.where_history import WhereHistory
 from aperture_tui.tui.widgets.keys import live_keys
 
 if TYPE_CHECKING:
@@ -64,8 +66,8 @@ class ApertureApp(Habitual, Taking):
     store holds, "" while it is filled. remote: the aggregator that the store asks. clock: monotonic seconds, by which a
     recording plays. filters: gives what controls the filters at work, None while there are none; of a store that can
     have none there is no such function. gpu: what this machine has for GPUs, of a live session. baseline: the name of
-    a recording that pictures are compared with, and what opens it. habits: what the user has set up. Raises ValueError
-    for a theme that does not exist.
+    a recording that pictures are compared with, and what opens it. where: the filter line at first. habits: what the
+    user has set up. Raises ValueError for a theme that does not exist.
 
     failure: why a recording could not be opened, in one line; the app has then ended by itself.
     """
@@ -103,6 +105,7 @@ class ApertureApp(Habitual, Taking):
         filters: Callable[[], Controls | None] | None = None,
         gpu: Callable[[], Here] | None = None,
         baseline: tuple[str, Callable[[], Store]] | None = None,
+        where: Where = EVERYTHING,
         clock: Callable[[], float] = time.monotonic,
         habits: Habits = Habits(),  # noqa: B008 (immutable)
     ) -> None:
@@ -123,7 +126,8 @@ class ApertureApp(Habitual, Taking):
         self._look_for_gpu, self._seen_gpu = gpu, False
         self.baseline, open_baseline = baseline or ("", None)
         base = Baseline(0, 0, recording=self.baseline) if self.baseline else None
-        self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S, base=base)
+        self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S, base=base, where=where)
+        self.where_history = WhereHistory()
         self._last_view = "cpu" if habits.sitting is None else self._first_view
         self._clock = clock
         self._played_at = 0.0

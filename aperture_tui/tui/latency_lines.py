@@ -86,8 +86,7 @@ def key_of(one: Latency) -> LatencyKey:
 def of_lock(query: Query, lock: LatencyKey) -> Query:
     """The events of one lock alone. Whoever wakes or holds need not be of the process that waits."""
     query = replace(query, value=lock.value, pids=(), process_start_ns=None, process=None)
-    if query.role is Role.OWN:
-        query = replace(query, name=lock.name)
+    query = replace(query, name=lock.name) if query.role is Role.OWN else query.of_anybody()
     if query.role is not Role.OWN and lock.value >= _KERNEL:
         return query
     if not lock.pid:
@@ -111,7 +110,7 @@ def _place(one: Latency) -> tuple[int, int, int]:
 
 def _sides(store: Store, query: Query) -> Sides:
     """Who was on the other side of the waits for each lock."""
-    query = replace(query, pids=(), process_start_ns=None, process=None)  # a kernel lock may be held by another
+    query = query.of_anybody()  # a kernel lock may be held by another
     found: defaultdict[tuple[int, int, int], dict[int, int]] = defaultdict(dict)
     for one in store.latencies(replace(query, group=Group.THREAD, measure=Measure.COUNT)):
         if one.tid:

@@ -7,6 +7,7 @@ from typing import Final
 
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group
+from aperture_tui.profile.where import EVERYTHING, Where
 from aperture_tui.store.remote.link import FLEET, Focus
 from aperture_tui.tui.forms.model import TREE, Form, Which
 from aperture_tui.tui.gpu.model import Stretch
@@ -31,7 +32,7 @@ class Looking:
     group: by what stacks are told apart. lock: the stacks of this one alone. wakers: whose stacks. focus: of which
     machines. base: what it is compared with. absolute: by weights and not by shares. stretch: what of the window the
     lanes of GPUs show, None for all. form: how the call tree is shown. outer: the zoom that both sides of a function
-    were opened from.
+    were opened from. where: the filter line, which holds whatever is looked at.
     """
 
     window_s: float | None = 30.0
@@ -49,6 +50,7 @@ class Looking:
     stretch: Stretch | None = None
     form: Form = TREE
     outer: Path = ()
+    where: Where = EVERYTHING
 
     def request(self, width: int, processes: bool, kind: Kind = Kind.CPU) -> ViewRequest:
         """What to ask the presenter for, for an icicle of this width."""
@@ -69,6 +71,7 @@ class Looking:
             base=self.base,
             absolute=self.absolute,
             form=self.form,
+            where=self.where,
         )
 
     @property
@@ -91,6 +94,10 @@ class Looking:
     def only(self, process: ProcessKey | None) -> Looking:
         """One process alone, or all. A zoom belongs to what it was made in."""
         return self if process == self.process else replace(self, process=process, zoom=(), lock=None)
+
+    def filtered(self, where: Where) -> Looking:
+        """What a filter line lets pass. A zoom belongs to what it was made in."""
+        return self if where == self.where else replace(self, where=where, zoom=())
 
     def of_lock(self, lock: LatencyKey | None) -> Looking:
         """The waits for one lock alone, or for all."""
@@ -129,7 +136,7 @@ class Looking:
 
     def back(self) -> Looking:
         """One step out: of the zoom, both sides of a function, the search, the wakers, the lock, the process, the
-        comparison.
+        filter line, the comparison.
         """
         if self.zoom:
             least = 0 if self.form.function is None else 2  # the function, or that it is its callers, and one more
@@ -144,6 +151,8 @@ class Looking:
             return self.of_lock(None)
         if self.process is not None:
             return self.only(None)
+        if self.where:
+            return self.filtered(EVERYTHING)
         return replace(self, base=None)
 
 

@@ -11,7 +11,9 @@ from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Group, Query
+from aperture_tui.profile.where import EVERYTHING, Where
 from aperture_tui.store.base import Estimate, Span
+from aperture_tui.store.passed import Passed
 from aperture_tui.store.remote.link import FLEET, Fleet, Focus
 from aperture_tui.tui.forms.model import TREE, Form, FunctionsView
 from aperture_tui.tui.gpu.model import NO_LANES, GpuView, Sight
@@ -213,7 +215,8 @@ class ViewRequest:
     the CPU. processes: a table of them is wanted. group: by what stacks are told apart. wakers: the stacks of those who
     ended the waits, not of those who waited. lock: the stacks of this one alone. focus: of which machines of an
     aggregator. fleet: all its machines are wanted, and nothing else. base: what the icicle is compared with. absolute:
-    by weights and not by shares. lanes: what of the lanes of GPUs is wanted. form: how the call tree is shown.
+    by weights and not by shares. lanes: what of the lanes of GPUs is wanted. form: how the call tree is shown. where:
+    the filter line.
     """
 
     width: int
@@ -234,6 +237,7 @@ class ViewRequest:
     absolute: bool = False
     lanes: Sight = NO_LANES
     form: Form = TREE
+    where: Where = EVERYTHING
 
 
 class Latencies(NamedTuple):
@@ -264,8 +268,8 @@ class ViewSnapshot:
     recording, the kinds that were collected for it; None: it is live. pushed: of an aggregator, the kinds that it has
     of what is looked at; None: it is of none. fleet: its machines. estimate: how exact it is. tags: that its events may
     have. gpu: what GPUs did, where the request's kind is of them. functions: the table of them, where that is the form.
-    cost_ms: what the answer took. asked: the queries whose stacks the icicle is made of; against: the one that they are
-    compared with, None for nothing.
+    passed: how much the filter line lets pass. cost_ms: what the answer took. asked: the queries whose stacks the
+    icicle is made of; against: the one that they are compared with, None for nothing.
     """
 
     request: ViewRequest
@@ -288,6 +292,7 @@ class ViewSnapshot:
     tags: tuple[str, ...] = ()
     gpu: GpuView | None = None
     functions: FunctionsView | None = None
+    passed: Passed | None = None
     error: str = ""
     fatal: bool = False
     cost_ms: float = 0.0

@@ -14,6 +14,7 @@ from aperture_tui.profile.gpu_launch import devices_and_streams, is_shape
 from aperture_tui.profile.gpu_use import copy_uses, kernel_uses
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.query import Group, Measure, Query
+from aperture_tui.profile.where import OF_MACHINES
 from aperture_tui.store.compaction import TooManyError
 from aperture_tui.store.selection import LONGEST_NS
 from aperture_tui.tui.gpu import idle
@@ -96,7 +97,8 @@ def _in_time(store: Store, query: Query, window: Stretch, parts: Sequence[_Part]
     slices, told = _slices([part.symbols for part in parts], events)
     every = by_lane(slices)
     shown, left_out = drawn(every)
-    found = [idle.gaps(lane, Stretch(since, window.end_ns), told) for lane in idle.of_whole(every)]
+    all_work = not query.where.but(OF_MACHINES)  # or what is left out would be taken for idleness
+    found = [idle.gaps(lane, Stretch(since, window.end_ns), told) for lane in idle.of_whole(every) if all_work]
     gaps = _explained(store, query, idle.longest(some for some, _ in found), parts)
     view = replace(view, gaps=tuple(gaps), idle=tuple(total for _, total in found))
     lanes = Lanes(window, since_ns=since, left_out=left_out, sums=sums)

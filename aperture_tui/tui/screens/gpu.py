@@ -34,6 +34,7 @@ from aperture_tui.tui.gpu.words import no_gauges, no_work
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.tui.where_words import no_gap, nothing_passes
 from aperture_tui.tui.widgets.details import Details
 
 if TYPE_CHECKING:
@@ -187,14 +188,15 @@ class GpuScreen(ViewScreen):
             return
         gpu = snapshot.gpu
         here = self.aperture.gpu_here
-        none: list[Span] = no_work(snapshot, here)
+        left_out = nothing_passes("kernels", self.aperture.looking.where, snapshot.passed)
+        none: list[Span] = left_out or no_work(snapshot, here)
         self._empty = gpu.is_empty
         self._show_lanes(gpu, none)
         whole = self._whole(snapshot)
         tables: dict[type[GpuTable[Any]], tuple[Sequence[Any], str]] = {
             KernelTable: (self._matching(gpu.kernels), "No kernels in view"),
             CopyTable: (gpu.copies, "No copies in view"),
-            GapTable: (gpu.gaps, gpu.lanes.problem or "No gap in view"),
+            GapTable: (gpu.gaps, gpu.lanes.problem or no_gap(self.aperture.looking.where)),
         }
         for table, (rows, said) in tables.items():
             self.query_one(table).show(rows, whole, none if gpu.is_empty else [(said, "muted")])

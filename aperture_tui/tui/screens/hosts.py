@@ -12,6 +12,7 @@ from aperture_tui.store.remote.link import LinkState
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
+from aperture_tui.tui.screens.filterable import FILTER_KEY, Filterable
 from aperture_tui.tui.widgets.header import Header, Heading
 from aperture_tui.tui.widgets.hosts import HostDetails, HostTable
 from aperture_tui.tui.widgets.keys import KeysLine
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _HINTS: Final = ("host, service, version or problem", "enter keeps it  esc ends")
 
 
-class HostsScreen(BaseScreen):
+class HostsScreen(Filterable):
     """The list of machines over the whole screen, and the chosen one in full."""
 
     TITLE_WORD: ClassVar[str] = "Hosts"
@@ -34,6 +35,7 @@ class HostsScreen(BaseScreen):
     PARTS = (*BaseScreen.PARTS, HostTable, HostDetails)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", priority=True),  # or what is typed right after it is lost
+        FILTER_KEY,
         Binding("escape,backspace", "end_search", "end the search", show=False),
     ]
 
@@ -68,7 +70,7 @@ class HostsScreen(BaseScreen):
     def show(self, snapshot: ViewSnapshot | None) -> None:
         """Show a snapshot; the machines as they were last, where it has none."""
         if snapshot is not None and snapshot.fleet is not None:
-            self.table.show(snapshot.fleet)
+            self.table.show(self.narrowed(snapshot.fleet))
         remote = self.aperture.remote
         name = remote.name if remote is not None else ""
         if snapshot is not None and snapshot.error:
@@ -89,6 +91,7 @@ class HostsScreen(BaseScreen):
             app.view_titles,
             self.TITLE_WORD,
             starting=words.starting(app.snapshot, app.waited_s, reading=app.is_reading),
+            where=self.chip_of_machines(),
         )
         self.query_one(Header).show(heading)
         remote = app.remote
@@ -124,7 +127,7 @@ class HostsScreen(BaseScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What is typed belongs to the line that has it."""
-        return action != "search" or not isinstance(self.focused, Input)
+        return action not in ("search", "filter") or not isinstance(self.focused, Input)
 
     # -- search
 

@@ -22,6 +22,7 @@ from aperture_tui.tui.model import EXACT, ViewRequest, ViewSnapshot
 from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
+from aperture_tui.tui.screens.filterable import FILTER_KEY, Filterable
 from aperture_tui.tui.screens.time_keys import LIVE_ONLY, NOT_REMOTE, RECORDED_ONLY, REMOTE_ONLY, TIME_KEYS
 from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.header import Header, Heading
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from aperture_tui.tui.remote import Remote
 
 
-class ViewScreen(InForms):
+class ViewScreen(InForms, Filterable):
     """One view. Subclasses name themselves and say what stands between header and details.
 
     KIND: of the events that it shows.
@@ -47,6 +48,7 @@ class ViewScreen(InForms):
     PARTS = (*BaseScreen.PARTS, Crumbs, Icicle, FunctionTable, Details, HealthLine)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", priority=True),  # or what is typed right after it is lost
+        FILTER_KEY,
         *TIME_KEYS,
         Binding("left_square_bracket", "window(-1)", "shorter", key_display="["),
         Binding("right_square_bracket", "window(1)", "longer", key_display="]"),
@@ -171,6 +173,7 @@ class ViewScreen(InForms):
             collectors=words.collectors(snapshot.health) if snapshot and live and remote is None else (),
             filtered=self.filtered,
             slow=f"slow line: {app.paced_hz:g} Hz" if app.paced_hz < app.refresh_hz else "",
+            where=self.where_chip(mine.passed if mine and mine.request.where == looking.where else None),
         )
         self.query_one(Header).show(heading)
         self.show_crumbs()
@@ -276,7 +279,7 @@ class ViewScreen(InForms):
             return False
         if action in (NOT_REMOTE if remote else REMOTE_ONLY):
             return False
-        return action not in ("search", "go_to") or not isinstance(self.focused, Input)
+        return action not in ("search", "go_to", "filter") or not isinstance(self.focused, Input)
 
     def action_end_search(self) -> None:
         """No search any more."""

@@ -16,6 +16,7 @@ from aperture_tui.tui.filter_words import is_filter
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import IcicleView, Unit, ViewRequest, ViewSnapshot
 from aperture_tui.tui.wall_clock import clock
+from aperture_tui.tui.where_words import nothing_passes
 from aperture_tui.tui.widgets.header import MARK
 from aperture_tui.tui.widgets.time_line import TimeFacts, mark
 
@@ -91,6 +92,8 @@ def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Li
     if one is not None and state is State.FAILED:
         why = one.message or "no reason is known; ! has all that is"
         return [(f"No {noun}: the collector failed", "*error"), ("", "text"), (why, "text")]
+    if left_out := nothing_passes(noun, looking.where, snapshot.passed):
+        return left_out
     if snapshot.pushed is not None:
         return _not_pushed(kind, noun) if kind not in snapshot.pushed else _nothing_pushed(looking, kind)
     if snapshot.recorded is not None:

@@ -45,7 +45,8 @@ class Heading:
     what it is compared with. collectors: (name, state) of those that are attached or should be.
     frozen: since when time stands still, "" while it passes. past: it is a recording, and nothing in it is the last of
     anything. clock: how a recording plays and where, if no line of its own says so. filtered: that filters took
-    something away. slow: that less is painted than was asked for, as the line to the terminal is slow.
+    something away. where: that a filter line leaves something out. slow: that less is painted than was asked for, as
+    the line to the terminal is slow.
     """
 
     views: tuple[tuple[str, str], ...]
@@ -65,6 +66,7 @@ class Heading:
     collectors: tuple[tuple[str, State], ...] = ()
     filtered: Chip = NOTHING
     slow: str = ""
+    where: Chip = NOTHING
 
 
 def header_row(heading: Heading, width: int) -> Spans:
@@ -74,7 +76,7 @@ def header_row(heading: Heading, width: int) -> Spans:
     The names of the other views give way to their keys before the window and the process do; before that, what is said
     of filters is said in fewer words.
     """
-    full, state = _state(heading, heading.filtered.full), _state(heading, heading.filtered.short)
+    full, state = _state(heading, short=False), _state(heading, short=True)
     views, keys = _views(heading), _keys(heading)
     for left, right, needed in (
         (views, full, _NEEDED),
@@ -164,14 +166,15 @@ def _when(heading: Heading) -> tuple[str, str]:
     return (f"last {asked}", "") if full else (f"last {asked} (has {held})", f"{held} of {asked}")
 
 
-def _state(heading: Heading, filtered: str) -> list[Span]:
+def _state(heading: Heading, short: bool) -> list[Span]:
     spans: list[Span] = []
     if heading.starting:
         spans.append((f" {heading.starting} ", "accent@bar"))
     if heading.slow:
         spans.append((f" {heading.slow} ", "warning@bar"))
-    if filtered:
-        spans.append((f" {filtered} ", heading.filtered.key))
+    for chip in (heading.where, heading.filtered):
+        if words := chip.short if short else chip.full:
+            spans.append((f" {words} ", chip.key))
     if heading.frozen:
         spans.append((f" FROZEN {heading.frozen} ", "*background@warning"))
     if heading.clock:
