@@ -14,6 +14,7 @@ from aperture_tui.cli.output import width, write
 from aperture_tui.cli.times import attached
 from aperture_tui.cli.values import number
 from aperture_tui.cli.waiting import asking
+from aperture_tui.export.left_out import left_out
 from aperture_tui.store.remote.link import FLEET, Focus, RemoteError
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def run(argv: list[str]) -> int:
             query = selecting.query(chosen, *remote.window(parser, store, "--from", chosen.start, chosen.end))
             query = selecting.grouped(query, chosen)
             text, empty = _text(store, query, chosen, where or FLEET, estimates)
+            let = left_out(store, query)
     except (OpeningError, RemoteError) as error:
         return fail(_PROGRAM, error)
-    selecting.say(_PROGRAM, [estimates.words, empty])
+    selecting.say(_PROGRAM, [estimates.words, let, empty])
     return write(_PROGRAM, text.encode(), chosen.output)
 
 

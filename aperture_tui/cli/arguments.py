@@ -9,6 +9,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TypeVar
 
+from aperture_tui.cli.where_option import joined
 from aperture_tui.collect.settings import EVENTS
 from aperture_tui.profile.text import clean
 
@@ -49,6 +50,12 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawTextHelpFormatter,
             allow_abbrev=False,
         )
+
+    def parse_known_args(  # type: ignore[override]  # what argparse calls itself has this form alone
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """A filter line may begin with a minus."""
+        return super().parse_known_args(joined(sys.argv[1:] if args is None else args), namespace)
 
     def error(self, message: str) -> NoReturn:
         """Wrong usage: status 2."""

@@ -15,6 +15,7 @@ from aperture_tui.cli.output import colours, width, write
 from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid, points
 from aperture_tui.cli.waiting import asking, progress
+from aperture_tui.cli.where_option import add_where
 from aperture_tui.export.collected import collected, kind_name
 from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.query import Measure
@@ -183,6 +184,7 @@ def _add_narrowing(parser: Parser) -> None:
     group.add_argument(
         "--frame", type=pattern, metavar="RE", help="only stacks with a function, module or file like it"
     )
+    add_where(group)
     selecting.add_tags(group)
 
 
@@ -244,10 +246,11 @@ def _sides_of_aggregator(parser: Parser, chosen: argparse.Namespace, watch: Call
 def _warn(comparison: Comparison) -> None:
     """What the reader of the output has to know, on stderr."""
     from aperture_tui.export.comparison import caveats, losses
+    from aperture_tui.export.left_out import left_out
 
     lines = caveats(comparison)
     for side, extent, samples in zip(comparison.sides, comparison.extents, comparison.samples, strict=True):
-        lines += [f"{side.label}: {words}" for words in losses(side)]
+        lines += [f"{side.label}: {words}" for words in (left_out(side.store, side.query), *losses(side)) if words]
         if not extent.whole and not samples:
             kind = side.query.kind
             looked = "" if kind in collected(side.store) else "; such events were not collected"

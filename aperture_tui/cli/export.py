@@ -14,6 +14,7 @@ from aperture_tui.cli.output import to_terminal, width, write
 from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid
 from aperture_tui.cli.waiting import asking, progress
+from aperture_tui.cli.where_option import add_where
 from aperture_tui.export.collected import collected, kind_name, of_kind
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure
@@ -86,6 +87,7 @@ def run(argv: list[str]) -> int:
     remote.refuse_filters(parser, chosen)
     form = _format(parser, chosen)
     filters = recorded_filters(parser, chosen)
+    from aperture_tui.export.left_out import left_out
     from aperture_tui.export.svg import InfernoError, find
     from aperture_tui.store.compaction import TooManyError
     from aperture_tui.store.remote.link import RemoteError
@@ -102,6 +104,7 @@ def run(argv: list[str]) -> int:
             said += [estimates.words] if estimates.words else []
             kinds = collected(store) if all_kinds else _kinds(query, form, chosen)
             said += _caveats(store, query, kinds, filters is not None)
+            said += [words for kind in kinds if form != "text" and (words := left_out(store, of_kind(query, kind)))]
     except (OpeningError, InfernoError, TooManyError, RemoteError) as error:
         return fail(_PROGRAM, error)
     for line in said:  # when the bar is gone
@@ -152,6 +155,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--frame", type=pattern, metavar="RE", help="only stacks with a function, module or file that matches"
     )
+    add_where(parser)
     add_filters(parser)
     selecting.add_tags(parser)
     selecting.add_group(parser)

@@ -15,6 +15,7 @@ from aperture_tui.cli.output import width, write
 from aperture_tui.cli.times import attached
 from aperture_tui.cli.values import number
 from aperture_tui.cli.waiting import asking
+from aperture_tui.export.left_out import left_out
 from aperture_tui.store.remote.link import RemoteError, is_stale
 
 if TYPE_CHECKING:
@@ -60,13 +61,14 @@ def run(argv: list[str]) -> int:
             range_ns = remote.window(parser, store, "--from", chosen.start, chosen.end)
             query = selecting.query(chosen, *range_ns)
             document, lines = _ANSWERS[chosen.what](store, query, chosen, estimates)
+            let = left_out(store, query)
     except (OpeningError, RemoteError) as error:
         return fail(_PROGRAM, error)
     if chosen.format == "json":
         text = json.dumps({"schema": _SCHEMA, **document}) + "\n"
     else:
         text = "".join(f"{line}\n" for line in lines)
-    selecting.say(_PROGRAM, [estimates.words])
+    selecting.say(_PROGRAM, [estimates.words, let])
     return write(_PROGRAM, text.encode(), chosen.output)
 
 
@@ -87,7 +89,7 @@ def _parser() -> Parser:
 def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace) -> None:
     """An option that changes nothing of the answer is a mistake."""
     remote.check(parser, chosen)
-    events = ("event", "measure", "pids", "process", "name", "frame", "tags", "without_tags")
+    events = ("event", "measure", "pids", "process", "name", "frame", "tags", "without_tags", "where")
     of_none = {"hosts": ("start", "end", *events, "buckets", "limit"), "batches": (*events, "buckets")}
     options = {"start": "from", "end": "to", "pids": "pid", "tags": "tag", "without_tags": "no-tag"}
     for name in of_none.get(chosen.what, ("limit",)):

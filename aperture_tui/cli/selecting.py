@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aperture_tui.cli import times
 from aperture_tui.cli.times import Moment
 from aperture_tui.cli.values import pattern, pid
+from aperture_tui.cli.where_option import add_where
 from aperture_tui.export.collected import GPU, KINDS, default_measure
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group, Measure, Query
@@ -54,6 +55,7 @@ def add_narrowing(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--name", metavar="NAME", help="only this system call, kind of lock, or reason to be off-CPU")
     words = "only stacks with a function, module or file that matches"
     group.add_argument("--frame", type=pattern, metavar="RE", help=words)
+    add_where(group)
     add_tags(group)
 
 
@@ -72,8 +74,8 @@ def add_group(group: argparse._ActionsContainer) -> None:
 
 
 def narrowed(query: Query, chosen: argparse.Namespace) -> Query:
-    """The query, of events with and without the tags that were chosen."""
-    return replace(query, tags=tuple(chosen.tags), without_tags=tuple(chosen.without_tags))
+    """The query, of events with and without the tags that were chosen, which the filter line lets pass."""
+    return replace(query, tags=tuple(chosen.tags), without_tags=tuple(chosen.without_tags), where=chosen.where)
 
 
 def grouped(query: Query, chosen: argparse.Namespace) -> Query:

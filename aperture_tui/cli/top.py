@@ -23,6 +23,7 @@ from aperture_tui.cli.arguments import (
     settings,
 )
 from aperture_tui.cli.habits import table
+from aperture_tui.cli.where_option import add_where
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +47,7 @@ examples:
   aperture-top --remote agg.example.net --token-file token --service checkout
   aperture-top --once --duration 10     a text report of ten seconds
   aperture-top --once --format json | jq .processes
+  aperture-top --where 'comm:nginx -lib:libc'     only what this lets pass; the same line as \\ on the screens
   aperture-top --once --filter slow.wasm --by tag       by the tags that a filter gives
   aperture-top --once --events all      where time goes that is not on the CPU, too
   aperture-top --once --events syscall --syscall fsync --syscall-stacks 1 -p 4242
@@ -83,6 +85,7 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"aperture-top {__version__}")
     add_collecting(parser)
     add_filters(parser)
+    add_where(parser)
     once = parser.add_argument_group("without screens")
     once.add_argument("--once", action="store_true", help="collect, print a report, end; so it is with no terminal")
     words = "how long to collect (5); with --remote, of what time (the last 60)"
@@ -314,7 +317,7 @@ def _screens(
         return fail(_PROGRAM, error)
     try:
         shown = _shown(chosen, source, aggregator)
-        app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, habits=habits, **shown)
+        app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, where=chosen.where, habits=habits, **shown)
     except ValueError as error:
         parser.error(str(error))
     _end_on_signals(lambda: app.exit())

@@ -151,7 +151,7 @@ def _pages(
     habits: Habits,
 ) -> Source:
     """What each page is over. Raises RuntimeError or OSError."""
-    how = {"refresh_hz": chosen.refresh, "theme": chosen.theme, "habits": habits}
+    how = {"refresh_hz": chosen.refresh, "theme": chosen.theme, "where": chosen.where, "habits": habits}
     if chosen.remote is not None:
         _closed(aggregator())  # what is wrong with it is said now
 
