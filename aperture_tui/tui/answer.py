@@ -20,6 +20,7 @@ from aperture_tui.store.passed import Passed, passed
 from aperture_tui.tui import latency_lines
 from aperture_tui.tui.attached import Attached, recorded
 from aperture_tui.tui.baselines import RecordedBase, based, of_one
+from aperture_tui.tui.density.model import NO_SCALE
 from aperture_tui.tui.forms.model import TREE
 from aperture_tui.tui.forms.pictures import Pictures, Shown
 from aperture_tui.tui.gpu import answer as gpu_answer
@@ -95,6 +96,7 @@ class Answers:
         self._recorded = recorded
         self._kinds: frozenset[Kind] | None = None
         self._all = Held()
+        self.narrowed: Query | None = None
         self._data: Data | None = None
         self._pictures = Pictures()
         self._attached = Attached()
@@ -159,7 +161,7 @@ class Answers:
         """Ask the store for the newest, or for what ended then."""
         live = end_ns is None and not self._recorded
         end = self._newest(held) if end_ns is None else end_ns
-        start = held.start_ns if choice.window_s is None else max(held.start_ns, end - int(choice.window_s * 1e9))
+        start = held.start_ns if choice.window_s is None else max(held.start_ns, end - round(choice.window_s * 1e9))
         start = min(start, end)
         if (since := self._since(choice.kind, health, end, live)) < end:
             start = max(start, since)
@@ -168,7 +170,7 @@ class Answers:
             self._busy, self._was_busy, self._rates_of = Recent(), Past(self._busy_until), None
             self._where = choice.where
         query = Query(choice.kind, start_ns=start, end_ns=end + 1, where=choice.where)
-        of_process = query if choice.process is None else of_one(query, choice.process)
+        of_process = self.narrowed = query if choice.process is None else of_one(query, choice.process)
         began = None if live else held.start_ns
         lines, stacks = self._processes(choice, query, began)
         of_stacks = self._of_stacks(choice, of_process)
@@ -319,7 +321,7 @@ class Answers:
 def _choice(request: ViewRequest) -> ViewRequest:
     """What of a request the store has to be asked for."""
     unasked = replace(request, width=0, zoom=(), by_weight=False, search="", end_ns=None, absolute=False)
-    return replace(unasked, lanes=NO_LANES, form=TREE)
+    return replace(unasked, lanes=NO_LANES, form=TREE, scale=NO_SCALE)
 
 
 def _is_elsewhere(data: Data, end_ns: int | None, fresh: bool) -> bool:

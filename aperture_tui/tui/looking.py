@@ -9,6 +9,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group
 from aperture_tui.profile.where import EVERYTHING, Where
 from aperture_tui.store.remote.link import FLEET, Focus
+from aperture_tui.tui.density.model import NO_SCALE, Scale
 from aperture_tui.tui.forms.model import TREE, Form, Which
 from aperture_tui.tui.gpu.model import Stretch
 from aperture_tui.tui.model import Baseline, LatencyKey, Path, ProcessKey, ViewRequest
@@ -32,7 +33,8 @@ class Looking:
     group: by what stacks are told apart. lock: the stacks of this one alone. wakers: whose stacks. focus: of which
     machines. base: what it is compared with. absolute: by weights and not by shares. stretch: what of the window the
     lanes of GPUs show, None for all. form: how the call tree is shown. outer: the zoom that both sides of a function
-    were opened from. where: the filter line, which holds whatever is looked at.
+    were opened from. where: the filter line, which holds whatever is looked at. scale: what the timeline shows, but for
+    its columns.
     """
 
     window_s: float | None = 30.0
@@ -51,6 +53,7 @@ class Looking:
     form: Form = TREE
     outer: Path = ()
     where: Where = EVERYTHING
+    scale: Scale = NO_SCALE
 
     def request(self, width: int, processes: bool, kind: Kind = Kind.CPU) -> ViewRequest:
         """What to ask the presenter for, for an icicle of this width."""

@@ -15,6 +15,7 @@ from aperture_tui.profile.where import EVERYTHING, Where
 from aperture_tui.store.base import Estimate, Span
 from aperture_tui.store.passed import Passed
 from aperture_tui.store.remote.link import FLEET, Fleet, Focus
+from aperture_tui.tui.density.model import NO_SCALE, Density, Scale
 from aperture_tui.tui.forms.model import TREE, Form, FunctionsView
 from aperture_tui.tui.gpu.model import NO_LANES, GpuView, Sight
 from aperture_tui.tui.playhead import Held
@@ -216,7 +217,7 @@ class ViewRequest:
     ended the waits, not of those who waited. lock: the stacks of this one alone. focus: of which machines of an
     aggregator. fleet: all its machines are wanted, and nothing else. base: what the icicle is compared with. absolute:
     by weights and not by shares. lanes: what of the lanes of GPUs is wanted. form: how the call tree is shown. where:
-    the filter line.
+    the filter line. scale: what of the timeline.
     """
 
     width: int
@@ -238,6 +239,7 @@ class ViewRequest:
     lanes: Sight = NO_LANES
     form: Form = TREE
     where: Where = EVERYTHING
+    scale: Scale = NO_SCALE
 
 
 class Latencies(NamedTuple):
@@ -268,8 +270,9 @@ class ViewSnapshot:
     recording, the kinds that were collected for it; None: it is live. pushed: of an aggregator, the kinds that it has
     of what is looked at; None: it is of none. fleet: its machines. estimate: how exact it is. tags: that its events may
     have. gpu: what GPUs did, where the request's kind is of them. functions: the table of them, where that is the form.
-    passed: how much the filter line lets pass. cost_ms: what the answer took. asked: the queries whose stacks the
-    icicle is made of; against: the one that they are compared with, None for nothing.
+    passed: how much the filter line lets pass. density: the timeline, where one is wanted. cost_ms: what the answer
+    took. asked: the queries whose stacks the icicle is made of; against: the one that they are compared with, None for
+    nothing.
     """
 
     request: ViewRequest
@@ -293,6 +296,7 @@ class ViewSnapshot:
     gpu: GpuView | None = None
     functions: FunctionsView | None = None
     passed: Passed | None = None
+    density: Density | None = None
     error: str = ""
     fatal: bool = False
     cost_ms: float = 0.0

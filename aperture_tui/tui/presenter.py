@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aperture_tui.profile.text import clean
 from aperture_tui.store.watching import by_thread
+from aperture_tui.tui.density.model import NO_SCALE
 from aperture_tui.tui.forms.model import TREE
 from aperture_tui.tui.gpu.model import NO_LANES
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
@@ -23,8 +24,7 @@ from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 if TYPE_CHECKING:
     from aperture_tui.store.base import Store
     from aperture_tui.store.remote.store import RemoteStore
-    from aperture_tui.tui.answer import Answers
-    from aperture_tui.tui.remote_answer import RemoteAnswers
+    from aperture_tui.tui.density.answer import InTime
 
 _STALE_S: Final = 0.5
 """An answer that has waited longer for a screen that could not paint is made again."""
@@ -115,8 +115,9 @@ class Presenter:
         self.store = store
         answers = self._answers(store)
         last: ViewSnapshot | None = None
+        more = False
         due = time.monotonic()
-        while (work := self._next(due)) is not None:
+        while (work := self._next(due, more)) is not None:
             request, tick = work
             started = time.perf_counter()
             try:
@@ -128,18 +129,22 @@ class Presenter:
                 snapshot = replace(shown, request=request, error=one_line(error))
             else:
                 last = snapshot
+            more = snapshot.density is not None and snapshot.density.more and not snapshot.error
             self._give(replace(snapshot, cost_ms=1e3 * (time.perf_counter() - started)))
             if tick:
                 due = time.monotonic() + (self._period() if snapshot.span.events else _FIRST_S)
 
-    def _answers(self, store: Store) -> Answers | RemoteAnswers:
+    def _answers(self, store: Store) -> InTime:
+        from aperture_tui.tui.density.answer import InTime
+
         if self._remote:
             from aperture_tui.tui.remote_answer import RemoteAnswers
 
-            return RemoteAnswers(cast("RemoteStore", store))
+            of_remote = RemoteAnswers(cast("RemoteStore", store))
+            return InTime(of_remote, store, recorded=False, interval_ns=of_remote.interval_ns)
         from aperture_tui.tui.answer import Answers
 
-        return Answers(store, self._recorded, self._baseline)
+        return InTime(Answers(store, self._recorded, self._baseline), store, self._recorded)
 
     def _go_on(self, _share: float) -> None:
         """Asked by a store at each step of a long answer. Raises _SupersededError to end it."""
@@ -151,14 +156,17 @@ class Presenter:
         with self._lock:
             return self._period_s
 
-    def _next(self, due: float) -> tuple[ViewRequest, bool] | None:
-        """Wait for something to do -> the request and whether fresh data is due; None at the end."""
+    def _next(self, due: float, more: bool) -> tuple[ViewRequest, bool] | None:
+        """Wait for something to do -> the request and whether fresh data is due; None at the end.
+
+        more: the last answer was a part of what was asked for.
+        """
         with self._lock:
             while not self._stopping:
                 late = time.monotonic() - due
                 # a screen that has not taken the last one is too slow
                 tick = (late >= 0 or self._overdue) and self._answer is None and not self._recorded
-                if self._request is not None and (self._asked or tick):
+                if self._request is not None and (self._asked or tick or (more and self._answer is None)):
                     self._asked = self._overdue = False
                     return self._request, tick
                 idle = late >= 0 or self._request is None or self._recorded
@@ -176,6 +184,7 @@ class Presenter:
 def _is_alike(one: ViewRequest, other: ViewRequest) -> bool:
     """Whether the answer to one may stand for that to another: only its size, order or search is different."""
     same = {"width": 0, "zoom": (), "by_weight": False, "search": "", "lanes": NO_LANES, "form": TREE}
+    same["scale"] = NO_SCALE
     return replace(one, **same) == replace(other, **same)  # type: ignore[arg-type]
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aperture_tui.profile.health import Health
     from aperture_tui.profile.query import Query
     from aperture_tui.store.base import Span
+    from aperture_tui.store.fleet_base import HostState
     from aperture_tui.tui.model import Baseline, LatencyKey
 
 _LEAST_S: Final = 1.0
@@ -45,6 +46,18 @@ class RemoteAnswers:
         self._store.follow()
         self._of: _AnswersOf | None = None
         self._fleet = _Fleets(store)
+
+    @property
+    def narrowed(self) -> Query | None:
+        """What was asked for last, but for the machines and the range."""
+        return None if self._of is None else self._of.narrowed
+
+    def interval_ns(self) -> int:
+        """How often the machines push that are looked at: the longest of all."""
+        with contextlib.suppress(RemoteError):  # what cannot be reached has said so in its answer
+            if self._of is not None:
+                return self._of.interval_ns()
+        return INTERVAL_MS * 1_000_000
 
     def answer(self, request: ViewRequest, fresh: bool) -> ViewSnapshot:
         """The snapshot for a request. fresh: a newer one would be welcome. Raises RemoteError where there is none."""
@@ -174,11 +187,17 @@ class _AnswersOf(Answers):
         """Of several machines the moment up to which all have told: they push in turns."""
         if self.focus.is_one:
             return held.end_ns
-        mine = [host for host in self._remote.known_fleet() if is_of(host, self.focus)]
-        if len(mine) < 2:
+        if len(self._mine()) < 2:
             return held.end_ns
-        longest = max(host.interval_ms or INTERVAL_MS for host in mine) * 1_000_000
-        return max(held.first_ns, held.end_ns - min(longest, _LONGEST_INTERVAL_NS))
+        return max(held.first_ns, held.end_ns - self.interval_ns())
+
+    def _mine(self) -> list[HostState]:
+        return [host for host in self._remote.known_fleet() if is_of(host, self.focus)]
+
+    def interval_ns(self) -> int:
+        """The longest time between two pushes of one of the machines."""
+        longest_ms = max((host.interval_ms or INTERVAL_MS for host in self._mine()), default=INTERVAL_MS)
+        return min(longest_ms * 1_000_000, _LONGEST_INTERVAL_NS)
 
     def _since(self, kind: Kind, health: list[Health], end: int, live: bool) -> int:
         return 0

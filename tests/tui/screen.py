@@ -47,7 +47,8 @@ async def settled(pilot: Pilot[Any]) -> None:
             return False
         if snapshot.fatal:
             return True
-        return snapshot.request == view.request(app.looking)
+        read = snapshot.density is None or not snapshot.density.more
+        return read and snapshot.request == view.request(app.looking)
 
     await until(pilot, shown, "an answer to what is looked at")
     before: list[str] = []

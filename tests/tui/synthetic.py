@@ -18,6 +18,7 @@ from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store.base import ProcessUse, Span, Timeline
+from aperture_tui.store.held import cut
 
 SECOND = 1_000_000_000
 START_NS = 1_700_000_000 * SECOND
@@ -360,7 +361,15 @@ class SyntheticStore:
         return sorted(uses, key=lambda use: -use.count)
 
     def timeline(self, query: Query, buckets: int) -> Timeline:
-        return Timeline(START_NS, SECOND, np.full(buckets, self.rate, np.int64))
+        """As if the samples of a second were spread evenly over it."""
+        start, end, width = cut(self.span(), query, buckets)
+        weights = np.zeros(buckets, np.int64)
+        for second in range(start // SECOND, -(-end // SECOND)):
+            whole = replace(query, start_ns=second * SECOND, end_ns=(second + 1) * SECOND)
+            times = second * SECOND + np.arange(n := len(self._selected(whole).stacks)) * SECOND // max(1, n)
+            times = times[(times >= start) & (times < end)]
+            np.add.at(weights, (times - start) // width, 1)
+        return Timeline(start, width, weights)
 
     def call_tree(self, query: Query) -> CallTree:
         stacks = self._selected(query).stacks

@@ -432,7 +432,7 @@ async def test_help_and_palette_have_the_keys_of_time_and_none_that_make_no_sens
         assert (does["slower"], does["faster"], does["go to a time"]) == (("(",), (")",), ("g",))
         assert "freeze" not in does
         titles = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
-        assert {"Play or pause", "Back 10 s", "The beginning", "The end", "Go to a time", "Faster"} <= titles
+        assert {"Play or pause", "Back 10 s", "The beginning", "Live, or the end", "Go to a time", "Faster"} <= titles
         await pilot.press("question_mark")
         assert isinstance(pilot.app.screen, Panel)
 
@@ -471,7 +471,7 @@ def test_live_what_is_not_held_any_more_is_said() -> None:
     looking = Looking(time=Playhead(gone.end_ns))
     for kind in (Kind.CPU, Kind.LOCK):
         said = nothing_yet(gone, looking, kind)[-1][0]
-        assert said == "What there was is not held any more: 15 min is. e shows the newest."
+        assert said == "What there was is not held any more: 15 min is. L shows the newest."
 
 
 def test_where_nobody_recorded_nothing_is_said_to_have_stood_still() -> None:

@@ -249,7 +249,7 @@ class GpuScreen(ViewScreen):
 
     def describe_selection(self) -> None:
         """What is selected on the page."""
-        if not self.is_whole:
+        if not self.is_whole or self.describe_chosen():
             return
         if self.page is Page.STACKS:
             super().describe_selection()
@@ -334,11 +334,6 @@ class GpuScreen(ViewScreen):
         """Of a stretch 1/60, 1/6 or all of it; at the edge of the window, and without a stretch, as in every view."""
         if not self._pan_part(seconds / 60):
             super().action_step(seconds)
-
-    def action_step_part(self, parts: int) -> None:
-        """The same over an aggregator."""
-        if not self._pan_part(parts / 60):
-            super().action_step_part(parts)
 
     def action_window(self, step: int) -> None:
         """Closer and farther by two while the lanes show a stretch, or the shortest window; else as in every view."""

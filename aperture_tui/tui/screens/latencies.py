@@ -129,6 +129,8 @@ class LatencyScreen(ViewScreen):
         if not self.is_whole or self.has_class("-nothing") or self.focused is self.tree_part:
             super().describe_selection()
             return
+        if self.describe_chosen():
+            return
         self.query_one(Details).show_line(self.table.selected)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:

@@ -13,6 +13,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.remote.link import LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.attached import COLLECTORS
+from aperture_tui.tui.density.widget import Timeline
 from aperture_tui.tui.forms.crumbs import Crumbs
 from aperture_tui.tui.forms.keys import FORM_KEYS, InForms
 from aperture_tui.tui.forms.table import FunctionTable
@@ -23,7 +24,7 @@ from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.filterable import FILTER_KEY, Filterable
-from aperture_tui.tui.screens.time_keys import LIVE_ONLY, NOT_REMOTE, RECORDED_ONLY, REMOTE_ONLY, TIME_KEYS
+from aperture_tui.tui.screens.time_keys import LIVE_ONLY, RECORDED_ONLY, TIME_KEYS
 from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.header import Header, Heading
 from aperture_tui.tui.widgets.health import HealthLine
@@ -45,7 +46,7 @@ class ViewScreen(InForms, Filterable):
     """
 
     WANTS_PROCESSES: ClassVar[bool] = False
-    PARTS = (*BaseScreen.PARTS, Crumbs, Icicle, FunctionTable, Details, HealthLine)
+    PARTS = (*BaseScreen.PARTS, Timeline, Crumbs, Icicle, FunctionTable, Details, HealthLine)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", priority=True),  # or what is typed right after it is lost
         FILTER_KEY,
@@ -65,6 +66,7 @@ class ViewScreen(InForms, Filterable):
         """Top to bottom."""
         yield Header(id="header")
         yield TimeLine() if self.aperture.remote is None else RemoteLine()
+        yield Timeline()
         yield Crumbs()
         yield from self.body()
         yield Details(id="details")
@@ -94,7 +96,7 @@ class ViewScreen(InForms, Filterable):
     def request(self, looking: Looking) -> ViewRequest | None:
         """What to ask for, in the size of the icicle."""
         width = self.icicle_width
-        return looking.request(width, self.WANTS_PROCESSES, self.KIND) if width > 0 else None
+        return self.timed(looking.request(width, self.WANTS_PROCESSES, self.KIND)) if width > 0 else None
 
     @property
     def main_part(self) -> Widget:
@@ -163,6 +165,7 @@ class ViewScreen(InForms, Filterable):
             process=looking.process.words if looking.process else "",
             window_s=looking.window_s,
             range_ns=mine.range_ns if mine else 0,
+            between=self.range_words(),
             amount=self.amount(mine) if mine else "",
             grouped=words.grouped(looking.group, looking.form.shape.by_module),
             against=self.against(mine),
@@ -177,6 +180,7 @@ class ViewScreen(InForms, Filterable):
         )
         self.query_one(Header).show(heading)
         self.show_crumbs()
+        self.show_timeline(mine)
         if not live:
             time_line.show(facts)
         elif remote is not None and isinstance(time_line, RemoteLine):
@@ -224,7 +228,9 @@ class ViewScreen(InForms, Filterable):
         return f"{figures.amount(view.total, view.unit.timed) if known else '?'} {view.unit.word}"
 
     def describe_selection(self) -> None:
-        """Say what is selected."""
+        """Say what is selected, or pointed at in time."""
+        if self.describe_chosen():
+            return
         if self.has_class("-functions"):
             self.query_one(Details).show_function(self.functions.selected, self.functions.view)
             return
@@ -274,10 +280,7 @@ class ViewScreen(InForms, Filterable):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Some make sense only live, some only over a recording. What is typed belongs to the line that has it."""
-        remote = self.aperture.remote is not None
         if action in (LIVE_ONLY if self.aperture.recording else RECORDED_ONLY):
-            return False
-        if action in (NOT_REMOTE if remote else REMOTE_ONLY):
             return False
         return action not in ("search", "go_to", "filter") or not isinstance(self.focused, Input)
 

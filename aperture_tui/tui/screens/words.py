@@ -26,7 +26,7 @@ _LONG_S: Final = 0.5
 Line = tuple[str, str]
 """A text and its style key."""
 
-_NOUNS: Final = {
+NOUNS: Final = {
     Kind.CPU: "samples",
     Kind.SYSCALL: "system calls",
     Kind.LOCK: "waits for locks",
@@ -86,7 +86,7 @@ def no_base(view: IcicleView) -> str:
 
 def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Line]:
     """Why there is nothing to see, and what may be done about it."""
-    noun = "wakes" if looking.wakers else _NOUNS[kind]
+    noun = "wakes" if looking.wakers else NOUNS[kind]
     one = health_of(kind, snapshot.health)
     state = one.state if one is not None else State.STOPPED
     if one is not None and state is State.FAILED:
@@ -114,9 +114,9 @@ def _not_pushed(kind: Kind, noun: str) -> list[Line]:
 
 def _nothing_pushed(looking: Looking, kind: Kind) -> list[Line]:
     """Of machines that push such events, but had none then, or of others."""
-    further = "] makes it longer, { and } look earlier and later, e looks at the newest."
+    further = "] makes it longer, { and } look earlier and later, L looks at the newest."
     why = _of_selection(looking, kind) or f"None were pushed of this window. {further}"
-    return [(f"No {_NOUNS[kind] if not looking.wakers else 'wakes'} here", "*text"), ("", "text"), (why, "muted")]
+    return [(f"No {NOUNS[kind] if not looking.wakers else 'wakes'} here", "*text"), ("", "text"), (why, "muted")]
 
 
 def _nothing_then(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Line]:
@@ -128,7 +128,7 @@ def _nothing_then(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[
         why = f"None were recorded in this window, nor any reading of the host. {further}"
     else:
         why = _of_selection(looking, kind) or f"{_NOTHING[kind][1]} {further}"
-    return [(f"No {_NOUNS[kind] if not looking.wakers else 'wakes'} here", "*text"), ("", "text"), (why, "muted")]
+    return [(f"No {NOUNS[kind] if not looking.wakers else 'wakes'} here", "*text"), ("", "text"), (why, "muted")]
 
 
 def _of_selection(looking: Looking, kind: Kind) -> str:
@@ -149,7 +149,7 @@ def _why(snapshot: ViewSnapshot, looking: Looking, kind: Kind, one: Health | Non
     if one is None and kind is Kind.CPU and any(h.state is State.STARTING for h in snapshot.health):
         return "The collectors are starting."
     if looking.past and snapshot.end_ns <= snapshot.span.dropped_until_ns:
-        return f"What there was is not held any more: {snapshot.span.limit or 'the newest'} is. e shows the newest."
+        return f"What there was is not held any more: {snapshot.span.limit or 'the newest'} is. L shows the newest."
     if kind is not Kind.CPU and looking.past:
         return f"There are none up to {clock(snapshot.end_ns) or 'now'}, where time stands still. space lets it go on."
     if kind is not Kind.CPU and (one is None or one.state is State.STOPPED):

@@ -41,6 +41,7 @@ NOTHING: Final = Chip()
 class Heading:
     """What the header says. views: (key, title) of each; starting: what is being waited for, "" when nothing is.
 
+    between: a range that was chosen, in words, and in fewer; "" for one of the windows.
     amount: how much is in view, with its unit. grouped: by what stacks are told apart, beside their process. against:
     what it is compared with. collectors: (name, state) of those that are attached or should be.
     frozen: since when time stands still, "" while it passes. past: it is a recording, and nothing in it is the last of
@@ -56,6 +57,7 @@ class Heading:
     process: str = ""
     window_s: float | None = None
     range_ns: int = 0
+    between: tuple[str, str] = ("", "")
     amount: str = ""
     grouped: str = ""
     against: str = ""
@@ -156,6 +158,8 @@ def _when(heading: Heading) -> tuple[str, str]:
 
     Of a recording only "30 s": to where is said with the time that is looked at.
     """
+    if heading.between[0]:
+        return heading.between
     held = figures.duration(heading.range_ns)
     if heading.window_s is None:
         return f"all {held}", ""
