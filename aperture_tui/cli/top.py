@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui import __version__
-from aperture_tui.cli import remote, selecting, web
+from aperture_tui.cli import baseline, remote, selecting, web
 from aperture_tui.cli.arguments import (
     Parser,
     add_collecting,
@@ -43,6 +43,7 @@ examples:
   aperture-top -p 4242                  one process, and what it starts
   aperture-top -F 999                   ten times the detail
   aperture-top --replay busy.aperture   the same screens over a recording: space plays, , and . step, g goes to a time
+  aperture-top --baseline good.aperture                 what is different from how it was then
   aperture-top --remote agg.example.net --token-file token     the hosts of a fleet, and the same screens of each
   aperture-top --remote agg.example.net --token-file token --service checkout
   aperture-top --once --duration 10     a text report of ten seconds
@@ -96,6 +97,7 @@ def _parser() -> Parser:
     screens = parser.add_argument_group("screens")
     table.add_options(screens)
     web.add(screens)
+    baseline.add(screens)
     parser.add_argument("--replay", metavar="PATH", help="show a recording, or a folder of them, and collect nothing")
     parser.add_argument("--record", metavar="FILE", help="write what is collected into a recording as well")
     remote.add_aggregator(parser)
@@ -125,7 +127,16 @@ def main(argv: list[str] | None = None) -> int:
         from aperture_tui.cli.habits.settle import settled
 
         habits = partial(settled, parser, chosen, argv)
-        return web.serve(parser, chosen, source, _shown, lambda: _aggregator(parser, chosen), _end_on_signals, habits)
+        told = baseline.told(parser, chosen)
+        return web.serve(
+            parser,
+            chosen,
+            source,
+            lambda *of: _shown(*of) | told,
+            lambda: _aggregator(parser, chosen),
+            _end_on_signals,
+            habits,
+        )
     return _screens(parser, chosen, argv, source)
 
 
@@ -133,6 +144,7 @@ def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace, argv: li
     """Options for what is not done are wrong usage."""
     remote.check(parser, chosen)
     web.check(parser, chosen)
+    baseline.check(parser, chosen)
     if chosen.remote is not None and chosen.replay is not None:
         parser.error("--remote and --replay are two things to look at: give one of them")
     if chosen.replay is not None and (in_vain := _given(argv, _NOT_OF_A_RECORDING)):
@@ -316,7 +328,7 @@ def _screens(
     except OpeningError as error:
         return fail(_PROGRAM, error)
     try:
-        shown = _shown(chosen, source, aggregator)
+        shown = _shown(chosen, source, aggregator) | baseline.told(parser, chosen)
         app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, where=chosen.where, habits=habits, **shown)
     except ValueError as error:
         parser.error(str(error))

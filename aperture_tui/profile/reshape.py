@@ -28,7 +28,7 @@ LEAST: Final = 1 / 4096
 """Callers with a smaller share of what is looked at are not followed: no screen shows them."""
 _DEEPEST: Final = 65_535
 _MOST: Final = 200_000
-"""Stacks that may be kept of what is not needed any more."""
+"""Stacks that may be kept, or twice those of the source: most are then of what is not needed any more."""
 _HALF: Final = np.uint64(32)
 _LOW: Final = np.uint64(0xFFFFFFFF)
 
@@ -66,10 +66,14 @@ class Tables:
     @property
     def full(self) -> bool:
         """Whether they hold so many stacks that it is better to begin anew."""
-        return len(self.symbols.trie) > _MOST
+        return len(self.symbols.trie) > max(_MOST, 2 * len(self.source.trie))
 
     def frames(self, frames: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """(n,): the ids here of frames of the others."""
+        if frames.max(initial=0) < len(self._own):
+            own = self._own[frames]
+            if np.count_nonzero(own) == np.count_nonzero(frames):
+                return own
         met = np.unique(frames)
         more = int(met[-1]) + 1 - len(self._own) if len(met) else 0
         if more > 0:

@@ -86,11 +86,11 @@ def crumbs_row(told: Trail, width: int) -> tuple[Spans, list[tuple[int, int, int
             at += width_of(_STEP)
         last = depth == len(told.of) - 1
         spans.append((name, "*text" if last else "muted" if depth < 0 else "text"))
-        if depth >= 0:
+        if depth >= 0 and name:
             places.append((at, at + width_of(name), depth))
         at += width_of(name)
     if at > room:  # too narrow for anything but what is not shown
-        return ((fit(hidden, width), "warning"),), []
+        return ((fit(hidden or told.of[-1], width), "warning" if hidden else "*text"),), []
     spans += [(" " * (room - at), "text"), (hidden, "warning")]
     return tuple(spans), places
 

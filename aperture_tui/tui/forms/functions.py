@@ -18,14 +18,19 @@ Ints = NDArray[np.int64]
 
 
 def function_lines(
-    trees: Sequence[CallTree], label: Callable[[int], FrameLabel], least: float = 0.0, wholes: Sequence[int] = ()
+    trees: Sequence[CallTree],
+    label: Callable[[int], FrameLabel],
+    least: float = 0.0,
+    wholes: Sequence[int] = (),
+    function: Ints | None = None,
 ) -> tuple[tuple[FunctionLine, ...], int, int]:
     """The lines, how many functions are not among them, and how many of those have less than the threshold.
 
     trees: one, or one and what it is compared with, over one trie. label: of a frame. least: part of the whole that a
-    function must have on either side. wholes: the weight of each side's whole.
+    function must have on either side. wholes: the weight of each side's whole. function: by frame id,
+    where it is known.
     """
-    own, total, frame = by_function(trees)
+    own, total, frame = by_function(trees, functions_of(trees[0].symbols) if function is None else function)
     wide = np.zeros(len(frame), bool)
     for side, whole in zip(total, wholes or [tree.weight for tree in trees], strict=True):
         wide |= (side > 0) & (side >= least * whole)
@@ -38,13 +43,12 @@ def function_lines(
     return lines, len(frame) - len(lines), int(len(frame) - np.count_nonzero(wide))
 
 
-def by_function(trees: Sequence[CallTree]) -> tuple[Ints, Ints, Ints]:
+def by_function(trees: Sequence[CallTree], function: Ints) -> tuple[Ints, Ints, Ints]:
     """Self and total weights, (sides, n) each, and the widest frame of each function that has any, (n,).
 
-    A function that is in a stack several times is counted there once; frames that differ in the line alone are one.
+    A function that is in a stack several times is counted there once. function: that of each frame, by id.
     """
     trie, symbols = longest(trees), trees[0].symbols
-    function = functions_of(symbols)
     closure = Closure.of(trie, used_nodes(trees))
     every = np.ones(len(closure.nodes), bool)
     outer = closure.first_calls(function, every) == np.arange(len(every))

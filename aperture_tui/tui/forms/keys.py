@@ -100,11 +100,12 @@ class InForms(InTime):
         base = app.looking.base
         if base is None:
             return ""
-        told = [base.recording] if base.recording else ["the same time"] if base.at_once else self._then(base)
+        told = [base.recording] if base.recording else [] if base.at_once else self._then(base)
         if base.process is not None and base.process != app.looking.process:
             told.append(base.process.words)
         if base.focus != app.looking.focus and not base.recording:
             told.append(focus_words(base.focus))
+        told = told or ["itself"]
         if mine is not None and mine.icicle is not None and mine.request.base == base:
             told += [words.no_base(mine.icicle)] * (not mine.icicle.base_total)
             told += ["by weight"] * mine.icicle.absolute

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aperture_tui.profile.calltree import CallTree
+from aperture_tui.profile.closure import Ints, functions_of
 from aperture_tui.profile.reshape import (
     Moved,
     Shaper,
@@ -25,7 +26,7 @@ from aperture_tui.profile.reshape import (
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui.forms.functions import function_lines
-from aperture_tui.tui.forms.model import Form, FunctionsView, Which
+from aperture_tui.tui.forms.model import Form, FunctionLine, FunctionsView, Which
 from aperture_tui.tui.forms.orient import both_sides, flame, is_above
 from aperture_tui.tui.icicle.comparison import Compared
 from aperture_tui.tui.icicle.layout import Edges, Labels, lay_out
@@ -82,6 +83,8 @@ class Pictures:
         self._tables: Tables | None = None
         self._known: dict[str, tuple[tuple[CallTree, ...], Hashable, Sides]] = {}
         self._compared: dict[str, Compared] = {}
+        self._lines: tuple[Hashable, tuple[CallTree, ...], tuple[tuple[FunctionLine, ...], int, int]] | None = None
+        self._function: tuple[Symbols, Ints] | None = None
 
     def shown(self, request: ViewRequest, data: Data, unit: Unit = SAMPLES, waits: bool = False) -> Shown:
         """What a request shows of these. unit, waits: as of `IcicleView`."""
@@ -179,12 +182,24 @@ class Pictures:
         nodes = labels.nodes(tree.trie, request.zoom, (compared.width if compared else tree).total)
         trees = tuple(one.subtree(nodes[-1]) for one in sides.trees) if nodes else sides.trees
         wholes = [one.weight for one in sides.trees]
-        lines, left_out, below = function_lines(trees, labels.__getitem__, request.form.least, wholes)
+        key = (*map(id, sides.trees), request.zoom, request.form.least)
+        if self._lines is None or self._lines[0] != key:
+            function = self._functions_of(tree.symbols)
+            found = function_lines(trees, labels.__getitem__, request.form.least, wholes, function)
+            self._lines = key, sides.trees, found
+        lines, left_out, below = self._lines[2]
         zoom = tuple(labels[tree.trie.frame.item(node)] for node in nodes)
         view = IcicleView((), request.width, wholes[0], trees[0].weight, zoom, absolute=request.absolute)
         view = self._matched(view, request, tree, sides, zoom)
         table = FunctionsView(lines, left_out, below, view.total, view.zoomed, SAMPLES, absolute=request.absolute)
         return view, table
+
+    def _functions_of(self, symbols: Symbols) -> Ints:
+        """By frame: its function, numbered when frames were added."""
+        known = self._function
+        if known is None or known[0] is not symbols or len(known[1]) != len(symbols.frames):
+            known = self._function = symbols, functions_of(symbols)
+        return known[1]
 
     # -- laying out
 

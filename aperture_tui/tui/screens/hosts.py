@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -9,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from aperture_tui.store.remote.link import LinkState
-from aperture_tui.tui.model import ViewRequest, ViewSnapshot
+from aperture_tui.tui.model import Baseline, ViewRequest, ViewSnapshot
+from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.filterable import FILTER_KEY, Filterable
@@ -36,6 +38,7 @@ class HostsScreen(Filterable):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", priority=True),  # or what is typed right after it is lost
         FILTER_KEY,
+        Binding("c", "compare", "compare others with it", show=False),
         Binding("escape,backspace", "end_search", "end the search", show=False),
     ]
 
@@ -87,9 +90,11 @@ class HostsScreen(Filterable):
         if not self.is_whole:
             return
         app, table = self.aperture, self.table
+        base = app.looking.base
         heading = Heading(
             app.view_titles,
             self.TITLE_WORD,
+            against=focus_words(base.focus) if base is not None and base.at_once else "",
             starting=words.starting(app.snapshot, app.waited_s, reading=app.is_reading),
             where=self.chip_of_machines(),
         )
@@ -124,6 +129,14 @@ class HostsScreen(Filterable):
     def on_host_table_chosen(self, message: HostTable.Chosen) -> None:
         """Look at these machines."""
         self.aperture.look_at(message.focus)
+
+    def action_compare(self) -> None:
+        """Compare whatever is looked at with the same time of these machines from here on; or no more, if it is so."""
+        app, line = self.aperture, self.table.selected
+        if line is not None:
+            base = Baseline(0, 0, focus=line.focus)
+            app.looking = replace(app.looking, base=None if app.looking.base == base else base)
+            self.show_heading()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What is typed belongs to the line that has it."""

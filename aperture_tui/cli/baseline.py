@@ -1,0 +1,53 @@
+"""A recording that the screens compare with: the option that names it, and how it is opened."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from aperture_tui.cli.arguments import recorded_filters
+
+if TYPE_CHECKING:
+    import argparse
+
+    from aperture_tui.cli.arguments import Parser
+    from aperture_tui.store.base import Store
+
+
+def add(group: argparse._ActionsContainer) -> None:
+    """The option."""
+    words = "compare with a recording, or a folder of them,\nfunction by function; c compares with a time, too"
+    group.add_argument("--baseline", metavar="PATH", help=words)
+
+
+def check(parser: Parser, chosen: argparse.Namespace) -> None:
+    """What cannot be compared so is wrong usage."""
+    if chosen.baseline is None:
+        return
+    if chosen.remote is not None:
+        parser.error(
+            "--baseline is for what is live or recorded: over an aggregator, c in the list compares with a host"
+        )
+    if chosen.once:
+        parser.error("--baseline is for the screens: aperture diff compares recordings without them")
+    if not os.path.exists(chosen.baseline):
+        parser.error(f"{chosen.baseline}: no such recording")
+
+
+def told(parser: Parser, chosen: argparse.Namespace) -> dict[str, Any]:
+    """What the app is told of it: its name, and what opens it. It goes through the filters as what is shown does."""
+    if chosen.baseline is None:
+        return {}
+    from aperture_tui.profile.text import clean
+
+    filters = recorded_filters(parser, chosen)
+
+    def begin() -> Store:
+        from aperture_tui.cli.opening import OpeningError, opened
+
+        try:
+            return opened(chosen.baseline, filters=filters)
+        except OpeningError as error:
+            raise RuntimeError(str(error)) from error
+
+    return {"baseline": (clean(os.path.basename(os.path.abspath(chosen.baseline))), begin)}
