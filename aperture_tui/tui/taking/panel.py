@@ -77,6 +77,9 @@ class FormatList(RowsView, can_focus=True):
         Binding("end", "move(100)", "last", show=False),
     ]
 
+    class Chosen(Message):
+        """A second click: write it."""
+
     def __init__(self, choices: Sequence[Choice], at: int, selected: Callable[[], None]) -> None:
         """selected: called when another format is under the cursor. A call and not a message: keys that were pressed
         right after it are of that format.
@@ -115,8 +118,10 @@ class FormatList(RowsView, can_focus=True):
         self._tell_selected()
 
     def on_click(self, event: Click) -> None:
-        """Select."""
+        """Select; a second click writes."""
         self.action_move(self._top + event.y - self.at)
+        if event.chain == 2:
+            self.post_message(self.Chosen())
 
     def on_mouse_scroll_down(self) -> None:
         """A row further down."""
@@ -260,6 +265,10 @@ class ExportPanel(Container):
         self._polling.resume()
         self._look()
 
+    def take_focus(self) -> None:
+        """Have the keys again."""
+        self._list.focus()
+
     def refuse(self, words: str) -> None:
         """Say why there is none."""
         self._state = None
@@ -297,6 +306,11 @@ class ExportPanel(Container):
             self._typed = self._input.value
             self._again()
 
+    def on_format_list_chosen(self, event: FormatList.Chosen) -> None:
+        """This one."""
+        event.stop()
+        self.action_write()
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """The name is right."""
         event.stop()
@@ -309,6 +323,7 @@ class ExportPanel(Container):
         if self._state is State.DONE:
             self.post_message(self.Left())
             return
+        self._show()  # what is looked at may be something else since the last time
         choice = self._list.selected
         if choice.problem:
             self._hint()

@@ -102,10 +102,11 @@ class Taking(App[None]):
         if view is None:
             return
         panel = self._panel
-        if panel is None:
-            self._focused_before = view.focused
-            panel = ExportPanel(self._offered, self._file_name, self._last_format)
-            await view.mount(panel)
+        if panel is not None:
+            panel.take_focus()
+            return
+        self._focused_before = view.focused
+        await view.mount(ExportPanel(self._offered, self._file_name, self._last_format))
 
     def on_export_panel_wanted(self, message: ExportPanel.Wanted) -> None:
         """Write it. The panel is no part of a picture."""

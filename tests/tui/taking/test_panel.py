@@ -125,7 +125,8 @@ async def test_of_a_view_without_stacks_there_are_pictures_alone(folder: Path) -
 
 async def test_of_wakers_there_are_stacks_alone() -> None:
     async with running(store=filled()) as pilot:
-        await press(pilot, "4", "w", "e")
+        await press(pilot, "4", "w")
+        await press(pilot, "e")
         problems = {one.form.name: one.problem for one in panel(pilot)._list.choices if one.problem}
         assert set(problems) == {"svg", "json", "text", "perfetto"}
         assert panel(pilot)._title.shown_rows[0][0][0].startswith(" Export wakers of waits for locks")
@@ -367,3 +368,20 @@ async def test_keys_that_are_faster_than_the_screen_are_of_the_format_before_the
         assert first[".gz"].startswith(b"\x1f\x8b")
         assert first[".json"] == b'{"schema'
         assert b";" not in first[".txt"] + first[".json"]
+
+
+async def test_the_mouse(folder: Path) -> None:
+    async with running((80, 24), store=filled()) as pilot:
+        await press(pilot, "2", "e")
+        row = FORMATS.index("folded")
+        await pilot.click("FormatList", offset=(6, row))
+        await settled(pilot)
+        assert panel(pilot)._list.selected.form.name == "folded"
+        assert app_of(pilot)._export is None
+        await pilot.click("FormatList", offset=(6, row), times=2)
+        await until(pilot, lambda: panel(pilot)._state is State.DONE, "the end of the export")
+        await pilot.click("#icicle", offset=(5, 3))
+        await settled(pilot)
+        assert app_of(pilot).focused is app_of(pilot)._view.icicle  # type: ignore[union-attr]
+        await press(pilot, "e")
+        assert app_of(pilot).focused is panel(pilot)._list, "e leads back to it"
