@@ -44,8 +44,8 @@ Path = tuple[FrameLabel, ...]
 class Box(NamedTuple):
     """One frame of the icicle. left, right: cells, half-open. parent: its index in the row above, -1 in the first.
 
-    total, own: the weight of the stacks through it, and of those that end in it. was: in what it is compared with, the
-    weight of the stacks through it; None where nothing is compared.
+    total, own: the weight of the stacks through it, and of those that end in it; -1 of callers, which only led there.
+    was: in what it is compared with, the weight of the stacks through it; None where nothing is compared.
     """
 
     left: int

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import plain
 from aperture_tui.tui.forms.model import FunctionLine, FunctionsView
-from aperture_tui.tui.icicle.change import change
+from aperture_tui.tui.icicle.change import change, strength
 from aperture_tui.tui.palette import Span
 from aperture_tui.tui.widgets.placing import Placed, place
 
@@ -84,19 +84,18 @@ def _now(own: bool) -> Cell:
 
 
 def _change(own: bool) -> Cell:
-    """Points of share, or weight: more is marked by its sign as well as by its colour."""
+    """Points of share, or weight: what is more than chance has a colour, beside its sign."""
 
     def cell(line: FunctionLine, view: FunctionsView, _: int) -> list[Span]:
         after, was = (line.own, line.own_was) if own else (line.total, line.total_was)
         if was is None or not view.base_total:
             return [("?", "muted")]
         if view.absolute:
-            much = float(after - was)
-            told = f"{'+' if much > 0 else '-' if much < 0 else ''}{_amount(abs(after - was), view)}"
+            told = f"{'+' if after > was else '-' if after < was else ''}{_amount(abs(after - was), view)}"
         else:
-            much = round(100 * change_of(line, view, own), 2)
-            told = f"{much:+.2f}"
-        return [(told, "error" if much > 0 else "good" if much < 0 else "muted")]
+            told = f"{100 * change_of(line, view, own):+.2f}"
+        step = strength(after, was, view.whole, view.base_total, view.absolute, view.unit)
+        return [(told, "error" if step > 0 else "good" if step < 0 else "muted")]
 
     return cell
 

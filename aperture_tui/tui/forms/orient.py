@@ -17,6 +17,12 @@ def is_above(path: Path) -> bool:
     return path[:1] == (ABOVE,)
 
 
+def of_callers(view: IcicleView) -> IcicleView:
+    """The same without what frames have by themselves: what counts there is the frame that they led to."""
+    rows = (row._replace(boxes=tuple(box._replace(own=-1) for box in row.boxes)) for row in view.rows)
+    return replace(view, rows=tuple(rows))
+
+
 def flame(view: IcicleView) -> IcicleView:
     """The same with its root at the bottom."""
     rows = tuple(
@@ -30,11 +36,11 @@ def both_sides(upper: IcicleView, lower: IcicleView, over: Path, under: Path) ->
 
     Both have the root above the function, which is left out. over, under: where either is zoomed to.
     """
-    callers = tuple(row for row in reversed(upper.rows[2:]))
+    callers = of_callers(upper).rows[:1:-1]
     if len(lower.rows) < 2:  # it is in no stack
         return replace(lower, rows=(), zoom=())
     middle, *callees = lower.rows[1:]
-    alone = middle._replace(boxes=tuple(box._replace(parent=-1) for box in middle.boxes), above=False)
+    alone = middle._replace(boxes=tuple(box._replace(parent=-1) for box in middle.boxes), above=bool(under))
     zoom = (ABOVE, *upper.zoom[1:]) if over else lower.zoom if under else ()
     return replace(
         lower,

@@ -27,7 +27,7 @@ from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui.forms.functions import function_lines
 from aperture_tui.tui.forms.model import Form, FunctionLine, FunctionsView, Which
-from aperture_tui.tui.forms.orient import both_sides, flame, is_above
+from aperture_tui.tui.forms.orient import both_sides, flame, is_above, of_callers
 from aperture_tui.tui.icicle.comparison import Compared
 from aperture_tui.tui.icicle.layout import Edges, Labels, lay_out
 from aperture_tui.tui.model import SAMPLES, FrameLabel, IcicleView, Path, Unit, ViewRequest
@@ -105,6 +105,8 @@ class Pictures:
             laid = self._callers(sides, request.zoom)
         view = self._lay_out(request, data, laid, request.zoom)
         view = self._matched(view, request, sides.trees[0], laid, request.zoom)
+        if form.which is Which.CALLERS:
+            view = of_callers(view)
         return flame(view) if form.flame else view, None
 
     # -- shapes and forms

@@ -31,13 +31,18 @@ def of_box(box: Box, view: IcicleView) -> float | None:
 
 def step(box: Box, view: IcicleView) -> int | None:
     """-3 to 3: how strongly a box is shown as more or less; 0 for no change, or none that is more than chance."""
-    much = of_box(box, view)
-    if much is None or box.was is None or view.base_total is None:
+    if box.was is None or view.base_total is None:
         return None
-    strength = sum(abs(much) >= least for least in STEPS)
-    if not strength or _may_be_chance(box.total, box.was, view.total, view.base_total, view.absolute, view.unit):
+    return strength(box.total, box.was, view.total, view.base_total, view.absolute, view.unit)
+
+
+def strength(total: int, was: int, whole: int, base_whole: int, absolute: bool, unit: Unit) -> int:
+    """The same of two weights and their wholes."""
+    much = change(total, was, whole, base_whole, absolute)
+    strong = sum(abs(much) >= least for least in STEPS)
+    if not strong or _may_be_chance(total, was, whole, base_whole, absolute, unit):
         return 0
-    return strength if much > 0 else -strength
+    return strong if much > 0 else -strong
 
 
 def _may_be_chance(total: int, was: int, whole: int, base_whole: int, absolute: bool, unit: Unit) -> bool:

@@ -68,7 +68,6 @@ class Icicle(RowsView, can_focus=True):
         self._view: IcicleView | None = None
         self._search: Search | None = None
         self._selected: Path = ()
-        self._height = 0
         self._touched = False  # a cursor on the whole says nothing until somebody moves it
         self._place: Place | None = None
 
@@ -129,23 +128,25 @@ class Icicle(RowsView, can_focus=True):
             if self._place is not None:
                 self._scroll_into_view(self._place.row)
         elif before is not None and before.flip != view.flip:
-            self.scroll_to(y=self.scroll_offset.y + view.flip - before.flip, animate=False)
+            self.scroll_to(y=self.scroll_offset.y + view.flip - before.flip, animate=False, immediate=True, force=True)
         self._tell_selected()
 
     def _scroll_home(self) -> None:
         """To the first frame: at the top, at the bottom, or in the middle between callers and callees."""
         view, height = self._view, self.size.height
         if view is None or not view.flip:
-            self.scroll_to(y=0, animate=False)
+            self.scroll_to(y=0, animate=False, immediate=True, force=True)
         else:
             y = len(view.rows) - height if self._grows_up else view.flip - height // 2
-            self.scroll_to(y=max(0, y), animate=False)
+            self.scroll_to(y=max(0, y), animate=False, immediate=True, force=True)
 
     def on_resize(self, _event: Resize) -> None:
         """Other boxes, and another number of rows out of sight."""
-        if self._grows_up:  # what stands at the bottom stays there
-            self.scroll_to(y=self.scroll_offset.y + self._height - self.size.height, animate=False)
-        self._height = self.size.height
+        if self._view is not None and self._view.flip:  # what stands at the bottom or in the middle stays there
+            self.redraw()
+            self._scroll_home()
+            if self._place is not None:
+                self._scroll_into_view(self._place.row)
         self.post_message(self.Resized())
         self._tell_selected()
 
@@ -198,9 +199,9 @@ class Icicle(RowsView, can_focus=True):
         top, height = self.scroll_offset.y, self.size.height
         y += self._pad
         if y < top:
-            self.scroll_to(y=y, animate=False)
+            self.scroll_to(y=y, animate=False, immediate=True, force=True)
         elif y >= top + height:
-            self.scroll_to(y=y - height + 1, animate=False)
+            self.scroll_to(y=y - height + 1, animate=False, immediate=True, force=True)
 
     def action_move(self, down: int, across: int) -> None:
         """Walk to a neighbour."""
@@ -209,7 +210,9 @@ class Icicle(RowsView, can_focus=True):
 
     def action_page(self, pages: int) -> None:
         """Scroll by a page."""
-        self.scroll_to(y=self.scroll_offset.y + pages * max(1, self.size.height - 1), animate=False)
+        self.scroll_to(
+            y=self.scroll_offset.y + pages * max(1, self.size.height - 1), animate=False, immediate=True, force=True
+        )
 
     def action_top(self) -> None:
         """Select the first frame and scroll to it."""

@@ -75,9 +75,9 @@ def _numbers(
         (" of view", "muted"),
         (f"  {exact(box.total, unit.timed)}", "text"),
         (f" {unit.word}", "muted"),
-        (f"  {exact(box.own, unit.timed)}", "text"),
-        (" self", "muted"),
     ]
+    if box.own >= 0:
+        numbers += [(f"  {exact(box.own, unit.timed)}", "text"), (" self", "muted")]
     if zoomed:
         numbers += [(f"  {figures.percent(box.total, zoomed)}", "text"), (" of zoom", "muted")]
     if parent is not None and parent.total:

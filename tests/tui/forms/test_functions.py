@@ -119,6 +119,13 @@ def test_changes_are_in_points_or_in_weights_and_marked_by_their_sign() -> None:
     assert "10" in texts
 
 
+def test_what_may_be_chance_has_no_colour() -> None:
+    for after, key in ((11, "muted"), (400, "error"), (4, "muted"), (0, "good")):
+        one = line(Frame("f", "m"), after, after, 10, 10)
+        row = table_row(one, columns(120, True, "change"), 120, view(one, base=1000))
+        assert [k for text, k in row if text.strip().startswith(("+", "-"))] == [key, key]
+
+
 def test_against_nothing_a_change_is_unknown() -> None:
     new = line(Frame("new", "m"), 100, 500, 0, 0)
     texts = [text.strip() for text, _ in table_row(new, columns(120, True, "change"), 120, view(new, base=0))]

@@ -134,21 +134,20 @@ async def test_v_goes_through_the_forms_and_back(size: tuple[int, int]) -> None:
         assert forms == [Which.CALLERS, Which.FUNCTIONS, Which.TREE, Which.FUNCTIONS, Which.CALLERS]
 
 
-async def test_callers_begin_with_where_time_was_spent() -> None:
+async def test_callers_begin_with_what_each_function_has_by_itself() -> None:
     async with running((200, 50)) as pilot:
         await _press(pilot, "2", "v")
-        assert _app(pilot).snapshot is not None
         view = _icicle(pilot)
-        first = {box.label.function: box for box in view.rows[1].boxes}
-        assert first["qsort_tuple"].own == 0
-        assert view.total == sum(box.total for box in view.rows[1].boxes) + _hidden_weight(view)
+        assert {box.own for box in _boxes(view)} == {-1}
+        first = {box.label: box.total for box in view.rows[1].boxes}
         await _select(pilot, "qsort_tuple")
+        assert " self" not in _screen(pilot)
         await _press(pilot, "enter")
-        assert [box.label.function for box in _icicle(pilot).rows[-1].boxes][-1:] == ["postgres"]
-
-
-def _hidden_weight(view: IcicleView) -> int:
-    return view.total - sum(box.total for box in view.rows[1].boxes)
+        assert [box.label.function for box in _icicle(pilot).rows[-1].boxes] == ["postgres"]
+        await _press(pilot, "v")
+        by_itself = {line.label: line.own for line in _view(pilot).functions._lines}
+        assert len(first) > 10
+        assert first == {label: by_itself.get(label) for label in first}
 
 
 async def test_i_turns_the_picture_over_and_up_leads_to_callees() -> None:
@@ -197,6 +196,21 @@ async def test_both_sides_of_a_function_and_back(size: tuple[int, int]) -> None:
         await _press(pilot, "escape")
         assert _app(pilot).looking.form.function is None
         assert _view(pilot).icicle.selection == before
+
+
+@SIZES
+async def test_the_function_is_in_sight_wherever_its_sides_were_opened_from(size: tuple[int, int]) -> None:
+    async with running(size) as pilot:
+        await _press(pilot, "2", "v", "v")
+        table = _view(pilot).functions
+        table._choose(next(i for i, line in enumerate(table._lines) if line.label.function == "do_syscall_64"))
+        await _press(pilot, "enter")
+        icicle = _view(pilot).icicle
+        view = _icicle(pilot)
+        assert 0 <= view.flip - icicle.scroll_offset.y < icicle.size.height
+        await _press(pilot, "escape", "v")
+        await _press(pilot, "i")
+        assert "all" in text_of(_app(pilot))[icicle.region.bottom - 1]
 
 
 async def test_a_zoom_below_is_kept_while_time_passes_and_the_zoom_outside_is_found_again() -> None:
