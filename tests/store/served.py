@@ -14,6 +14,7 @@ import grpc
 from aperture_tui.profile.packed import words
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Process, Symbols
+from aperture_tui.profile.where import OF_MACHINES
 from aperture_tui.store import exchange
 from aperture_tui.store.answers import Rows, of_stacks
 from aperture_tui.store.base import Estimate
@@ -130,11 +131,12 @@ class Aggregator(FleetServicer):  # type: ignore[misc]  # protoc's class has no 
         """All machines that are known here have the events of the one store."""
         if not self._chosen(query):
             return query
-        return replace(query, hosts=(), service=None)
+        return replace(query, hosts=(), service=None, where=query.where.but(OF_MACHINES))
 
     def _chosen(self, query: Query) -> list[HostState]:
         of_service = (host for host in self.hosts if query.service in (None, host.service))
-        return [host for host in of_service if not query.hosts or host.name in query.hosts]
+        named = (host for host in of_service if not query.hosts or host.name in query.hosts)
+        return [host for host in named if query.where.takes(host.name, host.service)]
 
     def _meet(self, name: str, request: object, context: grpc.ServicerContext) -> None:
         self.asked.append((name, request))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.packed import words
-from aperture_tui.profile.where import OF_MACHINES
+from aperture_tui.profile.where import OF_MACHINES, Key
 from aperture_tui.store.base import Span
+from aperture_tui.store.clickhouse.frame_search import LinearSearch
 from aperture_tui.store.fleet_base import HostState
 
 if TYPE_CHECKING:
@@ -193,8 +194,10 @@ class Registry:
         of = self._by_name
         if query.hosts:
             of = [self._hosts[name] for name in sorted(set(query.hosts)) if name in self._hosts]
-        if query.where.about(OF_MACHINES):
-            of = [host for host in of if query.where.takes(host.state.name, host.state.service)]
+        for term in query.where.about(OF_MACHINES):
+            names = [host.state.name if term.key is Key.HOST else host.state.service for host in of]
+            found = LinearSearch().matching(term.source, names).tolist()
+            of = [host for host, hit in zip(of, found, strict=True) if hit is not term.negated]
         return [host for host in of if query.service is None or host.state.service == query.service]
 
 

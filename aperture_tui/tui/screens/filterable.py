@@ -68,6 +68,18 @@ class Filterable(BaseScreen):
         self._of_machines = Passed(len(hosts), len(fleet.hosts))
         return replace(fleet, hosts=hosts)
 
+    @property
+    def leaves_out_all(self) -> bool:
+        """Whether there are machines, but none that pass."""
+        return self._of_machines is not None and self._of_machines.whole > self._of_machines.shown == 0
+
+    def take_filter_off(self) -> None:
+        """Everything again."""
+        app = self.aperture
+        if app.looking.where:
+            app.look(app.looking.filtered(EVERYTHING))
+            self.show(app.snapshot)
+
     def chip_of_machines(self) -> Chip:
         """What the header of such a list says: nothing of terms that are not about machines."""
         where = Where(self.aperture.looking.where.about(OF_MACHINES))

@@ -80,6 +80,8 @@ class HostsScreen(Filterable):
             self.table.say(f"{snapshot.error}; it is tried again", "error")
         elif self.table.fleet is None:
             self.table.say(f"asking {name}", "muted")
+        elif self.leaves_out_all:
+            self.table.say("no host passes the filter: esc takes it off, \\ changes it", "text")
         else:
             self.table.say(f"no host has pushed anything to {name} yet: aperture agent --remote {name}", "muted")
         self.show_heading()
@@ -152,7 +154,9 @@ class HostsScreen(Filterable):
         self.set_focus(self.query_one(PatternInput))
 
     def action_end_search(self) -> None:
-        """All machines again."""
+        """All machines again: first of the search, then of the filter."""
+        if not self.query(SearchLine) and not self.table.is_searched:
+            self.take_filter_off()
         for line in self.query(SearchLine):
             self.set_focus(self.table)
             line.remove()

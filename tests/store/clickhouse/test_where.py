@@ -128,8 +128,8 @@ def test_a_pattern_that_takes_for_ever_elsewhere_takes_no_time_here() -> None:
     tenant = fresh_tenant()
     stack = (Frame("sh", kind=FrameKind.PROCESS), Frame("a" * 60))
     fact = Fact(T0, SH._replace(name="a" * 60), stack=stack)
-    tenant.insert("one", [push_of(batch_of([fact], Symbols()))], NOW)
-    for line in ("fn:/(a+)+b/", "comm:/(a+)+b/"):
+    tenant.insert("one", [push_of(batch_of([fact], Symbols()), agent="a" * 60)], NOW)
+    for line in ("fn:/(a+)+b/", "comm:/(a+)+b/", "host:/(a+)+b/"):
         assert tenant.store.call_tree(Query(where=parse(line))).weight == 0
         assert tenant.store.call_tree(Query(where=parse(f"-{line}"))).weight == 1
 
@@ -137,6 +137,6 @@ def test_a_pattern_that_takes_for_ever_elsewhere_takes_no_time_here() -> None:
 def test_a_pattern_that_re2_does_not_have_is_refused_in_one_line() -> None:
     tenant = fresh_tenant()
     tenant.insert("one", [push_of(batch_of([Fact(T0, SH)], Symbols()))], NOW)
-    for line in (r"fn:/a\Z|\u00e9/", r"comm:/\u00e9/"):
+    for line in (r"fn:/a\Z|\u00e9/", r"comm:/\u00e9/", r"-host:/\u00e9/"):
         with pytest.raises(re.error, match="escape"):
             tenant.store.call_tree(Query(where=parse(line)))
