@@ -10,24 +10,34 @@ from aperture_tui.profile.where import EVERYTHING
 
 if TYPE_CHECKING:
     from aperture_tui.profile.query import Query
-    from aperture_tui.store.base import Store
+    from aperture_tui.store.base import Estimate, Store
 
 
 class Passed(NamedTuple):
-    """How many events a filter line lets pass, of how many that are looked at without it; by their weights."""
+    """How many events a filter line lets pass, of how many that are looked at without it; by their weights.
+
+    about: these are estimates, out of a part of the events.
+    """
 
     shown: int
     whole: int
+    about: bool = False
 
     @property
     def percent(self) -> str:
         """ "12 %"; nothing and everything are said of nothing and everything alone."""
+        return f"{'~' * self.about}{self._percent}"
+
+    @property
+    def _percent(self) -> str:
         share = 100 * self.shown / self.whole if self.whole else 0.0
-        if self.shown == 0 or self.shown == self.whole:
+        if self.shown in (0, self.whole):
             return f"{share:.0f} %"
         if share < 0.1:
             return "<0.1 %"
-        return f"{share:.1f} %" if share < 10 else f"{min(share, 99.9):.0f} %" if share < 99.5 else ">99 %"
+        if share < 10:
+            return f"{share:.1f} %"
+        return f"{share:.0f} %" if share < 99.5 else ">99 %"
 
 
 def passed(store: Store, query: Query) -> Passed | None:
@@ -38,5 +48,12 @@ def passed(store: Store, query: Query) -> Passed | None:
     if not query.where:
         return None
     counted = replace(query, measure=Measure.COUNT, group=Group.PROCESS)
-    shown, whole = (int(store.timeline(one, 1).weights.sum()) for one in (counted, replace(counted, where=EVERYTHING)))
-    return Passed(min(shown, whole), whole)
+    noted: list[Estimate] = []
+    before, store.note = store.note, noted.append  # it is no word on the picture beside it
+    try:
+        shown, whole = (
+            int(store.timeline(one, 1).weights.sum()) for one in (counted, replace(counted, where=EVERYTHING))
+        )
+    finally:
+        store.note = before
+    return Passed(min(shown, whole), whole, bool(noted))

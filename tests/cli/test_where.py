@@ -125,7 +125,7 @@ def test_the_report_of_a_recording(recording: str, out: Out) -> None:
     assert top.main(["--once", "--replay", recording, "--format", "json", "--where", "comm:db name:x"]) == 0
     document = json.loads(out()[0])
     assert document["query"]["where"] == "comm:db name:x"
-    assert document["passed"] == {"shown": 30, "whole": 60}
+    assert document["passed"] == {"shown": 30, "whole": 60, "about": False}
     assert [one["name"] for one in document["processes"]] == ["db"]
     assert top.main(["--once", "--replay", recording, "--format", "json"]) == 0
     document = json.loads(out()[0])

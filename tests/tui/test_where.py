@@ -247,6 +247,7 @@ def test_what_the_header_says() -> None:
 )
 def test_shares(shown: int, whole: int, percent: str) -> None:
     assert Passed(shown, whole).percent == percent
+    assert Passed(shown, whole, about=True).percent == f"~{percent}"
 
 
 KNOWN = {
