@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.where import KEYS, OF_MACHINES, Form, Key, Term, Value, Where, WhereError, parse
 from aperture_tui.store.passed import Passed
 from aperture_tui.tui.cells import cut, plain, width_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Known = Mapping[Key, Sequence[str]]
 """Names that a value may be, by what it is about."""
 
+_LABELS: Final = (FrameKind.ROOT, FrameKind.PROCESS, FrameKind.THREAD, FrameKind.TAG)
 _WORKS: Final = "*background@accent"
 _MOST: Final = 1000
 """Names of a key that are looked through."""
@@ -138,8 +140,9 @@ def known_of(snapshot: ViewSnapshot | None) -> Known:
     labels += list(snapshot.icicle.collapsed) if snapshot.icicle else []
     processes = [line.key.name for line in snapshot.processes]
     processes += [line.told.process for line in snapshot.latencies.lines]
-    code = [label for label in labels if label.module or label.file]
-    processes += [label.function for label in labels if label not in code]
+    code = [label for label in labels if label.kind not in _LABELS]
+    processes += [label.function for label in labels if label.kind is FrameKind.PROCESS]
+    threads = [label.function.rpartition(" ") for label in labels if label.kind is FrameKind.THREAD]
     names = [line.key.name for line in snapshot.latencies.lines]
     names += [part.name for part in snapshot.wall.parts] if snapshot.wall else []
     names += [row.use.name for row in snapshot.gpu.kernels] if snapshot.gpu else []
@@ -148,6 +151,8 @@ def known_of(snapshot: ViewSnapshot | None) -> Known:
     return {
         Key.COMM: _told(processes),
         Key.PID: _told(str(line.key.pid) for line in snapshot.processes if line.key.pid),
+        Key.TID: _told(tid for _, _, tid in threads if tid.isdecimal()),
+        Key.THREAD: _told(name for name, _, _ in threads),
         Key.CONTAINER: _told(line.place for line in snapshot.processes),
         Key.FN: _told(functions),
         Key.LIB: _told(modules),

@@ -231,6 +231,20 @@ async def test_the_other_side_of_waits_is_not_narrowed_by_what_holds_for_who_wai
             assert (line.holders, line.wakers) == (whole[line.key].holders, whole[line.key].wakers)
 
 
+async def test_what_is_on_the_screen_is_offered() -> None:
+    async with running((120, 40), filled()) as pilot:
+        await _press(pilot, "5", "t")
+        known = known_of(_app(pilot).snapshot)
+        assert "postgres" in known[Key.COMM]
+        assert "all" not in known[Key.COMM]
+        assert set(known[Key.FN]).isdisjoint(known[Key.COMM])
+        assert "libc.so.6" in known[Key.LIB]
+        assert known[Key.TID]
+        assert all(tid.isdecimal() for tid in known[Key.TID])
+        await _press(pilot, "3")
+        assert "epoll_wait" in known_of(_app(pilot).snapshot)[Key.NAME]
+
+
 def test_what_the_header_says() -> None:
     where = parse("comm:nginx >5ms")
     assert chip(EVERYTHING, Kind.CPU, None, 120).full == ""
