@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 
 def _shown(c: str) -> str:
     category = unicodedata.category(c)
-    if category in _MARKS:
+    if category in _MARKS or not cell_len(c):  # the vowel signs of India's scripts: a cell for some terminals
         return ""
     if c.isprintable():
         return c

@@ -18,6 +18,11 @@ def test_nothing_in_a_row_moves_the_cursor(text: str) -> None:
     assert plain(plain(text)) == plain(text)
 
 
+@given(st.text(max_size=60))
+def test_every_character_has_a_cell_of_its_own(text: str) -> None:
+    assert all(cell_len(c) > 0 for c in plain(text))
+
+
 def test_a_wide_character_is_never_cut_in_half() -> None:
     assert fit("视频转码", 6) == "视频… "
     assert fit("视频", 4) == "视频"
@@ -26,4 +31,5 @@ def test_a_wide_character_is_never_cut_in_half() -> None:
 def test_marks_that_terminals_disagree_about_are_left_out() -> None:
     assert plain("e\u0301te\u0301") == "été"
     assert plain("a\u200bb\u0338c\ufe0f") == "abc"
+    assert plain("\u0939\u093f\u0928\u0926\u0940") == "\u0939\u0928\u0926"
     assert plain("x\x1b[2Jy") == "x\\x1b[2Jy"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aperture_tui.cli.arguments import fail
 from aperture_tui.cli.habits import files, printing
@@ -12,12 +13,14 @@ from aperture_tui.cli.habits.chosen import chosen as chosen_of
 from aperture_tui.cli.habits.files import FileError
 from aperture_tui.cli.output import write
 from aperture_tui.profile.text import clean
-from aperture_tui.symbolize.private_folder import PrivateFolder
 from aperture_tui.tui.app import ApertureApp  # all screens: bindings are known when their classes are
 from aperture_tui.tui.habits import Habits
 from aperture_tui.tui.keymap.keymap import Bound, Keymap, parse_key, shown
 from aperture_tui.tui.look import Look, looks
 from aperture_tui.tui.resuming import MAX_BYTES, Sitting
+
+if TYPE_CHECKING:
+    from aperture_tui.symbolize.private_folder import PrivateFolder
 
 
 def settled(parser: argparse.ArgumentParser, namespace: argparse.Namespace, argv: Sequence[str] | None) -> Habits:
@@ -82,6 +85,8 @@ def _sitting(namespace: argparse.Namespace) -> Sitting:
 
 
 def _folder() -> PrivateFolder:
+    from aperture_tui.symbolize.private_folder import PrivateFolder  # not before the first paint
+
     return PrivateFolder(files.state_folder(), 4 * MAX_BYTES)
 
 
@@ -98,7 +103,7 @@ def _name(namespace: argparse.Namespace) -> str:
 
 def _changes(chosen: Chosen) -> dict[str, tuple[str, ...]]:
     """The user's keys by Textual's names. Raises FileError for what is none, and for what has no such name."""
-    known = {one.id for one in Keymap().listed()}
+    known = {one.id for one in Keymap().listed()} if chosen.keys else set()
     changes = {}
     for name, value in chosen.keys.items():
         if name not in known:

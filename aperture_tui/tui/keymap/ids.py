@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final
 
 from textual.app import App
@@ -50,14 +51,15 @@ def own_bindings(cls: type[Any]) -> list[tuple[str, Binding]]:
     return [(id_of(cls, one), one) for one in Binding.make_bindings(cls.__dict__.get("BINDINGS", ()))]
 
 
-def merged(cls: type[DOMNode]) -> list[tuple[str | None, Binding]]:
+@cache
+def merged(cls: type[DOMNode]) -> tuple[tuple[str | None, Binding], ...]:
     """(id, binding) of all that listen in a class, its bases' too; None for the id of what is Textual's own.
 
     As Textual 8.2.8 merges them: what a subclass declares for a key takes that key from its bases.
     """
     named = {(one.key, one.action): name for base in reversed(cls.__mro__) for name, one in own_bindings(base)}
     known = cls._merged_bindings
-    return [] if known is None else [(named.get((key, one.action)), one) for key, one in known]
+    return () if known is None else tuple((named.get((key, one.action)), one) for key, one in known)
 
 
 def classes() -> list[type[DOMNode]]:

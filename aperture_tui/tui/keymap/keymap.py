@@ -6,7 +6,6 @@ import string
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
-from itertools import combinations
 from typing import Any, Final, NamedTuple
 
 from textual.app import App
@@ -22,6 +21,8 @@ NO_KEY: Final = "no-key:"
 """What the keys of actions begin with that have none: no terminal sends such a thing, and the palette has them."""
 _MODIFIERS: Final = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
 
+_LAST: Final = 0x30000
+"""Beyond are no characters that a key types."""
 _SIGNS: Final = {named(sign): sign for sign in string.punctuation}
 """By Textual's names."""
 _NAMES: Final = frozenset(key.value for key in Keys if "+" not in key.value and key.value.isalnum()) | _SIGNS.keys()
@@ -42,7 +43,7 @@ def parse_key(text: str) -> str:
     """A key as a person writes it -> as Textual names it: `?`, `ctrl+x`, `f5`, `й`. Raises ValueError in one line."""
     before, name = (text[:-1], "+") if text == "+" or text.endswith("++") else _split(text)
     modifiers = before.removesuffix("+").split("+") if before else []
-    is_sign = len(name) == 1 and name.isprintable() and name != " "
+    is_sign = len(name) == 1 and name.isprintable() and name != " " and ord(name) < _LAST
     if not (is_sign or name in _NAMES) or not _MODIFIERS.issuperset(modifiers):
         raise ValueError(f"{text!r} is not a key: write a character, f1 to f24, enter, space, up, ctrl+x, shift+tab")
     return "+".join([*modifiers, named(name) if is_sign else name])
@@ -79,8 +80,9 @@ class Keymap:
         node._bindings = made.copy()
 
     def _map(self, cls: type[DOMNode], screen: type[Any], app: type[Any]) -> BindingsMap:
-        around = [cls] if issubclass(screen, ModalScreen) else [cls, screen, app]
-        taken = {key for one in around for name, _ in merged(one) for key in self.changes.get(name or "", ())}
+        around: list[type[Any]] = [cls] if issubclass(screen, ModalScreen) else [cls, screen, app]
+        names = {name for one in around for name, _ in merged(one)}  # type: ignore[arg-type]  # classes are hashable
+        taken = {key for name in names for key in self.changes.get(name or "", ())}
         out = BindingsMap()
         for name, binding in self._bound(cls, taken):
             out._add_binding(binding)
@@ -121,31 +123,50 @@ class Keymap:
 
     def conflicts(self) -> list[str]:
         """What changes take away, a line each."""
-        before = {one.id: one for one in Keymap().listed()}
-        owners: dict[str, set[type[DOMNode]]] = {}
-        for cls in classes():
-            for name, _ in merged(cls):
-                if name is not None:
-                    owners.setdefault(name, set()).add(cls)
+        if not self.changes:
+            return []
+        before = {one.id: set(one.keys) for one in Keymap().listed()}
+        now = {one.id: one for one in self.listed()}
+        owners = _owners()
         told = []
-        for one, other in combinations(self.listed(), 2):
-            shared = set(one.keys) & set(other.keys)
-            had = set(before[one.id].keys) & set(before[other.id].keys)
-            if shared and not had and _together(owners[one.id], owners[other.id]):
-                told += [self._said(key, one, other) for key in sorted(shared)]
+        for name in sorted(self.changes):
+            for other in now.values():
+                is_second = other.id in self.changes and other.id <= name  # told with the first of the two, or itself
+                shared = set(now[name].keys) & set(other.keys)
+                if is_second or not shared or before[name] & before[other.id]:
+                    continue
+                if _together(owners[name], owners[other.id]):
+                    told += [self._said(key, now[name], other) for key in sorted(shared)]
         return told
 
     def _said(self, key: str, one: Bound, other: Bound) -> str:
-        if one.id in self.changes and other.id in self.changes:
+        if other.id in self.changes:
             return f"{shown(key)} is given to both {one.id} and {other.id}"
-        winner, loser = (one, other) if one.id in self.changes else (other, one)
-        return f"{shown(key)} is now {winner.id} ({winner.does}), and no more {loser.id} ({loser.does})"
+        return f"{shown(key)} is now {one.id} ({one.does}), and no more {other.id} ({other.does})"
 
 
 def shown(key: str) -> str:
     """A key as `parse_key` reads it."""
     *modifiers, name = key.split("+")
-    return "+".join([*modifiers, _SIGNS.get(name, name)])
+    known = name in _NAMES or len(name) == 1
+    return "+".join([*modifiers, _SIGNS.get(name, name) if known else _other_signs().get(name, name)])
+
+
+@cache
+def _other_signs() -> dict[str, str]:
+    """The signs beyond ASCII by Textual's names, which cannot be looked up: they have lost their hyphens."""
+    signs = (c for c in map(chr, range(0xA1, _LAST)) if c.isprintable() and not c.isalnum())
+    return {named(sign): sign for sign in signs}
+
+
+def _owners() -> dict[str, set[type[DOMNode]]]:
+    """The classes that listen, by the ids of what they listen for."""
+    found: dict[str, set[type[DOMNode]]] = {}
+    for cls in classes():
+        for name, _ in merged(cls):
+            if name is not None:
+                found.setdefault(name, set()).add(cls)
+    return found
 
 
 def _together(some: set[type[DOMNode]], others: set[type[DOMNode]]) -> bool:
@@ -155,10 +176,15 @@ def _together(some: set[type[DOMNode]], others: set[type[DOMNode]]) -> bool:
 
 def _around(outer: type[DOMNode], inner: type[DOMNode]) -> bool:
     """Whether what happens in one class may be heard by another. Panels keep everything to themselves."""
-    panels = {cls.__module__ for cls in classes() if issubclass(cls, ModalScreen)}
-    if outer is inner or panels & {outer.__module__, inner.__module__}:
+    if outer is inner or not _panels().isdisjoint((outer.__module__, inner.__module__)):
         return False
     return issubclass(outer, App) or (issubclass(outer, Screen) and inner in parts_of(outer))
+
+
+@cache
+def _panels() -> frozenset[str]:
+    """The modules that have panels, and what stands on them."""
+    return frozenset(cls.__module__ for cls in classes() if issubclass(cls, ModalScreen))
 
 
 @cache

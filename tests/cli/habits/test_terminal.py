@@ -6,12 +6,15 @@ import json
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from tests.cli.test_screens import APERTURE_TOP, Terminal
+from tests.tui.test_sizes import HOSTILE_NAMES
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux: apt-get install tmux")
 
@@ -144,6 +147,26 @@ def test_a_home_that_cannot_be_written_to_is_no_error(opened: Open, tmp_path: Pa
         screen = terminal.see("STATUS=0")
         assert ("not kept for --resume" in screen) == said
         terminal.close()
+
+
+@pytest.mark.parametrize("size", [(40, 10), (120, 40), (300, 80)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_terminal_takes_names_for_as_wide_as_we_do(opened: Open, tmp_path: Path, size: tuple[int, int]) -> None:
+    """Or the rows of that terminal would be longer or shorter than it is."""
+    names = [name.replace("\n", " ").replace(";", "") for name in HOSTILE_NAMES if name.strip()]
+    lines = [f"{name};{name};{other} {i + 30}" for i, (name, other) in enumerate(zip(names, names[::-1], strict=True))]
+    (tmp_path / "some.folded").write_text("\n".join(lines))
+    terminal = opened()
+    terminal.resize(*size)
+    terminal.see(r"quit")
+    terminal.see(r"[▏|]all|PROCESS")
+    for view in "12":
+        terminal.press(view)
+        time.sleep(1.0)
+        asked = [*terminal._socket, "capture-pane", "-p", "-N"]
+        rows = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split("\n")[: size[1]]
+        wide = [row for row in rows if not row.isascii()]
+        assert wide, rows
+        assert {cell_len(row) for row in wide} == {size[0]}, [row for row in wide if cell_len(row) != size[0]]
 
 
 def test_a_theme_of_the_users_and_a_broken_one(opened: Open, tmp_path: Path) -> None:
