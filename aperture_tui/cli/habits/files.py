@@ -77,13 +77,12 @@ def theme_files(environ: Mapping[str, str] = os.environ) -> list[Path]:
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Where what is written lies. Root's is root's own also under sudo: nothing of root's lies in a user's home."""
-    chosen = environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(chosen):
+    state = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state) or not _ours(state):
         home = environ.get("HOME", "")
-        if not home or not _owned(home, os.geteuid()):
-            home = pwd.getpwuid(os.geteuid()).pw_dir
-        chosen = os.path.join(home, ".local", "state")
-    return Path(chosen, "aperture", "top")  # of its own: what grows too much in it is thrown away
+        home = home if os.path.isabs(home) and _ours(home) else pwd.getpwuid(os.geteuid()).pw_dir
+        state = os.path.join(home, ".local", "state")
+    return Path(state, "aperture", "top")  # of its own: what grows too much in it is thrown away
 
 
 def read(path: Path, environ: Mapping[str, str] = os.environ) -> Read | None:
@@ -137,11 +136,11 @@ def _home(uid: int, environ: Mapping[str, str]) -> str:
         return environ.get("HOME") or "/root"
 
 
-def _owned(path: str, uid: int) -> bool:
-    try:
-        return os.stat(path).st_uid == uid
-    except OSError:
-        return False
+def _ours(path: str) -> bool:
+    """Whether a folder, or what it would be made in, belongs to whoever runs this, or to root."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return os.stat(path).st_uid in {0, os.geteuid()}
 
 
 def _lines(text: str) -> Iterator[tuple[str, int]]:

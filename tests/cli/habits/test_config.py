@@ -181,7 +181,7 @@ def test_root_believes_root_and_who_called_sudo_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not _ROOT, reason="sudo makes root")
-def test_under_sudo_it_is_the_callers_file_and_roots_state() -> None:
+def test_under_sudo_it_is_the_callers_file_and_roots_state(tmp_path: Path) -> None:
     import pwd
 
     other = next(one for one in pwd.getpwall() if one.pw_uid and one.pw_dir.startswith("/"))
@@ -189,7 +189,13 @@ def test_under_sudo_it_is_the_callers_file_and_roots_state() -> None:
     assert files.config_folder(environ) == Path(other.pw_dir, ".config/aperture")
     assert files.config_folder({"HOME": "/root"}) == Path("/root/.config/aperture")
     assert files.config_folder({**environ, "XDG_CONFIG_HOME": "relative"}) == Path(other.pw_dir, ".config/aperture")
-    assert files.state_folder({**environ, "HOME": "/nonexistent"}) == Path(
+    state = tmp_path / "state"
+    assert files.state_folder({"XDG_STATE_HOME": str(state / "new")}) == state / "new/aperture/top"
+    state.mkdir()
+    os.chown(state, other.pw_uid, -1)
+    for told in ({"XDG_STATE_HOME": str(state / "new")}, {"XDG_STATE_HOME": str(state)}, {"HOME": str(state)}):
+        assert files.state_folder(told) == Path(pwd.getpwuid(0).pw_dir, ".local/state/aperture/top")
+    assert files.state_folder({**environ, "HOME": "relative"}) == Path(
         pwd.getpwuid(0).pw_dir, ".local/state/aperture/top"
     )
 
