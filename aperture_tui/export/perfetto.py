@@ -32,7 +32,7 @@ from aperture_tui.profile.query import Measure
 from aperture_tui.store.selection import measured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -69,12 +69,13 @@ _WAIT: Final = "wait "
 """How calls begin that are waits for a GPU, and no functions: they may lie across those."""
 
 
-def document(store: Store, query: Query, kinds: Sequence[Kind] = ()) -> dict[str, Any]:
+def document(store: Store, query: Query, kinds: Sequence[Kind] = (), most: int | None = None) -> dict[str, Any]:
     """The timeline of a query's range, processes and frames. kinds: of all that was collected, only these.
 
-    A name or a value narrows the query's own kind alone. Raises re.error.
+    most: slices that are drawn at most, else MOST_SLICES. A name or a value narrows the query's own kind alone.
+    Raises re.error.
     """
-    trace = _Trace()
+    trace = _Trace(MOST_SLICES if most is None else most, store.watch)
     start, end = _held_range(store, query)
     for kind in kinds or dict.fromkeys((*collected(store), *_GPU)):
         narrowed = replace(of_kind(query, kind), role=Role.OWN)
@@ -157,11 +158,12 @@ class _Counts:
 class _Trace:
     """The events of a trace, their times in nanoseconds until they are written."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int, watch: Callable[[float], None]) -> None:
+        """room: for so many slices. watch: of the store, told that there is more to do than to read."""
         self.events: list[dict[str, Any]] = []
         self._processes: dict[int, str] = {}
         self._threads: dict[tuple[int, int], str] = {}
-        self._room = MOST_SLICES
+        self._room, self._watch = room, watch
         self._not_drawn = 0
         self._work: list[NDArray[np.void]] = [np.zeros(0, EVENT)]
         self._calls: list[NDArray[np.void]] = [np.zeros(0, EVENT)]
@@ -178,6 +180,7 @@ class _Trace:
         self._not_drawn += int(events["weight"].sum(dtype=np.int64)) - len(alone)
         self._name_threads(symbols, alone)
         for chunk in _newest_first(symbols, alone):
+            self._watch(1.0)
             drawn = slices(symbols, chunk) if self._room > 0 else []
             self._room -= len(drawn)
             self._not_drawn += 0 if drawn else len(chunk)

@@ -23,12 +23,14 @@ from aperture_tui import __version__
 from aperture_tui.export import samples
 from aperture_tui.export.collected import losses_of, time_range
 from aperture_tui.export.names import COUNTED, frame_name
-from aperture_tui.export.samples import Paths, Place, Samples
+from aperture_tui.export.samples import Paths, Place, Samples, watched
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Measure
 from aperture_tui.wire import pprof_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from aperture_tui.profile.query import Query
@@ -63,7 +65,7 @@ def profile(store: Store, query: Query) -> pprof_pb2.Profile:
     start, end = time_range(store, query)
     out.time_nanos, out.duration_nanos = start, end - start
     out.comment.extend(tables.string(line) for line in _comments(store, query))
-    _add_samples(tables, found, list(zip(*values, strict=True)))
+    _add_samples(tables, found, list(zip(*values, strict=True)), store.watch)
     tables.finish()
     return out
 
@@ -86,11 +88,13 @@ def _comments(store: Store, query: Query) -> list[str]:
     return lines
 
 
-def _add_samples(tables: _Tables, found: Samples, values: list[tuple[int, ...]]) -> None:
+def _add_samples(
+    tables: _Tables, found: Samples, values: list[tuple[int, ...]], watch: Callable[[float], None]
+) -> None:
     """values: a sample's, one for each type."""
     paths = Paths(found.symbols)
     ids: dict[Place, list[int]] = {}
-    for row, value in zip(found.rows, values, strict=True):
+    for row, value in zip(watched(found.rows, watch), values, strict=True):
         place = paths.place(row)
         if place not in ids:  # outermost first, so that the first module is mostly the program's
             ids[place] = [tables.location(frame) for frame in paths.path(place)][::-1]

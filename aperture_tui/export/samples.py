@@ -17,10 +17,13 @@ from aperture_tui.store.groups import grouped
 from aperture_tui.store.selection import measured
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from aperture_tui.profile.query import Query
     from aperture_tui.store.base import Store
 
 _UNKNOWN: Final = "[unknown]"
+_STEP: Final = 4096
 _TOGETHER: Final = ("process", "tid", "thread", "stack", "name", "tags")
 
 
@@ -55,6 +58,15 @@ def summed(symbols: Symbols, events: NDArray[np.void]) -> Samples:
     order = np.lexsort([rows[column] for column in reversed(_TOGETHER)])
     counts, times_ns = (groups.sums(measured(events, measure))[order] for measure in (Measure.COUNT, Measure.TIME))
     return Samples(symbols, rows[order], counts, times_ns)
+
+
+def watched(rows: NDArray[np.void], watch: Callable[[float], None]) -> Iterator[np.void]:
+    """The rows, (n,). watch: of the store that gave them, told now and then that all is read, so that whoever waits for
+    what is made of them can have enough of it.
+    """
+    for begin in range(0, len(rows), _STEP):
+        watch(1.0)
+        yield from rows[begin : begin + _STEP]
 
 
 Place = tuple[int, str]
@@ -94,4 +106,4 @@ def leaf(kind: int, name: str) -> str:
     return f"[{RUNNABLE}]" if kind == Kind.OFFCPU and name == RUNNABLE else ""
 
 
-__all__ = ["Paths", "Place", "Samples", "leaf", "of_query", "summed"]
+__all__ = ["Paths", "Place", "Samples", "leaf", "of_query", "summed", "watched"]

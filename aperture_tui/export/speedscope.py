@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aperture_tui import __version__
 from aperture_tui.export import samples
 from aperture_tui.export.names import frame_name
-from aperture_tui.export.samples import Paths, Place
+from aperture_tui.export.samples import Paths, Place, watched
 from aperture_tui.profile.query import Measure
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.profile.text import clean
@@ -68,7 +68,7 @@ def _stacks_by_process(
     weights = found.times_ns if query.measure is Measure.TIME else found.counts
     known: dict[Place, Stack] = {}
     out: dict[tuple[int, int], tuple[str, dict[Stack, int]]] = {}
-    for row, weight in zip(found.rows, weights.tolist(), strict=True):
+    for row, weight in zip(watched(found.rows, store.watch), weights.tolist(), strict=True):
         if not weight:
             continue
         place = paths.place(row)

@@ -117,12 +117,15 @@ def _run(name: str, options: Sequence[str], stdin: str, watch: Watch) -> str:
     path = find(name)
     pipe = subprocess.PIPE
     try:
-        with subprocess.Popen([path, *options], stdin=pipe, stdout=pipe, stderr=pipe) as child:
-            try:
-                out, complaints = _communicated(child, name, stdin.encode(), watch)
-            except BaseException:
-                child.kill()
-                raise
+        with tempfile.TemporaryFile() as given:  # and not a pipe, which nobody fills while one waits for the output
+            given.write(stdin.encode())
+            given.seek(0)
+            with subprocess.Popen([path, *options], stdin=given, stdout=pipe, stderr=pipe) as child:
+                try:
+                    out, complaints = _communicated(child, name, watch)
+                except BaseException:
+                    child.kill()
+                    raise
     except OSError as error:
         raise InfernoError(f"{name}: {error.strerror}") from error
     if child.returncode:
@@ -131,18 +134,16 @@ def _run(name: str, options: Sequence[str], stdin: str, watch: Watch) -> str:
     return out.decode()
 
 
-def _communicated(child: subprocess.Popen[bytes], name: str, stdin: bytes, watch: Watch) -> tuple[bytes, bytes]:
+def _communicated(child: subprocess.Popen[bytes], name: str, watch: Watch) -> tuple[bytes, bytes]:
     """What it wrote and what it complained of, while whoever waits is asked now and then whether it still does."""
     deadline = time.monotonic() + _TIMEOUT_S
-    given: bytes | None = stdin  # what is left of it the child gets at the next call
     while True:
         try:
-            return child.communicate(given, timeout=_LOOK_S)
+            return child.communicate(timeout=_LOOK_S)
         except subprocess.TimeoutExpired:
-            given = None
+            watch(0.0)
         if time.monotonic() > deadline:
             raise InfernoError(f"{name} took longer than {_TIMEOUT_S:.0f} s")
-        watch(0.0)
 
 
 __all__ = ["InfernoError", "MissingInfernoError", "differential", "find", "flame_graph", "of_query"]

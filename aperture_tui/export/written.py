@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Asked(NamedTuple):
     """What is written. title: of it; kinds: of a timeline or a report, () for all or for the query's own.
 
-    width: cells of a line of text. top: histograms at most. watch: told, now and then, while another program works.
+    width: cells of a line of text. top: histograms at most. slices: of a timeline at most, None for as many as ever.
+    watch: told, now and then, while another program works.
     """
 
     store: Store
@@ -31,6 +32,7 @@ class Asked(NamedTuple):
     kinds: Sequence[Kind] = ()
     width: int = 100
     top: int = 10
+    slices: int | None = None
     watch: Callable[[float], None] = lambda _: None
 
 
@@ -52,7 +54,7 @@ def written(asked: Asked, form: str) -> Written:
         case "speedscope":
             return Written(pieces(speedscope.document(store, query, asked.title)))
         case "perfetto":
-            document = perfetto.document(store, query, asked.kinds)
+            document = perfetto.document(store, query, asked.kinds, asked.slices)
             left_out = document["otherData"]["not_drawn"]
             words = f"{left_out:,} samples not drawn but counted: the oldest of too many, or with a weight"
             return Written(pieces(document), [words] if left_out else [])

@@ -131,3 +131,32 @@ def test_a_tool_that_hangs_or_cannot_start(monkeypatch: pytest.MonkeyPatch, tmp_
         tool.chmod(0o755)
         with pytest.raises(svg.InfernoError, match=words):
             svg.flame_graph(folded.of_query(sample.store(), Query()), title="", unit="samples")
+
+
+def test_a_tool_gets_all_of_it_however_slow_it_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of more than a pipe holds, while whoever waits is asked whether it still does."""
+    tool = tmp_path / "inferno-flamegraph"
+    tool.write_text("#!/bin/sh\nsleep 0.3\nwc -c\nhead -c 1000000 /dev/zero\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(svg, "find", lambda name: str(tool))
+    told: list[float] = []
+    stacks = "".join(f"web;function_{i} 1\n" for i in range(100_000))
+    drawn = svg.flame_graph(stacks, title="t", unit="samples", watch=told.append)
+    assert int(drawn.partition("\n")[0]) == len(stacks)
+    assert len(drawn) > 1_000_000
+    assert told
+
+
+def test_who_has_enough_of_it_ends_the_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "inferno-flamegraph"
+    tool.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(svg, "find", lambda name: str(tool))
+
+    def enough(_share: float) -> None:
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        svg.flame_graph("a 1\n", title="t", unit="samples", watch=enough)
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()

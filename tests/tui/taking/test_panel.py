@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
 import time
@@ -287,6 +288,26 @@ async def test_progress_is_shown_the_screen_lives_and_escape_cancels(folder: Pat
         assert list(folder.iterdir()) == []
         store.free.set()
         assert await write(pilot, "enter") is State.DONE
+
+
+async def test_a_step_that_cannot_be_ended_is_left_to_itself(folder: Path) -> None:
+    """What it makes is thrown away; until it is over there is no other export."""
+    store = _Slow(filled())
+    async with running(store=store) as pilot:  # type: ignore[arg-type]
+        await press(pilot, "2", "e")
+        store.watch = lambda _: None
+        await choose(pilot, "folded")
+        await pilot.press("enter")
+        await until(pilot, store.asked.is_set, "the export")
+        await pilot.press("escape")
+        await until(pilot, lambda: "cancelled: nothing was written" in screen(pilot), "that it is over at once")
+        await press(pilot, "enter")
+        assert "the last export still ends" in screen(pilot)
+        store.free.set()
+        await until(pilot, lambda: not app_of(pilot)._export.is_at_work, "its end")  # type: ignore[union-attr]
+        assert list(folder.iterdir()) == []
+        assert gc.isenabled()
+        assert await write(pilot) is State.DONE
 
 
 async def test_the_end_of_the_app_leaves_nothing_half_written(folder: Path) -> None:
