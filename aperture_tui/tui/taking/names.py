@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import re
 import time
 from pathlib import Path
 from typing import Final
 
+from aperture_tui.export.new_file import invoking_user
 from aperture_tui.profile.text import clean
 
 _ODD: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -36,4 +39,13 @@ def target(text: str) -> Path:
         raise ValueError("a name has no control characters")
     if text.endswith("/") or text.rpartition("/")[2] in (".", ".."):
         raise ValueError(f"{text} is a folder: add a name")
-    return Path(os.path.abspath(os.path.expanduser(text)))
+    return Path(os.path.abspath(_at_home(text)))
+
+
+def _at_home(text: str) -> str:
+    """With ~ in full: by sudo it is the folder of who called it, whose file it will be."""
+    owner = invoking_user()
+    if owner is not None and (text == "~" or text.startswith("~/")):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwuid(owner.uid).pw_dir + text[1:]
+    return os.path.expanduser(text)

@@ -117,14 +117,18 @@ class Taking(App[None]):
         if self._export is not None and self._export.is_at_work:
             panel.refuse("the last export still ends: try again in a moment")
             return
-        self._last_format = message.choice.form.name
+        form, path, replace = message.choice.form.name, message.path, message.replace
+        self._last_format = form
         if message.choice.form not in PICTURES:
-            self._begin(panel, Order(message.choice.form.name, message.path, message.replace, self._subject()))
+            what = self._subject()
+            if what is None:
+                panel.refuse("there is nothing to export yet")
+            else:
+                self._begin(panel, Order(form, path, replace, what))
             return
         typing = self.screen.focused
         panel.display = False
         self._focus_view()
-        form, path, replace = message.choice.form.name, message.path, message.replace
         self.screen.call_after_refresh(self._picture, panel, typing, form, path, replace)
 
     def _picture(self, panel: ExportPanel, typing: Widget | None, form: str, path: Path, replace: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,22 @@ def test_another_format_is_another_end_of_the_same_name() -> None:
 def test_a_name_is_beside_us_or_where_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/ml")
+    monkeypatch.delenv("SUDO_UID", raising=False)
     assert target(" a.svg ") == tmp_path / "a.svg"
     assert target("../a.svg") == tmp_path.parent / "a.svg"
     assert target("~/a.svg") == Path("/home/ml/a.svg")
     assert target(f"{os.sep}srv/a b.svg") == Path("/srv/a b.svg")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_by_sudo_home_is_that_of_who_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setenv("HOME", "/root")
+    monkeypatch.setenv("SUDO_UID", str(nobody.pw_uid))
+    monkeypatch.setenv("SUDO_GID", str(nobody.pw_gid))
+    assert target("~/a.svg") == Path(nobody.pw_dir) / "a.svg"
+    monkeypatch.setenv("SUDO_UID", "4000000000")
+    assert target("~/a.svg") == Path("/root/a.svg")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "x/", "..", "a/..", "a\x07b", "a\u202eb"])

@@ -406,3 +406,15 @@ async def test_the_mouse(folder: Path) -> None:
         assert app_of(pilot).focused is app_of(pilot)._view.icicle  # type: ignore[union-attr]
         await press(pilot, "e")
         assert app_of(pilot).focused is panel(pilot)._list, "e leads back to it"
+
+
+async def test_from_the_palette(folder: Path) -> None:
+    async with running((80, 24), store=filled()) as pilot:
+        await press(pilot, "2")
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: len(app_of(pilot).screen_stack) > 1, "the palette")
+        await pilot.press(*"export")
+        await until(pilot, lambda: "e, everywhere" in screen(pilot), "the command")
+        await pilot.press("enter")
+        await until(pilot, lambda: app_of(pilot)._panel is not None, "the panel")
+        assert await write(pilot, "end", "enter") is State.DONE

@@ -21,6 +21,7 @@ from aperture_tui.tui.taking.job import Progress, State
 from tests.export import others
 from tests.store.served import Aggregator, serving
 from tests.tui import test_remote
+from tests.tui.gpu.synthetic import synthetic
 from tests.tui.screen import running, settled
 from tests.tui.synthetic import SECOND, START_NS
 from tests.tui.taking import read_back
@@ -107,6 +108,25 @@ async def test_reports_and_timelines(key: str, folder: Path) -> None:
         )
         events = json.loads((await exported(pilot, "perfetto", folder)).read_text())["traceEvents"]
         assert len(events) > 10
+
+
+async def test_kernels_of_gpus(folder: Path) -> None:
+    others.inferno()
+    async with running((80, 24), store=synthetic()) as pilot:
+        await press(pilot, "7")
+        wanted = total(pilot)
+        found = {
+            form: read_back.weight(await exported(pilot, form, folder), form)
+            for form in ("svg", "speedscope", "folded", "json")
+        }
+        assert found == dict.fromkeys(found, wanted)
+        assert read_back.timed(await exported(pilot, "pprof", folder)) == wanted
+        text = (await exported(pilot, "text", folder)).read_text()
+        assert "GPU kernels" in text
+        assert "GPU copies" in text
+        events = json.loads((await exported(pilot, "perfetto", folder)).read_text())["traceEvents"]
+        assert {event["name"] for event in events} >= {"gpu_kernel", "device to host, pinned"}, "copies as well"
+        assert all(file.name.startswith("aperture-build-7-gpu-") for file in folder.iterdir())
 
 
 async def test_one_process_one_lock_by_thread_in_a_window_of_the_past(folder: Path) -> None:
