@@ -189,9 +189,12 @@ def _caveats(store: Store, query: Query, kinds: Sequence[Kind], filtered: bool) 
     """What the reader of the output has to know. kinds: those that are in it. filtered: a filter may have taken all."""
     from aperture_tui.export.written import caveats
 
-    nothing = not any(store.processes(of_kind(query, kind)) for kind in kinds)
-    words = selecting.unknown_tags(store, query) if nothing else ""
-    return [*caveats(store, query, kinds, filtered), *([words] if words else [])]
+    told = caveats(store, query, kinds, filtered)
+    if query.tags or query.without_tags:
+        nothing = not any(store.processes(of_kind(query, kind)) for kind in kinds)
+        words = selecting.unknown_tags(store, query) if nothing else ""
+        told += [words] if words else []
+    return told
 
 
 def _kinds(query: Query, form: str, chosen: argparse.Namespace) -> tuple[Kind, ...]:
