@@ -11,6 +11,7 @@ from textual.screen import Screen
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui import filter_words
 from aperture_tui.tui.terminal import SMALLEST
+from aperture_tui.tui.thin import forget
 from aperture_tui.tui.widgets.header import Chip, Header
 from aperture_tui.tui.widgets.keys import KeysLine
 from aperture_tui.tui.widgets.rows import RowsView
@@ -86,7 +87,11 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         raise NotImplementedError
 
     def on_resize(self, event: Resize) -> None:
-        """Where the line of time would leave no room for anything else, the header says the time."""
+        """Where the line of time would leave no room for anything else, the header says the time.
+
+        What was drawn in a size that the terminal no longer had stands nobody knows where.
+        """
+        forget(self.aperture._driver)
         self.set_class(event.size.height < _TIME_LINE_FROM, "-tiny")
         self.show_heading()
 

@@ -156,11 +156,14 @@ class Page:
                 raise
 
     def arrived(self, number: int) -> None:
-        """The browser has so many pieces. One that was left behind gets a whole picture."""
+        """The browser has so many pieces."""
         self.outgoing.arrived(number)
+        self._wake()
+
+    def catch_up(self) -> None:
+        """A browser that was left behind gets a whole picture, once it has what is on its way."""
         if self.outgoing.wants_whole():
             self._call(lambda app: app.action_redraw())
-        self._wake()
 
     def _call(self, work: Callable[[PageApp], None]) -> None:
         """In its loop, if the app is there."""

@@ -236,6 +236,7 @@ async def _send(ws: web.WebSocketResponse, page: Page, something: asyncio.Event)
             while (flight := page.outgoing.take()) is not None:
                 await ws.send_bytes(flight.data)
                 await ws.ping(b"%d" % flight.number)
+            page.catch_up()
             if page.has_ended:
                 if page.failure:
                     await ws.send_bytes(f"\x1b[H\x1b[2K {page.failure}".encode("utf-8", "replace"))

@@ -43,6 +43,16 @@ def test_a_browser_that_does_not_read_gets_a_whole_picture_later() -> None:
     assert (outgoing.take() or flight).data == b"whole"
 
 
+def test_what_is_left_out_before_anything_was_sent_is_made_good_at_once() -> None:
+    """Nothing is on its way whose arrival could be waited for."""
+    outgoing = Outgoing(window=10, kept=10)
+    for _ in range(3):
+        outgoing.put(b"x" * 11)
+    assert outgoing.skipped == 3
+    assert outgoing.take() is None
+    assert outgoing.wants_whole()
+
+
 def test_a_picture_larger_than_all_bounds_is_sent() -> None:
     """Or a large screen would never have one."""
     outgoing = Outgoing(window=10, kept=10)

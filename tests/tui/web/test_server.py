@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import time
 from collections.abc import Callable
@@ -152,6 +153,32 @@ async def test_a_page_shows_the_screens_and_takes_keys_and_the_mouse() -> None:
         await screen.say("resize", {"width": 60, "height": 20})
         (page,) = served.pages
         await until(lambda: _app(page).size == (60, 20), "the new size")
+
+
+async def test_what_was_drawn_in_an_old_size_is_not_taken_for_drawn() -> None:
+    """A browser has its new size before the app knows, and so long pictures of the old one come out anyhow."""
+    async with serving(over()) as served, entered(served) as session, opened(served, session, 100, 30) as screen:
+        await screen.see("of view")
+        (page,) = served.pages
+        app, driver, _ = page._running.result()
+        drawn = copy.deepcopy(driver.thin._rows)  # type: ignore[attr-defined]
+        await screen.say("resize", {"width": 60, "height": 20})
+        await until(lambda: app.screen.size == (60, 20), "the new size")
+        await until(lambda: app.snapshot.request.width == 60, "boxes of that width")
+        await asyncio.sleep(0.5)  # until they have been drawn
+        resized = app._check_resize
+
+        def late() -> None:
+            """This is drawn before the screen knows of its size, and so comes out anyhow."""
+            driver.thin._rows.update(drawn)  # type: ignore[attr-defined]
+            resized()
+
+        app._check_resize = late  # type: ignore[method-assign]
+        screen.text = ""
+        await screen.say("resize", {"width": 100, "height": 30})
+        await screen.see("1 Overview")
+        await screen.see("Memory")
+        await screen.see("gunicorn")
 
 
 async def test_two_pages_show_the_same_and_look_at_different_things() -> None:
