@@ -13,7 +13,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import filters, first_paint, first_sample, keys, live, machine, overhead, probes, recordings, report, unwind
+from bench import (
+    filters,
+    first_paint,
+    first_sample,
+    keys,
+    live,
+    machine,
+    overhead,
+    probes,
+    recordings,
+    report,
+    tables,
+    unwind,
+)
 from bench.counted import counted
 from bench.load import LoadError, Loads
 
@@ -29,6 +42,7 @@ _GROUPS: Final = (
     "first-paint",
     "keys",
     "live",
+    "tables",
     "unwind",
     "recordings",
     "filters",
@@ -93,6 +107,7 @@ def _measure(chosen: argparse.Namespace, scratch: Path, tell: Callable[[str], No
         "first-paint": lambda: first_paint.measure(loads, rounds if quick else rounds + 2, tell),
         "keys": lambda: keys.measure(2 if quick else 12, 3.0 if quick else 8.0, tell),
         "live": lambda: live.measure(loads, 6.0 if quick else 20.0, 8.0 if quick else 60.0, tell),
+        "tables": lambda: tables.measure(4.0 if quick else 15.0, tell),
         "unwind": lambda: unwind.measure(scratch, rounds, 2.0 if quick else 4.0, tell),
         "recordings": lambda: recordings.measure(
             loads, scratch, rounds, 3.0 if quick else 10.0, 50 if quick else 1000, tell

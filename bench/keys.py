@@ -28,6 +28,7 @@ _READY_S, _PATIENCE_S = 15.0, 1.0
 _PAUSES_S: Final = (0.03, 0.28)
 """Between an answer and the next key: keys come at every phase of a refresh."""
 _SIZES: Final = ((80, 24), (120, 40), (200, 50))
+_COLLECTING: Final = ", all collectors"
 _ENTER, _OUT, _END_SEARCH = b"\r", b"\x7f", b"\x1b"
 
 _NAME_ROW: Final = re.compile(r"(?m)^ ([\w-]+) *(?:▾ [\d,]+ below *)?$")
@@ -80,14 +81,16 @@ def _found(typed: str) -> Callable[[str, str], bool]:
 
 def measure(cycles: int, seconds: float, tell: Callable[[str], None]) -> list[Figure]:
     """All figures of this group. seconds: of refreshes that are weighed at each size."""
-    return [*_latencies(cycles, tell), *_weights(seconds, tell)]
+    alone, collecting = _latencies(cycles, tell, ""), _latencies(cycles, tell, _COLLECTING, "--collect")
+    return [*alone, *collecting, *_weights(seconds, tell)]
 
 
-def _latencies(cycles: int, tell: Callable[[str], None]) -> list[Figure]:
-    tell(f"keys: about {18 * cycles} presses at {_COLUMNS}x{_ROWS}")
+def _latencies(cycles: int, tell: Callable[[str], None], beside: str, *options: str) -> list[Figure]:
+    """beside: what is at work in the same process, by the options."""
+    tell(f"keys: about {18 * cycles} presses at {_COLUMNS}x{_ROWS}{beside}")
     times: dict[str, list[float]] = {"cursor": [], "zoom": [], "search": []}
     unanswered, selected = 0, "all"
-    terminal = _synthetic(_COLUMNS, _ROWS, _REFRESH_HZ)
+    terminal = _synthetic(_COLUMNS, _ROWS, _REFRESH_HZ, *options)
     try:
         _open_cpu_view(terminal)
         pauses = random.Random(1)
@@ -101,19 +104,19 @@ def _latencies(cycles: int, tell: Callable[[str], None]) -> list[Figure]:
                     unanswered += 1
                 terminal.read(pauses.uniform(*_PAUSES_S))
     except FailedError as error:
-        return [_missing("key press to painted", "ms", str(error))]
+        return [_missing(f"key press to painted{beside}", "ms", str(error))]
     finally:
         terminal.end(b"q")
     everything = [value for values in times.values() for value in values]
     remark = f"{unanswered} of {len(everything) + unanswered} not answered within {_PATIENCE_S:.0f} s"
-    figures = _quantiles("all keys", everything, remark, _KEY_BUDGET_MS)
+    figures = _quantiles("all keys", everything, remark, _KEY_BUDGET_MS, beside)
     for group, values in times.items():
-        figures += _quantiles(group, values, "", None)
+        figures += _quantiles(group, values, "", None, beside)
     return figures
 
 
-def _quantiles(group: str, values: list[float], remark: str, budget: float | None) -> list[Figure]:
-    name = "key press to painted, live, 100k nodes, 120x40"
+def _quantiles(group: str, values: list[float], remark: str, budget: float | None, beside: str) -> list[Figure]:
+    name = f"key press to painted, live, 100k nodes, 120x40{beside}"
     if not values:
         return [_missing(name, "ms", f"{group}: no answers")]
     words = "; ".join(filter(None, [f"{len(values)} presses", remark]))
@@ -162,21 +165,28 @@ def _weights(seconds: float, tell: Callable[[str], None]) -> list[Figure]:
     for view, key in (("overview", b"1"), ("CPU", b"2")):
         for columns, rows in _SIZES:
             tell(f"bytes: {view} at {columns}x{rows}")
-            budget = _BYTES_BUDGET_KB if (columns, rows) == _SIZES[0] else None
-            measure = f"bytes of a refresh, 1 Hz, rolling window, {columns}x{rows}"
-            terminal = _synthetic(columns, rows, 1)
-            try:
-                terminal.seconds_until(_has_samples, _READY_S)
-                terminal.press(key)
-                terminal.read(2.0)
-                values = _refreshes_kb(terminal, seconds)
-            except FailedError as error:
-                figures.append(_missing(measure, "KB", str(error)))
-            else:
-                figures.append(Figure(measure, f"aperture-top, {view}", "KB", values, budget, "made-up samples"))
-            finally:
-                terminal.end(b"q")
+            for window, words in (("10", "rolling window"), ("0", "all that is held")):
+                budget = _BYTES_BUDGET_KB if (columns, rows) == _SIZES[0] and window != "0" else None
+                measure = f"bytes of a refresh, 1 Hz, {words}, {columns}x{rows}"
+                figures.append(_weight(f"aperture-top, {view}", measure, key, (columns, rows, window), seconds, budget))
     return figures
+
+
+def _weight(
+    subject: str, measure: str, key: bytes, shown: tuple[int, int, str], seconds: float, budget: float | None
+) -> Figure:
+    """shown: columns, rows, and the window."""
+    columns, rows, window = shown
+    terminal = _synthetic(columns, rows, 1, "--window", window)
+    try:
+        terminal.seconds_until(_has_samples, _READY_S)
+        terminal.press(key)
+        terminal.read(2.0)
+        return Figure(measure, subject, "KB", _refreshes_kb(terminal, seconds), budget, "made-up samples")
+    except FailedError as error:
+        return _missing(measure, "KB", str(error))
+    finally:
+        terminal.end(b"q")
 
 
 def _refreshes_kb(terminal: Terminal, seconds: float) -> tuple[float, ...]:
@@ -193,9 +203,9 @@ def _has_samples(text: str) -> bool:
     return re.search(r"of view  [1-9]", text) is not None
 
 
-def _synthetic(columns: int, rows: int, refresh_hz: float) -> Terminal:
+def _synthetic(columns: int, rows: int, refresh_hz: float, *options: str) -> Terminal:
     command = (sys.executable, "-m", "bench.synthetic_screen", "--refresh", str(refresh_hz), "--nodes", str(_NODES))
-    return Terminal(command, columns, rows, cwd=".")
+    return Terminal((*command, *options), columns, rows, cwd=".")
 
 
 def _missing(measure: str, unit: str, why: str) -> Figure:

@@ -68,6 +68,19 @@ def thread_cpu_ns(pid: int) -> dict[int, int]:
     return times
 
 
+def ui_cpu_ns(pid: int) -> int:
+    """CPU time of the threads of the screens: the first one, and those whose names begin with `ui`, ns."""
+    times = thread_cpu_ns(pid)
+    return sum(ns for tid, ns in times.items() if tid == pid or _thread_name(pid, tid).startswith("ui"))
+
+
+def _thread_name(pid: int, tid: int) -> str:
+    try:
+        return (_PROC / str(pid) / "task" / str(tid) / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def cpu_ns(pid: int) -> int:
     """CPU time of a process and its descendants since their start, ns; of ended threads and children as well.
 

@@ -158,8 +158,8 @@ class Terminal:
                 self._gone = True
                 return
             self.output.add(time.monotonic_ns(), data)
-            if _ASKS_SYNC in data:
-                os.write(self._fd, _HAS_SYNC)
+            if asked := data.count(_ASKS_SYNC):
+                os.write(self._fd, _HAS_SYNC * asked)
             if until and until():
                 return
 

@@ -17,6 +17,7 @@ from textual.driver import Driver
 from textual.messages import TerminalSupportsSynchronizedOutput
 
 from aperture_tui.tui.line import Line
+from aperture_tui.tui.terminal import name_thread
 from aperture_tui.tui.thin import Thin
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ class _Counting:
     def __init__(self, file: TextIO, line: Line) -> None:
         self._file = file
         self._line = line
-        self._gone = False
+        self._gone = self._named = False
         self.taken_bytes = 0
 
     def write(self, text: str) -> int:
         """All of it, before this returns."""
+        if not self._named:
+            self._named = True
+            name_thread("ui: output")
         data = memoryview(text.encode("utf-8", "replace"))
         try:
             while data and not self._gone:

@@ -20,6 +20,7 @@ from aperture_tui.tui.density.model import NO_SCALE
 from aperture_tui.tui.forms.model import TREE
 from aperture_tui.tui.gpu.model import NO_LANES
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
+from aperture_tui.tui.terminal import name_thread
 
 if TYPE_CHECKING:
     from aperture_tui.store.base import Store
@@ -106,6 +107,7 @@ class Presenter:
         return answer
 
     def _run(self) -> None:
+        name_thread("ui: presenter")
         try:
             store = self._connect()
         except Exception as error:  # whatever keeps it from starting is shown in place, as one line

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import enum
 import os
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 SMALLEST: Final = (20, 5)
 """Columns and rows below which nothing can be drawn but a word of regret."""
+
+
+def name_thread(name: str) -> None:
+    """Name this thread for `top -H` and its like, 15 characters; where that cannot be, it has none."""
+    with suppress(OSError):
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(name)
 
 
 class Colours(enum.Enum):

@@ -1,0 +1,68 @@
+"""A picture of every screen, in truecolor and without colours, on terminals of three sizes: text and styles.
+
+`APERTURE_GOLDEN=write pytest tests/tui/test_every_screen.py` writes all of them anew, `-k NAME` one. Below each row
+stand its styles from left to right: a letter, and of how many cells; what the letters are is told below each picture.
+A picture without colours whose text is that of the coloured one has `=` in place of a row.
+"""
+
+from __future__ import annotations
+
+import string
+from itertools import chain, groupby
+
+import pytest
+from rich.style import Style
+
+from aperture_tui.tui.app import ApertureApp
+from tests.tui.scenes import SCENES, app_of, shown
+from tests.tui.screen import assert_golden, text_of
+
+SIZES = ((80, 24), (120, 40), (200, 50))
+_LETTERS = [*string.ascii_letters, *(a + b for a in string.ascii_lowercase for b in string.ascii_uppercase)]
+_ATTRIBUTES = ("bold", "dim", "italic", "underline", "reverse")
+
+
+def _words(style: Style | None) -> str:
+    """ "#aabbcc on #000000 bold"; "" for plain."""
+    if style is None:
+        return ""
+    ink = style.color.name if style.color and not style.color.is_default else ""
+    ground = f"on {style.bgcolor.name}" if style.bgcolor and not style.bgcolor.is_default else ""
+    return " ".join(filter(None, [ink, ground, *(name for name in _ATTRIBUTES if getattr(style, name))]))
+
+
+def _styles(app: ApertureApp) -> list[list[str]]:
+    """The style of each cell."""
+    strips = app.screen._compositor.render_strips()
+    return [[_words(segment.style) for segment in strip for _ in range(segment.cell_length)] for strip in strips]
+
+
+def _picture(app: ApertureApp, like: list[str]) -> list[str]:
+    """Rows, their styles, and the key to them. like: rows that need not be told again."""
+    letters: dict[str, str] = {}
+    out: list[str] = []
+    for y, (row, styles) in enumerate(zip(text_of(app), _styles(app), strict=True)):
+        out.append("=" if like and like[y] == row else row)
+        told = [(letters.setdefault(words, _LETTERS[len(letters)]), len(list(run))) for words, run in groupby(styles)]
+        out.append("  ~ " + " ".join(f"{letter}{cells}" for letter, cells in told))
+    return [*out, *(f"{letter}: {words or 'plain'}" for words, letter in letters.items())]
+
+
+@pytest.mark.parametrize("name", SCENES)
+async def test_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    for size in SIZES:
+        coloured: list[str] = []
+        for colours in ("truecolor", "mono"):
+            if colours == "mono":
+                monkeypatch.setenv("NO_COLOR", "1")
+            else:
+                monkeypatch.delenv("NO_COLOR", raising=False)
+            async with shown(SCENES[name], size) as pilot:
+                app = app_of(pilot)
+                told += [f"== {size[0]}x{size[1]}, {colours}", *_picture(app, coloured)]
+                coloured = text_of(app)
+                if colours == "mono":
+                    words = set(" ".join(chain.from_iterable(_styles(app))).split())
+                    assert words <= set(_ATTRIBUTES), "no colours"
+    assert_golden(f"screens/{name}", told)
