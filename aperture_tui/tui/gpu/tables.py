@@ -168,6 +168,10 @@ class CopyTable(GpuTable["CopyUse"]):
     COLUMNS: ClassVar[Any] = COPIES
     SORTS = ("total", "bytes", "rate", "copies", "max", "name")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is nothing behind a row that could be looked into."""
+        return action != "choose"
+
     def key_of(self, row: CopyUse) -> Hashable:
         """Its process and direction."""
         return row.pid, row.start_ns, row.process, row.name
