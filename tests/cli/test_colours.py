@@ -81,7 +81,9 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
         environment = MODES[mode]
         unset = [part for part in environment if "=" not in part]
         given = [part for part in environment if "=" in part]
-        terminals.append(Terminal(tmp_path, ["env", *unset, *given, *APERTURE_TOP, "--events", "all", "-p", str(load.pid)]))
+        terminals.append(
+            Terminal(tmp_path, ["env", *unset, *given, *APERTURE_TOP, "--events", "all", "-p", str(load.pid)])
+        )
         # tmux passes truecolor and 256 colours on to nobody here: what is captured is what the program sent
         return terminals[-1]
 

@@ -6,13 +6,8 @@ Selection Data"). What stands between us and the terminal:
 - tmux takes it for a buffer of its own, and hands it on, where `set-clipboard` is on. Where it is external, as in tmux
   without a configuration, it passes nothing on; but where `allow-passthrough` is on it hands on what is wrapped in
   `ESC P tmux; … ESC \\`, with each ESC in it doubled. Both are written: at most one more buffer has the same text.
-<<<<<<< ours
-- screen hands on what is wrapped in `ESC P … ESC \\`, in pieces of limited length (4.9.0: 768 bytes); what is longer,
-  and what is not wrapped, it writes on the screen as text.
-=======
 - screen hands on what is wrapped in `ESC P … ESC \\`, in pieces of limited length (4.9.0: 768 bytes); what is
   longer, and what is not wrapped, it writes on the screen as text.
->>>>>>> theirs
 - Where TERM alone says screen, over SSH or sudo, it is most often a tmux. That reads the wrapping of screen as the
   plain sequence, but of pieces takes the first for all: it is sent in one. A screen then takes what is short.
 """
