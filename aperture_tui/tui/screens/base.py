@@ -10,8 +10,8 @@ from textual.screen import Screen
 
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui import filter_words
-from aperture_tui.tui.terminal import SMALLEST
 from aperture_tui.tui.driver import forget
+from aperture_tui.tui.terminal import SMALLEST
 from aperture_tui.tui.widgets.header import Chip, Header
 from aperture_tui.tui.widgets.keys import KeysLine
 from aperture_tui.tui.widgets.rows import RowsView
