@@ -22,7 +22,6 @@ from aperture_tui.tui.habits import Habits, Habitual
 from aperture_tui.tui.look import look
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import Baseline, ViewRequest, ViewSnapshot
-from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
 from aperture_tui.tui.screens import words
@@ -115,7 +114,7 @@ class ApertureApp(Habitual, Taking):
         chosen = look(theme, self.looks)
         super().__init__(ansi_color=True if self._ansi else None)
         self.animation_level = "none"
-        self.palette = Palette(chosen, self._colours, habits.ascii)
+        self.palette = self.palette_of(chosen, self._colours)
         self.title_host = title_host
         self.pinned = pinned
         self._want = want
@@ -350,7 +349,7 @@ class ApertureApp(Habitual, Taking):
         self.notify(f"{self.refresh_hz:g} refreshes a second", timeout=2)
 
     def _change_look(self, theme: Theme) -> None:
-        self.palette = Palette(self.looks[theme.name], self._colours, self.habits.ascii)
+        self.palette = self.palette_of(self.looks[theme.name], self._colours)
         if self._view is not None:  # the others repaint when they are shown again
             self._view.repaint_all()
 
@@ -400,7 +399,7 @@ class ApertureApp(Habitual, Taking):
     def action_help(self) -> None:
         """All keys."""
         width = min(78, self.size.width - 2)
-        self.push_screen(Panel(help_rows(live_keys(self.screen), width)))
+        self.push_screen(Panel(help_rows(live_keys(self.screen), width, self.palette.marks)))
 
     def action_health(self) -> None:
         """Every loss with its cause."""

@@ -17,6 +17,7 @@ from aperture_tui.tui.driver import forget
 from aperture_tui.tui.keymap.keymap import Changes, Keymap
 from aperture_tui.tui.keymap.layouts import LAYOUTS
 from aperture_tui.tui.look import Look, looks
+from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.resuming import Sitting, sitting_of
 from aperture_tui.tui.widgets.keys import live_keys
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from aperture_tui.tui.looking import Looking
+    from aperture_tui.tui.terminal import Colours
 
 _NOTICE_S: Final = 12.0
 _NOTICES: Final = 3
@@ -33,9 +35,11 @@ _NOTICES: Final = 3
 
 @dataclass(frozen=True)
 class Habits:
-    """keys: by the ids of bindings. layout: one of `keymap.layouts.LAYOUTS`. looks: by name, the shipped ones too; None
-    for these alone. ascii: draw with ASCII. window_s: what is looked at first, None for all; 0 is what the app says
-    itself. notices: what was wrong with what was set up, a line each. sitting: what was looked at last time.
+    """What somebody has set up.
+
+    keys: by the ids of bindings. layout: one of `LAYOUTS`. looks: by name, the shipped ones too; None for
+    these alone. ascii: draw with ASCII. marks: kinds of boxes by letters too. window_s: what is looked at first, None
+    for all; 0 is what the app says itself. notices: what was wrong, a line each. sitting: what was looked at last time.
     """
 
     keys: Changes = field(default_factory=dict)
@@ -43,6 +47,7 @@ class Habits:
     mouse: bool = True
     looks: Mapping[str, Look] | None = None
     ascii: bool = False
+    marks: bool = False
     window_s: float | None = 0.0
     notices: tuple[str, ...] = ()
     sitting: Sitting | None = None
@@ -80,6 +85,10 @@ class Habitual(App[None]):
     def looks(self) -> Mapping[str, Look]:
         """All themes by name, the user's too."""
         return looks() if self.habits.looks is None else self.habits.looks
+
+    def palette_of(self, look: Look, colours: Colours) -> Palette:
+        """The styles of a look, drawn as it is wished for."""
+        return Palette(look, colours, self.habits.ascii, self.habits.marks)
 
     @property
     def available_themes(self) -> dict[str, Theme]:

@@ -78,10 +78,11 @@ def box_key(kind: FrameKind, shade: int, state: str = "", waits: bool = False) -
 class Palette:
     """Styles of one look, for one sort of terminal."""
 
-    def __init__(self, look: Look, colours: Colours, ascii: bool = False) -> None:  # noqa: A002
-        """ascii: nothing but ASCII is drawn, where the terminal's font has no other signs."""
+    def __init__(self, look: Look, colours: Colours, ascii: bool = False, marks: bool = False) -> None:  # noqa: A002
+        """ascii: nothing but ASCII is drawn, where the font has no other signs. marks: kinds by letters too."""
         self.look = look
         self.ascii = ascii
+        self.marks = marks
         self.colours = colours
         self._known: dict[str, Style] = {}
 

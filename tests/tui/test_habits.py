@@ -219,6 +219,19 @@ def test_ascii_takes_as_many_cells(text: str) -> None:
     assert cell_len(in_ascii(text)) == cell_len(text)
 
 
+async def test_marks_are_letters_in_the_boxes_and_in_the_help() -> None:
+    async with running((120, 40), habits=Habits(marks=True)) as pilot:
+        await pilot.press("2")
+        await settled(pilot)
+        text = "\n".join(text_of(_app(pilot)))
+        assert "▏@ gunicorn" in text
+        assert "▏p handle_request" in text
+        await pilot.press("question_mark", "end")
+        await until(pilot, lambda: bool(pilot.app.screen.query(PanelRows)), "the panel")
+        rows = pilot.app.screen.query_one(PanelRows).shown_rows
+        assert any(" k kernel " in span for row in rows for span, _ in row)
+
+
 async def test_a_theme_of_the_users_can_be_had() -> None:
     mine = replace(look("aperture-light"), name="mine")
     async with running(theme="mine", habits=Habits(looks={**looks(), "mine": mine})) as pilot:

@@ -65,7 +65,7 @@ def _processes(name: str, other: str, width: int, mono: bool) -> Sequence[Spans]
 def _boxes(name: str, other: str, width: int, mono: bool) -> Sequence[Spans]:
     label = make_label(name, other, other, 42, FrameKind.NATIVE)
     boxes = (Box(0, width // 3, 0, label, 250, 50), Box(width // 2, width, 0, label, 250, 50))
-    first = icicle_row(Row(boxes), width, 0, lambda _: True, mono, change=lambda _: 1)
+    first = icicle_row(Row(boxes), width, 0, lambda _: True, mono, change=lambda _: 1, marks=len(name) % 2 == 0)
     return first, icicle_row(Row((), note=name), width)
 
 

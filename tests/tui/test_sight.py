@@ -136,6 +136,19 @@ def test_more_and_less_have_a_sign_as_well(mono: bool) -> None:
     assert ["+" in told[2], "-" in told[-2], "+" in told[0] or "-" in told[0]] == [True, True, False]
 
 
+@pytest.mark.parametrize("mono", [False, True])
+def test_each_kind_has_a_letter_where_that_is_wished_for(mono: bool) -> None:
+    told = []
+    for kind in FrameKind:
+        box = Box(0, 12, 0, FrameLabel("read", "x", "", 0, kind, ("read",), 0), 10, 0)
+        (plain, _), (marked, _) = (icicle_row(Row((box,)), 12, mono=mono, marks=marks)[0] for marks in (False, True))
+        assert len(plain) == len(marked) == 12
+        assert plain[1:5] == "read"
+        told.append("" if kind is FrameKind.ROOT else marked[1:].removesuffix("_").split("read")[0].strip())
+    assert len(set(told)) == len(FrameKind)
+    assert all(len(mark) == 1 for mark in told if mark)
+
+
 def test_good_and_bad_are_words() -> None:
     """Colours of states stand on words that say the same: here those of filters."""
     (column,) = [one for one in COLUMNS if one.title == "ON"]

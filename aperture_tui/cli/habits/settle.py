@@ -43,6 +43,7 @@ def settled(parser: argparse.ArgumentParser, namespace: argparse.Namespace, argv
         mouse=chosen["mouse"],
         looks=themes,
         ascii=chosen["glyphs"] == "ascii",
+        marks=chosen["marks"],
         window_s=0.0 if by_sitting or chosen.settings["window"].origin == BUILT_IN else chosen["window"],
         notices=(*chosen.notices, *problems, *keymap.conflicts()),
         sitting=sitting,

@@ -102,6 +102,7 @@ SETTINGS: Final = (
             metavar=f"S|{ALL}"),
     Setting("mouse", "--mouse", "truth", True, "take the mouse; without, the terminal selects text"),
     Setting("glyphs", "--glyphs", "text", "unicode", "what to draw with", choices=("unicode", "ascii")),
+    Setting("marks", "--marks", "truth", False, "a letter before each box says what kind of code it is"),
     Setting("layout", "--layout", "text", "us", "letters of this keyboard do what Latin ones do", choices=_LAYOUTS),
     Setting("resume", "--resume", "truth", False, "begin with the view, window, grouping, order, theme\nand search of"
             " last time"),

@@ -19,6 +19,12 @@ Change = Callable[[Box], int | None]
 """-3 to 3, None of what is not compared."""
 _SIGNS: Final = {1: "+", -1: "-"}
 """Before the name of what became more or less: colour alone does not say it."""
+KIND_MARKS: Final = {
+    FrameKind.KERNEL: "k", FrameKind.NATIVE: "n", FrameKind.JIT: "j", FrameKind.PYTHON: "p", FrameKind.RUNTIME: "r",
+    FrameKind.GPU: "g", FrameKind.UNKNOWN: "?", FrameKind.THREAD: "t", FrameKind.LOCK: "l", FrameKind.TAG: "#",
+    FrameKind.PROCESS: "@",
+}  # fmt: skip
+"""What says the kind of a box without its colour, where that is wished for."""
 
 
 @lru_cache(16384)
@@ -34,10 +40,12 @@ def icicle_row(
     mono: bool = False,
     waits: bool = False,
     change: Change | None = None,
+    marks: bool = False,
 ) -> Spans:
     """One row, exactly `width` cells. selected: index of a box. hits: whether a frame matches the search.
 
     waits: boxes are time that passed waiting. change: they are compared, and this is how strongly each is more or less.
+    marks: each begins with the mark of its kind.
     """
     if row.note:
         return ((fit(f" {row.note}", width), "muted"),)
@@ -53,6 +61,8 @@ def icicle_row(
         plain = box_key(box.label.kind, box.label.shade, state, waits) if step is None else change_key(step, state)
         key = _marked(i == selected, hit) or plain
         sign = _SIGNS[(step > 0) - (step < 0)] if step else ""
+        if marks and box.label.kind in KIND_MARKS:
+            sign = f"{KIND_MARKS[box.label.kind]}{sign} "
         spans.extend(_mono_box(box, key, "." if waits else "_", sign) if mono else _box(box, key, sign))
     if at < width:
         spans.append(_gap(at, width, row.hatches))

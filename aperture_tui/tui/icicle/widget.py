@@ -174,7 +174,8 @@ class Icicle(RowsView, can_focus=True):
         hits = self._search.hits if self._search else None
         view = self._view
         change = None if view.base_total is None else partial(step, view=view)
-        return icicle_row(view.rows[y], self.size.width, selected, hits, self.palette.mono, view.waits, change)
+        marks = self.palette.marks
+        return icicle_row(view.rows[y], self.size.width, selected, hits, self.palette.mono, view.waits, change, marks)
 
     def _rows_now(self) -> list[Spans]:
         if self._view is None:

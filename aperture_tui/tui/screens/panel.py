@@ -15,6 +15,7 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.icicle.render import KIND_MARKS
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.palette import Spans, box_key, change_key
 from aperture_tui.tui.screens import words
@@ -68,8 +69,8 @@ class Panel(ModalScreen[None]):
         rows.show_rows(self._content)
 
 
-def help_rows(keys: Sequence[Key], width: int) -> list[Spans]:
-    """All keys that work now, by who listens to them, and what the colours mean."""
+def help_rows(keys: Sequence[Key], width: int, marks: bool = False) -> list[Spans]:
+    """All keys that work now, by who listens to them, and what the colours mean. marks: kinds have letters too."""
     rows: list[Spans] = [((fit(" Keys", width), "*text@bar"),)]
     places = sorted({key.place for key in keys}, key=lambda place: (place == "everywhere", place))
     column = min(24, width // 3)
@@ -80,9 +81,9 @@ def help_rows(keys: Sequence[Key], width: int) -> list[Spans]:
                 names = fit("   " + "  ".join(key.keys), column)
                 rows.append(((names, "*text@bar"), (fit(f" {key.does}", width - column), "text@bar")))
     rows += [((" " * width, "text@bar"),), ((fit(" Colours of frames", width), "*accent@bar"),)]
-    rows += _legend(width, waits=False)
+    rows += _legend(width, waits=False, marks=marks)
     rows += [((fit(" The same where they are time that passed waiting", width), "*accent@bar"),)]
-    rows += _legend(width, waits=True)
+    rows += _legend(width, waits=True, marks=marks)
     rows += [((fit(" Where two are compared", width), "*accent@bar"),)]
     compared = [(change_key(3), "+ grew"), (change_key(0), "alike"), (change_key(-3), "- shrank")]
     parts = [part for key, word in compared for part in ((f" {word} ", key), (" ", "text@bar"))]
@@ -91,15 +92,16 @@ def help_rows(keys: Sequence[Key], width: int) -> list[Spans]:
     return [*rows, _filled(hatch, width)]
 
 
-def _legend(width: int, waits: bool) -> list[Spans]:
+def _legend(width: int, waits: bool, marks: bool) -> list[Spans]:
     rows: list[Spans] = []
     line: list[tuple[str, str]] = [("   ", "text@bar")]
     for name in _KINDS:
-        word = f" {_WORDS.get(name, name)} "
+        kind = FrameKind[name.upper()]
+        word = f" {KIND_MARKS[kind] + ' ' if marks else ''}{_WORDS.get(name, name)} "
         if sum(width_of(text) for text, _ in line) + len(word) + 1 > width - 1:
             rows.append(_filled(line, width))
             line = [("   ", "text@bar")]
-        line += [(word, box_key(FrameKind[name.upper()], 1, waits=waits)), (" ", "text@bar")]
+        line += [(word, box_key(kind, 1, waits=waits)), (" ", "text@bar")]
     rows.append(_filled(line, width))
     return rows
 

@@ -203,7 +203,7 @@ def test_under_sudo_it_is_the_callers_file_and_roots_state(tmp_path: Path) -> No
 def test_no_setting_names_a_file_a_program_or_a_machine() -> None:
     """What makes it safe to read as root: keys, looks, and how much is looked at."""
     assert {one.name for one in SETTINGS} == {
-        "refresh", "theme", "window", "mouse", "glyphs", "layout", "resume", "events", "hz",
+        "refresh", "theme", "window", "mouse", "glyphs", "marks", "layout", "resume", "events", "hz",
     }  # fmt: skip
 
 
