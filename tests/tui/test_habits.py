@@ -137,7 +137,7 @@ async def test_ctrl_t_says_that_this_driver_has_no_mouse() -> None:
 # -- the palette and the help
 
 
-VIEWS = ("overview", "cpu", "syscalls", "locks", "offcpu", "gpu")
+VIEWS = ("overview", "cpu", "syscalls", "locks", "offcpu", "gpu", "filters")
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -96,17 +96,13 @@ class Keymap:
         all_of = merged(cls)
         done: set[str] = set()
         for name, binding in all_of:
-            if name is None or name not in self.changes:
-                if binding.key not in taken:
-                    yield name, binding
-                elif name is not None and all(one.key in taken for other, one in all_of if other == name):
-                    if name not in done:
-                        yield name, binding.with_key(NO_KEY + name)
-                    done.add(name)
+            if name is None or (name not in self.changes and binding.key not in taken):
+                yield name, binding  # what is typed into stays Textual's own, whatever is taken
             elif name not in done:
                 done.add(name)
-                for key in self.changes[name] or (NO_KEY + name,):
-                    yield name, binding.with_key(key)
+                keys = self.changes.get(name, ())
+                if keys or name in self.changes or all(one.key in taken for other, one in all_of if other == name):
+                    yield from ((name, binding.with_key(key)) for key in keys or (NO_KEY + name,))
 
     def listed(self) -> list[Bound]:
         """All that keys do, by id. What others lose to a change is told by `conflicts`."""

@@ -160,6 +160,16 @@ async def test_a_search_takes_every_letter_whatever_the_keys_are() -> None:
         assert _app(pilot).looking.search.text == "xZqйч"
 
 
+async def test_a_line_that_is_typed_into_keeps_its_own_keys() -> None:
+    async with running(habits=Habits(keys={"view.window.-1": ("left",), "view.search": ("f3",)})) as pilot:
+        await pilot.press("2", "f3", *"bc", "left", "left", "a", "enter")
+        await settled(pilot)
+        assert _app(pilot).looking.search is not None
+        assert (_app(pilot).looking.search.text, _app(pilot).looking.window_s) == ("abc", 30.0)
+        await pilot.press("left")
+        assert _app(pilot).looking.window_s == 10.0
+
+
 def test_conflicts_are_only_those_that_can_happen() -> None:
     assert Keymap().conflicts() == []
     assert Keymap({"locks.wakers": ("P",)}).conflicts() == [], "pages are the GPU screen's"
