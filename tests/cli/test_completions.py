@@ -56,7 +56,7 @@ def _bash(scripts: Path, *words: str) -> list[str]:
         (("aperture-top", "--them"), ["--theme"]),
         (("aperture-top", "--theme", ""), sorted(looks())),
         (("aperture-top", "--glyphs", "a"), ["ascii"]),
-        (("aperture-top", "--no-m"), ["--no-mouse"]),
+        (("aperture-top", "--no-mo"), ["--no-mouse"]),
         (("aperture-top", "--replay", "bu"), ["busy.aperture"]),
         (("aperture", "ag"), ["agent", "aggregate", "aggregator"]),
         (("aperture", "completions", ""), sorted(completions.SHELLS)),
