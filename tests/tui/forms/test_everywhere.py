@@ -11,14 +11,13 @@ from textual.pilot import Pilot
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.query import Group
 from aperture_tui.store.remote.link import Focus
-from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.forms.crumbs import Crumbs
 from aperture_tui.tui.forms.model import Which
 from aperture_tui.tui.icicle.navigate import Place
-from aperture_tui.tui.model import Baseline, IcicleView
-from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.tui.model import Baseline
 from aperture_tui.wire import fleet_pb2 as wire
 from tests.tui import test_remote
+from tests.tui.forms.driving import app_of, icicle_of, view_of
 from tests.tui.screen import assert_golden, running, settled, text_of
 from tests.tui.test_remote import Served, remote, still
 
@@ -26,50 +25,33 @@ aggregator, address, clocks = test_remote.aggregator, test_remote.address, test_
 SIZES = pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 10)], ids=lambda size: f"{size[0]}x{size[1]}")
 
 
-def _app(pilot: Pilot[Any]) -> ApertureApp:
-    assert isinstance(pilot.app, ApertureApp)
-    return pilot.app
-
-
-def _view(pilot: Pilot[Any]) -> ViewScreen:
-    view = _app(pilot)._view
-    assert isinstance(view, ViewScreen)
-    return view
-
-
-def _icicle(pilot: Pilot[Any]) -> IcicleView:
-    view = _view(pilot).icicle.view
-    assert view is not None
-    return view
-
-
 async def _press(pilot: Pilot[Any], *keys: str) -> None:
     for key in keys:
         await pilot.press(key)
-        await (still(pilot) if _app(pilot).remote is not None else settled(pilot))
+        await (still(pilot) if app_of(pilot).remote is not None else settled(pilot))
 
 
 async def _every_form(pilot: Pilot[Any]) -> None:
     """Each form once, as it should be."""
-    total = _icicle(pilot).total
+    total = icicle_of(pilot).total
     await _press(pilot, "v")
-    callers = _icicle(pilot)
+    callers = icicle_of(pilot)
     assert callers.total == total
     assert FrameKind.PROCESS not in {box.label.kind for box in callers.rows[1].boxes}
     await _press(pilot, "v")
-    table = _view(pilot).functions
+    table = view_of(pilot).functions
     assert table.display
     assert table.selected is not None
     assert table.selected.total <= total
     label = table.selected.label
     await _press(pilot, "enter")
-    sides = _icicle(pilot)
+    sides = icicle_of(pilot)
     assert sides.rows[sides.flip].boxes[0].label == label
     await _press(pilot, "escape", "v", "K", "r", "percent_sign")
-    said = text_of(_app(pilot))[_view(pilot).query_one(Crumbs).region.y]
+    said = text_of(app_of(pilot))[view_of(pilot).query_one(Crumbs).region.y]
     assert "hidden" in said or "-K" in said or "-kernel" in said
-    assert _icicle(pilot).total == total
-    assert FrameKind.KERNEL not in {box.label.kind for row in _icicle(pilot).rows for box in row.boxes}
+    assert icicle_of(pilot).total == total
+    assert FrameKind.KERNEL not in {box.label.kind for row in icicle_of(pilot).rows for box in row.boxes}
 
 
 @SIZES
@@ -95,16 +77,16 @@ async def test_a_form_asks_an_aggregator_for_nothing_more(address: str, aggregat
                 await pilot.pause(0.03)
         await _press(pilot, "v", "v", "down", "enter", "escape", "v", "K", "i", "percent_sign")
         assert [name for name, _ in aggregator.asked] == []
-        assert _app(pilot).looking.form.which is Which.TREE
+        assert app_of(pilot).looking.form.which is Which.TREE
 
 
 async def test_groups_are_asked_of_an_aggregator(address: str, aggregator: Served) -> None:
     async with remote(address, focus=Focus(("db-1",))) as pilot:
         await _press(pilot, "2", "t", "t")
-        assert _app(pilot).looking.group is Group.CGROUP
+        assert app_of(pilot).looking.group is Group.CGROUP
         asked = [request for name, request in aggregator.asked if name == "Query"]
         assert Group.CGROUP in {request.group for request in asked}  # type: ignore[attr-defined]
-        assert {box.label.kind for box in _icicle(pilot).rows[1].boxes} == {FrameKind.TAG}
+        assert {box.label.kind for box in icicle_of(pilot).rows[1].boxes} == {FrameKind.TAG}
 
 
 @SIZES
@@ -123,24 +105,24 @@ async def test_another_host_is_the_baseline_at_the_same_time(
     aggregator.Diff = diff  # type: ignore[method-assign]
     async with remote(address, size) as pilot:
         await _press(pilot, "down", "c")
-        base = _app(pilot).looking.base
+        base = app_of(pilot).looking.base
         assert base == Baseline(0, 0, focus=Focus(("db-2",)))
-        assert_golden(f"remote-baseline-{size[0]}x{size[1]}", text_of(_app(pilot)))
+        assert_golden(f"remote-baseline-{size[0]}x{size[1]}", text_of(app_of(pilot)))
         await _press(pilot, "up", "enter")
         assert asked[-1] == (["db-2"], ["db-1"])
         assert len(set(times[-1])) == 1
-        assert _icicle(pilot).base_total
-        assert "db-2" in text_of(_app(pilot))[0] or size[0] == 40
+        assert icicle_of(pilot).base_total
+        assert "db-2" in text_of(app_of(pilot))[0] or size[0] == 40
         await _press(pilot, "comma")
         assert len(set(times[-1])) == 1, "the same time, wherever one goes"
         await _press(pilot, "0", "down", "c")
-        assert _app(pilot).looking.base is None
+        assert app_of(pilot).looking.base is None
 
 
 async def test_a_service_is_a_baseline_too(aggregator: Served, address: str) -> None:
     async with remote(address) as pilot:
         await _press(pilot, "o", "down", "c")
-        base = _app(pilot).looking.base
+        base = app_of(pilot).looking.base
         assert base is not None
         assert base.focus.service is not None
         assert not base.focus.hosts
@@ -149,9 +131,9 @@ async def test_a_service_is_a_baseline_too(aggregator: Served, address: str) -> 
 async def test_zoom_and_place_stay_where_they_are_while_time_passes() -> None:
     async with running((120, 40)) as pilot:
         await _press(pilot, "2", "i", "up", "up")
-        selection = _view(pilot).icicle.selection
-        _view(pilot).icicle.show(_icicle(pilot), None)
-        assert _view(pilot).icicle.selection == selection
-        place = _view(pilot).icicle._place
+        selection = view_of(pilot).icicle.selection
+        view_of(pilot).icicle.show(icicle_of(pilot), None)
+        assert view_of(pilot).icicle.selection == selection
+        place = view_of(pilot).icicle._place
         assert isinstance(place, Place)
-        assert place.row == len(_icicle(pilot).rows) - 3
+        assert place.row == len(icicle_of(pilot).rows) - 3
