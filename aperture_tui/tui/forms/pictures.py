@@ -24,6 +24,7 @@ from aperture_tui.profile.reshape import (
     used_nodes,
 )
 from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.profile.trie import ROOT
 from aperture_tui.store.selection import FrameSearch
 from aperture_tui.tui.forms.functions import function_lines
 from aperture_tui.tui.forms.model import Form, FunctionLine, FunctionsView, Which
@@ -230,8 +231,10 @@ class Pictures:
         choice = replace(data.choice, window_s=None)
         sight = _Sight(request.width, zoom, request.by_weight, request.absolute, form, choice, tree.trie.lineage)
         known = self._edges.get(above)
+        width = compared.width if compared else tree
+        whole = compared.whole if compared else data.tree.weight
         view, edges = lay_out(
-            compared.width if compared else tree,
+            width,
             self.labels(tree.symbols),
             request.width,
             zoom,
@@ -239,7 +242,7 @@ class Pictures:
             known[1] if known is not None and known[0] == sight else None,
             compared,
             form.by_change,
-            form.least,
+            form.least * whole / max(int(width.total[ROOT]), 1),  # that of all, also where only a part is laid out
             collapse=form.function is None,
         )
         self._edges[above] = sight, edges

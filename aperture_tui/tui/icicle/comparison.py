@@ -40,6 +40,11 @@ class Compared:
     def _wholes(self) -> tuple[int, int]:
         return self.wholes or (self.after.weight, self.base.weight)
 
+    @property
+    def whole(self) -> int:
+        """The width of what all weights are parts of."""
+        return sum(self._wholes) if self.absolute or not all(self._wholes) else 2 * _WHOLE
+
     @cached_property
     def width(self) -> CallTree:
         """What the boxes are as wide as: both sides together, so that what came and what went are seen alike."""

@@ -71,6 +71,16 @@ async def test_thresholds_hide_what_is_narrow_and_say_so(size: tuple[int, int]) 
             assert (view.left_out > 0) == (least > 0)
 
 
+async def test_the_threshold_of_both_sides_is_of_the_whole() -> None:
+    async with running((120, 40), SyntheticStore(nodes=5000)) as pilot:
+        await press(pilot, "2")
+        await select(pilot, "handle_request")
+        await press(pilot, "S", *["percent_sign"] * 3)
+        view = icicle_of(pilot)
+        assert view.zoomed < view.total
+        assert min(box.total for box in boxes_of(view)) >= 0.01 * view.total
+
+
 async def test_groups_come_one_after_the_other_and_the_header_says_which() -> None:
     async with running((200, 50), filled()) as pilot:
         await press(pilot, "2")
