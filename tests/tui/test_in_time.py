@@ -50,12 +50,17 @@ class Uneven(SyntheticStore):
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of an aggregator that has the same."""
+def aggregator() -> Served:
+    return Served(filled(seconds=HELD_S), HOSTS, now_ns=lambda: END_NS)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, aggregator: Served) -> Iterator[str]:
+    """The address of an aggregator."""
     monkeypatch.setattr(remote_answer, "_LEAST_S", 0.05)
     monkeypatch.setattr(ApertureApp, "now_ns", lambda self: END_NS)
     monkeypatch.setattr("aperture_tui.store.remote.following.Following.now_ns", lambda self: END_NS)
-    with serving(Served(filled(seconds=HELD_S), HOSTS, now_ns=lambda: END_NS)) as address:
+    with serving(aggregator) as address:
         yield address
 
 
@@ -283,6 +288,9 @@ async def test_a_range_is_drawn_with_the_mouse(place: str, served: str) -> None:
         start, end = ((grid.begin_of(i) - START_NS) / SECOND for i in (first, last + 1))
         assert _window(pilot) == pytest.approx((start, end))
         assert _timeline(pilot).facts.cursor_ns is None
+        assert pilot.app.focused is not _timeline(pilot)
+        await _press(pilot, "T", "escape")
+        assert pilot.app.focused is _app(pilot)._view.main_part  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -301,6 +309,39 @@ async def test_a_click_looks_at_a_moment_and_the_wheel_steps(place: str, served:
             await pilot.pause()
             await settled(pilot)
             assert _app(pilot).looking.time.at_ns == there + columns * grid.bucket_ns
+
+
+# -- what is asked for
+
+
+async def test_an_aggregator_is_asked_for_what_is_new_alone(served: str, aggregator: Served) -> None:
+    async with at("remote", served) as pilot:
+        grid = _grid(pilot)
+        assert grid.bucket_ns == 10 * SECOND, "no shorter than agents push"
+        del aggregator.asked[:]
+        await _press(pilot, "comma", "full_stop", "down", "right_square_bracket")
+        assert "Timeline" not in {name for name, _ in aggregator.asked}, "the same time again"
+        del aggregator.asked[:]
+        aggregator.store = filled(seconds=HELD_S + 10)
+        aggregator.tell()
+        await until(pilot, lambda: _window(pilot)[1] > HELD_S + 5, "what is new")
+        await until(pilot, lambda: _known_until(pilot) > HELD_S + 5, "its column")
+        asked: list[Any] = [selection for name, selection in aggregator.asked if name == "Timeline"]
+        assert len(asked) <= 2, "those before the newest, which may have become more, and the newest"
+        assert min(one.start_ns for one in asked) >= END_NS - 50 * SECOND, "three pushes may be on their way"
+
+
+async def test_of_one_process_on_an_aggregator_nothing_is_told_where_its_machine_told_something(served: str) -> None:
+    async with at("remote", served) as pilot:
+        everything = _timeline(pilot).facts.density
+        await _press(pilot, "1", "tab", "down", "enter")
+        assert _app(pilot).looking.process is not None
+        mine = _timeline(pilot).facts.density
+        assert everything is not None
+        assert mine is not None
+        for whole, part in zip(everything.weights, mine.weights, strict=True):
+            assert (part == UNKNOWN) == (whole == UNKNOWN)
+            assert part <= whole
 
 
 # -- sizes

@@ -9,6 +9,7 @@ import pytest
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.query import Query
 from aperture_tui.store.base import Store
+from aperture_tui.tui.density.model import Scale
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.presenter import Presenter, one_line
 from tests.tui.synthetic import SyntheticStore
@@ -105,6 +106,23 @@ def test_of_a_recording_only_requests_are_answered(store: SyntheticStore) -> Non
     assert desk.next().request.end_ns is not None
     assert not desk.told.acquire(timeout=0.1)
     desk.presenter.stop()
+
+
+def test_what_is_answered_in_parts_goes_on_by_itself_and_gives_way_to_a_request(store: SyntheticStore) -> None:
+    desk = Desk(lambda: store, recorded=True)
+    try:
+        desk.presenter.ask(ViewRequest(40, scale=Scale(60)))
+        first = desk.next()
+        assert first.density is not None
+        assert first.density.more, "the picture comes first"
+        desk.presenter.ask(ViewRequest(41, scale=Scale(60)))
+        whole = desk.next(lambda answer: answer.density is not None and not answer.density.more)
+        assert whole.request.width == 41
+        assert whole.density is not None
+        assert sum(whole.density.weights) == 100 * 60
+        assert not desk.told.acquire(timeout=0.2), "and then nothing more is asked for"
+    finally:
+        desk.presenter.stop()
 
 
 def test_a_long_answer_that_nobody_waits_for_any_more_is_given_up(store: SyntheticStore) -> None:

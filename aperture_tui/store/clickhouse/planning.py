@@ -54,11 +54,13 @@ class Planner:
         columns: int = 1,
         stacks: bool = False,
         queries: int = 1,
+        parts_ns: int = 0,
     ) -> Planned:
         """What is read for a query. Raises StorageError.
 
         chosen: its machines. columns: by how many its rows are told apart. stacks: nothing else is asked of them.
-        queries: how many are asked together.
+        queries: how many are asked together. parts_ns: how long each part
+        of the range is that is told by itself; 0: it is told as a whole.
         """
         everybody = self._registry.chosen(Query())
         total = max(1, sum(host.events for host in everybody))
@@ -74,6 +76,7 @@ class Planner:
             stacks,
             by_host=query.by_host,
             command=query.process,
+            cut_ns=math.gcd(start_ns, parts_ns) if parts_ns else 0,
         )
         sizes = self.sizes()
         pieces = [Piece("events", start_ns, end_ns)]

@@ -65,7 +65,8 @@ class Need:
     service of all machines. columns: by how many the rows are told apart.
 
     stacks: nothing else is asked of the events, so that the sums by stack will do. by_host: some machines of a service.
-    command: it is about processes of this name alone.
+    command: it is about processes of this name alone. cut_ns: every stretch that is summed has to lie in one of those
+    that begin at multiples of it; 0: in the range.
     """
 
     start_ns: int
@@ -78,6 +79,7 @@ class Need:
     stacks: bool = False
     by_host: bool = False
     command: str | None = None
+    cut_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,11 @@ def _ways(need: Need) -> Iterator[list[Piece]]:
     """All that there are: sums down to those of some length, and for what is left any part of the events."""
     gaps = [(need.start_ns, need.end_ns)]
     sums: list[Piece] = []
-    rollups = [rollup for rollup in ROLLUPS if need.stacks and rollup.hosts == need.by_host]
+    rollups = [
+        rollup
+        for rollup in ROLLUPS
+        if need.stacks and rollup.hosts == need.by_host and need.cut_ns % (rollup.seconds * _NS) == 0
+    ]
     for rollup in (None, *sorted(rollups, key=lambda rollup: -rollup.seconds)):
         if rollup is not None:
             width = rollup.seconds * _NS

@@ -77,12 +77,19 @@ def _each_of(place: int) -> str:
     return f"each_{place}"
 
 
-def over_time(database: str, query: Query, where: Conditions, piece: Piece, start_ns: int, width_ns: int) -> str:
+def over_time(
+    database: str, query: Query, where: Conditions, pieces: Sequence[Piece], start_ns: int, width_ns: int
+) -> str:
     """Sums by place in a range that is cut into buckets, and by stack if the query is about frames."""
     by = ", stack" if query.by_frames else ""
-    return f"""SELECT intDiv(time_ns - {start_ns}, {width_ns}) AS place{by},
-        sum(toInt64({measured(query)})) * {piece.one_of} AS {SUMS[query.measure]}, {_variance(query)}
-        FROM {database}.{piece.table} WHERE {where.sql} AND {within(piece.start_ns, piece.end_ns)} GROUP BY place{by}"""
+    parts = []
+    for piece in pieces:
+        moment = "time_ns" if piece.rollup is None else f"toUInt64(toUnixTimestamp(ts)) * {_NS}"
+        parts.append(f"""SELECT intDiv({moment} - {start_ns}, {width_ns}) AS place{by},
+            {_each(piece, query.measure)} AS each, toFloat64({measured(query)}) AS q
+            FROM {database}.{piece.table} WHERE {where.sql} AND {_in(piece)}""")
+    return f"""SELECT place{by}, sum(each) AS {SUMS[query.measure]}, count() AS n_, sum(q * q) AS q_
+        FROM ({" UNION ALL ".join(parts)}) GROUP BY place{by}"""
 
 
 def measured(query: Query) -> str:

@@ -181,14 +181,16 @@ class ClickHouseStore(Answers):
         chosen = self._registry.chosen(query)
         if start >= end or not chosen:
             return Timeline(start, width, weights), Estimate()
-        (piece,), _, missing_ns = self._planner.pieces(query, chosen, start, end, 2 if query.by_frames else 1)
+        columns, each_ns = 2 if query.by_frames else 1, width * (buckets > 1)
+        plain = is_plain(query) and query.role is not Role.IN_FLIGHT
+        planned = self._planner.pieces(query, chosen, start, end, columns, plain, parts_ns=each_ns)
         where = self._where(query, chosen)
-        table = self._ask(statements.over_time(self._database, query, where, piece, start, width), where)
+        table = self._ask(statements.over_time(self._database, query, where, planned.pieces, start, width), where)
         keep = self._of_frames(self._names.begin(), query, table, self._registry.services(chosen))
         found = table["place"].to_numpy().astype(np.int64)[keep]
         np.add.at(weights, found, table[SUMS[query.measure]].to_numpy()[keep])
-        exact = statements.estimate(table, [piece], query)
-        return Timeline(start, width, weights), replace(exact, missing_ns=missing_ns)
+        exact = statements.estimate(table, planned.pieces, query)
+        return Timeline(start, width, weights), replace(exact, missing_ns=planned.missing_ns)
 
     def _wanted(self, query: Query, alike: Sequence[str], queries: int) -> _Wanted | None:
         """What is to be read for a query, None if nothing is. queries: how many are asked together."""

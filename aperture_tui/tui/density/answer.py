@@ -20,6 +20,7 @@ from aperture_tui.tui.density.looked import Stretches, Watched, between
 from aperture_tui.tui.density.model import UNKNOWN, Density, Grid
 from aperture_tui.tui.latency_lines import of_lock
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
+from aperture_tui.tui.playhead import Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,7 @@ class InTime:
         self._interval_ns = interval_ns or (lambda: 0)
         self._known: OrderedDict[tuple[Query, int], Columns] = OrderedDict()
         self._watched = Watched()
+        self._read: tuple[Grid, Stretches] | None = None
         self._request: ViewRequest | None = None
         self._span = Span()
         self._began = time.monotonic()
@@ -108,17 +110,18 @@ class InTime:
     def _columns(self, query: Query, grid: Grid, moved: bool) -> Columns:
         """What is known of a selection. Everything is asked again now and then where old events may come."""
         if self._remote and moved and time.monotonic() - self._began > _ALL_AGAIN_S:
-            self._known.clear()
+            for columns in self._known.values():
+                columns.reopen()
             self._began = time.monotonic()
         key = _anytime(query), grid.bucket_ns
-        columns = self._known.pop(key, None)
-        if columns is None:
+        found = self._known.pop(key, None)
+        if found is None:
             late = _INTERVALS * self._interval_ns() if self._remote else _SETTLED_NS
-            columns = Columns(*key, 0 if self._recorded else late)
-        self._known[key] = columns
+            found = Columns(*key, 0 if self._recorded else late)
+        self._known[key] = found
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        return columns
+        return found
 
     def _told(self, snapshot: ViewSnapshot, columns: Columns, grid: Grid) -> tuple[int, ...]:
         """The columns as they may be drawn: 0 only where it is known that there was nothing."""
@@ -133,9 +136,7 @@ class InTime:
         kind, held = snapshot.request.kind, snapshot.held
         if snapshot.recorded is not None and kind not in snapshot.recorded:
             return [False] * grid.columns
-        times = [one.time_ns for one in self._store.gauges(Query(start_ns=grid.start_ns, end_ns=grid.end_ns))]
-        gone_ns = snapshot.span.dropped_until_ns
-        looked = between(times) if times or self._has_readings() else Stretches([held.start_ns], [held.end_ns])
+        gone_ns, looked = snapshot.span.dropped_until_ns, self._looked(grid, held)
         return [
             start >= gone_ns
             and looked.reach(start, start + grid.bucket_ns)
@@ -148,9 +149,14 @@ class InTime:
         end_ns = start_ns + grid.bucket_ns
         return end_ns <= now_ns - _SETTLED_NS and self._watched.ran(kind, start_ns, end_ns)
 
-    def _has_readings(self) -> bool:
-        """Files of other tools have none."""
-        return bool(self._store.gauges(Query()))
+    def _looked(self, grid: Grid, held: Held) -> Stretches:
+        """When the host was read. Of a recording that is read once; files of other tools have no readings."""
+        if self._recorded and self._read is not None and self._read[0] == grid:
+            return self._read[1]
+        times = [one.time_ns for one in self._store.gauges(Query(start_ns=grid.start_ns, end_ns=grid.end_ns))]
+        looked = between(times) if times or self._store.gauges(Query()) else Stretches([held.start_ns], [held.end_ns])
+        self._read = grid, looked
+        return looked
 
     def _nothing_remote(self, snapshot: ViewSnapshot, columns: Columns, grid: Grid) -> list[bool]:
         """Of several machines it is known by what else they told then: an agent sees at least itself."""

@@ -44,6 +44,10 @@ class Columns:
         """The numbers of those that have to be asked for. moved: more may have come to those that are not settled."""
         return [i for i in self._held(grid, span) if i not in self._weights or (moved and i in self._open)]
 
+    def reopen(self) -> None:
+        """More may have come to any of them."""
+        self._open.update(self._weights)
+
     def ask(self, store: Store, wanted: Sequence[int], near_ns: int, span: Span, all_at_once: bool = False) -> None:
         """Ask for some of them, those next to a moment first. all_at_once: whatever that costs."""
         rate = span.events * self.bucket_ns / max(1, span.end_ns - span.start_ns)

@@ -69,10 +69,12 @@ def grid_of(scale: Scale, around: Around) -> Grid:
     columns, held = max(1, scale.columns), around.held
     length = round(reach_s(scale, around) * _SECOND)
     grain = max(1, around.grain_ns)
+    if grain < _SECOND < length // columns and not around.recorded:
+        grain = _SECOND  # a recording is to fill its columns; what moves on is to do so seldom
     bucket = -(-length // (columns * grain)) * grain
     if length >= held.end_ns - held.start_ns and around.recorded:
         return _all(held, bucket, grain, columns)
-    newest = (held.end_ns // bucket + 1 - columns) * bucket
+    newest = (-(-held.end_ns // bucket) - columns) * bucket
     if scale.about_ns is not None:
         start = (scale.about_ns // bucket - columns // 2) * bucket
     elif newest <= around.start_ns:
@@ -87,6 +89,6 @@ def grid_of(scale: Scale, around: Around) -> Grid:
 
 def _all(held: Held, bucket: int, grain: int, columns: int) -> Grid:
     """All that is held, in no more columns than needed."""
-    while (needed := held.end_ns // bucket + 1 - held.start_ns // bucket) > columns:
+    while (needed := max(1, -(-held.end_ns // bucket) - held.start_ns // bucket)) > columns:
         bucket += grain
     return Grid(held.start_ns // bucket * bucket, bucket, needed)

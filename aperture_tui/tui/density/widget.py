@@ -91,8 +91,7 @@ class Timeline(RowsView):
 
     def _say(self, facts: TimelineFacts) -> None:
         self._facts = facts
-        if self.display:
-            self.draw(lambda: timeline_rows(self._facts, self.size.width, self.size.height, not self.palette.rich))
+        self.draw(lambda: timeline_rows(self._facts, self.size.width, self.size.height, not self.palette.rich))
 
     # -- the cursor
 

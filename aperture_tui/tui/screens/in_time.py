@@ -104,6 +104,8 @@ class InTime(BaseScreen):
         if timeline.has_focus:
             self.on_timeline_left()
             return
+        if not self.aperture.held.end_ns:
+            return
         self.add_class("-pointing")
         timeline.point()
         self.aperture.ask()

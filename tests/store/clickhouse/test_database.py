@@ -302,6 +302,39 @@ class TestSums:
             query = Query(start_ns=start, end_ns=end, measure=measure, frame=draw.choice([None, "f3"]))
             assert words(tenant.store.call_tree(replace(query, hosts=hosts))) == words(memory.call_tree(query))
 
+    @pytest.mark.parametrize("width_s", [7, 60, 300, 3600, 7200])
+    def test_a_timeline_is_exact_whatever_its_columns_are_summed_from(
+        self, filled: tuple[Tenant, MemoryStore], width_s: int
+    ) -> None:
+        tenant, memory = filled
+        start = (T0 // (width_s * SECOND) + 2) * width_s * SECOND
+        n = 15
+        for measure in Measure:
+            for frame in (None, "f3"):
+                query = Query(start_ns=start, end_ns=start + n * width_s * SECOND, measure=measure, frame=frame)
+                told, estimate = tenant.store.timeline_found(query, n)
+                wanted = memory.timeline(query, n)
+                assert (told.start_ns, told.bucket_ns) == (start, width_s * SECOND)
+                assert told.weights.tolist() == wanted.weights.tolist()
+                assert estimate.sampled == 1
+
+    def test_a_timeline_of_whole_hours_reads_sums_and_one_that_begins_anywhere_events(
+        self, filled: tuple[Tenant, MemoryStore]
+    ) -> None:
+        tenant, _ = filled
+        planner, asked = tenant.store._planner, []
+        chosen = tenant.hosts()
+        hour = 3600 * SECOND
+        first = (T0 // hour + 2) * hour
+        for start, width in ((first, hour), (first, 3 * hour), (first + 1, hour), (first, 0)):
+            planned = planner.pieces(Query(), chosen, start, start + 24 * hour, stacks=True, parts_ns=width)
+            asked.append({piece.rollup.seconds for piece in planned.pieces if piece.rollup is not None})
+        assert asked[0] <= {60, 300, 900, 3600}
+        assert asked[0]
+        assert asked[1] <= {60, 300, 900, 3600}, "six hours are more than a column"
+        assert asked[2] == set()
+        assert max(asked[3]) > 3600, "of the range as a whole"
+
     def test_a_difference_of_two_ranges_is_exact(self, filled: tuple[Tenant, MemoryStore]) -> None:
         tenant, memory = filled
         middle = T0 + 65_000 * SECOND + 17

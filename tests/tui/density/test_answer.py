@@ -18,6 +18,7 @@ from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.base import Timeline
 from aperture_tui.store.memory import Limits, MemoryStore
 from aperture_tui.tui.answer import Answers
+from aperture_tui.tui.density import answer
 from aperture_tui.tui.density import columns as columns_of
 from aperture_tui.tui.density.answer import InTime
 from aperture_tui.tui.density.model import UNKNOWN, UNREAD, Density, Scale
@@ -108,6 +109,17 @@ def test_a_refresh_asks_for_what_may_have_changed_alone_and_late_events_are_coun
     store.asked.clear()
     told(answers, asking())
     assert not store.asked, "nothing has come"
+
+
+def test_over_an_aggregator_all_is_asked_again_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that could not reach it tells later what it had spooled."""
+    monkeypatch.setattr(answer, "_ALL_AGAIN_S", 0.0)
+    store = Counting()
+    store.happen([n / 2 for n in range(600)])
+    answers = InTime(Answers(store), store, recorded=False, interval_ns=lambda: 10 * SECOND)
+    density = told(answers, asking())
+    store.happen([100.1, 100.2, 299.9], reading=False)
+    assert _known(told(answers, asking()))[100.0] == _known(density)[100.0] + 2
 
 
 def test_zoom_search_and_steps_within_it_ask_for_nothing() -> None:

@@ -57,7 +57,7 @@ def test_the_end_of_the_window_is_among_them_unless_somebody_looks_elsewhere(sca
 def test_of_a_recording_all_is_shown(scale: Scale, at: Around) -> None:
     grid = grid_of(scale._replace(reach_s=None), at._replace(recorded=True, remote=False))
     assert grid.start_ns <= at.held.start_ns < grid.start_ns + grid.bucket_ns
-    assert grid.end_ns - grid.bucket_ns <= at.held.end_ns < grid.end_ns
+    assert grid.end_ns - grid.bucket_ns <= at.held.end_ns <= grid.end_ns
 
 
 def test_live_columns_stand_still_until_one_is_full() -> None:
