@@ -14,12 +14,12 @@ from fractions import Fraction
 from typing import Final, NamedTuple, NoReturn
 
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.where_patterns import PAIR, problem, scoped
 
 LONGEST: Final = 1000
 """Characters of a line."""
 LONGEST_WRITTEN: Final = 4 * LONGEST
 """The same of one that was written by `Where.text`, with quotes wherever they may be needed."""
-LONGEST_PATTERN: Final = 200
 MOST_TERMS: Final = 24
 MOST_VALUES: Final = 200
 """In all terms together."""
@@ -182,11 +182,6 @@ def parse(text: str, longest: int = LONGEST) -> Where:
     return Where(tuple(_Reader(text).terms()))
 
 
-def linear(source: str) -> str:
-    """A regular expression for RE2, which has another word for the end of a text."""
-    return _PAIR.sub(lambda pair: r"\z" if pair[0] == r"\Z" else pair[0], source)
-
-
 class _Reader:
     """Reads a line once, from left to right."""
 
@@ -285,10 +280,10 @@ class _Reader:
         found = _PATTERN.match(self.text, self.at)
         if found is None:
             self._fail("the pattern has no / at its end")
-        text = _PAIR.sub(lambda pair: "/" if pair[0] == r"\/" else pair[0], found[1])
-        problem, place = _problem(text)
-        if problem:
-            self._fail(problem, min(self.at + 1 + place, found.end() - 1))
+        text = PAIR.sub(lambda pair: "/" if pair[0] == r"\/" else pair[0], found[1])
+        wrong, place = problem(text)
+        if wrong:
+            self._fail(wrong, min(self.at + 1 + place, found.end() - 1))
         self.at = found.end()
         return Value(text, Form.PATTERN)
 
@@ -309,49 +304,18 @@ _PLAIN: Final = re.compile(r'[^ ,"]+')
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 _PATTERN: Final = re.compile(r"/((?:[^/\\]|\\.)*)/")
-_PAIR: Final = re.compile(r"\\.", re.DOTALL)
 _UNITS: Final = {
     "ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000,
     "m": 60_000_000_000, "h": 3_600_000_000_000,
 }  # fmt: skip
 _WRITTEN: Final = ("h", "min", "s", "ms", "us", "ns")
 _BOUND: Final = re.compile(r"([<>]=?)(\d{1,19}(?:\.\d{1,9})?)(ns|us|µs|ms|min|s|m|h)(?![^ ])", re.ASCII)
-_BEYOND: Final = re.compile(r"\(\?(?:<?[=!]|P=|>|\()|(?<=[*+?}])\+")
-_BACK: Final = re.compile(r"\\[1-9]")
-_FLAGS: Final = re.compile(r"\(\?([ims]+)\)")
 _UNQUOTED: Final = re.compile(r"[\w.+@%&!=#$;()\[\]{}|^'?/:-]+")
 
 
 def _is_id(value: Value) -> bool:
     text = value.text
     return value.form is Form.PLAIN and text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) < 1 << 32
-
-
-def _problem(pattern: str) -> tuple[str, int]:
-    """What is wrong with a regular expression, and where; "" for nothing."""
-    if len(pattern) > LONGEST_PATTERN:
-        return f"a pattern of more than {LONGEST_PATTERN} characters", LONGEST_PATTERN
-    if not pattern:
-        return "an empty pattern", 0
-    bare = _PAIR.sub("  ", pattern)
-    beyond = _BEYOND.search(bare) or next((pair for pair in _PAIR.finditer(pattern) if _BACK.match(pair[0])), None)
-    if beyond is not None:  # the aggregator's engine, which takes no longer than names are long, has none
-        return "look-arounds, back-references and possessive repeats are not possible", beyond.start()
-    try:
-        re.compile(pattern)  # for the place
-        re.compile(_scoped(pattern))
-    except (re.error, OverflowError, RecursionError) as error:
-        place = error.pos or 0 if isinstance(error, re.error) else 0
-        words = error.msg if isinstance(error, re.error) else str(error)
-        return f"not a pattern: {words}", min(place, len(pattern))
-    return "", 0
-
-
-def _scoped(pattern: str, ignoring_case: bool = False) -> str:
-    """A regular expression that may stand beside others: its flags are its own."""
-    found = _FLAGS.match(pattern)
-    inner = f"(?{found[1]}:{pattern[found.end() :]})" if found else pattern
-    return f"(?i:{inner})" if ignoring_case else f"(?:{inner})"
 
 
 def _written(key: Key, value: Value) -> str:
@@ -377,11 +341,11 @@ def _source(key: Key, value: Value) -> str:
     """A regular expression for one value; small letters match both cases, one capital letter makes it exact."""
     text, form = value
     if form is Form.PATTERN:
-        return _scoped(text, not any(c.isupper() for c in _PAIR.sub("", text)))
+        return scoped(text, not any(c.isupper() for c in PAIR.sub("", text)))
     if key is Key.CGROUP:
         text = text.rstrip("/")
     body = ".*".join(re.escape(part) for part in (text.split("*") if form is Form.GLOB else [text]))
-    body = _scoped(body, not any(c.isupper() for c in text))
+    body = scoped(body, not any(c.isupper() for c in text))
     if key is Key.WORD and form is Form.PLAIN:
         return body
     if key is Key.CGROUP:

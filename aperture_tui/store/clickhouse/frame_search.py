@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.profile.where import linear
+from aperture_tui.profile.where_patterns import linear
 from aperture_tui.store.selection import FrameSearch
 
 

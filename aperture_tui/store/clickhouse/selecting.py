@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui.profile.kinds import Role
-from aperture_tui.profile.where import OF_MACHINES, OF_STACKS, AnyTerm, Bound, Ids, Key, Term, linear
+from aperture_tui.profile.where import OF_MACHINES, OF_STACKS, AnyTerm, Bound, Ids, Key, Term
+from aperture_tui.profile.where_patterns import linear
 from aperture_tui.store.compaction import BY_BUCKET, NO_BUCKET
 from aperture_tui.store.selection import LONGEST_NS
 
