@@ -14,6 +14,7 @@ from aperture_tui.profile.host import HostSample
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.profile.where import parse
 from aperture_tui.recording import reader, replay
 from aperture_tui.recording.blocks import RecordingError
 from aperture_tui.recording.replay import ReplayStore
@@ -171,6 +172,8 @@ def test_recordings_of_two_machines_are_told_apart_by_host_and_said(tmp_path: Pa
         0,
         3,
     ]
+    lines = {"host:web1": 1, "-host:web1": 2, "host:web*": 3, "host:db": 0, "service:x": 0, "-service:x comm:sh": 3}
+    assert {line: store.call_tree(Query(where=parse(line))).weight for line in lines} == lines
     assert [one.cpu_user for one in store.gauges(Query(hosts=("web2",)))] == [0.2]
     assert store.health()[-1].message == "of 2 machines, whose processes are not told apart: web1, web2"
 

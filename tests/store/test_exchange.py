@@ -8,9 +8,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aperture_tui.profile.kinds import Role
 from aperture_tui.profile.packed import columns
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Symbols
+from aperture_tui.profile.where import parse
 from aperture_tui.store.answers import Answers, Rows
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.compaction import COMPACT, WHOLE
@@ -37,6 +39,14 @@ def test_a_query_comes_back(query: Query) -> None:
         assert from_selection(sent).pids == (0xFFFFFFFF,)
 
 
+def test_who_does_not_know_filter_lines_does_not_know_the_role_of_a_question_with_one() -> None:
+    """Older versions leave out the field that they do not know, and refuse the role."""
+    assert Role(to_selection(Query()).role) is Role.OWN
+    for role in Role:
+        with pytest.raises(ValueError, match="is not a valid Role"):
+            Role(to_selection(Query(role=role, where=parse("comm:x"))).role)
+
+
 def test_a_query_for_what_cannot_be_asks_for_nobody() -> None:
     for query in (Query(pids=(-1,)), Query(tids=(1 << 40,)), Query(value=-1), Query(process_start_ns=1 << 64)):
         came = from_selection(to_selection(query))
@@ -51,6 +61,10 @@ def test_a_selection_of_nonsense_is_refused() -> None:
         wire.Selection(kind=1, group=9),
         wire.Selection(kind=1, without_tags=["x" * 41]),
         wire.Selection(kind=1, tags=["x"] * 201),
+        wire.Selection(kind=1, role=16, where="com:x"),
+        wire.Selection(kind=1, role=16, where="x" * 4_001),
+        wire.Selection(kind=1, role=16),
+        wire.Selection(kind=1, where="comm:x"),
     ):
         with pytest.raises(ExchangeError):
             from_selection(nonsense)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.query import Group
+from aperture_tui.profile.where import parse
 from aperture_tui.store.remote.link import FLEET, Focus
 from aperture_tui.tui.icicle.labels import make_label
 from aperture_tui.tui.looking import RATES, Looking, neighbour
@@ -65,6 +66,24 @@ def test_back_leaves_zoom_then_search_then_process() -> None:
         looking = looking.back()
         steps.append((len(looking.zoom), looking.search is not None, looking.process is not None))
     assert steps == [(1, True, True), (0, True, True), (0, False, True), (0, False, False), (0, False, False)]
+
+
+def test_back_takes_the_filter_off_after_the_process_and_before_the_comparison() -> None:
+    looking = Looking(process=ProcessKey(7, 1, "x"), where=parse("comm:a")).against(0, 1)
+    steps = []
+    for _ in range(3):
+        looking = looking.back()
+        steps.append((looking.process is not None, bool(looking.where), looking.base is not None))
+    assert steps == [(False, True, True), (False, False, True), (False, False, False)]
+
+
+def test_a_filter_stays_on_whatever_is_looked_at_and_a_zoom_belongs_to_it() -> None:
+    looking = Looking(zoom=(A,)).filtered(parse("comm:a"))
+    assert looking.zoom == ()
+    assert looking.filtered(parse("comm:a")) is looking
+    for other in (looking.of(Focus(("web-7",))), looking.elsewhere(), looking.only(ProcessKey(7, 1, "x"))):
+        assert other.where == parse("comm:a")
+        assert other.request(80, True).where == parse("comm:a")
 
 
 def test_stacks_are_told_apart_by_one_thing_after_the_other() -> None:
