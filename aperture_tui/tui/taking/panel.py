@@ -218,10 +218,6 @@ class ExportPanel(Container):
         """There is other room."""
         self._say(*self._words)
 
-    def on_screen_resume(self) -> None:
-        """Another view was shown before."""
-        self._show()
-
     def _make_room(self, said: int = 1) -> None:
         """Of what the words leave the formats get what they need."""
         room = max(1, min(len(self._list.choices), self.screen.size.height - _OTHERS - 2 - said))
@@ -232,7 +228,7 @@ class ExportPanel(Container):
         if self._state is not None:
             return
         words, choices = self._offered()
-        if self._input.value == self._auto:
+        if self._input.value == self._auto and not self._input.has_focus:
             self._set_name(self._named(self._suffix))
         self._title.draw(lambda: [((fit(f" Export {words}", self._title.size.width), "*accent@bar"),)])
         self._list.show(choices)

@@ -284,6 +284,7 @@ async def test_progress_is_shown_the_screen_lives_and_escape_cancels(folder: Pat
         assert panel(pilot)._state is State.WORKING, "one at a time"
         await pilot.press("escape")
         await until(pilot, lambda: panel(pilot)._state is State.CANCELLED, "the end")
+        await until(pilot, lambda: not app_of(pilot)._export.is_at_work, "that of its thread")  # type: ignore[union-attr]
         assert "cancelled: nothing was written" in screen(pilot)
         assert list(folder.iterdir()) == []
         store.free.set()
@@ -332,6 +333,7 @@ async def test_inferno_is_ended_when_nobody_waits_any_more(folder: Path, monkeyp
         await until(pilot, lambda: (folder / "pid").exists() and (folder / "pid").read_text() != "", "inferno")
         await pilot.press("escape")
         await until(pilot, lambda: panel(pilot)._state is State.CANCELLED, "the end")
+        await until(pilot, lambda: not app_of(pilot)._export.is_at_work, "that of its thread")  # type: ignore[union-attr]
         pid = int((folder / "pid").read_text())
         assert not Path(f"/proc/{pid}").exists()
         assert sorted(one.name for one in folder.iterdir()) == ["inferno-flamegraph", "pid"]
