@@ -26,6 +26,7 @@ from bench import (
     report,
     tables,
     unwind,
+    web,
 )
 from bench.counted import counted
 from bench.load import LoadError, Loads
@@ -43,6 +44,7 @@ _GROUPS: Final = (
     "keys",
     "live",
     "tables",
+    "web",
     "unwind",
     "recordings",
     "filters",
@@ -108,6 +110,7 @@ def _measure(chosen: argparse.Namespace, scratch: Path, tell: Callable[[str], No
         "keys": lambda: keys.measure(2 if quick else 12, 3.0 if quick else 8.0, tell),
         "live": lambda: live.measure(loads, 6.0 if quick else 20.0, 8.0 if quick else 60.0, tell),
         "tables": lambda: tables.measure(4.0 if quick else 15.0, tell),
+        "web": lambda: web.measure(scratch, 4 if quick else 20, 4.0 if quick else 20.0, tell),
         "unwind": lambda: unwind.measure(scratch, rounds, 2.0 if quick else 4.0, tell),
         "recordings": lambda: recordings.measure(
             loads, scratch, rounds, 3.0 if quick else 10.0, 50 if quick else 1000, tell

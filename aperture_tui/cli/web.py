@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import ipaddress
 import os
 import re
 import signal
@@ -217,6 +216,8 @@ def _like_a_browser() -> None:
 
 
 def _is_here_alone(sockets: list[socket.socket]) -> bool:
+    import ipaddress
+
     return all(ipaddress.ip_address(one.getsockname()[0].partition("%")[0]).is_loopback for one in sockets)
 
 

@@ -51,6 +51,8 @@ _THEIRS: Final = {
     "fonts/RobotoMono-VariableFont_wght.ttf": "font/ttf",
 }
 """Of textual-serve: the terminal in the browser, which speaks Textual's protocol."""
+_KEPT: Final = "private, max-age=86400, immutable"
+"""The files are the same for everybody, and until the end of the server they do not change."""
 _TERMINAL: Final = files("textual_serve") / "static"
 _PAGE: Final = files("aperture_tui.tui.web") / "files"
 _NO_ENTRY: Final = "Open the address that aperture-top printed when it began, by pasting it: it has the token.\n"
@@ -152,7 +154,10 @@ class Server:
             body = (_TERMINAL / name).read_bytes()
         else:
             raise web.HTTPNotFound
-        return web.Response(body=body, content_type=(_OURS | _THEIRS)[name], charset="utf-8")
+        response = web.Response(body=body, content_type=(_OURS | _THEIRS)[name], charset="utf-8")
+        response.headers["Cache-Control"] = _KEPT
+        response.enable_compression()
+        return response
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         if not is_own_page(request.headers.get("Origin", ""), request.headers.get("Host", "")):
@@ -215,7 +220,7 @@ async def _write_out(response: web.StreamResponse, delivery: Delivery) -> None:
 
 
 async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    response.headers.update({name: words for name, words in _HEADERS.items() if name not in response.headers})
     response.headers.pop("Server", None)
 
 
