@@ -12,6 +12,8 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from textual._styles_cache import StylesCache
+
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.driver import thinned
 from aperture_tui.tui.presenter import one_line
@@ -100,6 +102,8 @@ class Page:
         finally:
             self.deliveries.close()
             self._running.cancel()
+            # Textual keeps the last thousand of what widgets have drawn by this, those of pages that have ended as well
+            StylesCache.get_inner_outer.cache_clear()
             self.has_ended = True
             self._wake()
 

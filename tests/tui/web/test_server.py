@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import io
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +22,7 @@ from aperture_tui.tui.web.server import MOST_PAGES
 from aperture_tui.tui.web.shared import shared
 from aperture_tui.tui.web.wants import Wants
 from tests.tui.synthetic import SyntheticStore
-from tests.tui.web.serving import entered, opened, serving, until
+from tests.tui.web.serving import Served, entered, opened, serving, until
 
 pytest.importorskip("textual_serve", reason="no textual-serve: pip install 'aperture-tui[web]'")
 
@@ -206,15 +209,30 @@ async def test_two_pages_show_the_same_and_look_at_different_things() -> None:
 
 
 async def test_a_page_that_is_closed_ends() -> None:
-    """Its thread too, so that pages can come and go all day."""
+    """Its thread too, and what it has drawn is let go, so that pages can come and go all day."""
+    left: list[weakref.ref[Any]] = []
+    threads: list[threading.Thread] = []
+
+    async def one_page(served: Served, session: aiohttp.ClientSession) -> None:
+        async with opened(served, session) as screen:
+            await screen.see(r"gunicorn")
+            (page,) = served.pages
+            assert page._thread.is_alive()
+            threads.append(page._thread)
+            left.extend(map(weakref.ref, (page, _app(page), *(w._styles_cache for w in _app(page).screen.children))))
+
     async with serving(over()) as served, entered(served) as session:
         for _ in range(3):
-            async with opened(served, session) as screen:
-                await screen.see(r"gunicorn")
-                (page,) = served.pages
-                assert page._thread.is_alive()
+            await one_page(served, session)
             await until(lambda: not served.pages, "the end of the page")
-            await until(lambda page=page: not page._thread.is_alive(), "the end of its thread")  # type: ignore[misc]
+        await until(lambda: not any(thread.is_alive() for thread in threads), "the end of their threads")
+        assert len(left) > 20
+
+        def all_gone() -> bool:
+            gc.collect()
+            return not any(ref() for ref in left)
+
+        await until(all_gone, lambda: f"the end of {[ref() for ref in left if ref()]}")
 
 
 async def test_a_page_that_is_quit_says_so() -> None:
