@@ -6,8 +6,10 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 import re
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -163,7 +165,13 @@ async def running(folder: Path) -> AsyncIterator[Browser]:
     errors = folder / "chromium.log"
     with errors.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            command, *arguments, f"--user-data-dir={folder / 'profile'}", "about:blank", stderr=log, stdout=log
+            command,
+            *arguments,
+            f"--user-data-dir={folder / 'profile'}",
+            "about:blank",
+            stderr=log,
+            stdout=log,
+            start_new_session=True,  # the command is a shell script, and the browser many processes
         )
     try:
         address = await _address(errors, process)
@@ -179,8 +187,8 @@ async def running(folder: Path) -> AsyncIterator[Browser]:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
     finally:
-        if process.returncode is None:
-            process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
