@@ -35,12 +35,13 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
     group = np.cumsum(first) - 1
     counts = measured(events, Measure.COUNT)[order]
     newest = rows[order][np.append(edges[1:], len(events)) - 1]
+    words = symbols.strings
     uses = [
-        ProcessUse(p, s, *symbols.process_at(row)[2:], threads=t, count=c, time_ns=n, completeness=whole)
-        for p, s, row, t, c, n, whole in zip(
+        ProcessUse(p, s, words[name], words[cgroup], words[box], threads=t, count=c, time_ns=n, completeness=whole)
+        for p, s, (_, _, name, cgroup, box), t, c, n, whole in zip(
             pid[edges].tolist(),
             start[edges].tolist(),
-            newest.tolist(),
+            symbols.processes[newest].tolist(),
             _threads(group, len(edges), events["tid"][order]).tolist(),
             np.add.reduceat(counts, edges).tolist(),
             np.add.reduceat(measured(events, Measure.TIME)[order], edges).tolist(),
