@@ -40,7 +40,10 @@ def _screen(pilot: Pilot[Any]) -> str:
 
 
 async def _press(pilot: Pilot[Any], *keys: str) -> None:
-    await pilot.press(*keys)
+    for key in keys:
+        await pilot.press(key)
+        if key.isdigit():  # a view has its keys once it is there
+            await settled(pilot)
     await settled(pilot)
 
 
@@ -90,7 +93,8 @@ async def test_side_by_side_on_a_wide_terminal() -> None:
 
 async def test_arrows_and_letters_walk(size: tuple[int, int]) -> None:
     async with running(size) as pilot:
-        await pilot.press("2", "j", "down", "l", "right", "h", "left", "k")
+        await _press(pilot, "2")
+        await pilot.press("j", "down", "l", "right", "h", "left", "k")
         await pilot.pause()
         assert len(_icicle(pilot).selection) == 1
         await pilot.press("up")

@@ -69,6 +69,24 @@ def test_a_window_that_is_not_full_yet_says_so() -> None:
 FIVE = (("1", "Overview"), ("2", "CPU"), ("3", "Syscalls"), ("4", "Locks"), ("5", "Off-CPU"))
 
 
+def test_a_range_that_was_chosen_is_said_with_both_ends_or_at_least_its_length() -> None:
+    heading = Heading(
+        views=VIEWS,
+        current="CPU",
+        window_s=26.0,
+        range_ns=26 * 10**9,
+        between=("14:02:11 to 14:02:37, 26 s", "26 s"),
+        amount="5 samples",
+        frozen="14:02:37",
+    )
+    wide, narrow = ("".join(text for text, _ in header_row(heading, width)) for width in (120, 40))
+    assert "14:02:11 to 14:02:37, 26 s" in wide
+    assert "last" not in wide
+    assert "14:02:11" not in narrow
+    assert "26 s" in narrow
+    assert "FROZEN 14:02:37" in narrow
+
+
 def test_the_names_of_the_other_views_give_way_to_the_window_and_the_process() -> None:
     heading = Heading(
         views=FIVE, current="Locks", process="postgres (1001)", window_s=30.0, range_ns=4 * 10**9, amount="12 waits"
