@@ -107,12 +107,12 @@ class Presenter:
         return answer
 
     def _run(self) -> None:
-        name_thread("ui: presenter")
         try:
             store = self._connect()
         except Exception as error:  # whatever keeps it from starting is shown in place, as one line
             self._give(ViewSnapshot(ViewRequest(1), error=one_line(error), fatal=True))
             return
+        name_thread("ui: presenter")  # now: collecting threads that it has started would be called the same
         store.watch = by_thread(self._go_on)
         self.store = store
         answers = self._answers(store)
