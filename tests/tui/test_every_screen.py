@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import string
 from itertools import chain, groupby
+from typing import Any
 
 import pytest
 from rich.style import Style
+from textual.pilot import Pilot
 
 from aperture_tui.tui.app import ApertureApp
 from tests.tui.scenes import SCENES, app_of, shown
@@ -22,10 +24,12 @@ _LETTERS = [*string.ascii_letters, *(a + b for a in string.ascii_lowercase for b
 _ATTRIBUTES = ("bold", "dim", "italic", "underline", "reverse")
 
 
-def _words(style: Style | None) -> str:
-    """ "#aabbcc on #000000 bold"; "" for plain."""
+def _words(style: Style | None, blank: bool) -> str:
+    """ "#aabbcc on #000000 bold"; "" for plain. blank: there is no text, so what cannot be seen is not told."""
     if style is None:
         return ""
+    if blank and not (style.underline or style.reverse):
+        style = Style(bgcolor=style.bgcolor)
     ink = style.color.name if style.color and not style.color.is_default else ""
     ground = f"on {style.bgcolor.name}" if style.bgcolor and not style.bgcolor.is_default else ""
     return " ".join(filter(None, [ink, ground, *(name for name in _ATTRIBUTES if getattr(style, name))]))
@@ -34,7 +38,10 @@ def _words(style: Style | None) -> str:
 def _styles(app: ApertureApp) -> list[list[str]]:
     """The style of each cell."""
     strips = app.screen._compositor.render_strips()
-    return [[_words(segment.style) for segment in strip for _ in range(segment.cell_length)] for strip in strips]
+    return [
+        [_words(segment.style, not segment.text.strip()) for segment in strip for _ in range(segment.cell_length)]
+        for strip in strips
+    ]
 
 
 def _picture(app: ApertureApp, like: list[str]) -> list[str]:
@@ -48,6 +55,19 @@ def _picture(app: ApertureApp, like: list[str]) -> list[str]:
     return [*out, *(f"{letter}: {words or 'plain'}" for words, letter in letters.items())]
 
 
+async def _still(pilot: Pilot[Any]) -> None:
+    """Until the styles stand still as well: where the focus is is painted after the text."""
+    before: list[list[str]] = []
+    same = 0
+    for _ in range(200):
+        now = _styles(app_of(pilot))
+        same = same + 1 if now == before else 0
+        if same == 6:
+            return
+        before = now
+        await pilot.pause(0.03)
+
+
 @pytest.mark.parametrize("name", SCENES)
 async def test_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
@@ -59,6 +79,7 @@ async def test_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             else:
                 monkeypatch.delenv("NO_COLOR", raising=False)
             async with shown(SCENES[name], size) as pilot:
+                await _still(pilot)
                 app = app_of(pilot)
                 told += [f"== {size[0]}x{size[1]}, {colours}", *_picture(app, coloured)]
                 coloured = text_of(app)
