@@ -21,6 +21,8 @@ from tests.tui.screen import assert_golden, text_of
 
 SIZES = ((80, 24), (120, 40), (200, 50))
 _LETTERS = [*string.ascii_letters, *(a + b for a in string.ascii_lowercase for b in string.ascii_uppercase)]
+_NOT_STEADY = {"filter-details"}
+"""Whose blanks have now this style, now that; its text has a picture in test_filters."""
 _ATTRIBUTES = ("bold", "dim", "italic", "underline", "reverse")
 
 
@@ -68,7 +70,7 @@ async def _still(pilot: Pilot[Any]) -> None:
         await pilot.pause(0.03)
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", [name for name in SCENES if name not in _NOT_STEADY])
 async def test_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     for size in SIZES:
