@@ -28,12 +28,14 @@ class Timeline(RowsView):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "cursor(-1)", "earlier", show=False),
         Binding("right,l", "cursor(1)", "later", show=False),
-        Binding("shift+left", "cursor(-1, True)", "choose earlier", show=False),
-        Binding("shift+right", "cursor(1, True)", "choose later", show=False),
+        Binding("shift+left", "cursor(-1, True)", "choose earlier", show=False, id="timeline.range.earlier"),
+        Binding("shift+right", "cursor(1, True)", "choose later", show=False, id="timeline.range.later"),
         Binding("home", f"cursor(-{_END})", "left end", show=False),
         Binding("end", f"cursor({_END})", "right end", show=False),
-        Binding("shift+home", f"cursor(-{_END}, True)", "choose to the left end", show=False),
-        Binding("shift+end", f"cursor({_END}, True)", "choose to the right end", show=False),
+        Binding(
+            "shift+home", f"cursor(-{_END}, True)", "choose to the left end", show=False, id="timeline.range.first"
+        ),
+        Binding("shift+end", f"cursor({_END}, True)", "choose to the right end", show=False, id="timeline.range.last"),
         Binding("up,k", "zoom(-1)", "a shorter timeline", show=False),
         Binding("down,j", "zoom(1)", "a longer timeline", show=False),
         Binding("pageup", "window(-1)", "a window earlier", show=False),

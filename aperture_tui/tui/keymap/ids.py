@@ -16,7 +16,7 @@ from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 
-_OURS: Final = "aperture_tui."
+OURS: Final = "aperture_tui."
 _ACTION: Final = re.compile(r"(?:\w+\.)*(\w+)(?:\((.*)\))?", re.DOTALL)
 _WORD_BEGINS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -46,7 +46,7 @@ def _action_word(action: str) -> str:
 
 def own_bindings(cls: type[Any]) -> list[tuple[str, Binding]]:
     """(id, binding with one key) of what a class of ours declares itself."""
-    if not cls.__module__.startswith(_OURS):
+    if not cls.__module__.startswith(OURS):
         return []
     return [(id_of(cls, one), one) for one in Binding.make_bindings(cls.__dict__.get("BINDINGS", ()))]
 
@@ -64,7 +64,7 @@ def merged(cls: type[DOMNode]) -> tuple[tuple[str | None, Binding], ...]:
 
 def classes() -> list[type[DOMNode]]:
     """All classes of ours that are loaded and have bindings, by place and name."""
-    found = {cls for cls in _below(DOMNode) if cls.__module__.startswith(_OURS) and merged(cls)}
+    found = {cls for cls in _below(DOMNode) if cls.__module__.startswith(OURS) and merged(cls)}
     return sorted(found, key=lambda cls: (place_of(cls), cls.__name__))
 
 

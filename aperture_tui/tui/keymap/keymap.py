@@ -14,7 +14,7 @@ from textual.dom import DOMNode
 from textual.keys import Keys
 from textual.screen import ModalScreen, Screen
 
-from aperture_tui.tui.keymap.ids import classes, merged
+from aperture_tui.tui.keymap.ids import OURS, classes, merged
 from aperture_tui.tui.keymap.layouts import LAYOUTS, aliases, named
 
 NO_KEY: Final = "no-key:"
@@ -185,7 +185,15 @@ def _panels() -> frozenset[str]:
 
 @cache
 def parts_of(screen: type[DOMNode]) -> frozenset[type[DOMNode]]:
-    """The classes of widgets that a screen may have: those that its module knows, and those of its bases."""
-    known = [vars(sys.modules[base.__module__]).values() for base in screen.__mro__ if issubclass(base, DOMNode)]
-    found = {one for names in known for one in names if isinstance(one, type) and issubclass(one, DOMNode)}
+    """The classes of widgets that a screen may have: those its module knows, those of its bases and of the app, and
+    what these are made of.
+    """
+    bases = (*screen.__mro__, *(base for app in classes() if issubclass(app, App) for base in app.__mro__))
+    waiting = {base for base in bases if issubclass(base, DOMNode)}
+    found: set[type[DOMNode]] = set()
+    while waiting:
+        names = vars(sys.modules[waiting.pop().__module__]).values()
+        met = {one for one in names if isinstance(one, type) and issubclass(one, DOMNode)} - found
+        found |= met
+        waiting |= {one for one in met if one.__module__.startswith(OURS) and not issubclass(one, (App, Screen))}
     return frozenset(one for one in found if not issubclass(one, (App, Screen)))

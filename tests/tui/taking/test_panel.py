@@ -363,7 +363,7 @@ async def test_a_picture_is_of_the_view_without_the_panel(folder: Path) -> None:
 
 
 async def test_help_and_palette_have_the_keys() -> None:
-    async with running((120, 50), store=filled()) as pilot:
+    async with running((120, 90), store=filled()) as pilot:
         await press(pilot, "2")
         commands = {command.title: command.help for command in app_of(pilot).get_system_commands(app_of(pilot).screen)}
         assert commands["Export"].startswith("e,")
