@@ -23,7 +23,17 @@ NAMES: Final = ("chromium-headless-shell", "chromium", "google-chrome")
 _LISTENS: Final = re.compile(rb"DevTools listening on (ws://\S+)")
 _START_S: Final = 30.0
 _ANSWER_S: Final = 30.0
-_CODES: Final = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowDown": 40, "ArrowUp": 38, "F1": 112, "F4": 115, "F5": 116}
+_CODES: Final = {
+    "Enter": 13,
+    "Escape": 27,
+    "Tab": 9,
+    "ArrowDown": 40,
+    "ArrowUp": 38,
+    "F1": 112,
+    "F3": 114,
+    "F4": 115,
+    "F5": 116,
+}
 """Windows virtual key codes of keys that are no characters."""
 _CONTROL: Final = 2
 

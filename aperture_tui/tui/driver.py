@@ -43,13 +43,14 @@ class _Counting:
     def __init__(self, file: TextIO, line: Line) -> None:
         self._file = file
         self._line = line
-        self._gone = self._named = False
+        self._gone = False
+        self._writer: threading.Thread | None = None
         self.taken_bytes = 0
 
     def write(self, text: str) -> int:
         """All of it, before this returns."""
-        if not self._named:
-            self._named = True
+        if (writer := threading.current_thread()) is not self._writer and writer is not threading.main_thread():
+            self._writer = writer  # another one after each time that the terminal was left
             name_thread("ui: output")
         data = memoryview(text.encode("utf-8", "replace"))
         try:

@@ -183,6 +183,9 @@ class InForms(InTime):
 
     def action_all_modules(self) -> None:
         """Hide no module any more."""
+        if not self.aperture.looking.form.shape.without:
+            self.aperture.notify("no module is hidden", timeout=2)
+            return
         self._shape(replace(self.aperture.looking.form.shape, without=()))
 
     def action_fold(self) -> None:
