@@ -16,12 +16,12 @@ from aperture_tui.cli.arguments import (
     add_filters,
     fail,
     filter_words,
-    filters,
     prepare,
     recorded_filters,
     seconds,
     settings,
 )
+from aperture_tui.cli.behind import Collecting, Recording
 from aperture_tui.cli.habits import table
 from aperture_tui.cli.where_option import add_where
 
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
-    from aperture_tui.filters.recorded import Recorded
-    from aperture_tui.filters.told import Controls
-    from aperture_tui.recording.writer import Writer
-    from aperture_tui.session import Session
     from aperture_tui.store.base import Store
     from aperture_tui.tui.gpu.words import Here
 
@@ -122,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, option in (("tags", "--tag"), ("without_tags", "--no-tag"), ("group", "--by")):
         if getattr(chosen, name):
             parser.error(f"{option} is for --once; on the screens t tells stacks apart by thread or tag")
-    source = _Recording(parser, chosen) if chosen.replay is not None else _Collecting(parser, chosen, live=True)
+    source = Recording(parser, chosen) if chosen.replay is not None else Collecting(parser, chosen, live=True)
     if chosen.web is not None:
         from aperture_tui.cli.habits.settle import settled
 
@@ -162,83 +158,12 @@ def _given(argv: list[str] | None, in_vain: Mapping[str, str]) -> str:
     return next((option for name, option in in_vain.items() if getattr(chosen, name) is not None), "")
 
 
-class _Collecting:
-    """The session behind a command: a store, and a recording if one was asked for."""
-
-    def __init__(self, parser: Parser, chosen: argparse.Namespace, live: bool = False) -> None:
-        self._parser = parser
-        self._live = live
-        self._chosen = chosen
-        self._filters = filters(parser, chosen)  # here: wrong usage ends the program before there are screens
-        self._session: Session | None = None
-        self._writer: Writer | None = None
-
-    def begin(self) -> Store:
-        """Start collecting -> the store. Everything heavy is imported here. Raises SessionError or OSError."""
-        from aperture_tui.session import Session, facts
-        from aperture_tui.store.memory import MemoryStore
-
-        what = settings(self._parser, self._chosen, live=self._live)
-        store = MemoryStore()
-        sinks: dict[str, Any] = {"memory": store}
-        if self._chosen.record:
-            from aperture_tui.recording.writer import Writer
-
-            self._writer = sinks["recording"] = Writer(self._chosen.record, facts(what, self._filters))
-        session = Session(what, sinks, filters=self._filters)
-        session.start()
-        self._session = session
-        return store
-
-    def want(self, events: frozenset[str]) -> None:
-        """Collect these beside what is collected anyway. Before there is a session nothing happens: ask again then."""
-        if self._session is not None:
-            self._session.want(events)
-
-    def filters(self) -> Controls | None:
-        """Those at work, None while there are none."""
-        return None if self._session is None else self._session.filters
-
-    def end(self) -> str:
-        """Stop, if it was started -> what failed meanwhile, in one line, or ""."""
-        if self._session is None:
-            return ""
-        self._session.stop()
-        if self._writer is not None and not self._session.failure:
-            try:
-                self._writer.close()
-            except OSError as error:
-                return str(error)
-        return self._session.failure
-
-
-class _Recording:
-    """What was recorded, behind the screens. filters: what it goes through first."""
-
-    def __init__(self, parser: Parser, chosen: argparse.Namespace) -> None:
-        self._path = chosen.replay
-        self.filters: Recorded | None = recorded_filters(parser, chosen)
-
-    def begin(self) -> Store:
-        """The store. Raises RuntimeError with one clear line."""
-        from aperture_tui.cli.opening import OpeningError, opened
-
-        try:
-            return opened(self._path, filters=self.filters)
-        except OpeningError as error:
-            raise RuntimeError(str(error)) from error
-
-    def end(self) -> str:
-        """What failed meanwhile, in one line, or ""."""
-        return self.filters.failure if self.filters is not None else ""
-
-
 def _once(parser: Parser, chosen: argparse.Namespace) -> int:
     from aperture_tui.cli.output import write
     from aperture_tui.cli.waiting import wait
     from aperture_tui.session import SessionError
 
-    collecting = _Collecting(parser, chosen)
+    collecting = Collecting(parser, chosen)
     try:
         store = collecting.begin()
     except (SessionError, OSError) as error:
@@ -307,9 +232,7 @@ def _text(store: Store, chosen: argparse.Namespace, events: Sequence[str], start
     return report.text(store, query, width(None), kinds)
 
 
-def _screens(
-    parser: Parser, chosen: argparse.Namespace, argv: list[str] | None, source: _Recording | _Collecting
-) -> int:
+def _screens(parser: Parser, chosen: argparse.Namespace, argv: list[str] | None, source: Recording | Collecting) -> int:
     from aperture_tui.cli.habits.settle import keep, settled
     from aperture_tui.cli.opening import OpeningError
     from aperture_tui.tui.app import ApertureApp
@@ -356,19 +279,19 @@ def _aggregator(parser: Parser, chosen: argparse.Namespace) -> remote.Remote | N
 
 
 def _shown(
-    chosen: argparse.Namespace, source: _Recording | _Collecting, aggregator: remote.Remote | None
+    chosen: argparse.Namespace, source: Recording | Collecting, aggregator: remote.Remote | None
 ) -> dict[str, Any]:
     """What the app is told of what it shows."""
     if aggregator is not None:
         return {"connect": aggregator.connect, "remote": aggregator}
-    if isinstance(source, _Recording):
+    if isinstance(source, Recording):
         filters = source.filters
         told = {} if filters is None else {"filters": lambda: filters}
         return {"connect": source.begin, **told, **_of_recording(chosen.replay)}
     return {"connect": source.begin, **_of_this_machine(chosen, source)}
 
 
-def _of_this_machine(chosen: argparse.Namespace, collecting: _Collecting) -> dict[str, Any]:
+def _of_this_machine(chosen: argparse.Namespace, collecting: Collecting) -> dict[str, Any]:
     """What the app is told of a live session."""
     words = filter_words(chosen)
     told = {"title_host": _host(), "pinned": words, "want": collecting.want, "filters": collecting.filters}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from aperture_tui.tui.cells import cut, plain, width_of
-from aperture_tui.tui.icicle.labels import simple_name
+
+_NAMELESS: Final = "(anonymous namespace)"
 
 
 @lru_cache(4096)
@@ -13,9 +15,22 @@ def _forms(name: str) -> tuple[str, ...]:
     """The longest first."""
     whole = plain(name) or "[unknown]"
     bare = whole.removeprefix("void ")
-    namespace = simple_name(bare).rpartition("::")[0]
-    local = bare.removeprefix(f"{namespace}::") if namespace else bare
-    return tuple(dict.fromkeys((whole, bare, local)))
+    return tuple(dict.fromkeys((whole, bare, _local(bare))))
+
+
+def _local(name: str) -> str:
+    """Without what is in front of its own name: its template's arguments and its own have `::` as well."""
+    at = begin = 0
+    while at < len(name):
+        if name.startswith(_NAMELESS, at):
+            at += len(_NAMELESS)
+        elif name.startswith("::", at):
+            at = begin = at + 2
+        elif name[at] in "<({":
+            break
+        else:
+            at += 1
+    return name[begin:] or name
 
 
 def shortened(name: str, width: int) -> str:

@@ -96,6 +96,8 @@ def test_names_keep_what_tells_kernels_apart() -> None:
     assert shortened(GEMM, 200) == GEMM
     assert shortened(ELEMENTWISE, 82) == "vectorized_elementwise_kernel<4, at::native::AddFunctor<float>>(int, float)"
     assert shortened(GEMM, 24) == "Kernel2<cutlass_80_tens…"
+    lambda_ = "void at::(anonymous namespace)::apply<a::f(int)::{lambda(float)#1}>(a::f(int)::{lambda(float)#1})"
+    assert shortened(lambda_, 12) == "apply<a::f(…"
     assert shortened("", 20) == "[unknown]"
     assert shortened("gemm", 3) == "ge…"
 

@@ -1,0 +1,87 @@
+"""What is behind the screens of `aperture-top`, and behind its reports: a session, or what was recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aperture_tui.cli.arguments import Parser, filters, recorded_filters, settings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from aperture_tui.filters.recorded import Recorded
+    from aperture_tui.filters.told import Controls
+    from aperture_tui.recording.writer import Writer
+    from aperture_tui.session import Session
+    from aperture_tui.store.base import Store
+
+
+class Collecting:
+    """The session behind a command: a store, and a recording if one was asked for."""
+
+    def __init__(self, parser: Parser, chosen: argparse.Namespace, live: bool = False) -> None:
+        self._parser = parser
+        self._live = live
+        self._chosen = chosen
+        self._filters = filters(parser, chosen)  # here: wrong usage ends the program before there are screens
+        self._session: Session | None = None
+        self._writer: Writer | None = None
+
+    def begin(self) -> Store:
+        """Start collecting -> the store. Everything heavy is imported here. Raises SessionError or OSError."""
+        from aperture_tui.session import Session, facts
+        from aperture_tui.store.memory import MemoryStore
+
+        what = settings(self._parser, self._chosen, live=self._live)
+        store = MemoryStore()
+        sinks: dict[str, Any] = {"memory": store}
+        if self._chosen.record:
+            from aperture_tui.recording.writer import Writer
+
+            self._writer = sinks["recording"] = Writer(self._chosen.record, facts(what, self._filters))
+        session = Session(what, sinks, filters=self._filters)
+        session.start()
+        self._session = session
+        return store
+
+    def want(self, events: frozenset[str]) -> None:
+        """Collect these beside what is collected anyway. Before there is a session nothing happens: ask again then."""
+        if self._session is not None:
+            self._session.want(events)
+
+    def filters(self) -> Controls | None:
+        """Those at work, None while there are none."""
+        return None if self._session is None else self._session.filters
+
+    def end(self) -> str:
+        """Stop, if it was started -> what failed meanwhile, in one line, or ""."""
+        if self._session is None:
+            return ""
+        self._session.stop()
+        if self._writer is not None and not self._session.failure:
+            try:
+                self._writer.close()
+            except OSError as error:
+                return str(error)
+        return self._session.failure
+
+
+class Recording:
+    """What was recorded, behind the screens. filters: what it goes through first."""
+
+    def __init__(self, parser: Parser, chosen: argparse.Namespace) -> None:
+        self._path = chosen.replay
+        self.filters: Recorded | None = recorded_filters(parser, chosen)
+
+    def begin(self) -> Store:
+        """The store. Raises RuntimeError with one clear line."""
+        from aperture_tui.cli.opening import OpeningError, opened
+
+        try:
+            return opened(self._path, filters=self.filters)
+        except OpeningError as error:
+            raise RuntimeError(str(error)) from error
+
+    def end(self) -> str:
+        """What failed meanwhile, in one line, or ""."""
+        return self.filters.failure if self.filters is not None else ""
