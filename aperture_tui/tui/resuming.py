@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from aperture_tui.profile import where
 from aperture_tui.profile.query import Group
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.search import LONGEST, compile_search
@@ -21,7 +22,8 @@ _LONGEST_NAME: Final = 64
 class Sitting:
     """view: by its name. window_s: seconds, None for all, 0 for unknown. group: by what stacks are told apart.
 
-    by_weight: the order. theme: its name, "" for unknown. search: the pattern that was typed last, "" for none.
+    by_weight: the order. theme: its name, "" for unknown. search: the pattern that was typed last, where: the filter
+    line, "" for none.
     """
 
     view: str = ""
@@ -30,6 +32,7 @@ class Sitting:
     by_weight: bool = False
     theme: str = ""
     search: str = ""
+    where: str = ""
 
     def as_json(self) -> bytes:
         """At most MAX_BYTES."""
@@ -54,15 +57,20 @@ class Sitting:
             by_weight=told.get("by_weight") is True,
             theme=_name(told.get("theme")),
             search=_pattern(told.get("search")),
+            where=_line(told.get("where")),
         )
 
     def looked_at(self, looking: Looking, with_window: bool = True) -> Looking:
-        """The same with what was looked at then. with_window: False keeps the window that it has."""
+        """The same with what was looked at then, but for a filter line that it has.
+
+        with_window: False keeps the window that it has.
+        """
         if with_window and self.window_s != 0:
             looking = replace(looking, window_s=self.window_s)
         group = next((one for one in Group if one.name.lower() == self.group), looking.group)
         search = compile_search(self.search) if self.search else looking.search
-        return replace(looking, group=group, by_weight=self.by_weight, search=search)
+        line = looking.where or where.parse(self.where)
+        return replace(looking, group=group, by_weight=self.by_weight, search=search, where=line)
 
 
 def sitting_of(looking: Looking, view: str, theme: str) -> Sitting:
@@ -74,6 +82,7 @@ def sitting_of(looking: Looking, view: str, theme: str) -> Sitting:
         by_weight=looking.by_weight,
         theme=theme,
         search=looking.search.text if looking.search else "",
+        where=looking.where.text if len(looking.where.text) <= where.LONGEST else "",
     )
 
 
@@ -94,3 +103,12 @@ def _pattern(value: Any) -> str:
     except ValueError:
         return ""
     return value
+
+
+def _line(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        return ""
+    try:
+        return where.parse(value).text
+    except where.WhereError:
+        return ""

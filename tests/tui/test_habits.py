@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from textual.pilot import Pilot
 
 from aperture_tui.profile.query import Group
+from aperture_tui.profile.where import parse
 from aperture_tui.tui import mouse
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.glyphs import in_ascii
@@ -25,7 +26,7 @@ from aperture_tui.tui.widgets.keys import live_keys
 from tests.tui.screen import running, settled, text_of, until
 from tests.tui.synthetic import SyntheticStore
 
-FULL = Sitting("locks", 300.0, "thread", True, "high-contrast", "read|write")
+FULL = Sitting("locks", 300.0, "thread", True, "high-contrast", "read|write", "comm:nginx -lib:libc")
 
 
 def _app(pilot: Pilot[Any]) -> ApertureApp:
@@ -42,11 +43,14 @@ def test_a_sitting_is_the_same_after_it_was_written_down() -> None:
 
 
 def test_what_is_looked_at_comes_back() -> None:
-    looking = Looking(window_s=60.0, group=Group.THREAD, by_weight=True, search=compile_search("a.b"))
+    looking = Looking(
+        window_s=60.0, group=Group.THREAD, by_weight=True, search=compile_search("a.b"), where=parse("fn:x")
+    )
     kept = sitting_of(looking, "cpu", "aperture-light")
     again = Sitting.of_json(kept.as_json()).looked_at(Looking())
     assert again == looking
     assert kept.looked_at(Looking(window_s=10.0), with_window=False).window_s == 10.0
+    assert kept.looked_at(Looking(where=parse("comm:y"))).where == parse("comm:y"), "what was asked for now goes first"
     assert Sitting().looked_at(looking) == replace(looking, by_weight=False), "nothing is known, nothing changes"
 
 
@@ -54,7 +58,7 @@ def test_what_is_looked_at_comes_back() -> None:
     "changed",
     [{"view": "\x1b]0;x"}, {"view": 3}, {"view": "x" * 100}, {"window_s": -1}, {"window_s": True}, {"window_s": "all"},
      {"window_s": 1e300}, {"group": []}, {"by_weight": "yes"}, {"theme": "\n"}, {"search": "("}, {"search": "x" * 999},
-     {"search": "\x00"}],
+     {"search": "\x00"}, {"where": "fn:/(/"}, {"where": ["x"]}, {"where": "x" * 2000}],
     ids=str,
 )  # fmt: skip
 def test_a_field_that_cannot_be_believed_is_left_out(changed: dict[str, Any]) -> None:

@@ -104,8 +104,8 @@ SETTINGS: Final = (
     Setting("glyphs", "--glyphs", "text", "unicode", "what to draw with", choices=("unicode", "ascii")),
     Setting("marks", "--marks", "truth", False, "a letter before each box says what kind of code it is"),
     Setting("layout", "--layout", "text", "us", "letters of this keyboard do what Latin ones do", choices=_LAYOUTS),
-    Setting("resume", "--resume", "truth", False, "begin with the view, window, grouping, order, theme\nand search of"
-            " last time"),
+    Setting("resume", "--resume", "truth", False, "begin with the view, window, grouping, order, theme,\nsearch"
+            " and filter line of last time"),
     Setting("events", "--events", "list", ["cpu"], "kinds of events that are always collected", events, listed=False),
     Setting("hz", "-F", "number", 99, "samples a second and CPU", frequency, listed=False),
 )  # fmt: skip
