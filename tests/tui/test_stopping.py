@@ -38,8 +38,9 @@ def _goes_on(terminal: PtyTerminal) -> None:
     terminal.see(r"t\d{5,}", since)
     pressed = terminal.press("?")
     terminal.see(" Keys  ", pressed)
-    terminal.press("\x1b")
-    time.sleep(0.5)
+    left = terminal.press("\x1b")
+    terminal.see(r"\w", left)  # what was behind it: an escape that still waits makes the next key another one
+    time.sleep(1.0)
 
 
 def _leaves_it_as_it_was(terminal: PtyTerminal) -> None:
