@@ -19,6 +19,18 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     return made
 
 
+def add_program(parser: argparse.ArgumentParser) -> None:
+    """The argument that says of which program."""
+    parser.add_argument(
+        "program",
+        nargs="?",
+        choices=PROGRAMS,
+        default=PROGRAMS[0],
+        metavar="PROGRAM",
+        help="or aperture-top (aperture)",
+    )
+
+
 def whole(program: str) -> argparse.ArgumentParser:
     """All that can follow a program's name: of `aperture` its commands, each with what can follow that."""
     if program == PROGRAMS[1]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from aperture_tui.cli.arguments import Parser
-from aperture_tui.cli.command_lines import PROGRAMS, whole
+from aperture_tui.cli.command_lines import add_program, whole
 from aperture_tui.cli.output import write
 
 _PROGRAM: Final = "aperture completions"
@@ -34,14 +34,7 @@ def run(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "What a shell completes these commands by, on stdout.", _EXAMPLES)
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
-    parser.add_argument(
-        "program",
-        nargs="?",
-        choices=PROGRAMS,
-        default=PROGRAMS[0],
-        metavar="PROGRAM",
-        help="or aperture-top (aperture)",
-    )
+    add_program(parser)
     return parser
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from aperture_tui import __version__
 from aperture_tui.cli.arguments import Parser
-from aperture_tui.cli.command_lines import PROGRAMS, parser_of, whole
+from aperture_tui.cli.command_lines import PROGRAMS, add_program, parser_of, whole
 from aperture_tui.cli.main import COMMANDS
 from aperture_tui.cli.output import write
 
@@ -72,14 +72,7 @@ def run(argv: list[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "The manual page of a program, for man(1), on stdout.", _EXAMPLES)
-    parser.add_argument(
-        "program",
-        nargs="?",
-        choices=PROGRAMS,
-        default=PROGRAMS[0],
-        metavar="PROGRAM",
-        help="or aperture-top (aperture)",
-    )
+    add_program(parser)
     return parser
 
 

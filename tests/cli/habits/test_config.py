@@ -185,9 +185,9 @@ def test_under_sudo_it_is_the_callers_file_and_roots_state(tmp_path: Path) -> No
     import pwd
 
     other = next(one for one in pwd.getpwall() if one.pw_uid and one.pw_dir.startswith("/"))
-    environ = {"HOME": "/root", "SUDO_UID": str(other.pw_uid)}
+    environ = {"HOME": "/srv/home", "SUDO_UID": str(other.pw_uid)}
     assert files.config_folder(environ) == Path(other.pw_dir, ".config/aperture")
-    assert files.config_folder({"HOME": "/root"}) == Path("/root/.config/aperture")
+    assert files.config_folder({"HOME": "/srv/home"}) == Path("/srv/home/.config/aperture")
     assert files.config_folder({**environ, "XDG_CONFIG_HOME": "relative"}) == Path(other.pw_dir, ".config/aperture")
     state = tmp_path / "state"
     assert files.state_folder({"XDG_STATE_HOME": str(state / "new")}) == state / "new/aperture/top"

@@ -43,12 +43,12 @@ def test_a_name_is_beside_us_or_where_it_says(monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_by_sudo_home_is_that_of_who_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = pwd.getpwnam("nobody")
-    monkeypatch.setenv("HOME", "/root")
+    monkeypatch.setenv("HOME", "/srv/home")
     monkeypatch.setenv("SUDO_UID", str(nobody.pw_uid))
     monkeypatch.setenv("SUDO_GID", str(nobody.pw_gid))
     assert target("~/a.svg") == Path(nobody.pw_dir) / "a.svg"
     monkeypatch.setenv("SUDO_UID", "4000000000")
-    assert target("~/a.svg") == Path("/root/a.svg")
+    assert target("~/a.svg") == Path("/srv/home/a.svg")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "x/", "..", "a/..", "a\x07b", "a\u202eb"])
