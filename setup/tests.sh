@@ -11,7 +11,7 @@ if [ $# -gt 0 ]; then exec "$python" -m pytest "$@"; fi
 beside=(tests/tui tests/export tests/profile tests/store)
 told=$(mktemp)
 trap 'rm -f "$told"' EXIT
-"$python" -m pytest -p no:cacheprovider "${beside[@]}" >"$told" 2>&1 &
+"$python" -m pytest -o cache_dir=.pytest_cache/beside "${beside[@]}" >"$told" 2>&1 &
 second=$!
 trap 'kill "$second" 2>/dev/null; exit 130' INT TERM
 "$python" -m pytest "${beside[@]/#/--ignore=}"

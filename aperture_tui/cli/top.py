@@ -59,6 +59,7 @@ examples:
 
 _COLLECTED_S: Final = 5.0
 _CLOSE_S: Final = 20
+_LEAVE_S: Final = 10
 _REMOTE_S: Final = 60.0
 _NOT_OF_A_RECORDING: Final = {
     "hz": "-F",
@@ -327,14 +328,14 @@ def _host() -> str:
 def _end_on_signals(leave: Callable[[], None]) -> None:
     """End as with `q` when asked to, or when the terminal goes away, so that it is left as it was found.
 
-    A second signal, or three seconds in which the screens do not end, ends at once: the kernel detaches what a dead
+    A second signal, or ten seconds in which the screens do not end, ends at once: the kernel detaches what a dead
     process held.
     """
 
     def end(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
-        signal.alarm(3)
+        signal.alarm(_LEAVE_S)
         leave()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

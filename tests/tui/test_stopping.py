@@ -131,5 +131,5 @@ def test_it_can_be_ended_while_the_terminal_stands_still(terminal: PtyTerminal, 
     os.kill(terminal.reader.pid, signal.SIGSTOP)
     time.sleep(3)
     terminal.signal(signal.SIGTERM)
-    terminal.ended(10)
+    terminal.ended()
     assert (tmp_path / "fed").exists(), "in order, as with q"
