@@ -136,6 +136,7 @@ class Terminal:
             finally:
                 os._exit(127)
         self._gone = False
+        self._tail = b""
 
     def press(self, keys: bytes) -> int:
         """Send keys -> CLOCK_MONOTONIC just before."""
@@ -158,7 +159,9 @@ class Terminal:
                 self._gone = True
                 return
             self.output.add(time.monotonic_ns(), data)
-            if asked := data.count(_ASKS_SYNC):
+            said = self._tail + data  # a question may come in two reads
+            self._tail = said[1 - len(_ASKS_SYNC) :]
+            if asked := said.count(_ASKS_SYNC):
                 os.write(self._fd, _HAS_SYNC * asked)
             if until and until():
                 return

@@ -27,7 +27,7 @@ from bench.probes.recording import told
 from bench.probes.slowdown import Found, probing
 from bench.procfs import PERF_EVENT, RAW_TRACEPOINT, BpfRuns, tree
 from bench.profilers import Profiler
-from bench.terminal import Output, VisibleText, visible
+from bench.terminal import Output, Terminal, VisibleText, visible
 from bench.unwind.cover import first_ms
 from bench.unwind.depth import Window, frame_ns, sample_us
 from bench.unwind.dwarf import whole_share
@@ -73,6 +73,16 @@ def test_visible_text_is_without_colours_and_keeps_rows_apart() -> None:
     assert visible(_FRAME).split() == ["main", "read"]
     assert visible(b"\x1b]0;title\x07\x1b[?1049h\x1b(B\x1b>").strip() == ""
     assert visible("\x1b[1m▏ma\x1b[7min".encode()) == "▏main"
+
+
+def test_a_terminal_answers_a_question_that_comes_in_two_reads() -> None:
+    asking = r"stty raw -echo; printf '\033[?20'; sleep 0.3; printf '26$p'; dd bs=1 count=11 2>/dev/null | od -c"
+    terminal = Terminal(("sh", "-c", asking), 80, 24, cwd=".")
+    try:
+        terminal.read_for(3.0)
+        assert "033   [   ?   2   0   2   6   ;   2   $   y" in visible(terminal.output.since(0))
+    finally:
+        terminal.end(b"")
 
 
 @given(st.lists(st.integers(1, len(_FRAME) - 1), max_size=8))

@@ -22,7 +22,9 @@ _SLOW, _FAST = 0.5, 0.15
 """Part of the time that a line is at work from which on it is slow, and from which on no more: a slow one is given half
 as much.
 """
-_LOST_S: Final = 5.0
+_LOST_S, _SURE_S = 5.0, 1.0
+_TIMES_LONGER: Final = 4
+"""An answer is lost that has not come after five seconds; after one, where all lately came in a quarter of the time."""
 _LOST_IN_A_ROW: Final = 3
 """A terminal that answers no more: another one has taken its place."""
 
@@ -124,7 +126,11 @@ class Line:
         if not self._way or not self._way[0].asks or self._way[0].end > self._written:
             return
         now = self._clock()
-        if now - max(self._way[0].at, self._arrived_at) > _LOST_S:
+        lately = [took for at, took in self._took if now - at < _SPAN_S]
+        patience = _LOST_S
+        if lately and not self._lost:
+            patience = min(_LOST_S, max(_SURE_S, _TIMES_LONGER * (max(lately) + self._least_s)))
+        if now - max(self._way[0].at, self._arrived_at) > patience:
             self._lost += 1
             self.asks = self.asks and self._lost < _LOST_IN_A_ROW
             self._arrived, self._arrived_at = self._way[-1].end, now

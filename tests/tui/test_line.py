@@ -85,6 +85,23 @@ def test_answers_that_are_lost_are_not_waited_for(line: Line, clock: Clock) -> N
     assert line.asks, "or it was only very slow"
 
 
+def test_one_answer_that_is_lost_costs_a_second_where_all_came_soon(line: Line, clock: Clock) -> None:
+    line.heard()
+    for took_s, patience_s in ((0.01, 1.0), (0.5, 2.0), (3.0, 5.0)):
+        clock.now += 100
+        _refresh(line, clock, took_s, 1.0)
+        line.sent(5000, asks=True)
+        line.wrote(5000)
+        clock.now += patience_s - 0.1
+        assert line.is_behind
+        clock.now += 0.2
+        assert not line.is_behind
+        line.heard()
+        line.sent(5000, asks=True)
+        line.wrote(5000)
+        line.heard()
+
+
 def test_a_terminal_that_stands_still_is_no_lost_answer(line: Line, clock: Clock) -> None:
     line.heard()
     line.sent(50_000, asks=True)
