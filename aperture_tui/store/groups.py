@@ -29,9 +29,7 @@ class Groups(NamedTuple):
 
     def sums(self, values: _Ints) -> _Ints:
         """(g,), exact."""
-        out = np.zeros(self.n, np.int64)
-        np.add.at(out, self.of, values)
-        return out
+        return summed(self.of, self.n, values)
 
     def most(self, values: _U64) -> _U64:
         """(g,): the greatest of each group."""
@@ -63,6 +61,13 @@ def grouped(columns: Sequence[NDArray[np.integer]]) -> Groups:
         leader[rest] = rest[first][np.cumsum(first) - 1]
     leads = leader == np.arange(n)
     return Groups((np.cumsum(leads) - 1)[leader], np.flatnonzero(leads))
+
+
+def summed(of: NDArray[np.intp], groups: int, values: _Ints) -> _Ints:
+    """(groups,): the exact sum of the values, (n,), of each group. of: (n,)."""
+    out = np.zeros(groups, np.int64)
+    np.add.at(out, of, values)
+    return out
 
 
 def buckets_of(longest: _U64) -> NDArray[np.intp]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from aperture_tui.profile.completeness import completeness_by_group
 from aperture_tui.profile.query import Measure
 from aperture_tui.store.base import ProcessUse
+from aperture_tui.store.groups import grouped, summed
 from aperture_tui.store.selection import measured
 
 if TYPE_CHECKING:
@@ -24,28 +25,30 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
     """
     if not len(events):
         return []
-    rows = events["process"]
-    starts = symbols.processes["start_ns"][rows]
-    names = names_alone(symbols, events)
-    order = np.lexsort((rows, events["time_ns"], names, starts, events["pid"]))
-    pid, start = events["pid"][order], starts[order]
-    differs = np.logical_or.reduce([column[1:] != column[:-1] for column in (pid, start, names[order])])
-    first = np.concatenate([[True], differs])
-    edges = np.flatnonzero(first)
-    group = np.cumsum(first) - 1
-    counts = measured(events, Measure.COUNT)[order]
-    newest = rows[order][np.append(edges[1:], len(events)) - 1]
+    pid, row, tid = (np.ascontiguousarray(events[column]) for column in ("pid", "process", "tid"))
+    named = grouped([pid, row])  # few: a row for every name and cgroup that a process has had
+    pids, rows = pid[named.first], row[named.first]
+    starts, names = symbols.processes["start_ns"][rows], _names_alone(symbols, pids, rows)
+    order = np.lexsort((rows, named.most(events["time_ns"]), names, starts, pids))
+    differs = np.logical_or.reduce([np.diff(column[order]) != 0 for column in (pids, starts, names)])
+    edges = np.append(0, np.flatnonzero(differs) + 1)
+    groups = len(edges)
+    process = np.empty(named.n, np.intp)
+    process[order] = np.cumsum(np.append(False, differs))
+    of = process[named.of]
+    counts = measured(events, Measure.COUNT)
+    newest = rows[order][np.append(edges[1:], named.n) - 1]
     words = symbols.strings
     uses = [
         ProcessUse(p, s, words[name], words[cgroup], words[box], threads=t, count=c, time_ns=n, completeness=whole)
         for p, s, (_, _, name, cgroup, box), t, c, n, whole in zip(
-            pid[edges].tolist(),
-            start[edges].tolist(),
+            pids[order][edges].tolist(),
+            starts[order][edges].tolist(),
             symbols.processes[newest].tolist(),
-            _threads(group, len(edges), events["tid"][order]).tolist(),
-            np.add.reduceat(counts, edges).tolist(),
-            np.add.reduceat(measured(events, Measure.TIME)[order], edges).tolist(),
-            completeness_by_group(group, len(edges), events["flags"][order], counts),
+            _threads(of, groups, tid).tolist(),
+            summed(of, groups, counts).tolist(),
+            summed(of, groups, measured(events, Measure.TIME)).tolist(),
+            completeness_by_group(of, groups, events["flags"], counts),
             strict=True,
         )
     ]
@@ -55,8 +58,15 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
 
 def names_alone(symbols: Symbols, events: NDArray[np.void]) -> NDArray[np.uint32]:
     """(n,): the name, a string's id, of processes that nothing else is known of; 0 for all others."""
-    rows = symbols.processes[events["process"]]
-    out: NDArray[np.uint32] = np.where((events["pid"] == 0) & (rows["start_ns"] == 0), rows["name"], np.uint32(0))
+    return _names_alone(symbols, events["pid"], events["process"])
+
+
+def _names_alone(symbols: Symbols, pid: NDArray[np.uint32], row: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """As `names_alone`. pid, row: (n,), those of events."""
+    out = np.zeros(len(pid), np.uint32)
+    (nameless,) = np.nonzero(pid == 0)
+    known = symbols.processes[row[nameless]]
+    out[nameless] = np.where(known["start_ns"] == 0, known["name"], np.uint32(0))
     return out
 
 

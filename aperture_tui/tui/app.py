@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from aperture_tui.tui.driver import forget, line_of, thinned
 from aperture_tui.tui.filtering import EVERY_S, Filtering
 from aperture_tui.tui.gpu.words import Here, has_gpu
 from aperture_tui.tui.habits import Habits, Habitual
+from aperture_tui.tui.keys_in_turn import KeysInTurn
 from aperture_tui.tui.look import look
 from aperture_tui.tui.looking import RATES, Looking, neighbour
 from aperture_tui.tui.model import Baseline, ViewRequest, ViewSnapshot
@@ -49,13 +51,16 @@ _SLOW_HZ: Final = 1.0
 _RETRY_S: Final = 0.1
 _LONGEST_PLAYED_S: Final = 2.0
 """What takes longer than so many seconds to read plays slower."""
+_SWITCH_S: Final = 0.0005
+"""How long a thread that is at work keeps another one waiting, a tenth of what is usual: an answer passes through
+three of them, and each change of hands took 5 ms while one collects."""
 _LEAVE_S: Final = 0.5
 """How long a recording is waited for in the end: nothing is lost where it is still being read."""
 _REMOTE_WINDOW_S: Final = 60.0
 """Agents push every ten seconds: a shorter window would show their turns."""
 
 
-class ApertureApp(Habitual, Taking):
+class ApertureApp(KeysInTurn, Habitual, Taking):
     """The screens over any store: live, recorded, or an aggregator's.
 
     connect: gives the store, in a worker thread after the first paint; what it raises is shown as one line.
@@ -191,6 +196,12 @@ class ApertureApp(Habitual, Taking):
             and asked != shown.request
         )
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the screen shows what was asked for last; what a line cannot take now is not waited for."""
+        shown, asked = self.snapshot, self._asked
+        return shown is None or asked is None or shown.request == asked or line_of(self._driver).is_behind
+
     def now_ns(self) -> int:
         """The wall clock: what day it is."""
         return time.time_ns()
@@ -205,6 +216,7 @@ class ApertureApp(Habitual, Taking):
 
     def on_mount(self) -> None:
         """Show the first view; connect once it is painted."""
+        sys.setswitchinterval(_SWITCH_S)
         self.theme_changed_signal.subscribe(self, self._change_look)
         if self.remote is None:
             self._show_view(self._first_view)

@@ -91,8 +91,9 @@ class InForms(InTime):
         looking, snapshot = app.looking, app.snapshot
         mine = snapshot is not None and snapshot.request.kind is self.KIND and snapshot.request.form == looking.form
         told = trail(looking.form, looking.zoom, snapshot.icicle if snapshot is not None and mine else None)
-        self.set_class(not told.empty, "-crumbs")
-        self.query_one(Crumbs).show(told)
+        crumbs = self.query_one(Crumbs)
+        crumbs.set_class(not told.empty, "-told")  # a class of the screen's would have all its widgets styled anew
+        crumbs.show(told)
 
     def against(self, mine: ViewSnapshot | None) -> str:
         """What it is compared with; "" for nothing. mine: the picture that is shown."""

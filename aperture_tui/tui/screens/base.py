@@ -44,6 +44,10 @@ class BaseScreen(Screen[None], inherit_bindings=False):
     VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = []
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[Widget] = []
+
     @property
     def aperture(self) -> ApertureApp:
         """The app."""
@@ -52,7 +56,12 @@ class BaseScreen(Screen[None], inherit_bindings=False):
     @property
     def is_whole(self) -> bool:
         """Whether all its parts are there: an answer may come before the first and after the last moment of that."""
-        return self.is_running and all(self.query(part) for part in self.PARTS)
+        if not self.is_running:
+            return False
+        if len(self._parts) == len(self.PARTS) and all(part.is_attached for part in self._parts):
+            return True  # to look for them is slow, and each answer asks
+        self._parts = [found.first() for part in self.PARTS if (found := self.query(part))]
+        return len(self._parts) == len(self.PARTS)
 
     @property
     def filtered(self) -> Chip:

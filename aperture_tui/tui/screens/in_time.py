@@ -18,6 +18,7 @@ from aperture_tui.tui.widgets.time_prompt import TimeInput, TimePrompt
 
 if TYPE_CHECKING:
     from textual.events import Resize
+    from textual.timer import Timer
 
     from aperture_tui.tui.looking import Looking
     from aperture_tui.tui.model import ViewRequest, ViewSnapshot
@@ -27,13 +28,33 @@ _TIMELINE_FROM: Final = 24
 """Rows of the screen from which on the timeline is always there; else while it has the focus."""
 
 
+_SOON_S: Final = 0.05
+
+
 class InTime(BaseScreen):
     """A screen that shows something of a window of time."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._unsaid: Timer | None = None
+
     def look(self, looking: Looking) -> None:
-        """Look at something else."""
-        self.aperture.look(looking)
-        self.show_heading()
+        """Look at something else.
+
+        What is live is answered in a moment, and to paint the heading before would take most of that.
+        """
+        app = self.aperture
+        app.look(looking)
+        if app.recording or app.remote is not None:
+            self.show_heading()
+        elif self._unsaid is None:
+            self._unsaid = self.set_timer(_SOON_S, self.show_heading)
+
+    def said(self) -> None:
+        """The heading is shown."""
+        if self._unsaid is not None:
+            self._unsaid.stop()
+            self._unsaid = None
 
     def on_time_line_chosen(self, message: TimeLine.Chosen) -> None:
         """The moment that was clicked at."""

@@ -149,6 +149,7 @@ class ViewScreen(InForms, Filterable):
 
     def show_heading(self) -> None:
         """The header and the line of time alone, as when only a key was pressed."""
+        self.said()
         if not self.is_whole:
             return
         app = self.aperture
