@@ -54,6 +54,7 @@ _LONGEST_PLAYED_S: Final = 2.0
 _SWITCH_S: Final = 0.0005
 """How long a thread that is at work keeps another one waiting, a tenth of what is usual: an answer passes through
 three of them, and each change of hands took 5 ms while one collects."""
+_OVERTAKEN_S: Final = 0.25
 _LEAVE_S: Final = 0.5
 """How long a recording is waited for in the end: nothing is lost where it is still being read."""
 _REMOTE_WINDOW_S: Final = 60.0
@@ -136,6 +137,7 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
         self._clock = clock
         self._played_at = 0.0
         self._asked: ViewRequest | None = None
+        self._shown_at = 0.0
         self.snapshot: ViewSnapshot | None = None
         self.refresh_hz = self.paced_hz = refresh_hz
         self._began = time.monotonic()
@@ -275,12 +277,12 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
         self.paced_hz = min(self.refresh_hz, _SLOW_HZ) if line.is_slow else self.refresh_hz
         self._presenter.set_rate(self.paced_hz)
         snapshot = self._presenter.take()
-        if snapshot is None:
+        if snapshot is None or self._is_overtaken(snapshot):
             return
         if self.snapshot is None:
             self.settle()
             self._tell_wants(self.current_mode)  # whoever connects may have missed it
-        self.snapshot = snapshot
+        self.snapshot, self._shown_at = snapshot, time.monotonic()
         self._seen_gpu = self._seen_gpu or has_gpu(snapshot)
         if snapshot.fatal and self.recording:  # nothing that could be mended while it is shown
             self.failure = snapshot.error
@@ -292,6 +294,12 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
         view = self._view
         if view is not None:
             view.show(snapshot)
+
+    def _is_overtaken(self, snapshot: ViewSnapshot) -> bool:
+        """Whether to paint it would only keep the answer to a newer key waiting. Now and then one is painted."""
+        live = not self.recording and self.remote is None and not snapshot.fatal
+        newer = self._asked is not None and self._asked != snapshot.request
+        return live and newer and time.monotonic() - self._shown_at < _OVERTAKEN_S
 
     def settle(self) -> None:
         """What the start made stays: no collection need look at it again."""
