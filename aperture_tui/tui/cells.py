@@ -61,7 +61,7 @@ def cut(text: str, width: int) -> str:
 
 def width_of(text: str) -> int:
     """The cells that a text takes, as `plain` leaves it."""
-    return cell_len(plain(text))
+    return min(len(text), _LONGEST) if text.isascii() and text.isprintable() else cell_len(plain(text))
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -34,6 +34,7 @@ class LatencyScreen(ViewScreen):
     TABLE: ClassVar[type[LatencyTable]]
     COLUMNS: ClassVar[ColumnSet]
     WORD: ClassVar[str] = ""
+    PARTS = (*ViewScreen.PARTS, LatencyTable, HistogramView, Caption)
     AUTO_FOCUS = "LatencyTable"
 
     def body(self) -> ComposeResult:
@@ -44,11 +45,6 @@ class LatencyScreen(ViewScreen):
         yield Caption(id="caption")
         yield Icicle(self.describe_selection)
         yield FunctionTable(self.describe_selection)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all its parts are there."""
-        return super().is_whole and all(self.query(part) for part in (LatencyTable, HistogramView, Caption))
 
     @property
     def table(self) -> LatencyTable:
