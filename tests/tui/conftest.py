@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
+
+from aperture_tui.tui.keys_in_turn import KeysInTurn
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +32,17 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("textual.pilot.wait_for_idle", briefly)
     monkeypatch.setattr("textual.app.wait_for_idle", briefly)
+
+
+@pytest.fixture(autouse=True)
+def each_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pilot goes on when a key has gone all the way."""
+    press = KeysInTurn._press_keys
+
+    async def pressed(app: KeysInTurn, keys: Iterable[str]) -> None:
+        for key in keys:
+            await press(app, [key])
+            while app._taking_keys is not None and not app._taking_keys.done():
+                await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(KeysInTurn, "_press_keys", pressed)

@@ -82,15 +82,14 @@ class RowsView(ScrollView, can_focus=False, inherit_bindings=False):
         self._rows = list(rows)
         if self.SCROLLS:
             self._make_room(len(rows))
-        for y in range(max(len(old), len(rows))):
-            if y >= len(old) or y >= len(rows) or old[y] != rows[y]:
-                self._mark(y)
+        differ = [y for y, (was, now) in enumerate(zip(old, rows)) if was != now]  # noqa: B905 (the rest differs)
+        self._mark([*differ, *range(min(len(old), len(rows)), max(len(old), len(rows)))])
 
     def show_row(self, y: int, spans: Spans) -> None:
         """Replace one row."""
         if self._rows[y] != spans:
             self._rows[y] = spans
-            self._mark(y)
+            self._mark([y])
 
     def repaint_all(self) -> None:
         """Paint every row, as after a change of colours."""
@@ -103,12 +102,18 @@ class RowsView(ScrollView, can_focus=False, inherit_bindings=False):
         if rows > max(had, self.size.height) or (had > self.size.height and rows < had - 8):
             self.virtual_size = Size(self.size.width, rows if rows <= self.size.height else rows + 4)
 
-    def _mark(self, y: int) -> None:
-        self._strips.pop(y, None)
-        line = y - self.scroll_offset.y
-        if 0 <= line < self.size.height:
-            self.repainted += 1
-            self.refresh(Region(0, line, self.size.width, 1))
+    def _mark(self, rows: Sequence[int]) -> None:
+        """Paint these."""
+        if not rows:
+            return
+        for y in rows:
+            self._strips.pop(y, None)
+        width, height = self.size
+        top = self.scroll_offset.y
+        lines = [Region(0, y - top, width, 1) for y in rows if 0 <= y - top < height]
+        if lines:
+            self.repainted += len(lines)
+            self.refresh(*lines)
 
     def render_line(self, y: int) -> Strip:
         """A row as Textual paints it."""
