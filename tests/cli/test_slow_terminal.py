@@ -26,6 +26,7 @@ from tests.tui.pty_terminal import PtyTerminal
 pytestmark = pytest.mark.bpf
 
 CALLS, THREADS = 200_000, 2
+STANDS_S = 30.0
 
 Opener = Callable[..., PtyTerminal]
 
@@ -105,8 +106,10 @@ def test_a_slow_line_costs_no_event(live: Opener, tmp_path: Path) -> None:
 def test_a_terminal_that_stands_still_costs_no_event(live: Opener, tmp_path: Path) -> None:
     terminal = live()
     os.kill(terminal.reader.pid, signal.SIGSTOP)
+    goes_on = time.monotonic() + STANDS_S
     time.sleep(2)
     made = _calls_are_made()
+    time.sleep(max(0.0, goes_on - time.monotonic()))
     os.kill(terminal.reader.pid, signal.SIGCONT)
     resumed = time.monotonic()
     terminal.see(r"getppid|calls", resumed)

@@ -111,14 +111,16 @@ def _sleeps(pid: int) -> bool:
     return "tty" not in wchan and "pty" not in wchan
 
 
-@pytest.mark.parametrize("answers", [False, True], ids=["mute", "answers"])
-def test_a_terminal_that_stops_gets_one_picture_when_it_goes_on(opened: Opener, tmp_path: Path, answers: bool) -> None:
+@pytest.mark.parametrize(("answers", "stands_s"), [(False, 6), (True, 30)], ids=["mute", "answers"])
+def test_a_terminal_that_stops_gets_one_picture_when_it_goes_on(
+    opened: Opener, tmp_path: Path, answers: bool, stands_s: float
+) -> None:
     terminal = opened(size=(120, 40), answers=answers)
     terminal.press("2")
     time.sleep(2)
     before = _memory_kb(terminal.pid)
     os.kill(terminal.reader.pid, signal.SIGSTOP)
-    time.sleep(5)
+    time.sleep(stands_s - 1)
     keys_at = terminal.press("j")
     time.sleep(1)
     assert _sleeps(terminal.pid)
