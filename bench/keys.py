@@ -23,7 +23,7 @@ _KEY_BUDGET_MS: Final = 50.0
 _BYTES_BUDGET_KB: Final = 6.0
 _NODES: Final = 100_000
 _REFRESH_HZ: Final = 2
-_COLUMNS, _ROWS = 120, 40
+_SIZE, _LARGE = (120, 40), (300, 80)
 _READY_S, _PATIENCE_S = 15.0, 1.0
 _PAUSES_S: Final = (0.03, 0.28)
 """Between an answer and the next key: keys come at every phase of a refresh."""
@@ -81,16 +81,19 @@ def _found(typed: str) -> Callable[[str, str], bool]:
 
 def measure(cycles: int, seconds: float, tell: Callable[[str], None]) -> list[Figure]:
     """All figures of this group. seconds: of refreshes that are weighed at each size."""
-    alone, collecting = _latencies(cycles, tell, ""), _latencies(cycles, tell, _COLLECTING, "--collect")
-    return [*alone, *collecting, *_weights(seconds, tell)]
+    alone, collecting = _latencies(cycles, tell), _latencies(cycles, tell, _COLLECTING, _SIZE, "--collect")
+    return [*alone, *collecting, *_latencies(cycles, tell, "", _LARGE), *_weights(seconds, tell)]
 
 
-def _latencies(cycles: int, tell: Callable[[str], None], beside: str, *options: str) -> list[Figure]:
+def _latencies(
+    cycles: int, tell: Callable[[str], None], beside: str = "", size: tuple[int, int] = _SIZE, *options: str
+) -> list[Figure]:
     """beside: what is at work in the same process, by the options."""
-    tell(f"keys: about {18 * cycles} presses at {_COLUMNS}x{_ROWS}{beside}")
+    beside = f", {size[0]}x{size[1]}{beside}"
+    tell(f"keys: about {18 * cycles} presses{beside}")
     times: dict[str, list[float]] = {"cursor": [], "zoom": [], "search": []}
     unanswered, selected = 0, "all"
-    terminal = _synthetic(_COLUMNS, _ROWS, _REFRESH_HZ, *options)
+    terminal = _synthetic(*size, _REFRESH_HZ, *options)
     try:
         _open_cpu_view(terminal)
         pauses = random.Random(1)
@@ -109,14 +112,14 @@ def _latencies(cycles: int, tell: Callable[[str], None], beside: str, *options: 
         terminal.end(b"q")
     everything = [value for values in times.values() for value in values]
     remark = f"{unanswered} of {len(everything) + unanswered} not answered within {_PATIENCE_S:.0f} s"
-    figures = _quantiles("all keys", everything, remark, _KEY_BUDGET_MS, beside)
+    figures = _quantiles("all keys", everything, remark, _KEY_BUDGET_MS if size == _SIZE else None, beside)
     for group, values in times.items():
         figures += _quantiles(group, values, "", None, beside)
     return figures
 
 
 def _quantiles(group: str, values: list[float], remark: str, budget: float | None, beside: str) -> list[Figure]:
-    name = f"key press to painted, live, 100k nodes, 120x40{beside}"
+    name = f"key press to painted, live, 100k nodes{beside}"
     if not values:
         return [_missing(name, "ms", f"{group}: no answers")]
     words = "; ".join(filter(None, [f"{len(values)} presses", remark]))

@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.theme import Theme
 
 from aperture_tui.profile.where import EVERYTHING, Where
-from aperture_tui.store.remote.link import FLEET
 from aperture_tui.tui.driver import forget, line_of, thinned
 from aperture_tui.tui.filtering import EVERY_S, Filtering
 from aperture_tui.tui.gpu.words import Here, has_gpu
@@ -27,13 +26,12 @@ from aperture_tui.tui.model import Baseline, ViewRequest, ViewSnapshot
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
 from aperture_tui.tui.screens import words
-from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.filters import FiltersScreen
 from aperture_tui.tui.screens.panel import Panel, health_panel, help_rows
-from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.tui.switching import Switching
 from aperture_tui.tui.taking.taking import Taking
 from aperture_tui.tui.terminal import Colours, colours
-from aperture_tui.tui.views import FILTERS, GPU, HOSTS, MODES, VIEW_KEYS, VIEWS, titles
+from aperture_tui.tui.views import FILTERS, GPU, HOSTS, VIEWS, titles
 from aperture_tui.tui.where_history import WhereHistory
 from aperture_tui.tui.widgets.keys import live_keys
 
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 
     from aperture_tui.filters.told import Controls
     from aperture_tui.store.base import Store
-    from aperture_tui.store.remote.link import Focus
     from aperture_tui.tui.remote import Remote
 
 _WAITING_HZ: Final = 5.0
@@ -61,7 +58,7 @@ _REMOTE_WINDOW_S: Final = 60.0
 """Agents push every ten seconds: a shorter window would show their turns."""
 
 
-class ApertureApp(KeysInTurn, Habitual, Taking):
+class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
     """The screens over any store: live, recorded, or an aggregator's.
 
     connect: gives the store, in a worker thread after the first paint; what it raises is shown as one line.
@@ -79,7 +76,6 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
 
     TITLE = "aperture"
     CSS_PATH = "aperture.tcss"
-    MODES: ClassVar[dict[str, Any]] = MODES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+q", "quit", "quit"),
         Binding(
@@ -88,8 +84,6 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
         Binding("ctrl+l", "redraw", "redraw", show=False),
         Binding("ctrl+z", "suspend_process", "to the shell, until fg", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
-        *VIEW_KEYS,
-        Binding("f", "fleet", "whole fleet"),
     ]
 
     class Answered(Message):
@@ -123,7 +117,7 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
         self.palette = self.palette_of(chosen, self._colours)
         self.title_host = title_host
         self.pinned = pinned
-        self._want = want
+        self.wanting = want
         self.recording = recording
         self.remote = remote
         self.failure = ""
@@ -133,7 +127,7 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
         base = Baseline(0, 0, recording=self.baseline) if self.baseline else None
         self.looking = Looking(window_s=window_s if remote is None else _REMOTE_WINDOW_S, base=base, where=where)
         self.where_history = WhereHistory()
-        self._last_view = "cpu" if habits.sitting is None else self._first_view
+        self.last_view = "cpu" if habits.sitting is None else self._first_view
         self._clock = clock
         self._played_at = 0.0
         self._asked: ViewRequest | None = None
@@ -221,9 +215,9 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
         sys.setswitchinterval(_SWITCH_S)
         self.theme_changed_signal.subscribe(self, self._change_look)
         if self.remote is None:
-            self._show_view(self._first_view)
+            self.show_view(self._first_view)
         elif self.remote.focus is None:
-            self._show_view(HOSTS)
+            self.show_view(HOSTS)
         else:
             self.look_at(self.remote.focus)
         if self.remote is not None:
@@ -281,7 +275,7 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
             return
         if self.snapshot is None:
             self.settle()
-            self._tell_wants(self.current_mode)  # whoever connects may have missed it
+            self.tell_wants()  # whoever connects may have missed it
         self.snapshot, self._shown_at = snapshot, time.monotonic()
         self._seen_gpu = self._seen_gpu or has_gpu(snapshot)
         if snapshot.fatal and self.recording:  # nothing that could be mended while it is shown
@@ -305,12 +299,6 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
         """What the start made stays: no collection need look at it again."""
         gc.collect()
         gc.freeze()
-
-    @property
-    def _view(self) -> BaseScreen | None:
-        """The view on the screen, below any panel; None while it is being made or taken down."""
-        views = (s for s in reversed(self.screen_stack) if isinstance(s, BaseScreen))
-        return next((view for view in views if view.is_whole), None)
 
     # -- looking
 
@@ -348,18 +336,6 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
             if self.is_reading:
                 self._wait_for(something=True)
 
-    def look_at(self, focus: Focus) -> None:
-        """Look at these machines of an aggregator, in the view that was there last."""
-        if focus != self.looking.focus:  # nothing of the ones before may be taken for theirs
-            kind = VIEWS[self._last_view].KIND
-            self.looking = self.looking.of(focus)
-            self.snapshot = ViewSnapshot(ViewRequest(1, kind, focus=focus), held=self.held)
-        if self.current_mode != self._last_view:
-            self._show_view(self._last_view)
-        elif self._view is not None:
-            self._view.show(self.snapshot)
-            self.ask()
-
     def change_rate(self, step: int) -> None:
         """Refresh more or less often."""
         self.refresh_hz = neighbour(RATES, self.refresh_hz, step) or self.refresh_hz
@@ -374,42 +350,6 @@ class ApertureApp(KeysInTurn, Habitual, Taking):
             self._view.repaint_all()
 
     # -- keys
-
-    def action_view(self, name: str) -> None:
-        """Another view; the selection goes along."""
-        view = self._view
-        if isinstance(self.screen, Panel) or self.current_mode == name:
-            return
-        forget(self._driver)  # what another program wrote on the screen goes away
-        if name in VIEWS and VIEWS[self._last_view].KIND is not VIEWS[name].KIND:
-            self.looking = self.looking.elsewhere()
-        self._show_view(name)
-        if isinstance(view, ViewScreen):
-            self.call_after_refresh(self._select, view.icicle.selection)
-
-    def _show_view(self, name: str) -> None:
-        if name in VIEWS:
-            self._last_view = name
-        self.switch_mode(name)
-        self._tell_wants(name)
-
-    def _tell_wants(self, name: str) -> None:
-        if self._want is not None:
-            self._want(self.MODES[self._last_view if name == FILTERS else name].needs())  # they go on filtering that
-
-    def _select(self, selection: Any) -> None:
-        view = self._view
-        if isinstance(view, ViewScreen):
-            view.icicle.select(selection)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The list of machines and the fleet are an aggregator's."""
-        return self.remote is not None or not (action == "fleet" or (action == "view" and parameters == (HOSTS,)))
-
-    def action_fleet(self) -> None:
-        """All machines together."""
-        if not isinstance(self.screen, Panel):
-            self.look_at(FLEET)
 
     def action_redraw(self) -> None:
         """The whole screen anew, when something else has written on it."""

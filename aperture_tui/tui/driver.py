@@ -32,7 +32,7 @@ _LAST_ANSWER_S: Final = 0.5
 _STANDS_S: Final = 0.7
 """A terminal that takes nothing for so long in the end is left as it is."""
 _PIECE: Final = 2048
-"""Bytes that are written at once: so little that a slow line is seen to take some, and no more calls than that needs."""
+"""Bytes that are written at once: so few that a slow line is seen to take some."""
 
 
 class _Counting:

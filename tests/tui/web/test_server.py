@@ -302,7 +302,9 @@ async def test_sizes_and_messages_are_bounded() -> None:
             await until(lambda: _app(page).size == (1, 1), "the smallest size")
         async with opened(served, session) as screen:
             await screen.press("x" * 100_000)
-            assert await screen.ended() in (1009, 1006), "it is told why, if what it still sends does not cut it off first"
+            assert await screen.ended() in (1009, 1006), (
+                "it is told why, if what it still sends does not cut it off first"
+            )
 
 
 async def test_a_browser_that_does_not_read_holds_up_nobody() -> None:
