@@ -22,13 +22,6 @@ def change(total: int, was: int, whole: int, base_whole: int, absolute: bool) ->
     return total / max(whole, 1) - was / max(base_whole, 1)
 
 
-def of_box(box: Box, view: IcicleView) -> float | None:
-    """The change of a box; None where nothing is compared."""
-    if box.was is None or view.base_total is None:
-        return None
-    return change(box.total, box.was, view.total, view.base_total, view.absolute)
-
-
 def step(box: Box, view: IcicleView) -> int | None:
     """-3 to 3: how strongly a box is shown as more or less; 0 for no change, or none that is more than chance."""
     if box.was is None or view.base_total is None:

@@ -310,10 +310,3 @@ def _hatch(
     edge = _stick(end_weight * sight.scale, last.hatch_end.get(parent.node, -1))
     edges.hatch_end[parent.node] = end = min(edge, parent.right)
     return places[-1].right if places else parent.left, end
-
-
-def matching_weight(tree: CallTree, frames: NDArray[np.bool_], zoom: Path, labels: Labels) -> int:
-    """The weight under a zoom whose stacks hold one of these frames. frames: bool by frame id."""
-    total = tree.filtered(frames).total
-    nodes = labels.nodes(tree.trie, zoom, tree.total)
-    return int(total[nodes[-1] if nodes else ROOT])

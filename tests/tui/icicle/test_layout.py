@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Symbols, carry
 from aperture_tui.tui.icicle import layout
-from aperture_tui.tui.icicle.layout import MAX_ROWS, Labels, lay_out, matching_weight
+from aperture_tui.tui.icicle.layout import MAX_ROWS, Labels, lay_out
 from aperture_tui.tui.icicle.navigate import path_of
 from aperture_tui.tui.model import IcicleView
 from tests.tui.icicle.trees import Folded, drawn
@@ -189,13 +189,6 @@ def test_bottomless_stacks_are_cut_and_said_to_be() -> None:
     view = Folded(";".join(f"f{i}" for i in range(MAX_ROWS + 50)) + " 5").view(30)
     assert len(view.rows) == MAX_ROWS
     assert view.deeper
-
-
-def test_the_share_that_matches_is_of_what_is_zoomed_to() -> None:
-    folded = Folded("a;read 10\na;write 30\nb;read 60")
-    frames = folded.symbols.matching_frames("read")
-    assert matching_weight(folded.tree, frames, (), folded.labels) == 70
-    assert matching_weight(folded.tree, frames, folded.path("a"), folded.labels) == 10
 
 
 def test_only_what_can_be_seen_is_visited() -> None:
