@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Final
 
 from textual.app import App
@@ -17,11 +17,14 @@ from textual.events import Event, Key
 
 if TYPE_CHECKING:
     from textual.message_pump import MessagePump
+    from textual.screen import Screen
+    from textual.widget import Widget
 
 _WAITING_KEYS: Final = 4096
 """More of them are not kept: nobody types them."""
 _PATIENCE_S: Final = 0.3
-"""How long one key waits for the one before it: for an answer of a store it may be long."""
+"""How long one key waits for the one before it, as for an answer of a store; if in vain, those behind it do not."""
+_INTERRUPT: Final = "ctrl+c"
 _LOOK_S: Final = 0.005
 
 
@@ -46,41 +49,54 @@ class KeysInTurn(App[None]):
         if not isinstance(event, Key) or event.is_forwarded:
             await super().on_event(event)
             return
+        if event.key == _INTERRUPT:  # whatever was typed before
+            self._waiting_keys.clear()
+            await super().on_event(event)
+            return
         if len(self._waiting_keys) < _WAITING_KEYS:
             self._waiting_keys.append(event)
         if self._taking_keys is None or self._taking_keys.done():
             self._taking_keys = asyncio.create_task(self._take_keys())
 
     async def _take_keys(self) -> None:
-        before = ""
+        before, patient = "", True
         try:
             while self._waiting_keys and self.is_running:
                 key = self._waiting_keys.popleft()
-                if key.key != before:
-                    await self._until_answered()
+                if patient and key.key != before:
+                    patient = await _within(self._answered())
                 before = key.key
-                await self._take_key(key)
+                patient = await self._take_key(key) and patient
         except Exception as error:  # as Textual does with one in a handler
             self._handle_exception(error)
 
-    async def _take_key(self, key: Key) -> None:
-        """Do what it does, and wait for what comes of that."""
+    async def _take_key(self, key: Key) -> bool:
+        """Do what it does -> whether that was done in time."""
         screen, focused = self.screen, self.focused
         await super().on_event(key)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
-                await _through(focused or screen)
-                await _through(self.focused or self.screen)  # what the action has said
-                if self.screen is not screen or self.focused is not focused:
-                    painted = asyncio.Event()
-                    self.call_after_refresh(painted.set)
-                    await painted.wait()
+        return await _within(self._done(screen, focused))
 
-    async def _until_answered(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
-                while not self.is_answered:
-                    await asyncio.sleep(_LOOK_S)
+    async def _done(self, screen: Screen[object], focused: Widget | None) -> None:
+        """Wait for what comes of a key. screen, focused: when it came."""
+        await _through(focused or screen)
+        await _through(self.focused or self.screen)  # what the action has said
+        if self.screen is not screen or self.focused is not focused:
+            painted = asyncio.Event()
+            self.call_after_refresh(painted.set)
+            await painted.wait()
+
+    async def _answered(self) -> None:
+        while not self.is_answered:
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _within(waiting: Coroutine[None, None, None]) -> bool:
+    """Wait, but not long -> whether it came."""
+    try:
+        await asyncio.wait_for(waiting, _PATIENCE_S)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _through(pump: MessagePump | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import unicodedata
 from typing import Any
 
@@ -11,6 +12,7 @@ from textual import events
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
+from aperture_tui.tui.keys_in_turn import _PATIENCE_S
 from tests.tui.scenes import app_of, waits
 from tests.tui.screen import settled, text_of, until
 
@@ -73,3 +75,28 @@ async def test_at_once_is_as_one_by_one(keys: str) -> None:
         slowly = await _type(pilot, keys, at_once=False)
     async with waits(SIZE) as pilot:
         assert await _type(pilot, keys, at_once=True) == slowly
+
+
+async def _typed_while_nothing_is_answered(pilot: Pilot[Any], keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = app_of(pilot)
+    monkeypatch.setattr(type(app), "is_answered", False)
+    assert app._driver is not None
+    for typed in keys:
+        event = events.Key("ctrl+c", typed) if typed == "\x03" else _event(typed)
+        event.set_sender(app)
+        app._driver.send_message(event)
+
+
+async def test_keys_wait_once_for_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with waits(SIZE) as pilot:
+        began = time.monotonic()
+        await _typed_while_nothing_is_answered(pilot, "2jkjkjkjkjkjkjkjkjk4", monkeypatch)
+        await until(pilot, lambda: app_of(pilot).current_mode == "locks")
+        assert time.monotonic() - began < 10 * _PATIENCE_S
+
+
+async def test_an_interrupt_overtakes_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with waits(SIZE) as pilot:
+        await _typed_while_nothing_is_answered(pilot, "2jkjkjkjkj4\x03", monkeypatch)
+        await until(pilot, lambda: app_of(pilot)._exit)
+        assert app_of(pilot).current_mode != "locks"
