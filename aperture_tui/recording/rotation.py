@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aperture_tui.profile.health import Health
     from aperture_tui.profile.host import HostFacts, HostSample
 
-_NAME: Final = re.compile(r"aperture-\d{8}T\d{6}Z(-\d+)?\.aperture")
+_NAME: Final = re.compile(r"(aperture-\d{8}T\d{6}Z)(?:-(\d+))?\.aperture")
 """Of our files, which alone are ever deleted."""
 _SAME_SECOND: Final = 1000
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -131,7 +131,7 @@ class RotatingWriter:
 
     def _began_with_room(self) -> bool:
         """Delete the oldest files until a new one can be begun; False if none of them is left before that."""
-        for path, *_ in sorted(_ours(self._folder), key=lambda one: one[1]):
+        for path, *_ in _ours(self._folder):
             if str(path) != self._writer.path:
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -181,7 +181,7 @@ class RotatingWriter:
 
     def _let_go(self) -> None:
         """Delete what is not to be kept. What cannot be deleted stays, and is tried again with the next file."""
-        files = sorted(_ours(self._folder), key=lambda one: one[1])
+        files = _ours(self._folder)
         held = sum(size for _, _, size in files)
         for path, modified_s, size in files:
             old = self._rotation.keep_s is not None and modified_s < time.time() - self._rotation.keep_s
@@ -193,15 +193,18 @@ class RotatingWriter:
 
 
 def _ours(folder: Path) -> list[tuple[Path, float, int]]:
-    """Each of our files with the time of its last change, seconds, and its bytes."""
-    out = []
+    """Each of our files with the time of its last change, seconds, and its bytes; the oldest first.
+
+    The clock of a file system may move by milliseconds at a time: what was changed at one moment is in order of names.
+    """
+    found = []
     for path in folder.iterdir():
-        if _NAME.fullmatch(path.name):
+        if name := _NAME.fullmatch(path.name):
             with contextlib.suppress(OSError):
                 facts = path.lstat()
                 if stat.S_ISREG(facts.st_mode):
-                    out.append((path, facts.st_mtime, facts.st_size))
-    return out
+                    found.append((facts.st_mtime, name[1], int(name[2] or 0), path, facts.st_size))
+    return [(path, modified_s, size) for modified_s, _, _, path, size in sorted(found)]
 
 
 def _new_writer(folder: Path, facts: Mapping[str, Any] | None) -> Writer:

@@ -89,6 +89,19 @@ def test_of_too_much_the_oldest_is_let_go_of(tmp_path: Path, now: list[float]) -
     assert 1 <= len(kept) < 10
 
 
+def test_files_of_one_moment_are_as_old_as_their_names_say(tmp_path: Path, now: list[float]) -> None:
+    """The clock of a file system may stand still for some milliseconds."""
+    writer = recorded(tmp_path, Rotation(every_s=10), now, 12)
+    in_order = sorted(tmp_path.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    stem = "aperture-20200101T000000Z"
+    for i, file in enumerate(in_order[:-1]):
+        os.utime(file, (1, 1))
+        file.rename(tmp_path / f"{stem}{f'-{i}' if i else ''}.aperture")
+    assert [path.name for path, *_ in rotation._ours(tmp_path)][:3] == [f"{stem}{n}.aperture" for n in ("", "-1", "-2")]
+    assert rotation._ours(tmp_path)[10][0].name == f"{stem}-10.aperture"
+    writer.close()
+
+
 def test_what_is_kept_does_not_all_go_with_one_file(tmp_path: Path, now: list[float]) -> None:
     """A file each hour that is larger than all that is to be kept."""
     writer = recorded(tmp_path, Rotation(every_s=3600, keep_bytes=20_000), now, 200)
