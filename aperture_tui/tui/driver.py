@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from textual.driver import Driver
+from textual.events import Key
 from textual.messages import TerminalSupportsSynchronizedOutput
 
 from aperture_tui.tui.line import Line
@@ -122,6 +123,8 @@ class ThinDriver(Driver):
 
     def process_message(self, message: Message) -> None:
         """Answers are for the line; the first is for Textual as well."""
+        if isinstance(message, Key):
+            self.line.typed()
         if isinstance(message, TerminalSupportsSynchronizedOutput):
             known = self.line.asks
             self.line.heard()

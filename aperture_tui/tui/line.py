@@ -25,8 +25,12 @@ as much.
 _LOST_S, _SURE_S = 5.0, 1.0
 _TIMES_LONGER: Final = 4
 """An answer is lost that has not come after five seconds; after one, where all lately came in a quarter of the time."""
+_LONGEST_S: Final = 40.0
+"""Where nobody types, those after a lost one are waited for twice as long each time: a terminal that stands still, or a
+line that is cut, is to find few pictures when it goes on, however much fits into the buffers before it.
+"""
 _LOST_IN_A_ROW: Final = 3
-"""A terminal that answers no more: another one has taken its place."""
+"""So many, while keys come: another terminal has taken its place, which does not answer."""
 
 
 class _Sent(NamedTuple):
@@ -54,6 +58,7 @@ class Line:
         self._arrived_at = clock()
         self._least_s = _WAY_S
         self._lost = 0
+        self._typed = False
         self._was_slow = False
 
     def sent(self, characters: int, asks: bool = False) -> None:
@@ -71,10 +76,14 @@ class Line:
     def heard(self) -> None:
         """The terminal has answered: it has drawn all up to the question."""
         with self._lock:
-            self.asks, self._lost = True, 0
+            self.asks, self._lost, self._typed = True, 0, False
             while self._way and not self._arrive():
                 pass
             self._take_off_written()
+
+    def typed(self) -> None:
+        """Somebody is at the terminal."""
+        self._typed = True
 
     def end(self) -> None:
         """There is no terminal any more: nothing is on its way."""
@@ -126,12 +135,15 @@ class Line:
         if not self._way or not self._way[0].asks or self._way[0].end > self._written:
             return
         now = self._clock()
-        lately = [took for at, took in self._took if now - at < _SPAN_S]
-        patience = _LOST_S
-        if lately and not self._lost:
-            patience = min(_LOST_S, max(_SURE_S, _TIMES_LONGER * (max(lately) + self._least_s)))
-        if now - max(self._way[0].at, self._arrived_at) > patience:
+        if now - max(self._way[0].at, self._arrived_at) > self._patience_s(now):
             self._lost += 1
-            self.asks = self.asks and self._lost < _LOST_IN_A_ROW
+            self.asks = self.asks and not (self._typed and self._lost >= _LOST_IN_A_ROW)
             self._arrived, self._arrived_at = self._way[-1].end, now
             self._way.clear()
+
+    def _patience_s(self, now: float) -> float:
+        """How long an answer is waited for."""
+        if self._lost:
+            return _LOST_S if self._typed else min(_LONGEST_S, _LOST_S * 2.0 ** min(self._lost, 8))
+        lately = [took for at, took in self._took if now - at < _SPAN_S]
+        return min(_LOST_S, max(_SURE_S, _TIMES_LONGER * (max(lately) + self._least_s))) if lately else _LOST_S

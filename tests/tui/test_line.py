@@ -71,18 +71,32 @@ def test_what_nobody_is_asked_about_between_two_questions_is_taken_off(line: Lin
     assert not line.is_behind
 
 
+def _lose(line: Line, clock: Clock, patience_s: float) -> None:
+    line.sent(5000, asks=True)
+    line.wrote(5000)
+    clock.now += patience_s - 0.5
+    assert line.is_behind
+    clock.now += 1
+    assert not line.is_behind
+
+
 def test_answers_that_are_lost_are_not_waited_for(line: Line, clock: Clock) -> None:
     line.heard()
-    for n in range(1, 4):
-        line.sent(5000, asks=True)
-        line.wrote(5000)
-        clock.now += 4
-        assert line.is_behind
-        clock.now += 2
-        assert not line.is_behind
-        assert line.asks == (n < 3), "another terminal that has no answers has taken its place"
+    line.typed()
+    for patience_s in (5, 5, 5):
+        assert line.asks
+        _lose(line, clock, patience_s)
+    assert not line.asks, "another terminal that has no answers has taken its place"
     line.heard()
     assert line.asks, "or it was only very slow"
+
+
+def test_a_line_that_is_cut_finds_few_pictures_when_it_goes_on(line: Line, clock: Clock) -> None:
+    """Nobody types, so nobody is there: whatever the buffers on the way take, little is written."""
+    line.heard()
+    for patience_s in (5, 10, 20, *[40] * 2000):
+        _lose(line, clock, patience_s)
+    assert line.asks
 
 
 def test_one_answer_that_is_lost_costs_a_second_where_all_came_soon(line: Line, clock: Clock) -> None:

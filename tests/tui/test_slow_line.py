@@ -132,7 +132,7 @@ def test_a_terminal_that_stops_gets_one_picture_when_it_goes_on(
     told = [stamp for stamp in _since(terminal, resumed) if stamp.drawn < resumed + 1.0]
     stale = [stamp for stamp in told if stamp.of < resumed - 0.7]
     if answers:
-        assert len(stale) <= 2, "what was on its way, and no more"
+        assert len(stale) <= 4, "what was on its way, after 1 and 11 s whether an answer was lost, and the key"
     assert sum(stamp.size for stamp in stale) < 40_000, "what the kernel holds, and no more"
     assert len(told) - len(stale) <= 4
     assert sum(len(one.data) for one in first_second) < 80_000

@@ -159,7 +159,8 @@ async def test_another_view_or_size_is_written_whole(monkeypatch: pytest.MonkeyP
         thin = Thin()
         driver = thinned(HeadlessDriver)(pilot.app)  # a pilot's own is not made thin
         driver.thin = thin  # type: ignore[attr-defined]  # thinned() adds it
-        monkeypatch.setattr("aperture_tui.tui.app.forget", lambda _: forget(driver))
+        for where in ("app", "switching"):
+            monkeypatch.setattr(f"aperture_tui.tui.{where}.forget", lambda _: forget(driver))
         row = "\x1b[1;1H\x1b[31mred\x1b[0m\x1b[1;1H"
         for act in (pilot.press("2"), pilot.resize_terminal(90, 24)):
             thin.write(row)
