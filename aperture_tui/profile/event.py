@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 EVENT: Final = np.dtype(
     [
@@ -27,3 +28,15 @@ EVENT: Final = np.dtype(
     ]
 )
 """72 bytes, little-endian, every field on its natural boundary. Headers in C and in the filter SDK mirror it."""
+
+
+def tells_one(events: NDArray[np.void]) -> NDArray[np.bool_]:
+    """(n,): the events that tell when one execution was and how long it took, be it for several that it stands for.
+
+    events: (n,) of EVENT, or of rows with these columns as other integers. A sampled one has weight k, k times its own
+    duration, and as maximum_ns its own; a sum of different durations has not.
+    """
+    weight = events["weight"].astype(np.uint64)
+    own, rest = np.divmod(events["duration_ns"].astype(np.uint64), np.maximum(weight, np.uint64(1)))
+    one: NDArray[np.bool_] = (weight > 0) & (own == events["maximum_ns"]) & (rest == 0)
+    return one

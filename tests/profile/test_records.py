@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.profile.batch import Batch, empty
-from aperture_tui.profile.event import EVENT
+from aperture_tui.profile.event import EVENT, tells_one
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.profile.text import clean
+from aperture_tui.store.compaction import COMPACT
 
 OFFSETS = {
     "time_ns": 0,
@@ -136,3 +137,27 @@ def test_queries_and_health_cost_no_numpy() -> None:
         "aperture_tui.profile.kinds, aperture_tui.profile.completeness; sys.exit('numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def told(weight: int, duration_ns: int, maximum_ns: int, dtype: np.dtype[np.void] = EVENT) -> bool:
+    events = np.zeros(1, dtype)
+    events["weight"], events["duration_ns"], events["maximum_ns"] = weight, duration_ns, maximum_ns
+    return bool(tells_one(events)[0])
+
+
+@given(st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 64) - 1))
+def test_a_sum_does_not_tell_of_one_execution(weight: int, duration_ns: int, maximum_ns: int) -> None:
+    assert told(weight, duration_ns, maximum_ns) == (weight > 0 and duration_ns == weight * maximum_ns)
+
+
+@given(st.integers(1, (1 << 32) - 1), st.integers(0, (1 << 31) - 1))
+def test_one_that_stands_for_several_tells_of_itself(weight: int, own_ns: int) -> None:
+    assert told(weight, weight * own_ns, own_ns)
+    assert told(weight, weight * own_ns, own_ns, COMPACT)
+    assert not told(weight, weight * own_ns + 1, own_ns)
+    assert not told(weight, weight * own_ns, own_ns + 1)
+
+
+def test_a_product_that_does_not_fit_is_not_taken_for_another() -> None:
+    assert not told(1 << 31, 0, 1 << 33)
+    assert not told(3, 2, ((1 << 64) + 2) // 3)
