@@ -27,8 +27,8 @@ def kernel(name: str, ns: int, launch: Launch, n: int = 1) -> Fact:
     return Fact(T0, TRAIN, 9, (), Kind.GPU_KERNEL, ns * n, name=name, value=launch.packed(), weight=n, maximum_ns=ns)
 
 
-def copy(name: str, ns: int, size: int) -> Fact:
-    return Fact(T0, TRAIN, 9, (), Kind.GPU_COPY, ns, name=name, value=size)
+def copy(name: str, ns: int, size: int, n: int = 1) -> Fact:
+    return Fact(T0, TRAIN, 9, (), Kind.GPU_COPY, ns * n, name=name, value=size, weight=n, maximum_ns=ns)
 
 
 def filled(*facts: Fact) -> MemoryStore:
@@ -60,6 +60,30 @@ def test_copies_have_their_bytes_and_rate() -> None:
     to_device, memset = copy_uses(filled(*FACTS).latencies(Query(kind=Kind.GPU_COPY)))
     assert (to_device.count, to_device.bytes, to_device.bytes_s) == (2, 12288, pytest.approx(12288 / 8e-6))
     assert (memset.bytes, memset.bytes_s) == (100, None)
+
+
+def test_a_kernel_that_stands_for_several_counts_as_so_many_of_its_own_duration() -> None:
+    """40 of 100 µs and 60 of 1 µs, of which every twentieth was told; and 10 of another kernel, each of them."""
+    sampled = [kernel("gemm", 100 * US, HALF, 20)] * 2 + [kernel("gemm", US, HALF, 20)] * 3
+    whole = [kernel("reduce", 100 * US, FULL)] * 10
+    gemm, reduce = kernel_uses(filled(*sampled, *whole).latencies(Query(kind=Kind.GPU_KERNEL)))
+    assert (gemm.count, gemm.time_ns) == (100, 4060 * US)
+    assert (gemm.mean_ns, gemm.maximum_ns) == (40_600, 100 * US)
+    assert gemm.launches == ((HALF, 100, 4060 * US),)
+    assert 64 * US < gemm.quantile(0.99) <= 100 * US
+    assert gemm.quantile(0.5) < 2 * US, "most were short, however long they took together"
+    assert (gemm.share, reduce.share) == (pytest.approx(4060 / 5060), pytest.approx(1000 / 5060))
+
+
+def test_copies_that_stand_for_several_have_all_bytes_and_the_rate_of_one() -> None:
+    name = "host to device, pinned"
+    told = [copy(name, 4 * US, 40_000, 25), copy(name, 6 * US, 60_000, 50), copy(name, 5 * US, 50_000)]
+    (use,) = copy_uses(filled(*told).latencies(Query(kind=Kind.GPU_COPY)))
+    assert (use.count, use.bytes, use.time_ns) == (76, 4_050_000, 405 * US)
+    assert use.maximum_ns == 6 * US
+    assert use.bytes_s == pytest.approx(10e9)
+    line = next(line for line in gpu_work.copies(filled(*told), Query(kind=Kind.GPU_COPY), 100) if name in line)
+    assert line.split()[2:9] == ["76", "3.86", "MB", "10", "6", "µs", "42"]
 
 
 def test_the_tables_in_plain_text() -> None:
