@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from aperture_tui.profile.event import tells_one
 from aperture_tui.profile.gpu_launch import Launch, is_shape
 from aperture_tui.profile.kinds import Kind
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _SKEW_NS: Final = 1_000_000
 """How much earlier than its call something may seem to begin: the clocks of a GPU and of a CPU agree only so well."""
+_MOMENT_NS: Final = 1_000_000_000
+"""How much later than its call something may begin that was sampled: an older call with its number is another one's,
+whose own was not recorded."""
 
 
 def callers(work: NDArray[np.void], calls: NDArray[np.void]) -> NDArray[np.intp]:
@@ -38,7 +42,9 @@ def callers(work: NDArray[np.void], calls: NDArray[np.void]) -> NDArray[np.intp]
     keys = whose << shift | (ordered["time_ns"] - np.uint64(base))
     wanted = mine << shift | (work["time_ns"] - np.uint64(base) + np.uint64(_SKEW_NS))
     at = np.searchsorted(keys, wanted, "right") - 1
-    right = (at >= 0) & (whose[at] == mine) & (work["tid"] != 0) & (work["weight"] == 1)
+    right = (at >= 0) & (whose[at] == mine) & (work["tid"] != 0) & tells_one(work)
+    waited = work["time_ns"].astype(np.int64) - ordered["time_ns"][at].astype(np.int64)
+    right &= (work["weight"] == 1) | (waited <= _MOMENT_NS)
     return np.where(right, order[at], -1)
 
 
@@ -46,11 +52,16 @@ def _who(events: NDArray[np.void]) -> NDArray[np.uint32]:
     return np.column_stack([events[name].astype(np.uint32) for name in ("pid", "tid", "cpu")])
 
 
+def stands_for(row: np.void) -> dict[str, int]:
+    """How many executions a slice stands for, of one that was sampled."""
+    return {"stands_for": int(row["weight"])} if row["weight"] > 1 else {}
+
+
 def arguments(symbols: Symbols, row: np.void) -> dict[str, Any]:
     """What a slice of a kernel or a copy says of it. What is unknown is absent."""
-    args: dict[str, Any] = {"pid": int(row["pid"]), "tid": int(row["tid"])}
+    args: dict[str, Any] = {"pid": int(row["pid"]), "tid": int(row["tid"]), **stands_for(row)}
     if row["kind"] == Kind.GPU_COPY:
-        took = int(row["duration_ns"])
+        took = int(row["maximum_ns"])
         rate = {"GB/s": round(int(row["value"]) / took, 3)} if took else {}
         return {**args, "bytes": int(row["value"]), **rate}
     innermost = symbols.frame_at(int(symbols.trie.frame[row["stack"]]))

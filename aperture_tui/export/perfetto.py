@@ -6,7 +6,7 @@ https://perfetto.dev/docs/getting-started/other-formats. docs/formats.md says wh
 
 - Slices ("X") on the threads are samples of the CPU put together (export/flame_chart.py), and say of how many samples.
 - Slices on the streams of a GPU are kernels and copies as they were, and those of a thread's calls to it; flows ("s",
-  "f") lead from a call to what came of it.
+  "f") lead from a call to what came of it. Of sampled ones the slices say how many they stand for.
 - Async slices ("b", "e") are calls and waits that went on at the end, from when they began.
 - Everything else was summed by those who collected it and has no place on a thread: counters ("C") of each process.
 
@@ -23,9 +23,9 @@ import numpy as np
 from aperture_tui import __version__
 from aperture_tui.export.collected import collected, kind_name, of_kind
 from aperture_tui.export.flame_chart import slices
-from aperture_tui.export.gpu_timeline import arguments, callers
+from aperture_tui.export.gpu_timeline import arguments, callers, stands_for
 from aperture_tui.export.names import COUNTED, frame_name
-from aperture_tui.profile.event import EVENT
+from aperture_tui.profile.event import EVENT, tells_one
 from aperture_tui.profile.gpu_launch import device_and_stream
 from aperture_tui.profile.kinds import Flag, Kind, Role
 from aperture_tui.profile.query import Measure
@@ -191,8 +191,7 @@ class _Trace:
 
     def draw_gpu(self, symbols: Symbols, events: NDArray[np.void]) -> None:
         """Kernels and copies, on a track for each device and stream. Their time is that of their beginning."""
-        drawn = self._newest(events[events["weight"] == 1])
-        self._not_drawn += int(events["weight"][events["weight"] != 1].sum())
+        drawn = self._executions(events)
         self._work.append(_as_events(drawn))
         for row in drawn:
             device, stream = device_and_stream(int(row["aux"]))
@@ -200,12 +199,11 @@ class _Trace:
             self._processes[pid], self._threads[pid, tid] = f"GPU {device}", f"stream {stream}"
             name, start = symbols.strings[row["name"]] or "[unknown]", int(row["time_ns"])
             category = kind_name(Kind(row["kind"]))
-            self._slice(pid, tid, category, name, start, start + int(row["duration_ns"]), arguments(symbols, row))
+            self._slice(pid, tid, category, name, start, start + int(row["maximum_ns"]), arguments(symbols, row))
 
     def draw_calls(self, symbols: Symbols, events: NDArray[np.void]) -> None:
         """Calls that were told one by one, beside their thread: its samples are functions that are not in step."""
-        alone = events[(events["weight"] == 1) & (events["duration_ns"] > 0) & (events["tid"] > 0)]
-        drawn = self._newest(alone)
+        drawn = self._executions(events[(events["duration_ns"] > 0) & (events["tid"] > 0)])
         self._calls.append(drawn[~_are_waits(symbols, drawn)].astype(EVENT))
         for row in drawn:
             name, start = symbols.strings[row["name"]] or "[unknown]", int(row["time_ns"])
@@ -214,7 +212,8 @@ class _Trace:
             thread = " ".join(filter(None, [symbols.strings[row["thread"]], str(tid)]))
             track = (_WAITS if waits else _CALLS) + tid
             self._threads[pid, track] = f"{thread}: {'waits for GPUs' if waits else 'calls to GPUs'}"
-            self._slice(pid, track, kind_name(Kind.GPU_CALL), name, start, start + int(row["duration_ns"]), {})
+            end = start + int(row["maximum_ns"])
+            self._slice(pid, track, kind_name(Kind.GPU_CALL), name, start, end, stands_for(row))
 
     def draw_flows(self) -> None:
         """From each call that is drawn to what came of it."""
@@ -227,6 +226,12 @@ class _Trace:
                 pid, tid = _on_stream(row)
                 end = {"pid": pid, "tid": tid, "ts": int(row["time_ns"]), "bp": "e"}
                 self.events += [{"ph": "s", **flow, **begin}, {"ph": "f", **flow, **end}]
+
+    def _executions(self, events: NDArray[np.void]) -> NDArray[np.void]:
+        """Those that are drawn; all others that they or sums stand for are counted."""
+        alone = events[tells_one(events)]
+        self._not_drawn += int(events["weight"].sum(dtype=np.int64)) - len(alone)
+        return self._newest(alone)
 
     def _newest(self, events: NDArray[np.void]) -> NDArray[np.void]:
         """As many of these as there is room for, in the order of time; the others are counted."""

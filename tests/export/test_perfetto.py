@@ -167,6 +167,37 @@ def test_kernels_and_copies_lie_on_the_streams_of_their_device() -> None:
     assert document["otherData"]["not_drawn"] == 3
 
 
+def test_what_was_sampled_is_drawn_as_long_as_it_took_and_says_what_it_stands_for() -> None:
+    def event(kind: Kind, name: str, at_ms: int, own_ns: int, weight: int, **more: Any) -> Fact:
+        at = T0 + SECOND + at_ms * MS
+        own = {"name": name, "maximum_ns": own_ns, "cpu": 1, "aux": lane(0, 7)}
+        return Fact(at, WEB, 9, (), kind, own_ns * weight, weight, **own, **more)
+
+    facts = [
+        event(Kind.GPU_CALL, "launch", 4, 10_000, 30),
+        event(Kind.GPU_KERNEL, "gemm", 5, 2 * MS, 30),
+        event(Kind.GPU_COPY, "host to device", 8, MS, 20, value=4_000_000),
+        event(Kind.GPU_KERNEL, "alone", 9, MS, 1),
+        event(Kind.GPU_KERNEL, "long after", 2500, MS, 30),
+        Fact(T0 + SECOND, WEB, 9, (), Kind.GPU_KERNEL, 10 * MS, 7, name="sum", maximum_ns=2 * MS),
+    ]
+    document = written(filled(facts))
+    check_rules(document)
+    told = {e["name"]: (e["dur"], e["args"].get("stands_for")) for e in of(document, "X")}
+    assert told == {
+        "launch": (10, 30),
+        "gemm": (2000, 30),
+        "host to device": (1000, 20),
+        "alone": (1000, None),
+        "long after": (1000, 30),
+    }
+    assert next(e["args"]["GB/s"] for e in of(document, "X") if e["name"] == "host to device") == 4
+    assert document["otherData"]["not_drawn"] == 29 + 29 + 19 + 29 + 7
+    names = {(e["pid"], e["tid"], e["ts"]): e["name"] for e in of(document, "X")}
+    led_to = [names[e["pid"], e["tid"], e["ts"]] for e in of(document, "f")]
+    assert sorted(led_to) == ["alone", "gemm", "host to device"], "that of a later moment comes from an unrecorded call"
+
+
 def test_an_arrow_leads_from_each_call_to_what_came_of_it() -> None:
     def event(kind: Kind, name: str, at: float, cpu: int, tid: int = 9, **more: Any) -> Fact:
         return Fact(T0 + SECOND + int(at * MS), WEB, tid, (), kind, MS // 10, name=name, cpu=cpu, thread="main", **more)
