@@ -18,8 +18,9 @@ from aperture_tui.tui.gpu.model import Engine, Stretch
 from aperture_tui.tui.gpu.pages import Page, PagesLine
 from aperture_tui.tui.gpu.tables import CopyTable, GapTable, KernelTable
 from aperture_tui.tui.gpu.words import Here
+from aperture_tui.tui.palette import Spans
 from aperture_tui.tui.screens.gpu import GpuScreen
-from tests.tui.gpu.synthetic import GEMM, NOBODY, OPTIMIZER, RUNNING, SOFTMAX, stored, synthetic
+from tests.tui.gpu.synthetic import GEMM, NOBODY, OPTIMIZER, RUNNING, SOFTMAX, Work, in_moments, stored, synthetic
 from tests.tui.screen import assert_golden, running, settled, text_of
 from tests.tui.synthetic import SECOND, START_NS
 from tests.tui.waiting import filled
@@ -45,6 +46,10 @@ def _view(pilot: Pilot[Any]) -> GpuScreen:
 
 def _text(pilot: Pilot[Any]) -> str:
     return "\n".join(text_of(_app(pilot)))
+
+
+def text_row(spans: Spans) -> str:
+    return "".join(part for part, _ in spans)
 
 
 def _stretch(pilot: Pilot[Any]) -> Stretch | None:
@@ -384,6 +389,31 @@ async def test_enter_on_a_gap_shows_it_on_the_timeline() -> None:
         assert stretch.start_ns < gap.start_ns < gap.end_ns < stretch.end_ns
         assert "idle" in text_of(_app(pilot))[-3]
         assert view.lanes.lanes.lanes[view.lanes.cursor.row].key == (gap.device, Engine.ANY, 0)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 10)])
+async def test_of_a_gpu_that_was_recorded_in_moments_the_idle_page_says_so(size: tuple[int, int]) -> None:
+    async with running(size, in_moments()) as pilot:
+        await _press(pilot, "7", *"ppp")
+        table = _view(pilot).query_one(GapTable)
+        assert {gap.device for gap in table._lines} == {1}
+        assert text_row(table.shown_rows[-1]).startswith(" GPU 0 was recorded in part")
+        await _press(pilot, "end")
+        assert table._index == len(table._lines) - 1
+        assert text_row(table.shown_rows[-2]).startswith("›"), "the note does not hide the selection"
+        assert text_row(table.shown_rows[-1]).startswith(" GPU 0 was recorded in part")
+
+
+async def test_where_no_gpu_was_recorded_whole_there_is_no_table_of_gaps() -> None:
+    work = Work()
+    work.sampled(GEMM, START_NS + SECOND, 7_000_000, 30)
+    async with running((120, 40), stored([work.batch()])) as pilot:
+        await _press(pilot, "7")
+        assert "sampled: 1 executions drawn stand for 30" in _text(pilot)
+        await _press(pilot, *"ppp")
+        assert "GPU 0 was recorded in part: what it did in between is not known" in _text(pilot)
+        assert "GPU 0 idle unknown" in _text(pilot)
+        assert "No gap" not in _text(pilot)
 
 
 async def test_gaps_are_sorted_by_length_cause_and_time() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.profile.event import EVENT
+from aperture_tui.profile.event import EVENT, tells_one
 from aperture_tui.profile.gpu_launch import devices_and_streams, is_shape
 from aperture_tui.profile.gpu_use import copy_uses, kernel_uses
 from aperture_tui.profile.kinds import FrameKind, Kind
@@ -37,26 +37,33 @@ _ONLY_SUMS: Final = "An aggregator keeps sums: when each kernel and each copy wa
 
 @dataclass(frozen=True)
 class GpuData:
-    """What a store said of a window: all that is drawn, at whatever zoom, is made of it."""
+    """What a store said of a window: all that is drawn, at whatever zoom, is made of it.
+
+    partial: GPUs of which not all that ran is drawn.
+    """
 
     window: Stretch
     lanes: tuple[LaneSlices, ...]
     names: tuple[str, ...]
     told: Lanes
     view: GpuView
+    partial: frozenset[int] = frozenset()
 
 
 class _Part(NamedTuple):
-    """Events of one kind, (n,) of EVENT, the newest of a window. since_ns: from when on they are all there."""
+    """Events of one kind, (n,) of EVENT, the newest of a window. since_ns: from when on they are all there.
+
+    one: (n,), those that tell of one execution: when those of a sum were is not known.
+    """
 
     symbols: Symbols
     events: NDArray[np.void]
     since_ns: int
+    one: NDArray[np.bool_]
 
-    @property
-    def single(self) -> int:
-        """How many of the events are one execution each: when those of a sum were is not known."""
-        return int(np.count_nonzero(self.events["weight"] == 1))
+    @classmethod
+    def of(cls, symbols: Symbols, events: NDArray[np.void], since_ns: int) -> _Part:
+        return cls(symbols, events, since_ns, tells_one(events))
 
 
 def fetched(store: Store, query: Query, tree: CallTree, sums_only: bool = False) -> GpuData:
@@ -84,34 +91,49 @@ def _newest(store: Store, query: Query, window: Stretch) -> _Part:
         except TooManyError:
             events = np.zeros(0, np.uint8)
         if events.dtype == EVENT:
-            return _Part(symbols, events, start)
+            return _Part.of(symbols, events, start)
         if window.end_ns - start < _SHORTEST_NS:
-            return _Part(symbols, np.zeros(0, EVENT), window.end_ns)
+            return _Part.of(symbols, np.zeros(0, EVENT), window.end_ns)
         start = (start + window.end_ns) // 2
 
 
 def _in_time(store: Store, query: Query, window: Stretch, parts: Sequence[_Part], view: GpuView) -> GpuData:
     since = max(part.since_ns for part in parts)
-    sums = sum(int(part.events["weight"].sum(dtype=np.int64)) - part.single for part in parts)
+    sums = sum(int(part.events["weight"][~part.one].sum(dtype=np.int64)) for part in parts)
+    partial = frozenset().union(*map(_partial, parts))
     events = [_alone(part, since) for part in parts]
     slices, told = _slices([part.symbols for part in parts], events)
     every = by_lane(slices)
     shown, left_out = drawn(every)
-    all_work = not query.where.but(OF_MACHINES)  # or what is left out would be taken for idleness
-    found = [idle.gaps(lane, Stretch(since, window.end_ns), told) for lane in idle.of_whole(every) if all_work]
-    gaps = _explained(store, query, idle.longest(some for some, _ in found), parts)
-    view = replace(view, gaps=tuple(gaps), idle=tuple(total for _, total in found))
-    lanes = Lanes(window, since_ns=since, left_out=left_out, sums=sums)
-    return GpuData(window, tuple(shown), tuple(told.names), lanes, view)
+    if not query.where.but(OF_MACHINES):  # or what is left out would be taken for idleness
+        whole = [lane for lane in idle.of_whole(every) if lane.key.device not in partial]
+        found = [idle.gaps(lane, Stretch(since, window.end_ns), told) for lane in whole]
+        gaps = _explained(store, query, idle.longest(some for some, _ in found), parts)
+        totals = tuple(total for _, total in found)
+        view = replace(view, gaps=tuple(gaps), idle=totals, unknown=tuple(sorted(partial)))
+    sampled, stand_for = _sampled(events, slices.end_ns > since)
+    lanes = Lanes(window, since_ns=since, left_out=left_out, sums=sums, sampled=sampled, stand_for=stand_for)
+    return GpuData(window, tuple(shown), tuple(told.names), lanes, view, partial)
+
+
+def _partial(part: _Part) -> set[int]:
+    """The GPUs of which something ran that is not drawn: what stands for several, and sums."""
+    several = part.events["aux"][part.events["weight"] > 1]
+    return set(devices_and_streams(np.unique(several))[0].tolist())
+
+
+def _sampled(parts: Sequence[NDArray[np.void]], in_view: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many executions are in view, and how many they stand for; (0, 0) where each stands for itself."""
+    weights = np.concatenate([events["weight"] for events in parts])[in_view]
+    stand_for = int(weights.sum(dtype=np.int64))
+    return (len(weights), stand_for) if stand_for > len(weights) else (0, 0)
 
 
 def _alone(part: _Part, since_ns: int) -> NDArray[np.void]:
-    """The events that are one execution each and are not over before a moment."""
-    events = part.events
-    if part.single < len(events):
-        events = events[events["weight"] == 1]
+    """The events that tell of one execution each and are not over before a moment."""
+    events = part.events if part.one.all() else part.events[part.one]
     if part.since_ns < since_ns:
-        events = events[events["time_ns"] + events["duration_ns"] > since_ns]
+        events = events[events["time_ns"] + events["maximum_ns"] > since_ns]
     return events
 
 
@@ -129,7 +151,7 @@ def _slices(symbols: Sequence[Symbols], parts: Sequence[NDArray[np.void]]) -> tu
         texts += new
     start, took, lane, pid, tid = (
         np.concatenate([events[column] for events in parts])
-        for column in ("time_ns", "duration_ns", "aux", "pid", "tid")
+        for column in ("time_ns", "maximum_ns", "aux", "pid", "tid")
     )
     device, stream = devices_and_streams(lane)
     start = start.astype(np.int64)
@@ -164,7 +186,7 @@ def _explained(store: Store, query: Query, gaps: list[Gap], parts: Sequence[_Par
     if not pids:
         return gaps
     processes: dict[int, str] = {}
-    for symbols, events, _ in parts:
+    for symbols, events, *_ in parts:
         found, first = np.unique(events["pid"], return_index=True)
         rows = events["process"][first].tolist()
         processes |= {pid: symbols.process_at(row).name for pid, row in zip(found.tolist(), rows, strict=True)}
@@ -215,5 +237,6 @@ def view(data: GpuData, sight: Sight) -> GpuView:
     shown = data.told
     if sight.columns > 0:
         drawn_now = picture(data.lanes, data.names, stretch, sight.columns)
-        shown = replace(shown, stretch=stretch, lanes=drawn_now.lanes, names=drawn_now.names)
+        lanes = tuple(lane._replace(partial=lane.key.device in data.partial) for lane in drawn_now.lanes)
+        shown = replace(shown, stretch=stretch, lanes=lanes, names=drawn_now.names)
     return replace(data.view, lanes=shown)

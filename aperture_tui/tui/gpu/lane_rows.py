@@ -89,26 +89,26 @@ def _label(lane: Lane, width: int, selected: bool) -> list[Span]:
         text = f"{mark}GPU {key.device}"
     else:
         text = f"{mark} {'stream ' if width >= 100 else ''}{key.stream} {WORDS[key.engine]}"
-    share = figures.share(lane.share, 1.0) if lane.share else "0 %"
+    share = "?" if lane.partial else figures.share(lane.share, 1.0) if lane.share else "0 %"
     return [(fit(text, room), strong), (f"{share:>{_SHARE - 1}} ", "muted")]
 
 
 def _columns(lane: Lane, names: Sequence[str], mono: bool) -> list[Span]:
     """The bars, and boxes in their place."""
-    colour = COLOURS[lane.key.engine]
+    colour, nothing = COLOURS[lane.key.engine], " " if lane.partial else "·"
     spans: list[Span] = []
     at = 0
     for begin, end in _boxes(lane):
-        spans += _bars(lane.busy[at:begin], colour)
+        spans += _bars(lane.busy[at:begin], colour, nothing)
         spans.append(_box(names[lane.largest[begin]], end - begin, colour, mono))
         at = end
-    return spans + _bars(lane.busy[at:], colour)
+    return spans + _bars(lane.busy[at:], colour, nothing)
 
 
-def _bars(busy: Sequence[float], colour: str) -> list[Span]:
+def _bars(busy: Sequence[float], colour: str, nothing: str) -> list[Span]:
     spans = []
     for works, some in groupby(busy, lambda share: share > 0):
-        text = "".join(LEVELS[min(8, max(1, round(8 * share)))] if works else "·" for share in some)
+        text = "".join(LEVELS[min(8, max(1, round(8 * share)))] if works else nothing for share in some)
         spans.append((text, colour if works else "faint"))
     return spans
 
@@ -182,12 +182,19 @@ def _step(length_ns: int, columns: int) -> int:
 
 def note_row(lanes: Lanes, width: int) -> Spans | None:
     """What is not drawn, and why; None if everything is."""
+    said = [_sampled(lanes, width)] if lanes.stand_for else []
     parts = [f"{lanes.sums:,} executions told only as sums"] if lanes.sums else []
     if lanes.since_ns > lanes.window.start_ns:
         missing = figures.duration(lanes.since_ns - lanes.window.start_ns)
         parts.append(f"the first {missing} (too many; [ shortens the window)")
     parts += [f"{lanes.left_out:,} more lanes"] if lanes.left_out else []
-    return ((fit(f" not drawn: {', '.join(parts)}", width), "warning"),) if parts else None
+    said += [f"not drawn: {', '.join(parts)}"] if parts else []
+    return ((fit(f" {'; '.join(said)}", width), "warning"),) if said else None
+
+
+def _sampled(lanes: Lanes, width: int) -> str:
+    full = f"sampled: {lanes.sampled:,} executions drawn stand for {lanes.stand_for:,}"
+    return full if width_of(full) < width else f"{lanes.sampled:,} drawn stand for {lanes.stand_for:,}"
 
 
 def lanes_rows(
@@ -219,7 +226,8 @@ def cell_words(lanes: Lanes, cursor: Cursor) -> tuple[str, str, list[str]]:
     since_ns = moment_of(i, lanes.stretch, len(lane.busy)) - lanes.window.start_ns
     at = f"at +{since_ns / 1e9:.{3 if lanes.stretch.length_ns > _FINE_NS else 6}f} s"
     if lane.largest[i] < 0:
-        return "idle", where, [at]
-    facts = [figures.latency(lane.longest_ns[i]), f"{figures.share(lane.busy[i], 1.0)} busy"]
+        return "not known" if lane.partial else "idle", where, [at]
+    busy = f"{'≥ ' if lane.partial else ''}{figures.share(lane.busy[i], 1.0)} busy"
+    facts = [figures.latency(lane.longest_ns[i]), busy]
     facts += [f"{lane.begun[i]:,} begin here"] if lane.begun[i] > 1 else []
     return lanes.names[lane.largest[i]], where, [*facts, at]

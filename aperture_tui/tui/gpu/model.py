@@ -57,7 +57,8 @@ class Lane(NamedTuple):
     """One lane in columns of equal time. share: of the stretch, in which it was busy, 0 to 1.
 
     busy: the same of each column. largest: of each column the longest slice in it, as an index into Lanes.names, -1 for
-    none; longest_ns: how long that took; begun: how many began in it.
+    none; longest_ns: how long that took; begun: how many began in it. partial: not all that ran is drawn, so that it
+    may have been busy in between.
     """
 
     key: LaneKey
@@ -66,6 +67,7 @@ class Lane(NamedTuple):
     largest: tuple[int, ...]
     longest_ns: tuple[int, ...]
     begun: tuple[int, ...]
+    partial: bool = False
 
 
 NOWHERE: Final = Stretch(0, 0)
@@ -76,7 +78,8 @@ class Lanes:
     """The lanes of a stretch. window: what the stretch is of. names: of kernels and copies.
 
     since_ns: since when slices are drawn, later than the window begins where there were too many. left_out: lanes that
-    are not drawn. sums: executions that were told only as sums, whose time is not known. problem: why there are none.
+    are not drawn. sums: executions that were told only as sums, whose time is not known. sampled: executions that are
+    drawn, and stand_for: for how many, where they were sampled, else 0 both. problem: why there are none.
     """
 
     window: Stretch = NOWHERE
@@ -86,6 +89,8 @@ class Lanes:
     since_ns: int = 0
     left_out: int = 0
     sums: int = 0
+    sampled: int = 0
+    stand_for: int = 0
     problem: str = ""
 
 
@@ -153,7 +158,8 @@ class Idle(NamedTuple):
 class GpuView:
     """What GPUs did in a window. kernels, copies: most time first; kernels_left_out: rows that were cut off.
 
-    gaps: the longest first. idle: of all gaps, by GPU.
+    gaps: the longest first. idle: of all gaps, by GPU. unknown: GPUs of which not all that ran is drawn, so that it is
+    not known when they did nothing.
     """
 
     lanes: Lanes = field(default_factory=Lanes)
@@ -162,6 +168,7 @@ class GpuView:
     copies: tuple[CopyUse, ...] = ()
     gaps: tuple[Gap, ...] = ()
     idle: tuple[Idle, ...] = ()
+    unknown: tuple[int, ...] = ()
 
     @property
     def is_empty(self) -> bool:

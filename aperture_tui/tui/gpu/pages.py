@@ -65,10 +65,21 @@ def stretch_words(lanes: Lanes) -> str:
     return f"{figures.latency(stretch.length_ns)} of {figures.duration(window.length_ns)} from {begin}"
 
 
-def idle_words(idle: Sequence[Idle]) -> str:
-    """How much of the time each GPU did nothing."""
-    parts = [f"GPU {one.device} idle {figures.share(one.time_ns, one.of_ns)} in {one.gaps:,} gaps" for one in idle]
+def idle_words(idle: Sequence[Idle], unknown: Sequence[int] = ()) -> str:
+    """How much of the time each GPU did nothing. unknown: GPUs of which that is not known."""
+    told = {one.device: f"idle {figures.share(one.time_ns, one.of_ns)} in {one.gaps:,} gaps" for one in idle}
+    told |= dict.fromkeys(unknown, "idle unknown")
+    parts = [f"GPU {device} {told[device]}" for device in sorted(told)]
     return ", ".join(parts[:2]) + (f", {len(parts) - 2} more" if len(parts) > 2 else "")
+
+
+def unknown_words(unknown: Sequence[int]) -> str:
+    """Of which GPUs it is not known when they did nothing; "" for none."""
+    if not unknown:
+        return ""
+    whose = f"{', '.join(map(str, unknown[:8]))}{', …' if len(unknown) > 8 else ''}"
+    were = f"GPU {whose} was" if len(unknown) == 1 else f"GPUs {whose} were"
+    return f"{were} recorded in part: what {'it' if len(unknown) == 1 else 'they'} did in between is not known"
 
 
 class PagesLine(RowsView):

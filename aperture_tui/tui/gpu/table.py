@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.message import Message
 
+from aperture_tui.tui.cells import fit
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.cursor import CursorTable
 from aperture_tui.tui.widgets.filters import said_rows
@@ -80,6 +81,7 @@ class GpuTable(CursorTable, Generic[Row]):
         self._lines: list[Row] = []
         self._whole = Whole()
         self._said: Sequence[Span] = ()
+        self._note = ""
         self._chosen: Hashable = None
         self._index = 0
         self.sort = self.SORTS[0]
@@ -93,9 +95,9 @@ class GpuTable(CursorTable, Generic[Row]):
         """The row under the cursor."""
         return self._lines[self._index] if self._lines else None
 
-    def show(self, rows: Sequence[Row], whole: Whole, said: Sequence[Span] = ()) -> None:
-        """Show these rows. said: what to say where there are none."""
-        self._whole, self._said = whole, said
+    def show(self, rows: Sequence[Row], whole: Whole, said: Sequence[Span] = (), note: str = "") -> None:
+        """Show these rows. said: what to say where there are none. note: what stands below them, "" for nothing."""
+        self._whole, self._said, self._note = whole, said, note
         self._arrange(rows)
 
     def sort_by(self, name: str) -> None:
@@ -122,7 +124,19 @@ class GpuTable(CursorTable, Generic[Row]):
         rows = [headings(placed, width, self.sort)]
         for i in self.in_sight(self._index, len(self._lines)):
             rows.append(table_row(self._lines[i], placed, width, whole, i == self._index, self.has_focus))
-        return rows
+        return [*rows, ((fit(f" {self._note}", width), "warning"),)] if self._has_note else rows
+
+    @property
+    def _has_note(self) -> bool:
+        return bool(self._note) and self.size.height > 3
+
+    def in_sight(self, index: int, count: int) -> range:
+        """The last line is the note's."""
+        shown = super().in_sight(index, count)
+        if not self._has_note or len(shown) < self.size.height - 1:
+            return shown
+        self._top += index == shown[-1]
+        return range(self._top, self._top + len(shown) - 1)
 
     def _placed(self, width: int) -> tuple[Placed[Column[Row]], ...]:
         return place(self.COLUMNS, width, self.sort)

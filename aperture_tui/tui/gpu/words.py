@@ -53,9 +53,7 @@ def _live(told: Health | None, here: Here | None) -> list[Span]:
     if told is not None and told.state is State.FAILED:
         lines.append((f"The collector failed: {said}", "error"))
     elif told is not None and told.state is State.RUNNING and not said:
-        lines.append(
-            ("A program tells of its GPU, and has given it nothing to do in this window. ] makes it longer.", "text")
-        )
+        lines.append(("A program tells of its GPU, but of nothing in this window. ] makes it longer.", "text"))
         return lines
     elif said and "gpu run" not in said:
         lines.append((f"{said[0].upper()}{said[1:]}.", "muted"))

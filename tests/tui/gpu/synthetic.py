@@ -67,11 +67,13 @@ class Work:
         value: int = 0,
         tid: int = TID,
         weight: int = 1,
+        maximum_ns: int | None = None,
     ) -> None:
-        """One event."""
+        """One event. maximum_ns: None is took_ns."""
         (node,) = self.symbols.stacks([[self.symbols.frame(frame) for frame in stack]])
         text = self.symbols.string(name) if name else 0
-        self._rows.append((kind, at_ns, took_ns, text, int(node), lane(device, stream), value, tid, weight))
+        longest = took_ns if maximum_ns is None else maximum_ns
+        self._rows.append((kind, at_ns, took_ns, longest, text, int(node), lane(device, stream), value, tid, weight))
 
     def kernel(self, name: str, at_ns: int, took_ns: int, stack: Sequence[Frame] = FORWARD, **where: int) -> None:
         """A kernel with all that is known of its launch."""
@@ -79,17 +81,21 @@ class Work:
         frames = [*stack, Frame(name, kind=FrameKind.GPU), shape_frame(shape)]
         self.add(Kind.GPU_KERNEL, at_ns, took_ns, name, frames, value=launch.packed(), **where)
 
+    def sampled(self, name: str, at_ns: int, own_ns: int, stands_for: int, **where: int) -> None:
+        """A kernel that stands for several of its duration."""
+        self.kernel(name, at_ns, own_ns * stands_for, weight=stands_for, maximum_ns=own_ns, **where)
+
     def batch(self) -> Batch:
         """All of them."""
         events = empty(len(self._rows))
         columns = zip(*self._rows, strict=True)
         for column, values in zip(
-            ("kind", "time_ns", "duration_ns", "name", "stack", "aux", "value", "tid", "weight"),
+            ("kind", "time_ns", "duration_ns", "maximum_ns", "name", "stack", "aux", "value", "tid", "weight"),
             columns,
             strict=True,
         ):
             events[column] = np.array(values)
-        events["maximum_ns"], events["pid"], events["process"] = events["duration_ns"], PID, self._process
+        events["pid"], events["process"] = PID, self._process
         return Batch(self.symbols, events)
 
 
@@ -109,6 +115,17 @@ def _step(work: Work, at: int, device: int) -> None:
     for sample in range(10):
         cpu = at + sample * 10 * MS
         work.add(Kind.CPU, cpu, 10 * MS, stack=COLLATE if sample < 2 else FORWARD)
+
+
+def in_moments() -> MemoryStore:
+    """Ten seconds of two GPUs: of the first 100 ms of every three seconds were recorded, of the second everything."""
+    work = Work()
+    for moment in range(0, 10, 3):
+        for i in range(10):
+            work.sampled(GEMM, START_NS + moment * SECOND + i * 10 * MS, 7 * MS, 30)
+    for i in range(100):
+        work.kernel(SOFTMAX, START_NS + i * 100 * MS, 60 * MS, device=1)
+    return stored([work.batch()])
 
 
 @lru_cache(4)

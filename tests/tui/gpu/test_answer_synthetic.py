@@ -9,6 +9,7 @@ import pytest
 from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame
+from aperture_tui.profile.where import parse
 from aperture_tui.store import compaction
 from aperture_tui.store.memory import MemoryStore
 from aperture_tui.tui.gpu import answer
@@ -28,6 +29,7 @@ from tests.tui.gpu.synthetic import (
     TRAIN,
     US,
     Work,
+    in_moments,
     stored,
     synthetic,
 )
@@ -128,6 +130,28 @@ def test_sums_are_counted_and_not_drawn() -> None:
     assert found.kernels[0].use.count == 1001
 
 
+def test_a_sampled_kernel_is_drawn_for_its_own_duration() -> None:
+    work = Work()
+    work.sampled(GEMM, START_NS + SECOND, 100 * MS, 50)
+    work.kernel(SOFTMAX, START_NS + 2 * SECOND, 100 * MS)
+    found = view(stored([work.batch()]))
+    compute = found.lanes.lanes[1]
+    assert [i for i, share in enumerate(compute.busy) if share] == [10, 20]
+    assert (compute.longest_ns[10], compute.begun[10]) == (100 * MS, 1)
+    assert (found.lanes.sampled, found.lanes.stand_for, found.lanes.sums) == (2, 51, 0)
+    assert [(row.use.count, row.use.time_ns) for row in found.kernels] == [(50, 5 * SECOND), (1, 100 * MS)]
+
+
+def test_one_that_reaches_into_the_window_does_so_by_its_own_duration() -> None:
+    work = Work()
+    work.sampled(GEMM, START_NS + SECOND - 200 * MS, 100 * MS, 50)
+    work.sampled(GEMM, START_NS + SECOND - 50 * MS, 100 * MS, 50)
+    query = replace(QUERY, start_ns=START_NS + SECOND)
+    lanes = answer.view(fetched(stored([work.batch()]), query), Sight(9)).lanes
+    assert lanes.lanes[1].share == pytest.approx(0.05 / 9, rel=0.01)
+    assert (lanes.sampled, lanes.stand_for) == (1, 50)
+
+
 def test_an_aggregator_has_tables_and_says_that_it_has_no_times() -> None:
     found = answer.view(fetched(synthetic(), sums_only=True), Sight(80))
     assert found.kernels
@@ -167,6 +191,38 @@ def test_gaps_are_between_everything_that_a_gpu_does_the_longest_first() -> None
     assert (found.gaps[0].pid, found.gaps[0].tid, found.gaps[0].process) == (PID, TID, "python3")
     (idle,) = found.idle
     assert (idle.gaps, idle.time_ns, idle.of_ns) == (2, 501 * MS, 10 * SECOND)
+
+
+def test_of_a_gpu_that_was_recorded_in_moments_no_gap_is_known_and_of_another_all_are() -> None:
+    found = view(in_moments())
+    assert found.unknown == (0,)
+    assert {gap.device for gap in found.gaps} == {1}
+    assert [(idle.device, idle.gaps, idle.time_ns) for idle in found.idle] == [(1, 99, 99 * 40 * MS)]
+    assert [(lane.key.device, lane.partial) for lane in found.lanes.lanes] == [(0, True)] * 2 + [(1, False)] * 2
+
+
+def test_moments_before_the_window_tell_that_there_may_be_more_than_is_drawn() -> None:
+    work = Work()
+    work.sampled(GEMM, START_NS + SECOND, MS, 50)
+    work.kernel(GEMM, START_NS + 2 * SECOND, MS)
+    query = replace(QUERY, start_ns=START_NS + SECOND + 500 * MS)
+    found = answer.view(fetched(stored([work.batch()]), query), Sight(9))
+    assert (found.unknown, found.idle, found.gaps) == ((0,), (), ())
+    assert found.lanes.stand_for == 0, "what is in view stands for itself"
+
+
+def test_where_something_was_told_only_as_sums_no_gap_is_known() -> None:
+    work = Work()
+    two_kernels(work)
+    work.kernel(GEMM, START_NS + 2 * SECOND, 900 * MS, weight=1000, maximum_ns=MS)
+    work.kernel(GEMM, START_NS + 2 * SECOND, 900 * MS, weight=1000, maximum_ns=MS, device=2)
+    found = view(stored([work.batch()]))
+    assert (found.unknown, found.idle, found.gaps) == ((0, 2), (), ())
+
+
+def test_a_filter_alone_claims_nothing_of_any_gpu() -> None:
+    found = answer.view(fetched(in_moments(), replace(QUERY, where=parse("name:softmax"))), Sight(9))
+    assert (found.unknown, found.idle, found.gaps) == ((), (), ())
 
 
 def test_at_the_ends_of_the_window_a_gap_was_longer_and_the_last_one_has_to_be_long() -> None:

@@ -15,9 +15,9 @@ from aperture_tui.profile.host import HostSample
 from aperture_tui.profile.latency import BUCKETS
 from aperture_tui.tui.gpu.gauges import devices_rows, link_bytes_s
 from aperture_tui.tui.gpu.kernel_names import shortened
-from aperture_tui.tui.gpu.lane_rows import Cursor, axis_row, column_of, lanes_rows, moment_of, note_row
+from aperture_tui.tui.gpu.lane_rows import Cursor, axis_row, cell_words, column_of, lanes_rows, moment_of, note_row
 from aperture_tui.tui.gpu.model import Engine, Gap, Idle, KernelRow, Lane, LaneKey, Lanes, Scope, Stretch
-from aperture_tui.tui.gpu.pages import Page, idle_words, pages_row
+from aperture_tui.tui.gpu.pages import Page, idle_words, pages_row, unknown_words
 from aperture_tui.tui.gpu.table import Whole, ordered
 from aperture_tui.tui.gpu.tables import COPIES, GAPS, KERNELS, causes_words, copy_words, gap_words, kernel_words
 from aperture_tui.tui.palette import Spans
@@ -90,6 +90,33 @@ def test_what_is_not_drawn_is_said() -> None:
     assert "1,200 executions told only as sums" in text(row)
     assert "the first 500 ms (too many; [ shortens the window)" in text(row)
     assert "3 more lanes" in text(row)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_what_was_sampled_says_how_many_it_stands_for(width: int) -> None:
+    row = note_row(replace(lanes((1.0,), (0,), (1,)), sampled=1200, stand_for=36_000), width)
+    assert row is not None
+    assert cell_len(text(row)) == width
+    full = "sampled: 1,200 executions drawn stand for 36,000"
+    short = "1,200 drawn stand for 36,000" if width >= 40 else "1,200 drawn stand …"
+    assert text(row).strip() == (full if width >= 80 else short)
+    assert "not drawn" not in text(row)
+
+
+def test_sums_and_lanes_that_are_not_drawn_are_said_beside_what_was_sampled() -> None:
+    row = note_row(replace(lanes((1.0,), (0,), (1,)), sampled=2, stand_for=60, sums=7), 120)
+    assert row is not None
+    assert text(row).strip() == ("sampled: 2 executions drawn stand for 60; not drawn: 7 executions told only as sums")
+
+
+def test_where_not_all_is_drawn_what_is_between_slices_is_not_told_to_be_idle() -> None:
+    of = lanes((0, 0.5, 0.25), (-1, 0, 0), (0, 1, 0))
+    partial = replace(of, lanes=(of.lanes[0]._replace(partial=True),))
+    assert plotted(of) == "·▄▂"
+    assert plotted(partial) == " ▄▂"
+    assert [text(lanes_rows(one, 80, 1, Cursor(0, 0))[0]).split()[3] for one in (of, partial)] == ["50", "?"]
+    assert [cell_words(one, Cursor(0, 0))[0] for one in (of, partial)] == ["idle", "not known"]
+    assert [cell_words(one, Cursor(0, 1))[2][1] for one in (of, partial)] == ["50 % busy", "≥ 50 % busy"]
 
 
 def test_names_keep_what_tells_kernels_apart() -> None:
@@ -166,6 +193,14 @@ def test_idle_time_is_told_by_gpu() -> None:
     assert idle_words([Idle(0, 12, 26, 100), Idle(1, 1, 0, 100), Idle(2, 1, 1, 100)]) == (
         "GPU 0 idle 26 % in 12 gaps, GPU 1 idle 0 % in 1 gaps, 1 more"
     )
+
+
+def test_where_idle_time_is_not_known_that_is_told() -> None:
+    assert idle_words([Idle(1, 12, 26, 100)], [0]) == "GPU 0 idle unknown, GPU 1 idle 26 % in 12 gaps"
+    assert unknown_words([]) == ""
+    assert unknown_words([3]) == "GPU 3 was recorded in part: what it did in between is not known"
+    assert unknown_words([0, 1]) == "GPUs 0, 1 were recorded in part: what they did in between is not known"
+    assert unknown_words(range(9)).startswith("GPUs 0, 1, 2, 3, 4, 5, 6, 7, … were recorded in part")
 
 
 # -- gauges
