@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,12 @@ from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 
 MAGIC: Final = b"APERTURE GPU RECORDING 1\n"
 """Of a recording: then a line of JSON, then frames as they came (wire.py)."""
-_LONGEST_S: Final = 60.0
+_LONGEST_S: Final = 20.0
+"""Before an agent is given up that does not say that it is on: to load CUPTI takes it seconds."""
+FAILURES: Final = (RuntimeError, OSError, ValueError)
+"""What a program or its agent can do to the one who asks: end, hang, leave, speak otherwise than in wire.py."""
+COUNTED: Final = {wire.KERNELS: "kernels", wire.COPIES: "copies", wire.CALLS: "calls", wire.SYNCS: "waits"}
+"""Frames whose records are counted."""
 ROOT: Final = Path(__file__).parents[2]
 WORK = Path(__file__).with_name("work.py")
 """The program that works."""
@@ -97,38 +102,62 @@ class Program:
         env |= environment(callbacks, {**env, "APERTURE_GPU": str(folder)}) if callbacks else {}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (env.get("PYTHONPATH", ""), str(ROOT))))
         self._folder = folder
+        self._hung = ""
         self._process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def do(self, what: dict[str, Any], seconds: float = 120.0) -> dict[str, Any]:
-        """Have it do something -> its answer. Raises TimeoutError, or RuntimeError if it ended."""
+        """Have it do something -> its answer. Raises TimeoutError, or RuntimeError if it ended.
+
+        One that hung is not asked again: what it answers late would be taken for another answer.
+        """
         assert self._process.stdin and self._process.stdout  # noqa: PT018 - pipes, both
-        self._process.stdin.write(json.dumps(what) + "\n")
-        self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], seconds)[0]:
-            raise TimeoutError(f"no answer to {what} in {seconds:g} s")
-        line = self._process.stdout.readline()
+        if self._hung:
+            raise RuntimeError(self._hung)
+        line = ""
+        with suppress(BrokenPipeError):  # it has ended: as if it said nothing
+            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.flush()
+            if not select.select([self._process.stdout], [], [], seconds)[0]:
+                self._hung = f"no answer to {what} in {seconds:g} s"
+                raise TimeoutError(self._hung)
+            line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"it ended with {self._process.wait(10)} at {what}")
+            raise RuntimeError(f"it ended with {self._ended()} at {what}")
         told: dict[str, Any] = json.loads(line)
         if "error" in told:
             raise RuntimeError(told["error"])
         return told
 
     def ask(self, wish: int = wire.WISH_CALLS, limit: float = 1.0) -> Asking:
-        """Begin a conversation; its records are on. Raises RuntimeError with why they are not."""
+        """Begin a conversation; its records are on. Raises RuntimeError with why they are not, or OSError."""
+        if self._hung or self.died is not None:
+            raise RuntimeError(self._hung or f"it ended with {self.died} before it was asked")
         asking = Asking(self._folder / f"{self._process.pid}.sock", wish, limit)
-        asking.until_on()
+        try:
+            asking.until_on()
+        except FAILURES:
+            asking.close()
+            raise
         return asking
+
+    @property
+    def died(self) -> int | None:
+        """The status that it ended with; None while it is there."""
+        return self._process.poll()
 
     def end(self) -> None:
         """Let it end; a hung one is killed."""
         assert self._process.stdin
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # a question that an ended one has not taken
+            self._process.stdin.close()
+        self._ended()
+
+    def _ended(self) -> int:
         try:
-            self._process.wait(10)
+            return self._process.wait(0 if self._hung else 10)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            return self._process.wait()
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Work for a GPU, by torch: takes lines of JSON on stdin ({"do": NAME, "n": HOW MUCH, "profile": BOOL}), answers each.
+"""Work for a GPU, by torch: takes lines of JSON on stdin ({"do": NAME, "n": HOW MUCH}), answers each with the seconds
+that it took; with "peer": true those under torch.profiler; with "profile": true what torch.profiler saw.
 
 Everything is seeded and warmed up before its first answer, so that each answer is of the same work.
 """
@@ -147,6 +148,13 @@ def profiled(name: str, n: int) -> list[dict[str, Any]]:
     return [{**one, "args": one.get("args", {})} for one in events if one.get("cat") in kinds]
 
 
+def beside(name: str, n: int) -> float:
+    """Seconds that so much of a work takes under torch.profiler, without its beginning and its end."""
+    timed(name, 1)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]):
+        return timed(name, n)
+
+
 def address(name: str) -> list[int]:
     """Where a function of the driver is: as it is exported, and as the runtime is given it."""
     import ctypes
@@ -165,7 +173,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
         return {"addresses": {one: address(one) for one in asked["names"]}}
     if asked.get("profile"):
         return {"events": profiled(name, n)}
-    return {"s": timed(name, n)}
+    return {"s": beside(name, n) if asked.get("peer") else timed(name, n)}
 
 
 def main() -> None:

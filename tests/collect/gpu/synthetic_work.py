@@ -1,6 +1,7 @@
 """In the place of bench/gpu/work.py: the same questions, over a synthetic CUPTI.
 
-What it calls torch.profiler's is its own truth, in that one's words.
+What it calls torch.profiler's is its own truth, in that one's words; what that one costs is three times the work.
+With SYNTHETIC_DIES_AT it is killed at so manieth a question, if the agent is in it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -44,12 +46,15 @@ def work(name: str, n: int) -> list[dict[str, Any]]:
     return [kernel()] * n
 
 
-for line in sys.stdin:
+dies_at = int(os.environ.get("SYNTHETIC_DIES_AT", 0)) if "APERTURE_GPU_CALLBACKS" in os.environ else 0
+for question, line in enumerate(sys.stdin, 1):
     asked = json.loads(line)
+    if question == dies_at:
+        os.kill(os.getpid(), signal.SIGKILL)
     began = time.perf_counter()
     if asked["do"] == "address":
         told: dict[str, Any] = {"addresses": {name: [1, 1] for name in asked["names"]}}
     else:
-        events = work(asked["do"], asked["n"])
+        events = work(asked["do"], asked["n"] * (3 if asked.get("peer") else 1))
         told = {"events": events} if asked.get("profile") else {"s": time.perf_counter() - began}
     print(json.dumps(told), flush=True)
