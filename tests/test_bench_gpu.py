@@ -57,17 +57,83 @@ def test_the_same_work_is_found_equal_and_other_work_is_not(tmp_path: Path) -> N
     assert len(told["only_theirs"]) == 1
 
 
-def test_pairs_are_of_the_same_work_on_and_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_overhead, "PAIRS", 4)
-    monkeypatch.setattr(bench_overhead, "STRETCH_S", 0.05)
-    monkeypatch.setattr(bench_overhead, "SETTLE_S", 2.5)  # one window of the governor
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = {"STRETCH_S": 0.05, "APART_S": 0.0, "SETTLE_S": 1.0, "QUIET_S": 0.0, "ALIKE_PAIRS": 2, "GOVERNED_PAIRS": 3}
+    for name, value in short.items():
+        monkeypatch.setattr(bench_overhead, name, value)
+
+
+STEPS = ["before", "governed", "after", "everything", "after_everything", "peer", "after_peer"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_work_beside_the_agent_is_compared_with_work_in_a_program_without() -> None:
     told = bench_overhead.overhead("tiny")
-    is_governed = told["pilot"]["level"] != "calls and records"
-    assert ("governed" in told) == is_governed
-    assert len(told["calls"]["percent"]) == (3 if is_governed else 4)
-    for one in (told[arm] for arm in ("calls", "governed") if arm in told):
-        assert one["low"] <= one["median"] <= one["high"]
-        assert len(one["off_s"]) == len(one["percent"])
+    assert list(_errors(told)) == []
+    assert {step: len(told[step]["subject_s"]) for step in STEPS} == dict(
+        zip(STEPS, (2, 3, 2, 3, 3, 2, 2), strict=True)
+    )
+    for step in STEPS:
+        assert len(told[step]["control_s"]) == len(told[step]["subject_s"])
+        assert told[step]["low"] <= told[step]["percent"] <= told[step]["high"]
+    for step in ("governed", "everything"):
+        assert told[step]["status"]
+        assert sum(told[step]["counts"].values()) > 0
+    assert told["peer"]["percent"] > 20  # it does three times the work here
+    assert bench_overhead.summary(told).startswith("before ")
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_measured_before_a_program_died_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNTHETIC_DIES_AT", "4")  # it warms up twice; a pair; dead in the next
+    told = bench_overhead.overhead("tiny")
+    assert len(told["before"]["subject_s"]) == len(told["before"]["control_s"]) == 1
+    for step in STEPS[:-2]:
+        assert "ended with -9" in told[step]["error"]
+    assert len(told["peer"]["subject_s"]) == len(told["after_peer"]["subject_s"]) == 2
+    assert bench_overhead.summary(told).split(", ")[1] == "governed failed"
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_overhead, "ENDS_S", 0.0)
+    told = bench_overhead.overhead("tiny")
+    assert {told[step]["error"] for step in STEPS} == {"no time was left"}
+
+
+def test_a_loss_is_that_of_the_sums_with_an_interval_around_it() -> None:
+    """One lump in ten pairs: a median would not see it."""
+    told = bench_overhead.loss([(1.0, 1.0)] * 9 + [(1.0, 1.5)])
+    assert told["percent"] == pytest.approx(5)
+    assert told["low"] == pytest.approx(0)
+    assert 5 < told["high"] <= 20
+    assert bench_overhead.loss([]) == {"control_s": [], "subject_s": []}
+
+
+def test_an_overhead_is_said_in_a_line() -> None:
+    told = {
+        "n": 7,
+        "before": {"percent": -0.04, "low": -1.0, "high": 1.0},
+        "governed": {"percent": 1.24, "low": 0.41, "high": 2.06},
+        "after": {"percent": 0.1, "low": 0.0, "high": 0.2, "error": "it ended with -11"},
+        "everything": {"error": "it ended with -11"},
+        "peer": {"percent": 43.6, "low": 40.0, "high": 50.0},
+    }
+    said = "before -0.0 %, governed +1.2 % (0.4 to 2.1), after +0.1 % until it failed, everything failed"
+    assert bench_overhead.summary(told) == said + ", torch.profiler +44 %"
+    assert bench_overhead.summary({"native": {"hung": False}}) == ""
+
+
+def test_a_program_that_hung_is_not_asked_again(tmp_path: Path) -> None:
+    hanging = asking.Program([sys.executable, "-c", "import time; time.sleep(60)"], "", tmp_path)
+    with pytest.raises(TimeoutError, match="no answer"):
+        hanging.do({"do": "tiny"}, 0.1)
+    for again in (lambda: hanging.do({"do": "tiny"}), hanging.ask):
+        with pytest.raises(RuntimeError, match="no answer"):
+            again()
+    hanging.end()
+    assert hanging.died == -9
 
 
 def test_the_stress_goes_on_by_compiled_callbacks(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def main() -> int:
 
 
 def _all(names: list[str], out: Path, limit_s: float) -> int:
+    from bench.gpu.overhead import summary
     from bench.gpu.parts import PARTS
 
     out.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,8 @@ def _all(names: list[str], out: Path, limit_s: float) -> int:
         told[name]["part_s"] = round(time.monotonic() - began, 1)
         (out / "gpu.json").write_text(json.dumps(told, indent=1) + "\n")  # after each: whoever stops us has the others
         print(f"{name}: {told[name].get('failed', 'done')} ({told[name]['part_s']} s)", file=sys.stderr, flush=True)
+        if said := summary(told[name]):
+            print(f"{name}: {said}", file=sys.stderr, flush=True)
     return 1 if any("failed" in one for one in told.values()) else 0
 
 

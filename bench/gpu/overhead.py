@@ -1,121 +1,251 @@
-"""What the agent costs the program that it is in: pairs of the same work without and with it, in turn, in one process.
+"""What the agent costs the program that it is in: the same work in turn in two programs, one with it and one without.
 
-`calls` has all detail, whatever it costs; `governed` is as a session asks, where the governor leaves detail out: after
-it has done so, in blocks, because that takes it seconds.
+CUPTI leaves a program slower than it was even when everything is off again, so that "without" is a program that it
+never touched. The agent records moments and detaches between them: its cost comes in lumps, and what is compared are
+sums over many seconds. A third program works under torch.profiler, in the same run.
 """
 
 from __future__ import annotations
 
 import random
-import statistics
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
+from aperture_tui.collect.gpu.agents import COST_LIMIT
 from aperture_tui.collect.gpu.environment import callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
-from bench.gpu.asking import Asking, Program, program
+from bench.gpu.asking import COUNTED, FAILURES, Asking, Program, program
 
 WORKS: Final = ("matmul", "train", "tiny", "graph")
-STRETCH_S: Final = 0.5
-"""How long the work of one side of a pair takes."""
-SETTLE_S: Final = 4.5
-"""How long the governor needs, two windows of two seconds at most."""
-PAIRS: Final = 10
-_FEW: Final = 3
-"""Of pairs with all detail, where a session would not have that."""
-_BLOCKS: Final = 2
-_LIMIT: Final = 0.02
-"""Of the governor: the share of a CPU that a session allows."""
-_BETWEEN_S: Final = 0.3
+STRETCH_S: Final = 0.6
+"""How long the work of one side of a pair takes: many times what a question and its answer take."""
+APART_S: Final = 0.2
+"""At most between two pairs, by chance: the agent comes and goes at its own beat, and pairs must not fall into it."""
+SETTLE_S: Final = 4.0
+"""Of work before what is governed is measured: the agent finds out what its records cost here."""
+ALIKE_PAIRS: Final = 4
+"""That show how alike the programs are, before and after: five seconds."""
+GOVERNED_PAIRS: Final = 16
+"""Ten seconds of work each, so that several of the agent's moments are among them."""
+FEW_PAIRS: Final = 3
+"""Where everything is recorded: the cost is large, and is there in each of them."""
+PEER_PAIRS: Final = 2
+"""Of torch.profiler: as large, and it takes seconds to take in each stretch."""
+LAST_WORD_S: Final = 0.3
+"""For what an agent still has to say before a conversation is closed; its thread wakes four times a second."""
+QUIET_S: Final = 0.5
+"""After a conversation is closed: the agent switches CUPTI off."""
+FIRST_S: Final = 60.0
+"""For a first answer: torch is imported, and three programs do it at once."""
+WAIT_S: Final = 20.0
+"""For any other: thirty times a stretch. Who takes longer hangs."""
+ENDS_S: Final = 90.0
+"""After the beginning: what is not done then is left out, and the rest is told. The limit is 100 seconds, see PARTS."""
+_RESAMPLED: Final = 2000
+"""Draws for an interval: its ends are then known to a few hundredths of its width."""
+
+Pair = tuple[float, float]
+"""Seconds of control and of subject."""
 
 
 class Reader:
-    """Reads an agent's answers meanwhile, as a Session would."""
+    """Reads an agent's answers meanwhile, as a Session would, and counts them.
+
+    counts: records of each kind; its own thread writes it, others may look.
+    """
 
     def __init__(self, asking: Asking) -> None:
+        self.counts: Counter[str] = Counter()
         self._asking = asking
+        self._why = ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._ending.is_set() and self._asking.read(0.2):
-            self._asking.answers.rows.clear()
-            self._asking.answers.raw.clear()
+        try:
+            while not self._ending.is_set() and self._asking.read(0.2):
+                self._count()
+        except (OSError, ValueError) as error:  # the program is gone, or its agent breaks the rules
+            self._why = str(error)
+        self._count()
+
+    def _count(self) -> None:
+        answers = self._asking.answers
+        for frame, rows in answers.rows.items():
+            if frame in COUNTED:
+                self.counts[COUNTED[frame]] += sum(map(len, rows))
+        answers.rows.clear()
+        answers.raw.clear()
 
     def end(self) -> None:
         """No more."""
         self._ending.set()
         self._thread.join()
 
+    def close(self) -> dict[str, Any]:
+        """End the conversation, after a last word -> that word, the counts, and why it was over before."""
+        time.sleep(LAST_WORD_S)
+        self.end()
+        self._asking.close()
+        told = {"status": self._asking.answers.status, "counts": dict(self.counts)}
+        return told | ({"over": self._why} if self._why else {})
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """The same amount of one work, in whichever program. ends: monotonic seconds, none goes on beyond."""
+
+    work: str
+    n: int
+    ends: float
+
+    def took_s(self, worker: Program, **how: Any) -> float:
+        """Of one. Raises one of FAILURES."""
+        left = self.ends - time.monotonic()
+        if left < 2 * STRETCH_S:
+            raise TimeoutError("no time was left")
+        return _took_s(worker, self.work, self.n, min(left, WAIT_S), **how)
+
+    def pairs(self, control: Program, subject: Program, n: int, **how: Any) -> dict[str, Any]:
+        """In turn, and whose turn is first in turn, too -> the loss of those that came about, and what stopped it."""
+        drawn = random.Random(1)
+        done: list[Pair] = []
+        stopped = {}
+        try:
+            for i in range(n):
+                if i % 2:
+                    with_s = self.took_s(subject, **how)
+                    done.append((self.took_s(control), with_s))
+                else:
+                    without_s = self.took_s(control)
+                    done.append((without_s, self.took_s(subject, **how)))
+                time.sleep(drawn.uniform(0, APART_S))
+        except FAILURES as error:
+            stopped["error"] = str(error)
+        return loss(done) | stopped
+
+    def heard(self, control: Program, subject: Program, n: int, limit: float, settle_s: float) -> dict[str, Any]:
+        """Pairs while somebody hears the subject's agent, after so much of its work, or one stretch."""
+        try:
+            reader = Reader(subject.ask(wire.WISH_CALLS, limit))
+        except FAILURES as error:
+            return {"error": str(error)}
+        told: dict[str, Any] = {}
+        try:
+            settled = time.monotonic() + settle_s
+            self.took_s(subject)
+            while time.monotonic() < settled:
+                self.took_s(subject)
+            before = dict(reader.counts)
+            told = {"counts_at_first": before} | self.pairs(control, subject, n)
+        except FAILURES as error:
+            told = {"error": str(error)}
+        told |= reader.close()
+        time.sleep(QUIET_S)
+        return told
+
+    def beside(self, control: Program, peer: Program) -> dict[str, Any]:
+        """Pairs without and with torch.profiler, which has begun once before, as the agent has."""
+        try:
+            _took_s(peer, self.work, 1, WAIT_S, peer=True)
+        except FAILURES as error:
+            return {"error": str(error)}
+        return self.pairs(control, peer, PEER_PAIRS, peer=True)
+
 
 def overhead(work: str) -> dict[str, Any]:
-    """Of one work: each is a part of its own, so that none is lost where there is no time for the next."""
-    with program(callbacks=callbacks()) as worker:
-        return _pairs_of(worker, work)
+    """Of one work: each is a part of its own, so that none is lost where there is no time for the next.
+
+    What is lost of one step is said there, as its "error"; the others are told.
+    """
+    ends = time.monotonic() + ENDS_S
+    with program(callbacks="") as control, program(callbacks=callbacks()) as subject, program(callbacks="") as peer:
+        workers = (control, subject, peer)
+        _warm(workers, work, 1, FIRST_S)
+        doing = Stretches(work, _calibrated(control, work), ends)
+        _warm(workers, work, doing.n, WAIT_S)
+        return {
+            "n": doing.n,
+            "before": doing.pairs(control, subject, ALIKE_PAIRS),
+            "governed": doing.heard(control, subject, GOVERNED_PAIRS, COST_LIMIT, SETTLE_S),
+            "after": doing.pairs(control, subject, ALIKE_PAIRS),
+            "everything": doing.heard(control, subject, FEW_PAIRS, 1.0, 0.0),
+            "after_everything": doing.pairs(control, subject, FEW_PAIRS),
+            "peer": doing.beside(control, peer),
+            "after_peer": doing.pairs(control, peer, PEER_PAIRS),
+        }
 
 
-def _pairs_of(worker: Program, work: str) -> dict[str, Any]:
-    n = _calibrated(worker, work)
-    settle = max(1, round(n * SETTLE_S / STRETCH_S))
-    never = [_took(worker, work, n) for _ in range(3)]  # before anything was ever switched on
-    _, pilot = _on(worker, work, [settle], _LIMIT)
-    is_governed = pilot.get("level") != "calls and records"
-    told: dict[str, Any] = {"n": n, "never_s": never, "pilot": pilot}
-    ratios, off = [], []
-    for _ in range(_FEW if is_governed else PAIRS):
-        off.append(_took(worker, work, n))
-        (took_s,), status = _on(worker, work, [n], 1.0)
-        ratios.append(took_s / off[-1])
-    told["calls"] = {"off_s": off, "status": status, **_middle(ratios)}
-    if is_governed:
-        told["governed"] = _governed(worker, work, n, settle)
-    return told
+def _warm(workers: Sequence[Program], work: str, n: int, seconds: float) -> None:
+    """Have all do it at the same time: each has its first answer behind it when it is compared."""
+
+    def warm(worker: Program) -> None:
+        with suppress(*FAILURES):  # it says so again when it is measured
+            worker.do({"do": work, "n": n}, seconds)
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        list(pool.map(warm, workers))
 
 
-def _governed(worker: Program, work: str, n: int, settle: int) -> dict[str, Any]:
-    ratios, off = [], []
-    for _ in range(_BLOCKS):
-        base = [_took(worker, work, n) for _ in range(PAIRS // _BLOCKS)]
-        (_, *on), status = _on(worker, work, [settle] + [n] * len(base), _LIMIT)
-        off += base
-        ratios += [one / other for one, other in zip(on, base, strict=True)]
-    return {"off_s": off, "status": status, **_middle(ratios)}
-
-
-def _took(worker: Program, work: str, n: int) -> float:
-    """Seconds that so much of a work takes."""
-    took_s: float = worker.do({"do": work, "n": n})["s"]
+def _took_s(worker: Program, work: str, n: int, patience_s: float, **how: Any) -> float:
+    took_s: float = worker.do({"do": work, "n": n, **how}, patience_s)["s"]
     return took_s
 
 
 def _calibrated(worker: Program, work: str) -> int:
     """How much of a work takes one stretch."""
     n = 1
-    took_s = _took(worker, work, n)
+    took_s = _took_s(worker, work, n, WAIT_S)
     while took_s < STRETCH_S / 4:
         n *= 4
-        took_s = _took(worker, work, n)
+        took_s = _took_s(worker, work, n, WAIT_S)
     return max(1, round(n * STRETCH_S / took_s))
 
 
-def _on(worker: Program, work: str, parts: list[int], limit: float) -> tuple[list[float], dict[str, Any]]:
-    """Seconds that each part of the work takes while records are read, and the agent's last word."""
-    asking = worker.ask(wire.WISH_CALLS, limit)
-    reader = Reader(asking)
-    took = [_took(worker, work, n) for n in parts]
-    time.sleep(_BETWEEN_S)  # for a last word
-    reader.end()
-    asking.close()
-    time.sleep(_BETWEEN_S)
-    return took, asking.answers.status
-
-
-def _middle(ratios: list[float]) -> dict[str, Any]:
-    """Losses in percent, their median, and the interval that holds it nineteen times in twenty (by resampling)."""
+def loss(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """The seconds, by how many percent their sums differ, and the interval that holds it nineteen times in twenty, by
+    resampling of pairs. Where there are no pairs, none of that.
+    """
+    told: dict[str, Any] = {"control_s": [pair[0] for pair in pairs], "subject_s": [pair[1] for pair in pairs]}
+    if not pairs:
+        return told
     drawn = random.Random(1)
-    medians = sorted(statistics.median(drawn.choices(ratios, k=len(ratios))) for _ in range(2000))
-    low, high = (100 * (medians[i] - 1) for i in (50, 1950))
-    middle = 100 * (statistics.median(ratios) - 1)
-    return {"percent": [100 * (r - 1) for r in ratios], "median": middle, "low": low, "high": high}
+    resampled = sorted(_percent(drawn.choices(pairs, k=len(pairs))) for _ in range(_RESAMPLED))
+    low, high = (resampled[round(share * _RESAMPLED)] for share in (0.025, 0.975))
+    return told | {"percent": _percent(pairs), "low": low, "high": high}
+
+
+def _percent(pairs: Sequence[Pair]) -> float:
+    return 100 * (sum(pair[1] for pair in pairs) / sum(pair[0] for pair in pairs) - 1)
+
+
+_WORDS: Final = {
+    "before": "before",
+    "governed": "governed",
+    "after": "after",
+    "everything": "everything",
+    "after_everything": "after that",
+    "peer": "torch.profiler",
+    "after_peer": "after that",
+}
+
+
+def summary(told: dict[str, Any]) -> str:
+    """One line of an answer of overhead(); "" of any other."""
+    return ", ".join(f"{word} {_said(step, told[step])}" for step, word in _WORDS.items() if step in told)
+
+
+def _said(step: str, told: dict[str, Any]) -> str:
+    if "percent" not in told:
+        return "failed"
+    interval = f" ({told['low']:.1f} to {told['high']:.1f})" if step == "governed" else ""
+    percent = told["percent"]
+    stopped = " until it failed" if "error" in told else ""
+    return f"{percent:+.{1 if abs(percent) < 10 else 0}f} %{interval}{stopped}"

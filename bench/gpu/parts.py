@@ -19,7 +19,7 @@ from typing import Any, Final
 from aperture_tui.collect.gpu.environment import PYTHON, callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.symbolize.demangle import demangle
-from bench.gpu.asking import Answers, program, recording
+from bench.gpu.asking import COUNTED, Answers, program, recording
 from bench.gpu.overhead import WORKS, Reader, overhead
 from bench.gpu.unified import doctor, unified
 
@@ -223,14 +223,7 @@ def _answers(works: tuple[tuple[str, int], ...]) -> Answers:
 
 
 def _counts(answers: Answers) -> dict[str, int]:
-    words = {
-        wire.KERNELS: "kernels",
-        wire.COPIES: "copies",
-        wire.CALLS: "calls",
-        wire.SYNCS: "waits",
-        wire.SUMS: "sums",
-    }
-    return {name: len(answers.of(frame)) for frame, name in words.items()} | {"names": len(answers.frames.names)}
+    return {name: len(answers.of(frame)) for frame, name in COUNTED.items()} | {"names": len(answers.frames.names)}
 
 
 def _scrubbed(out: Path) -> dict[str, Any]:
@@ -251,7 +244,7 @@ PARTS: Final[dict[str, tuple[Callable[[Path], dict[str, Any]], float]]] = {
     "compare": (compare, 180),
     "doctor": (doctor, 60),
     "unified": (unified, 120),
-    **{f"overhead-{work}": (_overhead(work), 90) for work in WORKS},
+    **{f"overhead-{work}": (_overhead(work), 100) for work in WORKS},
     "stress": (stress, 380),
 }
 """In this order, each with the seconds that it may take."""
