@@ -136,6 +136,24 @@ def test_a_program_that_hung_is_not_asked_again(tmp_path: Path) -> None:
     assert hanging.died == -9
 
 
+def test_the_agent_comes_and_goes_under_load_and_leaves_the_profiler_to_others(tmp_path: Path) -> None:
+    told = parts.stress_moments(tmp_path, 1.5, patience_s=20)
+    assert list(_errors(told)) == []
+    assert not told["hung"]
+    assert "died" not in told
+    assert told["rounds"] >= 1
+    assert sum(told["counts"].values()) > 0
+    assert told["profiler_afterwards"] == 50
+
+
+def test_a_death_under_load_is_told_with_what_was_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNTHETIC_DIES_AT", "8")  # in the second round
+    told = parts.stress_moments(tmp_path, 20, patience_s=20)
+    assert (told["died"], told["rounds"], told["hung"]) == (-9, 1, False)
+    assert told.keys() >= {"status", "counts", "seconds"}
+    assert "ended with -9" in told["error"]
+
+
 def test_the_stress_goes_on_by_compiled_callbacks(tmp_path: Path) -> None:
     """By those in Python it may hang, here as with the real library: that is why there are the others."""
     told = parts.stress(tmp_path, 2, patience_s=3)["native"]

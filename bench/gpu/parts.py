@@ -16,11 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from aperture_tui.collect.gpu.agents import COST_LIMIT
 from aperture_tui.collect.gpu.environment import PYTHON, callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.symbolize.demangle import demangle
-from bench.gpu.asking import COUNTED, Answers, program, recording
-from bench.gpu.overhead import WORKS, Reader, overhead
+from bench.gpu.asking import COUNTED, FAILURES, Answers, Program, program, recording
+from bench.gpu.overhead import FIRST_S, WORKS, Reader, overhead
 from bench.gpu.unified import doctor, unified
 
 _PACKAGES: Final = ("torch", "cupti-python", "nvidia-cuda-cupti", "nvidia-ml-py", "cuda-bindings", "numpy")
@@ -28,6 +29,14 @@ _LAUNCHES: Final = ("cuLaunchKernel", "cuLaunchKernelEx", "cuMemcpyHtoDAsync_v2"
 _FIXTURES: Final = {"mix": (("train", 1), ("matmul", 2), ("tiny", 5), ("copies", 1)), "graph": (("graph", 2),)}
 _MIX: Final = (("matmul", 5), ("train", 2), ("tiny", 50), ("copies", 2))
 """What is compared and recorded: eager, without graphs."""
+
+
+_MOMENTS: Final = (("threads", 400), ("graph", 500), ("train", 20))
+"""One round under an agent that comes and goes: some tenths of a second each, so that it does so amid all of them."""
+_SEEN: Final = 50
+"""Kernels that torch.profiler must see afterwards."""
+_PROFILED_S: Final = 30.0
+"""How long that may take it: it has to begin."""
 
 
 def machine(out: Path) -> dict[str, Any]:
@@ -203,6 +212,41 @@ def stress(out: Path, seconds: float = 300.0, patience_s: float = 20.0) -> dict[
     return told
 
 
+def stress_moments(out: Path, seconds: float = 45.0, patience_s: float = 20.0) -> dict[str, Any]:
+    """One conversation with a session's limit over work of many threads, of graphs and of training: the agent attaches
+    and detaches again and again amid it. Does the program go on, and does torch.profiler work in it afterwards?
+    """
+    told: dict[str, Any] = {"hung": False, "rounds": 0}
+    with program(callbacks=callbacks()) as worker:
+        try:
+            _moments(worker, told, seconds, patience_s)
+            events = worker.do({"do": "tiny", "n": _SEEN, "profile": True}, _PROFILED_S)["events"]
+            told["profiler_afterwards"] = seen = sum(event["cat"] == "kernel" for event in events)
+            if seen != _SEEN:
+                told["error"] = f"torch.profiler saw {seen} of {_SEEN} kernels afterwards"
+        except FAILURES as error:
+            told |= {"hung": isinstance(error, TimeoutError), "error": str(error)}
+        if worker.died is not None:
+            told["died"] = worker.died
+    return told
+
+
+def _moments(worker: Program, told: dict[str, Any], seconds: float, patience_s: float) -> None:
+    """The rounds; what there is of them is told whatever happens."""
+    for work, _ in _MOMENTS:
+        worker.do({"do": work, "n": 1}, FIRST_S)
+    reader = Reader(worker.ask(limit=COST_LIMIT))
+    began = time.monotonic()
+    try:
+        while time.monotonic() - began < seconds:
+            for work, n in _MOMENTS:
+                worker.do({"do": work, "n": n}, patience_s)
+            told["rounds"] += 1
+    finally:
+        told["seconds"] = time.monotonic() - began
+        told |= reader.close()
+
+
 def _callbacks(kind: str) -> str:
     return PYTHON if kind == "python" else callbacks()
 
@@ -245,6 +289,7 @@ PARTS: Final[dict[str, tuple[Callable[[Path], dict[str, Any]], float]]] = {
     "doctor": (doctor, 60),
     "unified": (unified, 120),
     **{f"overhead-{work}": (_overhead(work), 100) for work in WORKS},
+    "stress-moments": (stress_moments, 120),
     "stress": (stress, 380),
 }
 """In this order, each with the seconds that it may take."""
