@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.collect.gpu.environment import environment
-from aperture_tui.collect.gpu.frames import LAYOUTS, Frames
+from aperture_tui.collect.gpu.frames import LAYOUTS, ROWS, Frames
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 
 MAGIC: Final = b"APERTURE GPU RECORDING 1\n"
@@ -59,7 +59,7 @@ class Answers:
 
     def of(self, frame: int) -> NDArray[np.void]:
         """All records of one layout."""
-        return np.concatenate([np.zeros(0, LAYOUTS[frame]), *self.rows.get(frame, [])])
+        return np.concatenate([np.zeros(0, ROWS[frame]), *self.rows.get(frame, [])])
 
 
 class Asking:
@@ -176,14 +176,14 @@ def recording(answers: Answers, header: dict[str, Any]) -> bytes:
     """A recording without what tells one machine from another. header: JSON types."""
     frames, at, out = bytes(answers.raw), 0, bytearray()
     while at + wire.FRAME.size <= len(frames):
-        kind, _, length = wire.FRAME.unpack_from(frames, at)
+        kind, each, length = wire.FRAME.unpack_from(frames, at)
         body = frames[at + wire.FRAME.size : at + wire.FRAME.size + length]
         if kind == wire.DEVICES:
             rows = np.frombuffer(body, LAYOUTS[kind]).copy()
             rows["uuid"] = np.zeros(1, "V16")
             body = rows.tobytes()
         if len(body) == length:
-            out += wire.FRAME.pack(kind, 0, length) + body
+            out += wire.FRAME.pack(kind, each, length) + body
         at += wire.FRAME.size + length
     return MAGIC + json.dumps({**header, "hello": answers.hello}).encode() + b"\n" + bytes(out)
 

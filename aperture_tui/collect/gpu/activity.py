@@ -117,25 +117,15 @@ class Names:
 
 
 def kernels(rows: NDArray[np.void], names: Names, device_of: Mapping[int, Multiprocessor]) -> NDArray[np.void]:
-    """(n,) of EVENT without who, where and on which stream. rows: (n,) of wire.KERNEL, at our clock."""
+    """(n,) of EVENT without who, where and on which stream. rows: (n,) of frames.ROWS of kernels, at our clock."""
     events = _timed(rows, Kind.GPU_KERNEL)
     events["name"] = names.strings(rows["name"])
     events["value"] = launch_values(rows, device_of)
     return events
 
 
-def summed_kernels(rows: NDArray[np.void], names: Names, device_of: Mapping[int, Multiprocessor]) -> NDArray[np.void]:
-    """The same of rows of wire.SUM: each event is several kernels."""
-    events = np.zeros(len(rows), EVENT)
-    events["time_ns"], events["duration_ns"], events["maximum_ns"] = rows["end_ns"], rows["total_ns"], rows["max_ns"]
-    events["weight"], events["kind"] = rows["n"], Kind.GPU_KERNEL
-    events["name"] = names.strings(rows["name"])
-    events["value"] = launch_values(rows, device_of)
-    return events
-
-
 def copies(rows: NDArray[np.void], symbols: Symbols) -> NDArray[np.void]:
-    """The same of rows of wire.COPY."""
+    """The same of copies."""
     events = _timed(rows, Kind.GPU_COPY)
     words = [symbols.string(direction(*pair)) for pair in _pairs(rows).tolist()]
     events["name"] = np.array(words, np.uint32) if words else 0
@@ -156,7 +146,7 @@ def direction(kind: int, memory: int) -> str:
 
 
 def calls(rows: NDArray[np.void], names: Names) -> NDArray[np.void]:
-    """The same of rows of wire.CALL."""
+    """The same of calls."""
     events = _timed(rows, Kind.GPU_CALL)
     events["name"] = names.strings(rows["name"])
     events["tid"] = rows["tid"]
@@ -164,7 +154,7 @@ def calls(rows: NDArray[np.void], names: Names) -> NDArray[np.void]:
 
 
 def waits(rows: NDArray[np.void], symbols: Symbols) -> NDArray[np.void]:
-    """The same of rows of wire.SYNC."""
+    """The same of waits."""
     events = _timed(rows, Kind.GPU_CALL)
     words = [symbols.string(f"wait {_WAITS.get(kind, '')}".strip()) for kind in rows["kind"].tolist()]
     events["name"] = np.array(words, np.uint32) if words else 0
@@ -174,8 +164,9 @@ def waits(rows: NDArray[np.void], symbols: Symbols) -> NDArray[np.void]:
 def _timed(rows: NDArray[np.void], kind: Kind) -> NDArray[np.void]:
     events = np.zeros(len(rows), EVENT)
     events["time_ns"] = rows["start_ns"]
-    events["duration_ns"] = events["maximum_ns"] = rows["end_ns"] - rows["start_ns"]
-    events["weight"], events["kind"] = 1, kind
+    events["maximum_ns"] = rows["end_ns"] - rows["start_ns"]
+    events["duration_ns"] = events["maximum_ns"] * rows["each"]
+    events["weight"], events["kind"] = rows["each"], kind
     return events
 
 

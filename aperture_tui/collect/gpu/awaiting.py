@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from aperture_tui.collect.gpu.frames import ROWS
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.launched import Launches, located
 
@@ -24,10 +25,8 @@ class Awaiting:
 
     def __init__(self) -> None:
         self.launches = Launches()
-        self._calls = np.zeros(0, np.dtype(wire.CALL))
-        self._held = {
-            frame: (np.zeros(0, np.dtype(wire.LAYOUTS[frame])), np.zeros(0, np.uint8)) for frame in _FOR_CALLS
-        }
+        self._calls = np.zeros(0, ROWS[wire.CALLS])
+        self._held = {frame: (np.zeros(0, ROWS[frame]), np.zeros(0, np.uint8)) for frame in _FOR_CALLS}
 
     def due(
         self,

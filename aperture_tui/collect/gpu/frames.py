@@ -14,6 +14,8 @@ from aperture_tui.profile.text import clean
 
 LAYOUTS: Final = {frame: np.dtype(layout) for frame, layout in wire.LAYOUTS.items()}
 """Of the frames that are arrays."""
+ROWS: Final = {frame: np.dtype([*layout, ("each", "<u4")]) for frame, layout in wire.LAYOUTS.items()}
+"""The same records as they are told. each: how many executions one stands for, itself among them."""
 MAX_NAMES: Final = 1 << 16
 _MAX_NAMES_BYTES: Final = 32 << 20
 
@@ -23,7 +25,7 @@ class ProtocolError(ValueError):
 
 
 class Told(NamedTuple):
-    """One frame. rows: of an array (n,), else none. words: of JSON, else {}."""
+    """One frame. rows: of an array (n,) of ROWS, else none. words: of JSON, else {}."""
 
     frame: int
     rows: NDArray[np.void]
@@ -43,22 +45,22 @@ class Frames:
         self._data += data
         at = 0
         while len(self._data) - at >= wire.FRAME.size:
-            frame, zero, length = wire.FRAME.unpack_from(self._data, at)
-            if zero or length > wire.MAX_FRAME:
+            frame, each, length = wire.FRAME.unpack_from(self._data, at)
+            if length > wire.MAX_FRAME:
                 raise ProtocolError(f"a frame of {length:,} bytes")
             begin, end = at + wire.FRAME.size, at + wire.FRAME.size + length
             if end > len(self._data):
                 break
             at = end
-            yield from self._frame(frame, bytes(self._data[begin:end]))
+            yield from self._frame(frame, max(each, 1), bytes(self._data[begin:end]))
         del self._data[:at]
 
-    def _frame(self, frame: int, body: bytes) -> Iterator[Told]:
+    def _frame(self, frame: int, each: int, body: bytes) -> Iterator[Told]:
         layout = LAYOUTS.get(frame)
         if layout is not None:
             if len(body) % layout.itemsize:
                 raise ProtocolError(f"{len(body):,} bytes are no whole records of {layout.itemsize}")
-            yield Told(frame, np.frombuffer(body, layout), {})
+            yield Told(frame, told_rows(frame, np.frombuffer(body, layout), each), {})
         elif frame == wire.STRING:
             self._name(body)
         elif frame in (wire.HELLO, wire.STATUS):
@@ -75,3 +77,12 @@ class Frames:
         if len(self.names) >= MAX_NAMES or self._names_bytes > _MAX_NAMES_BYTES:
             raise ProtocolError("too many names")
         self.names[int.from_bytes(body[:8], "little")] = text
+
+
+def told_rows(frame: int, records: NDArray[np.void], each: int = 1) -> NDArray[np.void]:
+    """(n,) of ROWS. records: (n,) of LAYOUTS."""
+    rows = np.zeros(len(records), ROWS[frame])
+    for name in records.dtype.names or ():
+        rows[name] = records[name]
+    rows["each"] = each
+    return rows

@@ -17,10 +17,11 @@ from aperture_tui.collect import bpf
 from aperture_tui.collect.gpu import activity
 from aperture_tui.collect.gpu.agents import Agents, counts, text
 from aperture_tui.collect.gpu.awaiting import Awaiting
+from aperture_tui.collect.gpu.frames import ROWS
 from aperture_tui.collect.gpu.gauges import GpuGauges
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.joining import joined
-from aperture_tui.collect.gpu.launched import LAUNCH, How, Likeness, likeness
+from aperture_tui.collect.gpu.launched import How, Likeness, likeness
 from aperture_tui.collect.naming import RECORD
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.gpu_launch import CORRELATION_MASK, lane
@@ -164,14 +165,10 @@ class ActivityCollector:
         for devices in rows[wire.DEVICES]:
             self._learn_devices(known, devices)
         mine = {frame: self._sane(known, frame, some) for frame, some in rows.items() if frame != wire.DEVICES}
-        without_calls = text(known.agent.status, "level") not in ("", "calls and records")
-        due = known.awaiting.due(
-            mine, moments, self._read_ns + self._common.clock.monotonic_ns, self._near_ns, last or without_calls
-        )
+        due = known.awaiting.due(mine, moments, self._read_ns + self._common.clock.monotonic_ns, self._near_ns, last)
         names = known.names_in(symbols)
         parts = {
             wire.KERNELS: activity.kernels(due[wire.KERNELS], names, known.devices),
-            wire.SUMS: activity.summed_kernels(due[wire.SUMS], names, known.devices),
             wire.COPIES: activity.copies(due[wire.COPIES], symbols),
             wire.CALLS: activity.calls(due[wire.CALLS], names),
             wire.SYNCS: activity.waits(due[wire.SYNCS], symbols),
@@ -182,7 +179,7 @@ class ActivityCollector:
         return out
 
     def _sane(self, known: _Known, frame: int, rows: list[NDArray[np.void]]) -> NDArray[np.void]:
-        whole = np.concatenate([np.zeros(0, np.dtype(wire.LAYOUTS[frame])), *rows])
+        whole = np.concatenate([np.zeros(0, ROWS[frame]), *rows])
         kept, odd = activity.sane(whole, _offset_ns(known.agent), time.time_ns())
         self._lost["records whose time makes no sense"] += odd
         return kept
@@ -194,9 +191,8 @@ class ActivityCollector:
         launches = self._launches(known, frame, rows)
         if frame != wire.CALLS:
             events["tid"] = launches["tid"]
-        if frame != wire.SUMS:
-            events["cpu"] = rows["correlation"] & np.uint32(CORRELATION_MASK)
-            self._degraded["records whose thread is not known"] += int(np.count_nonzero(events["tid"] == 0))
+        events["cpu"] = rows["correlation"] & np.uint32(CORRELATION_MASK)
+        self._degraded["records whose thread is not known"] += int(np.count_nonzero(events["tid"] == 0))
         records = np.zeros(len(events), RECORD)
         records["pid"], records["tid"], records["start_ns"] = known.agent.pid, events["tid"], known.start_ns
         records["time_ns"] = events["time_ns"] - np.uint64(self._common.clock.monotonic_ns)
@@ -204,7 +200,7 @@ class ActivityCollector:
         who, how = joined(launches, records, self._common.naming, symbols)
         for field in ("pid", "process", "thread", "stack", "flags"):
             events[field] = who[field]
-        if frame in (wire.KERNELS, wire.COPIES, wire.SUMS):
+        if frame in (wire.KERNELS, wire.COPIES):
             events["stack"] = activity.below(who["stack"], rows, launches["call"], events, known.names_in(symbols))
             events["aux"] = self._lanes(known, rows)
             for one, words in _DEGRADED.items():
@@ -213,8 +209,6 @@ class ActivityCollector:
 
     def _launches(self, known: _Known, frame: int, rows: NDArray[np.void]) -> NDArray[np.void]:
         """(n,) of LAUNCH: what is known of how each record came about."""
-        if frame == wire.SUMS:
-            return np.zeros(len(rows), LAUNCH)
         launches = known.awaiting.launches.of(rows["correlation"])
         if frame in known.alike:
             alike = likeness(rows, launches["tid"], _LIKENESS[frame])
@@ -312,12 +306,16 @@ def _words(agent: Agent) -> str:
         return f"pid {agent.pid}: has just been asked"
     if aside := text(agent.status, "aside"):
         return f"pid {agent.pid}: {aside}"
-    level = text(agent.status, "level")
-    if level not in ("", "calls and records"):
-        share = agent.status.get("share")
-        cost = f", at {share:.1%} of a CPU" if isinstance(share, float) and 0 <= share < 100 else ""
-        return f"pid {agent.pid}: {level} only{cost}"
-    return ""
+    each, share = agent.status.get("each"), agent.status.get("share")
+    said = []
+    if agent.status.get("in_moments") is True:
+        cost = f", at {share:.1%} of its time" if isinstance(share, float) and 0 <= share < 100 else ""
+        part = f", one of {each}" if isinstance(each, int) and 1 < each < 1 << 16 else ""
+        said = [f"recorded in moments{part}{cost}"]
+    failed = agent.status.get("failed")
+    if isinstance(failed, dict) and (why := text(failed, "detach")):
+        said.append(f"{why}: it costs the program in between, too")
+    return f"pid {agent.pid}: {'; '.join(said)}" if said else ""
 
 
 def _offset_ns(agent: Agent) -> int:

@@ -82,7 +82,8 @@ def target(
     libcuda, libcupti = libraries(folder)
     root = str(HERE.parents[2])
     path = os.pathsep.join((str(HERE / "synthetic_cupti"), root, *filter(None, sys.path)))
-    env = {**os.environ, "PYTHONPATH": path, "SYNTHETIC_CUPTI": str(libcupti), **environ}
+    env = {**os.environ, "PYTHONPATH": path, "SYNTHETIC_CUPTI": str(libcupti), "SYNTHETIC_CUDA": str(libcuda)}
+    env |= environ
     arguments = [str(script), str(libcuda), str(libcupti), *map(str, (launches, threads, pause_us))]
     command = [sys.executable, "-m", "aperture_tui.cli.main", "gpu", "run", *options, "--", sys.executable, *arguments]
     with subprocess.Popen(

@@ -53,7 +53,6 @@ def test_every_synthetic_kernel_and_copy_is_told_once(tmp_path: Path, options: t
     assert calls["cudaLaunchKernel"] == singles
     assert calls["cudaGraphLaunch"] == graphs
     assert calls["cudaMemcpyAsync"] == told["copies"]
-    assert calls["cuLaunchKernel"] == told["others"]  # a launch by the driver alone
     assert "cudaGetDevice" not in calls
     health = kept.health_of("gpu_kernel")
     assert health is not None
@@ -97,6 +96,19 @@ def test_until_somebody_asks_nothing_is_switched_on_and_afterwards_it_is_off_aga
             settle(again, told["gemm"])
         program.end()
     assert counted(again, Kind.GPU_KERNEL, program.pid)["gemm(float*, float*, int)"] == told["gemm"]
+    assert (told["attachments"], told["unsafe"]) == (2, 0)
+
+
+def test_calls_of_the_driver_are_told_once_it_is_seen_that_the_program_launches_by_them(tmp_path: Path) -> None:
+    with target(tmp_path, 10) as program, hearing(program) as kept:
+        ends = time.monotonic() + 15
+        while not (some := counted(kept, Kind.GPU_CALL, program.pid)["cuLaunchKernel"]):
+            assert time.monotonic() < ends
+            program.work()
+            time.sleep(0.3)
+        told = program.work()
+        program.end()
+    assert counted(kept, Kind.GPU_CALL, program.pid)["cuLaunchKernel"] >= some + told["others"]
 
 
 def test_what_a_synthetic_program_did_last_is_told_when_it_ends(tmp_path: Path) -> None:

@@ -14,14 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from aperture_tui.collect.gpu import agents, finding, reading
+from aperture_tui.collect.gpu import finding, reading
 from aperture_tui.collect.gpu.agents import Agents
 from aperture_tui.collect.gpu.environment import environment
 from aperture_tui.collect.gpu.frames import Frames
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
-from aperture_tui.profile.kinds import Kind
-from aperture_tui.profile.query import Query
-from tests.collect.gpu.targets import await_words, hearing, target
+from tests.collect.gpu.targets import target
 
 LONGEST_S = 20.0
 _PYTHON = "/usr/bin/python3"
@@ -252,7 +250,7 @@ def test_a_program_does_not_wait_for_one_that_does_not_read_and_what_is_dropped_
         assert time.monotonic() - began < 10 * alone + 5  # far from for ever, which is how long it would wait
         frames, status, kernels = Frames(), {}, 0
         connection.settimeout(3)
-        while not status.get("dropped", {}).get("kernels") or status["level"] == "":
+        while not status.get("dropped", {}).get("kernels"):
             for one in frames.feed(connection.recv(1 << 20)):
                 status = one.words if one.frame == wire.STATUS else status
                 kernels += len(one.rows) if one.frame == wire.KERNELS else 0
@@ -299,22 +297,3 @@ def test_one_that_asks_in_other_words_is_sent_away(tmp_path: Path, request_: byt
         assert good.recv(1)
         good.close()
         program.end()
-
-
-@pytest.mark.bpf
-def test_where_its_cost_passes_the_limit_kernels_come_as_sums_and_none_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(agents, "COST_LIMIT", 1e-6)
-    with target(tmp_path, 100) as program, hearing(program) as kept:
-        health = await_words(kept, "sums only")
-        assert f"pid {program.pid}: sums only, at " in health.message
-        told = program.work()
-        ends = time.monotonic() + LONGEST_S
-        while (health := kept.health_of("gpu_kernel")) is None or health.delivered < told["gemm"] + told["reduce"]:
-            assert time.monotonic() < ends, health
-            time.sleep(0.05)
-        program.end()
-    (gemm,) = kept.store.latencies(Query(kind=Kind.GPU_KERNEL, name="gemm(float*, float*, int)"))
-    assert (gemm.count, gemm.time_ns, gemm.maximum_ns) == (told["gemm"], 100_000 * told["gemm"], 100_000)
-    assert any(batch.events["weight"].max() > 1 for batch in kept.batches)

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.collect.gpu import activity
-from aperture_tui.collect.gpu.frames import LAYOUTS, MAX_NAMES, Frames, ProtocolError
+from aperture_tui.collect.gpu.frames import LAYOUTS, MAX_NAMES, ROWS, Frames, ProtocolError
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.inside._aperture_gpu.outbox import Outbox
-from aperture_tui.collect.gpu.launched import LAUNCH, Launches, Likeness, likeness, located
+from aperture_tui.collect.gpu.launched import Launches, Likeness, likeness, located
 from aperture_tui.collect.recent import MOMENT
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.symbols import Symbols
@@ -51,8 +51,8 @@ def test_layouts_change_only_with_their_number() -> None:
     """Readers and writers of different versions meet: who changes a layout has to change MAGIC."""
     sizes = {number: layout.itemsize for number, layout in LAYOUTS.items()}
     assert (wire.MAGIC, sizes) == (
-        b"APGPU\x00\x001",
-        {wire.DEVICES: 72, wire.KERNELS: 88, wire.COPIES: 56, wire.CALLS: 40, wire.SYNCS: 32, wire.SUMS: 72},
+        b"APGPU\x00\x002",
+        {wire.DEVICES: 72, wire.KERNELS: 88, wire.COPIES: 56, wire.CALLS: 40, wire.SYNCS: 32},
     )
 
 
@@ -112,6 +112,17 @@ def test_what_finds_no_room_is_counted_and_names_find_some() -> None:
     assert outbox.dropped["names"] == 1
 
 
+@given(st.integers(0, (1 << 16) - 1))
+def test_a_record_that_stands_for_several_is_so_many_events_of_its_own_duration(each: int) -> None:
+    outbox, to = Outbox(), _Socket(1 << 20)
+    outbox.rows(wire.KERNELS, rows(wire.KERNELS, {"start_ns": NOW, "end_ns": NOW + 7}), each)
+    outbox.send(to)  # type: ignore[arg-type]  # as much of a socket as it needs
+    frames = Frames()
+    (event,) = _events([one.rows for one in frames.feed(bytes(to.taken))], wire.KERNELS, frames)
+    n = max(each, 1)  # 0 is of recordings from before there was such a number
+    assert [int(event[name]) for name in ("weight", "duration_ns", "maximum_ns", "time_ns")] == [n, 7 * n, 7, NOW]
+
+
 def test_frames_of_later_versions_are_left_out() -> None:
     frames = Frames()
     told = list(frames.feed(frame(4711, b"what is this") + frame(wire.HELLO, b'{"python": "3.14"}')))
@@ -122,7 +133,6 @@ def test_frames_of_later_versions_are_left_out() -> None:
     "data",
     [
         struct.pack("<HHI", wire.KERNELS, 0, wire.MAX_FRAME + 1),
-        struct.pack("<HHI", wire.KERNELS, 1, 0),
         frame(wire.KERNELS, b"x" * 87),
         frame(wire.STRING, b"short"),
         frame(wire.STRING, b"x" * (wire.MAX_TEXT + 9)),
@@ -146,8 +156,6 @@ def test_names_are_bounded() -> None:
 
 def _launches(kind: int, kept: np.ndarray) -> np.ndarray:
     """What is known of how they came about, which is nothing."""
-    if kind == wire.SUMS:
-        return np.zeros(len(kept), LAUNCH)
     launches = Launches().of(kept["correlation"])
     columns = activity.KERNEL_LIKENESS if kind == wire.KERNELS else activity.COPY_LIKENESS
     return Likeness().lend(launches, likeness(kept, launches["tid"], columns), kept["start_ns"])
@@ -157,16 +165,15 @@ def _events(told: list[np.ndarray], kind: int, frames: Frames) -> np.ndarray:
     """As the collector does, as far as no process is needed."""
     symbols = Symbols()
     names = activity.Names(symbols, frames.names)
-    whole = np.concatenate([np.zeros(0, LAYOUTS[kind]), *told])
+    whole = np.concatenate([np.zeros(0, ROWS[kind]), *told])
     kept, _ = activity.sane(whole, 0, NOW)
     made = {
         wire.KERNELS: lambda: activity.kernels(kept, names, {}),
-        wire.SUMS: lambda: activity.summed_kernels(kept, names, {}),
         wire.COPIES: lambda: activity.copies(kept, symbols),
         wire.CALLS: lambda: activity.calls(kept, names),
         wire.SYNCS: lambda: activity.waits(kept, symbols),
     }[kind]()
-    if kind in (wire.KERNELS, wire.SUMS, wire.COPIES):
+    if kind in (wire.KERNELS, wire.COPIES):
         calls = _launches(kind, kept)["call"]
         made["stack"] = activity.below(np.zeros(len(made), np.uint32), kept, calls, made, names)
     if kind == wire.CALLS:
@@ -186,7 +193,7 @@ def test_noise_is_refused_or_left_out(data: bytes) -> None:
     assert len(frames.names) <= len(data) // 16
 
 
-@given(st.sampled_from([wire.KERNELS, wire.SUMS, wire.COPIES, wire.CALLS, wire.SYNCS]), st.data())
+@given(st.sampled_from([wire.KERNELS, wire.COPIES, wire.CALLS, wire.SYNCS]), st.data())
 def test_records_of_whatever_numbers_become_events_that_can_be_shown(kind: int, data: st.DataObject) -> None:
     layout = LAYOUTS[kind]
     n = data.draw(st.integers(0, 4))
@@ -198,7 +205,7 @@ def test_records_of_whatever_numbers_become_events_that_can_be_shown(kind: int, 
     told = [one.rows for one in frames.feed(frame(kind, records.tobytes()))]
     made = _events(told, kind, frames)
     assert made.dtype == EVENT
-    assert (made["duration_ns"] <= 1 << 63).all() or kind == wire.SUMS
+    assert (made["duration_ns"] <= 1 << 63).all()
 
 
 def test_a_record_without_sense_is_counted() -> None:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from aperture_tui.collect.gpu.environment import environment
 from aperture_tui.collect.gpu.inside._aperture_gpu import agent, records, wire
-from aperture_tui.collect.gpu.inside._aperture_gpu.governor import CALLS, RECORDS, SUMS, Governor
-from aperture_tui.collect.gpu.inside._aperture_gpu.session import _QUIET
+from aperture_tui.collect.gpu.inside._aperture_gpu.attached import is_quiet
+from aperture_tui.collect.gpu.inside._aperture_gpu.governor import Governor, cost_ns
 from aperture_tui.collect.gpu.inside._aperture_gpu.source import dtypes
 
 SECOND = 1_000_000_000
@@ -116,21 +116,6 @@ def test_a_call_of_the_driver_inside_one_of_the_runtime_is_the_same_call() -> No
     assert records.without_nested(rows)["correlation"].tolist() == [5, 6, 7]
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 1 << 40)), max_size=40))
-def test_sums_lose_nothing(told: list[tuple[int, int, int]]) -> None:
-    kernels = np.zeros(len(told), wire.KERNEL)
-    for row, (name, stream, took) in zip(kernels, told, strict=True):
-        row["name"], row["stream"], row["start_ns"], row["end_ns"] = name, stream, 1000, 1000 + took
-    rows = records.sums(kernels)
-    assert rows["n"].sum() == len(told)
-    assert int(rows["total_ns"].sum()) == sum(took for _, _, took in told)
-    for row in rows:
-        mean = int(row["total_ns"]) / int(row["n"])
-        assert max(mean, 1) >= 2 ** (max(int(row["max_ns"]), 1).bit_length() - 1) * 0.999
-    keys = {(int(r["name"]), int(r["stream"]), max(int(r["max_ns"]), 1).bit_length()) for r in rows}
-    assert len(keys) == len(rows)
-
-
 def test_the_newest_layout_of_a_package_is_taken() -> None:
     made = {f"activity_kernel{n}_dtype": np.dtype([("kind", "<i4"), ("more", f"V{n}")]) for n in (9, 10, 13)}
     made["activity_api_dtype"] = np.dtype([("kind", "<i4")])
@@ -156,48 +141,70 @@ def test_the_newest_layout_of_a_package_is_taken() -> None:
     ],
 )
 def test_calls_that_say_nothing_are_left_out(name: str, quiet: bool) -> None:
-    assert bool(_QUIET.match(name)) is quiet
+    assert is_quiet(name) is quiet
 
 
 # -- the governor
 
 
-def test_detail_is_left_out_step_by_step_while_the_cost_is_too_high() -> None:
+def test_what_is_spent_is_waited_for_and_no_longer() -> None:
     governor = Governor(0.02)
-    levels = []
-    for _ in range(4):
-        governor.step(2 * SECOND, int(0.05 * 2 * SECOND))
-        levels.append(governor.level)
-    assert levels == [RECORDS, SUMS, SUMS, SUMS]
-    assert governor.share == 0.05
+    assert governor.may_record
+    governor.spend(30_000_000)  # 20 ms are saved from before
+    assert not governor.may_record
+    assert governor.wait_ns == pytest.approx(SECOND / 2)
+    governor.passed(SECOND // 2 - 1000, SECOND)
+    assert not governor.may_record
+    governor.passed(2000, SECOND)
+    assert governor.may_record
 
 
-def test_detail_comes_back_after_half_a_minute_of_rest() -> None:
-    governor = Governor(0.02, CALLS)
-    governor.step(2 * SECOND, SECOND)
-    changes = [at for at in range(40) if governor.step(SECOND, SECOND // 1000)]
-    assert governor.level == CALLS
-    assert len(changes) == 1
-    assert changes[0] >= 29
+@pytest.mark.parametrize(("program_ns", "basis"), [(4 * SECOND, 1.0), (SECOND // 2, 0.5), (0, 0.25)])
+def test_the_budget_goes_by_the_cpu_that_the_program_uses(program_ns: int, basis: float) -> None:
+    governor = Governor(0.02)
+    governor.spend(40_000_000)
+    governor.passed(SECOND, program_ns)
+    assert governor.may_record == (basis == 1)
+    assert governor.share == pytest.approx(0.04 / basis)
 
 
-def test_a_cost_between_changes_nothing() -> None:
-    governor = Governor(0.02, RECORDS)
-    assert not any(governor.step(SECOND, SECOND // 100) for _ in range(200))
-    assert governor.level == RECORDS
+def test_nothing_is_saved_or_owed_for_long() -> None:
+    governor = Governor(0.02)
+    governor.passed(3600 * SECOND, 3600 * SECOND)
+    governor.spend(20_000_001)
+    assert not governor.may_record
+    governor.spend(3600 * SECOND)
+    assert governor.wait_ns == pytest.approx(10 * SECOND)
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**10)), max_size=60), st.sampled_from([CALLS, RECORDS])
-)
-def test_the_level_stays_within_its_bounds(steps: list[tuple[int, int]], finest: int) -> None:
-    governor = Governor(0.02, finest)
-    for wall, cost in steps:
-        before = governor.level
-        changed = governor.step(wall, cost)
-        assert finest <= governor.level <= SUMS
-        assert changed == (governor.level != before)
-        assert abs(governor.level - before) <= 1
+def test_without_a_limit_it_may_cost_what_it_does_and_that_is_told() -> None:
+    governor = Governor(1.0)
+    governor.passed(SECOND, SECOND)
+    governor.spend(50 * SECOND)
+    assert governor.may_record
+    assert governor.wait_ns == 0
+    assert governor.share == 50
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**11), st.integers(0, 10**10)), max_size=60))
+def test_in_the_long_run_it_costs_what_it_may(steps: list[tuple[int, int, int]]) -> None:
+    """Whatever a moment costs: who records only while there is something left is late by one moment at most."""
+    governor = Governor(0.02)
+    basis = spent = most = 0.0
+    for wall, program, cost in steps:
+        governor.passed(wall, program)
+        basis += min(wall, max(program, wall // 4))
+        if governor.may_record:
+            cost = min(cost, SECOND // 5)
+            governor.spend(cost)
+            spent, most = spent + cost, max(most, cost)
+    assert spent <= 0.02 * (basis + SECOND) + most + 1
+    assert governor.share >= 0
+
+
+def test_prices_are_by_the_kind_of_record() -> None:
+    assert cost_ns(1, 0, 0, 0) > cost_ns(0, 1, 0, 0) > 0
+    assert cost_ns(2, 3, 4, 5) == cost_ns(2, 0, 0, 0) + cost_ns(0, 3, 0, 0) + cost_ns(4, 0, 0, 0) + cost_ns(0, 0, 0, 5)
 
 
 # -- what it does to a program

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from aperture_tui.collect.gpu.awaiting import Awaiting
+from aperture_tui.collect.gpu.frames import ROWS
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.joining import callers, in_common
 from aperture_tui.collect.gpu.launched import LAUNCH, How, Launches, Likeness, around, likeness, located
@@ -41,7 +42,7 @@ def call(tid: int, start: float, end: float, correlation: int = 7) -> dict[str, 
 
 
 def found(calls: Sequence[dict[str, int]], told: NDArray[np.void], near_ns: int = NEAR) -> list[tuple[int, int, int]]:
-    made = located(rows(wire.CALL, *calls), told, near_ns)
+    made = located(rows(ROWS[wire.CALLS], *calls), told, near_ns)
     return [(int(one["how"]), int(one["stack"]), int(one["other"])) for one in made]
 
 
@@ -89,11 +90,13 @@ def test_samples_that_are_far_of_others_or_on_one_side_alone_tell_nothing() -> N
 
 def test_a_call_is_known_by_its_correlation_until_that_many_others_have_come() -> None:
     launches = Launches()
-    launches.learn(located(rows(wire.CALL, call(1, 100, 100, 5), call(2, 100, 100, 6)), moments((1, 100, 11)), NEAR))
+    launches.learn(
+        located(rows(ROWS[wire.CALLS], call(1, 100, 100, 5), call(2, 100, 100, 6)), moments((1, 100, 11)), NEAR)
+    )
     got = launches.of(np.array([5, 6, 7], np.uint32))
     assert got["tid"].tolist() == [1, 2, 0]
     assert got["how"].tolist() == [How.EXACT, How.UNKNOWN, How.UNKNOWN]
-    launches.learn(located(rows(wire.CALL, call(3, 1, 1, 5 + (1 << 16))), moments(), NEAR))
+    launches.learn(located(rows(ROWS[wire.CALLS], call(3, 1, 1, 5 + (1 << 16))), moments(), NEAR))
     assert launches.of(np.array([5], np.uint32))["tid"].tolist() == [0]
 
 
@@ -118,7 +121,7 @@ def test_a_launch_has_the_stack_of_the_nearest_one_like_it_and_of_no_other() -> 
 
 
 def test_what_is_alike_has_all_its_columns_and_its_thread_in_common() -> None:
-    kernels = rows(wire.KERNEL, {"name": 1, "stream": 7}, {"name": 1, "stream": 7}, {"name": 1, "stream": 8})
+    kernels = rows(ROWS[wire.KERNELS], {"name": 1, "stream": 7}, {"name": 1, "stream": 7}, {"name": 1, "stream": 8})
     a, b, c = likeness(kernels, np.array([5, 5, 5], np.uint32), ("name", "stream")).tolist()
     assert a == b != c
     assert likeness(kernels, np.array([5, 6, 5], np.uint32), ("name", "stream"))[1] != b
@@ -181,16 +184,16 @@ def test_of_recent_moments_only_those_of_whoever_is_asked_for_are_kept_and_not_f
 
 
 def fresh(**told: NDArray[np.void]) -> dict[int, NDArray[np.void]]:
-    every = {frame: np.zeros(0, np.dtype(layout)) for frame, layout in wire.LAYOUTS.items()}
+    every = {frame: np.zeros(0, layout) for frame, layout in ROWS.items()}
     return {**every, **{getattr(wire, name): some for name, some in told.items()}}
 
 
 def test_a_kernel_waits_for_its_call_and_a_call_for_the_samples_after_it() -> None:
-    kernel = rows(wire.KERNEL, {"correlation": 7})
+    kernel = rows(ROWS[wire.KERNELS], {"correlation": 7})
     awaiting = Awaiting()
     due = awaiting.due(fresh(KERNELS=kernel), moments(), 100 * MS, NEAR, at_once=False)
     assert len(due[wire.KERNELS]) == 0
-    young = fresh(CALLS=rows(wire.CALL, call(1, 95, 96)))
+    young = fresh(CALLS=rows(ROWS[wire.CALLS], call(1, 95, 96)))
     due = awaiting.due(young, moments((1, 90, 11)), 100 * MS, NEAR, at_once=False)
     assert (len(due[wire.KERNELS]), len(due[wire.CALLS])) == (0, 0)
     due = awaiting.due(fresh(), moments((1, 90, 11), (1, 101, 12)), 350 * MS, NEAR, at_once=False)
@@ -203,8 +206,10 @@ def test_a_kernel_whose_call_never_comes_is_told_all_the_same() -> None:
     awaiting = Awaiting()
     told = [
         len(awaiting.due(some, moments(), 0, NEAR, at_once=False)[wire.KERNELS])
-        for some in (fresh(KERNELS=rows(wire.KERNEL, {"correlation": 7})), fresh(), fresh(), fresh())
+        for some in (fresh(KERNELS=rows(ROWS[wire.KERNELS], {"correlation": 7})), fresh(), fresh(), fresh())
     ]
     assert told == [0, 0, 1, 0]
-    at_once = awaiting.due(fresh(KERNELS=rows(wire.KERNEL, {"correlation": 8})), moments(), 0, NEAR, at_once=True)
+    at_once = awaiting.due(
+        fresh(KERNELS=rows(ROWS[wire.KERNELS], {"correlation": 8})), moments(), 0, NEAR, at_once=True
+    )
     assert len(at_once[wire.KERNELS]) == 1

@@ -11,6 +11,7 @@ import select
 import socket
 import stat
 import struct
+import sys
 import threading
 import time
 from typing import Any
@@ -89,6 +90,19 @@ class Agent:
     # -- in the thread
 
     def _run(self) -> None:
+        try:
+            self._listen()
+        except Exception as error:  # whatever it is, the program has to go on, and says nothing of it
+            if os.environ.get("APERTURE_GPU_DEBUG"):
+                sys.stderr.write("aperture: " + repr(error) + "\n")
+            if self._asked is not None:
+                self._asked.connection.close()
+                self._asked = None
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+
+    def _listen(self) -> None:
         listener, wake = self._listener, self._wake[0]
         assert listener is not None  # noqa: S101 - it is made before the thread
         while True:
@@ -129,8 +143,8 @@ class _Asked:
         self._outbox = Outbox()
         self._collecting: Any = None
         self._why = ""
-        self._ticked = self._told = self._not_before = 0.0
-        self._wall_ns, self._own_ns = time.monotonic_ns(), time.thread_time_ns()
+        self._due = self._told = self._not_before = 0.0
+        self._clocks = _clocks()
 
     @property
     def is_late(self) -> bool:
@@ -139,7 +153,7 @@ class _Asked:
 
     def next_s(self) -> float:
         """Seconds until there is something to do."""
-        return max(0.0, self._ticked + _TICK_S - time.monotonic())
+        return max(0.0, self._due - time.monotonic())
 
     def step(self, spoken: bool) -> bool:
         """What is due -> False if nobody asks any more."""
@@ -147,9 +161,9 @@ class _Asked:
         if spoken and self._has_left():
             self._leave()
             return False
-        if now - self._ticked >= _TICK_S:
-            self._ticked = now
+        if now >= self._due:
             self._collect()
+            self._due = now + (_TICK_S if self._collecting is None else self._collecting.pause_s)
             if now - self._told >= _STATUS_S:
                 self._told = now
                 self._outbox.words(wire.STATUS, self._status())
@@ -161,18 +175,19 @@ class _Asked:
         return True
 
     def _collect(self) -> None:
-        wall, own = time.monotonic_ns(), time.thread_time_ns()
-        passed, cost = wall - self._wall_ns, own - self._own_ns
-        self._wall_ns, self._own_ns = wall, own
+        clocks, before = _clocks(), self._clocks
+        self._clocks = clocks
         if self._collecting is not None:
-            self._collecting.tick(passed, cost)
+            wall, process, own = (now - then for now, then in zip(clocks, before))
+            self._collecting.tick(wall, own, process - own)
         elif not has_cuda():
             self._why = "no CUDA in this process yet"
-        elif wall >= 1e9 * self._not_before:
+        elif clocks[0] >= 1e9 * self._not_before:
             self._begin()
 
     def _begin(self) -> None:
-        from .session import AsideError, Collecting
+        from .attached import AsideError
+        from .session import Collecting
 
         try:
             self._collecting = Collecting(self._outbox, self._wish, self._limit)
@@ -182,8 +197,7 @@ class _Asked:
             return
         self._why = ""
         self._outbox.words(wire.HELLO, self._collecting.hello())
-        # what is imported once is no cost that goes on
-        self._wall_ns, self._own_ns = time.monotonic_ns(), time.thread_time_ns()
+        self._clocks = _clocks()  # what is imported once is no cost that goes on
 
     def _status(self) -> dict[str, Any]:
         if self._collecting is None:
@@ -215,6 +229,11 @@ class _Asked:
                 self._outbox.send(self.connection)
                 select.select([], [self.connection], [], 0.05)
         self.connection.close()
+
+
+def _clocks() -> Any:
+    """ns: of the wall, of all CPUs that the process had, of those that this thread had."""
+    return time.monotonic_ns(), time.process_time_ns(), time.thread_time_ns()
 
 
 def has_cuda() -> bool:

@@ -1,46 +1,71 @@
-"""How much detail the agent's own cost allows. Pure."""
+"""What the agent may cost its program, and what it has cost: a budget. Pure.
+
+What CUPTI costs a program it says only in small part, and from inside a program that cannot be measured; it is reckoned
+by what was recorded, at prices that were measured: docs/gpu.md has them.
+"""
 
 from __future__ import annotations
 
-CALLS, RECORDS, SUMS = range(3)
-"""Calls and records of everything; records of kernels and copies alone; kernels as sums."""
-WORDS = ("calls and records", "records", "sums")
-_WINDOW_NS = 2_000_000_000
-_CALM_NS = 30_000_000_000
+KERNEL_NS = 3_000
+"""Of a kernel or a copy that was launched by itself."""
+OF_GRAPH_NS = 500
+"""Of a kernel that a CUDA graph runs."""
+CALL_NS = 5_000
+"""Of a call to the runtime or the driver, with those about it that are not told."""
+ATTACH_NS = 15_000_000
+"""Of attaching CUPTI and detaching it again: as if the program stood still meanwhile."""
+NO_LIMIT = 1.0
+"""The limit from which on everything is recorded, whatever it costs."""
+_SAVED_NS = 1_000_000_000
+_OWED_NS = 10_000_000_000
+"""The time by whose budget may be saved, or be owed."""
+_SPAN_NS = 5_000_000_000
+"""Of what is told as the share that it costs: the newest one or two of these."""
+_IDLE = 4
+"""A program that uses less than this part of a CPU has the budget of one that does: it may wait for its GPU."""
 
 
 class Governor:
-    """limit: the agent's cost, as a share of one CPU, past which it leaves out the next detail. finest: the first.
+    """limit: of the CPU time that the program uses, at most one CPU's, the share that the agent may cost it."""
 
-    Detail comes back one step after half a minute at less than a quarter of the limit.
-    """
-
-    def __init__(self, limit: float, finest: int = CALLS) -> None:
+    def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.finest = finest
-        self.level = finest
-        self.share = 0.0
-        """The newest, of the last whole window."""
-        self._wall_ns = self._cost_ns = self._calm_ns = 0
+        self._left_ns = limit * _SAVED_NS
+        self._spans = [(0.0, 0.0), (0.0, 0.0)]
+        """Of the span before and of this one: time, cost."""
 
-    def step(self, wall_ns: int, cost_ns: int) -> bool:
-        """Account for some time -> whether the level has changed."""
-        self._wall_ns += wall_ns
-        self._cost_ns += cost_ns
-        if self._wall_ns < _WINDOW_NS:
-            return False
-        wall, self.share = self._wall_ns, self._cost_ns / self._wall_ns
-        self._wall_ns = self._cost_ns = 0
-        if self.share > self.limit:
-            self._calm_ns = 0
-            return self._to(min(self.level + 1, SUMS))
-        self._calm_ns = self._calm_ns + wall if self.share < self.limit / 4 else 0
-        if self._calm_ns >= _CALM_NS:
-            self._calm_ns = 0
-            return self._to(max(self.level - 1, self.finest))
-        return False
+    def passed(self, wall_ns: int, program_ns: int) -> None:
+        """So much time, in which the program had so much of the CPUs."""
+        basis = min(wall_ns, max(program_ns, wall_ns // _IDLE))
+        self._left_ns = min(self._left_ns + self.limit * basis, self.limit * _SAVED_NS)
+        before, (time, cost) = self._spans
+        if time + basis > _SPAN_NS:
+            before, time, cost = (time, cost), 0.0, 0.0
+        self._spans = [before, (time + basis, cost)]
 
-    def _to(self, level: int) -> bool:
-        changed = level != self.level
-        self.level = level
-        return changed
+    def spend(self, cost_ns: float) -> None:
+        """What has been done has cost so much."""
+        self._left_ns = max(self._left_ns - cost_ns, -self.limit * _OWED_NS)
+        before, (time, cost) = self._spans
+        self._spans = [before, (time, cost + cost_ns)]
+
+    @property
+    def share(self) -> float:
+        """What it has cost of late."""
+        time, cost = (sum(part) for part in zip(*self._spans))
+        return cost / time if time else 0.0
+
+    @property
+    def may_record(self) -> bool:
+        """Whether there is something left."""
+        return self.limit >= NO_LIMIT or self._left_ns >= 0
+
+    @property
+    def wait_ns(self) -> float:
+        """How long, at least, until there is something left again."""
+        return 0.0 if self.may_record else -self._left_ns / self.limit
+
+
+def cost_ns(kernels: int, of_graphs: int, copies: int, calls: int) -> int:
+    """What the recording of so many has cost. kernels: without those of graphs."""
+    return KERNEL_NS * (kernels + copies) + OF_GRAPH_NS * of_graphs + CALL_NS * calls

@@ -10,7 +10,7 @@ from typing import Any
 from . import wire
 
 ROOM = 4 << 20
-_WORDS = {wire.KERNELS: "kernels", wire.COPIES: "copies", wire.CALLS: "calls", wire.SYNCS: "waits", wire.SUMS: "sums"}
+_WORDS = {wire.KERNELS: "kernels", wire.COPIES: "copies", wire.CALLS: "calls", wire.SYNCS: "waits"}
 
 
 class Outbox:
@@ -25,13 +25,13 @@ class Outbox:
         """What -> records that were not sent."""
         self.sent = 0
 
-    def rows(self, frame: int, rows: Any) -> None:
-        """Records of one layout, in as many frames as they need."""
+    def rows(self, frame: int, rows: Any, each: int = 1) -> None:
+        """Records of one layout, in as many frames as they need. each: how many one stands for."""
         size = rows.dtype.itemsize
         most = (wire.MAX_FRAME - wire.FRAME.size) // size
         for at in range(0, len(rows), most):
             some = rows[at : at + most]
-            if not self._put(frame, some.tobytes(), self._room):
+            if not self._put(frame, some.tobytes(), self._room, each):
                 self.dropped[_WORDS.get(frame, "devices")] += len(some)
 
     def name(self, number: int, text: str) -> None:
@@ -52,10 +52,10 @@ class Outbox:
         if not self._put(frame, json.dumps(told).encode(), 2 * self._room):
             self.dropped["words"] += 1
 
-    def _put(self, frame: int, data: bytes, room: int) -> bool:
+    def _put(self, frame: int, data: bytes, room: int, each: int = 1) -> bool:
         if self._bytes + len(data) > room:
             return False
-        self._frames.append(memoryview(wire.FRAME.pack(frame, 0, len(data)) + data))
+        self._frames.append(memoryview(wire.FRAME.pack(frame, each, len(data)) + data))
         self._bytes += len(data) + wire.FRAME.size
         return True
 

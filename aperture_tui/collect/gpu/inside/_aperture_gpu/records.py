@@ -136,37 +136,6 @@ def without_nested(rows: Rows) -> Rows:
     return rows[~nested]
 
 
-_ALIKE = (
-    "name",
-    "device",
-    "stream",
-    "graph",
-    "block_x",
-    "block_y",
-    "block_z",
-    "registers",
-    "static_shared",
-    "dynamic_shared",
-)
-
-
-def sums(kernels: Rows) -> Rows:
-    """Kernels of one name and shape, by the power of two of their duration: (m,) of wire.SUM."""
-    took = np.maximum(kernels["end_ns"], kernels["start_ns"]) - kernels["start_ns"]
-    bucket = np.floor(np.log2(np.maximum(took, 1).astype(np.float64))).astype(np.uint64)
-    keys = np.column_stack([*(kernels[name].astype(np.uint64) for name in _ALIKE), bucket])
-    found, which = np.unique(keys, axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    out = np.zeros(len(found), wire.SUM)
-    for i, name in enumerate(_ALIKE):
-        out[name] = found[:, i]
-    np.add.at(out["n"], which, 1)
-    np.add.at(out["total_ns"], which, took)
-    np.maximum.at(out["max_ns"], which, took)
-    np.maximum.at(out["end_ns"], which, kernels["end_ns"])
-    return out
-
-
 def by_kind(records: Iterable[Any]) -> dict[int, list[Any]]:
     """Objects by their kinds; those without a number for it are of kind 0, which nobody knows."""
     out: dict[int, list[Any]] = {}

@@ -22,6 +22,11 @@ _KINDS = 64
 _WAITING = 200_000
 """Objects that wait for the agent's thread, at most."""
 
+_DETACHING = ("Subscribe", "EnableCallback", "Unsubscribe", "Finalize")
+_NEUTRAL = ("cuDriverGetVersion", "cuCtxGetCurrent", "cuDeviceGetCount")
+"""Calls of the driver that change nothing, at the end of which CUPTI may be detached."""
+_NOT_CALLED = -1
+
 Told = Iterator[tuple[int, Any]]
 """(type of frame, rows)."""
 
@@ -33,7 +38,7 @@ class Native:
 
     def __init__(self, cupti: Any, library: str) -> None:
         self._own = ctypes.CDLL(library)
-        self._cupti = ctypes.CDLL(libcupti_path())
+        self._cupti = ctypes.CDLL(mapped("libcupti"))
         self._types = dtypes(cupti)
         self._own.aperture_copy.restype, self._own.aperture_refused.restype = None, ctypes.c_uint64
         self._own.aperture_open(
@@ -48,6 +53,20 @@ class Native:
         code = self._cupti.cuptiActivityRegisterCallbacks(self._own.aperture_requested, self._own.aperture_completed)
         if code:
             raise OSError(f"cuptiActivityRegisterCallbacks: error {code}")
+
+    def detach(self, names: Any) -> str:
+        """Detach CUPTI from the process -> why it could not be; "" if it is."""
+        try:
+            driver = ctypes.CDLL(mapped("libcuda"))
+            functions = [getattr(self._cupti, f"cupti{name}") for name in _DETACHING]
+            for name in _NEUTRAL:
+                number = next((n for n, known in names.names[1].items() if known == name), 0)
+                code = self._own.aperture_detach(*functions, getattr(driver, name), ctypes.c_uint32(number))
+                if code != _NOT_CALLED:
+                    return f"CUPTI is not detached: error {code}" if code else ""
+        except (OSError, AttributeError) as error:
+            return f"CUPTI cannot be detached: {error}"
+        return "CUPTI is not detached: it calls nobody back"
 
     @property
     def refused(self) -> int:
@@ -112,6 +131,10 @@ class Callbacks:
         """Have CUPTI call."""
         self._register(lambda: (BUFFER_BYTES, 0), self._completed)
 
+    def detach(self, names: Any) -> str:
+        """It stays: there is no safe place to do it from."""
+        return "CUPTI is not detached: its callbacks are in Python"
+
     def _completed(self, told: Any) -> None:
         began = time.thread_time_ns()
         for kind, some in records.by_kind(told).items():
@@ -149,14 +172,14 @@ class Callbacks:
         return self._texts[number] if number < len(self._texts) else ""
 
 
-def libcupti_path() -> str:
-    """The library that cupti-python has loaded. Raises OSError."""
+def mapped(name: str) -> str:
+    """The path of a library that this process has loaded. Raises OSError."""
     with open("/proc/self/maps") as maps:
         for line in maps:
-            found = re.search(r"\s(/\S*libcupti\.so[^\s/]*)$", line)
+            found = re.search(rf"\s(/\S*{name}\.so[^\s/]*)$", line)
             if found:
                 return found[1]
-    raise OSError("libcupti is not loaded")
+    raise OSError(f"{name} is not loaded")
 
 
 _TYPES: dict[int, str] = {

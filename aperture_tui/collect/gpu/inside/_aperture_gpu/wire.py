@@ -9,18 +9,19 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-MAGIC: Final = b"APGPU\x00\x001"
+MAGIC: Final = b"APGPU\x00\x002"
 REQUEST: Final = struct.Struct("<8sII")
 """MAGIC, Wish bits, limit of the agent's own cost in parts per million of one CPU."""
 FRAME: Final = struct.Struct("<HHI")
-"""Type, 0, length."""
+"""Type; how many each of its records stands for, itself among them, 0 or 1 for itself alone; length."""
 MAX_FRAME: Final = 1 << 20
 MAX_TEXT: Final = 1 << 14
 
 WISH_CALLS: Final = 1
 """Calls of the runtime too: which thread had what done."""
 
-HELLO, STRING, DEVICES, KERNELS, COPIES, CALLS, SYNCS, SUMS, STATUS = range(1, 10)
+HELLO, STRING, DEVICES, KERNELS, COPIES, CALLS, SYNCS = range(1, 8)
+STATUS: Final = 9
 """Types of frames. HELLO and STATUS are JSON; STRING is a u64 and a text; of all others arrays of what follows."""
 
 _U8, _U4 = "<u8", "<u4"
@@ -48,12 +49,6 @@ SYNC: Final = [
     *((name, _U4) for name in ("correlation", "context", "stream", "kind")),
 ]
 """One wait for a GPU: 1 for an event, 2 of a stream for one, 3 for a stream, 4 for everything."""
-SUM: Final = [
-    *((name, _U8) for name in ("end_ns", "total_ns", "max_ns", "name")),
-    *((name, _U4) for name in ("n", "device", "stream", "graph")),
-    *((name, _U4) for name in ("block_x", "block_y", "block_z", "registers", "static_shared", "dynamic_shared")),
-]
-"""Kernels of one name and shape with durations in one power of two: what is left of KERNELS where they cost much."""
 DEVICE: Final = [
     ("uuid", "V16"),
     ("bandwidth", _U8),
@@ -63,4 +58,4 @@ DEVICE: Final = [
 """One GPU, by the number that the process knows it by. bandwidth: of its memory, kB/s. What is 0 is unknown."""
 
 MEMSET: Final = 64
-LAYOUTS: Final = {DEVICES: DEVICE, KERNELS: KERNEL, COPIES: COPY, CALLS: CALL, SYNCS: SYNC, SUMS: SUM}
+LAYOUTS: Final = {DEVICES: DEVICE, KERNELS: KERNEL, COPIES: COPY, CALLS: CALL, SYNCS: SYNC}
