@@ -151,6 +151,17 @@ def microseconds(text: str) -> int:
     return int(text)
 
 
+def percent(text: str) -> float:
+    """A share, of a percentage."""
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        share = 0.0
+    if not 0.001 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage: give 0.1 to 100")
+    return share
+
+
 def add_collecting(parser: argparse.ArgumentParser) -> None:
     """What is collected, as `settings` reads it."""
     group = parser.add_argument_group("what is collected")
@@ -190,6 +201,17 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="take the user stack of one system call in N (0: of none)",
     )
+    _add_waits(group)
+    group.add_argument(
+        "--gpu-limit",
+        type=percent,
+        default=None,
+        metavar="PERCENT",
+        help="what recording a GPU may cost its program (2); 100\nrecords everything, whatever it costs",
+    )
+
+
+def _add_waits(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--min-block",
         type=microseconds,
@@ -275,6 +297,7 @@ def settings(parser: argparse.ArgumentParser, chosen: argparse.Namespace, live: 
         syscall_stacks=chosen.syscall_stacks,
         min_block_ns=1000 * chosen.min_block,
         wait_stacks=chosen.wait_stacks,
+        **({} if chosen.gpu_limit is None else {"gpu_limit": chosen.gpu_limit}),
     )
 
 
@@ -286,6 +309,8 @@ def _refuse_what_is_in_vain(parser: argparse.ArgumentParser, chosen: argparse.Na
         parser.error("--min-block needs offcpu among --events")
     if not {"offcpu", "lock"}.intersection(chosen.events) and not chosen.wait_stacks:
         parser.error("--no-wait-stacks needs offcpu or lock among --events")
+    if "gpu" not in chosen.events and chosen.gpu_limit is not None:
+        parser.error("--gpu-limit needs gpu among --events")
 
 
 def filter_words(chosen: argparse.Namespace) -> str:

@@ -70,6 +70,7 @@ _NOT_OF_A_RECORDING: Final = {
     "syscall_stacks": "--syscall-stacks",
     "min_block": "--min-block",
     "wait_stacks": "--no-wait-stacks",
+    "gpu_limit": "--gpu-limit",
     "record": "--record",
     "duration": "--duration",
 }

@@ -17,7 +17,8 @@ class Settings:
     control groups (version 2), with all below them. events: collected from the beginning to the end; what a screen
     wants for a while comes on top. syscalls: names; only these are measured, () is all. syscall_stacks: of so many
     calls one has its user stack taken as well, 0 is none. min_block_ns: shorter waits are counted together, without
-    stacks. wait_stacks: whether the stacks of waits are taken at all.
+    stacks. wait_stacks: whether the stacks of waits are taken at all. gpu_limit: what recording a GPU may cost its
+    program, as a share of the CPU that it uses; from 1 on everything is recorded, whatever it costs.
     """
 
     hz: int = 99
@@ -28,3 +29,4 @@ class Settings:
     syscall_stacks: int = 0
     min_block_ns: int = 0
     wait_stacks: bool = True
+    gpu_limit: float = 0.02

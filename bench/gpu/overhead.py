@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aperture_tui.collect.gpu.agents import COST_LIMIT
 from aperture_tui.collect.gpu.environment import callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.collect.settings import Settings
 from bench.gpu.asking import COUNTED, FAILURES, Asking, Program, program
 
 WORKS: Final = ("matmul", "train", "tiny", "graph")
@@ -174,7 +174,7 @@ def overhead(work: str) -> dict[str, Any]:
         return {
             "n": doing.n,
             "before": doing.pairs(control, subject, ALIKE_PAIRS),
-            "governed": doing.heard(control, subject, GOVERNED_PAIRS, COST_LIMIT, SETTLE_S),
+            "governed": doing.heard(control, subject, GOVERNED_PAIRS, Settings().gpu_limit, SETTLE_S),
             "after": doing.pairs(control, subject, ALIKE_PAIRS),
             "everything": doing.heard(control, subject, FEW_PAIRS, 1.0, 0.0),
             "after_everything": doing.pairs(control, subject, FEW_PAIRS),

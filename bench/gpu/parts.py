@@ -16,9 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from aperture_tui.collect.gpu.agents import COST_LIMIT
 from aperture_tui.collect.gpu.environment import PYTHON, callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.collect.settings import Settings
 from aperture_tui.symbolize.demangle import demangle
 from bench.gpu.asking import COUNTED, FAILURES, Answers, Program, program, recording
 from bench.gpu.overhead import FIRST_S, WORKS, Reader, overhead
@@ -235,7 +235,7 @@ def _moments(worker: Program, told: dict[str, Any], seconds: float, patience_s: 
     """The rounds; what there is of them is told whatever happens."""
     for work, _ in _MOMENTS:
         worker.do({"do": work, "n": 1}, FIRST_S)
-    reader = Reader(worker.ask(limit=COST_LIMIT))
+    reader = Reader(worker.ask(limit=Settings().gpu_limit))
     began = time.monotonic()
     try:
         while time.monotonic() - began < seconds:

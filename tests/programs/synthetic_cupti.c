@@ -2,11 +2,9 @@
  * records that were switched on into buffers that the client's callbacks give, as the real one does: under one lock, the
  * full ones given back by a thread of its own. Layouts are those of tests/collect/gpu/synthetic_cupti/cupti. */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -54,12 +52,8 @@ static size_t size, used;
 static u32 on[KINDS], correlation, has_worker, flushes, flushed;
 static u64 dropped;
 static uint8_t silent[KINDS][1024]; /* calls of a kind that are left out, by number */
-static u32 attached, attachments, unsafe; /* whether any call was made since the last cuptiFinalize; those not in a callback */
-static struct kernel late[1 << 16]; /* launched, and not done before their end */
-static u32 n_late, lost;
-static void (*subscriber)(void *, int, u32, const void *), **hook;
-static u32 wanted_call;
-static __thread int in_callback;
+static struct kernel late[1 << 17]; /* launched, and not done before their end */
+static u32 n_late;
 
 static u64 now_ns(void)
 {
@@ -113,8 +107,6 @@ static void *work(void *unused)
 int cuptiActivityRegisterCallbacks(void *r, void *c)
 {
     pthread_mutex_lock(&lock);
-    attachments += !attached;
-    attached = 1;
     requested = r;
     completed = c;
     if (!has_worker) {
@@ -172,62 +164,6 @@ int synthetic_flush(void)
     return 0;
 }
 
-/* -- to subscribe, and to detach where a call of the driver ends */
-
-static void on_call(u32 id)
-{
-    u32 site[16] = {0}; /* CUpti_CallbackData begins with it: 0 at the beginning of a call, 1 at its end */
-    for (; site[0] < 2 && subscriber && id == wanted_call; site[0]++) {
-        in_callback = site[0];
-        subscriber(0, 1, id, site);
-        in_callback = 0;
-    }
-}
-
-int cuptiSubscribe(void **to, void *callback, void *user)
-{
-    (void)user;
-    if (subscriber || getenv("SYNTHETIC_CUPTI_SUBSCRIBED"))
-        return 39; /* CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED */
-    subscriber = callback;
-    *to = &subscriber;
-    return 0;
-}
-
-int cuptiEnableCallback(u32 enable, void *which, int domain, u32 id)
-{
-    if (which != &subscriber || domain != 1 || getenv("SYNTHETIC_CUPTI_CALLS_NOBODY"))
-        return which == &subscriber ? 0 : 1;
-    wanted_call = enable ? id : 0;
-    void *driver = dlopen(getenv("SYNTHETIC_CUDA"), RTLD_LAZY | RTLD_NOLOAD);
-    if (driver && (hook = dlsym(driver, "synthetic_on_call")))
-        *(void (**)(u32))hook = on_call;
-    return 0;
-}
-
-int cuptiUnsubscribe(void *which)
-{
-    subscriber = 0;
-    return which != &subscriber;
-}
-
-int cuptiFinalize(void)
-{
-    pthread_mutex_lock(&lock);
-    unsafe += !in_callback;
-    lost += n_late; /* what a GPU has not done yet is not told */
-    n_late = attached = 0;
-    memset(on, 0, sizeof(on));
-    give_back();
-    requested = 0;
-    pthread_mutex_unlock(&lock);
-    return 0;
-}
-
-u32 synthetic_is_attached(void) { return attached; }
-u32 synthetic_attachments(void) { return attachments; }
-u32 synthetic_unsafe(void) { return unsafe; }
-u32 synthetic_lost(void) { return lost; }
 u64 synthetic_now(void) { return now_ns(); }
 u64 synthetic_dropped(void) { return dropped; }
 u32 synthetic_is_on(u32 kind) { return on[kind]; }
@@ -258,17 +194,18 @@ u32 synthetic_launch(const char *name, u32 grid, u32 block, u32 registers, u32 s
     return which;
 }
 
-/* one kernel that is done so much later */
-u32 synthetic_launch_late(const char *name, u64 later_ns, u64 ns)
+/* n launches, each of a kernel that is done so much later */
+void synthetic_launch_late(const char *name, u32 n, u64 later_ns, u64 ns)
 {
     pthread_mutex_lock(&lock);
-    u32 which = called(RUNTIME, 211);
-    struct kernel k = {KERNEL, 16, now_ns() + later_ns, 0, (u64)name, 0, 0, 1, 7, which, 0, {1, 1, 1}, {32, 1, 1}, 0, 0, 0};
-    k.end = k.start + ns;
-    if (on[KERNEL] && n_late < 1 << 16)
-        late[n_late++] = k;
+    for (; n; n--) {
+        u32 which = called(RUNTIME, 211);
+        struct kernel k = {KERNEL, 16, now_ns() + later_ns, 0, (u64)name, 0, 0, 1, 7, which, 0, {1, 1, 1}, {32, 1, 1}, 0, 0, 0};
+        k.end = k.start + ns;
+        if (on[KERNEL] && n_late < 1 << 17)
+            late[n_late++] = k;
+    }
     pthread_mutex_unlock(&lock);
-    return which;
 }
 
 void synthetic_copy(u32 direction, u32 host, u64 bytes, u64 ns)

@@ -19,16 +19,6 @@ ENTRY cuMemcpyPeer(unsigned long long to, void *its, unsigned long long from, vo
 ENTRY cuMemsetD32_v2(unsigned long long to, unsigned value, size_t n) NOTHING
 ENTRY cuCtxSynchronize(void) NOTHING
 
-/* calls that change nothing: CUPTI's subscriber hears of them */
-void (*synthetic_on_call)(unsigned id);
-static void told(unsigned id)
-{
-    if (synthetic_on_call)
-        synthetic_on_call(id);
-}
-int cuDriverGetVersion(int *version) { *version = 13000; told(2); return 0; }
-int cuCtxGetCurrent(void **context) { *context = 0; told(304); return 0; }
-
 /* one GPU of capability 9.0 with 64 warps a multiprocessor; of other facts nothing is known (CUDA_ERROR_INVALID_VALUE) */
 int cuDeviceGetCount(int *n) { *n = 1; return 0; }
 int cuDeviceGetAttribute(int *value, int attribute, int device)

@@ -24,8 +24,6 @@ _LOOK_AROUND_S: Final = 5.0
 """Between looks for containers: some microseconds a process."""
 _WAIT_S: Final = 10.0
 """Before one that refused is asked again."""
-COST_LIMIT: Final = 0.02
-"""What an agent may cost its program: a share of one CPU."""
 
 
 @dataclass(slots=True)
@@ -48,10 +46,11 @@ class Agent:
 
 
 class Agents:
-    """Owned by the collecting thread. wanted: whether a process is to be looked at."""
+    """Owned by the collecting thread. wanted: whether a process is to be looked at. limit: what each may cost it."""
 
-    def __init__(self, wanted: Callable[[int], bool], wish: int = wire.WISH_CALLS) -> None:
+    def __init__(self, wanted: Callable[[int], bool], limit: float, wish: int = wire.WISH_CALLS) -> None:
         self._wanted = wanted
+        self._limit = limit
         self._wish = wish
         self.talking: dict[str, Agent] = {}
         """By the paths of their sockets."""
@@ -87,7 +86,9 @@ class Agents:
                 if not self._wanted(pid):
                     connection.close()
                     continue
-                connection.send(wire.REQUEST.pack(wire.MAGIC, self._wish, round(COST_LIMIT * 1e6)), socket.MSG_NOSIGNAL)
+                connection.send(
+                    wire.REQUEST.pack(wire.MAGIC, self._wish, round(self._limit * 1e6)), socket.MSG_NOSIGNAL
+                )
             except OSError:
                 connection.close()
                 continue
@@ -147,3 +148,9 @@ def text(words: dict[str, Any], name: str) -> str:
     """A text of a status, safe to show; "" for none."""
     told = words.get(name)
     return clean(told)[:200] if isinstance(told, str) else ""
+
+
+def number(words: dict[str, Any], name: str) -> float:
+    """A number of a status; 0 for none, or one that makes no sense."""
+    told = words.get(name)
+    return float(told) if isinstance(told, int | float) and 0 <= told < 1e12 else 0.0

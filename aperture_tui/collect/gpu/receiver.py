@@ -15,7 +15,7 @@ import numpy as np
 
 from aperture_tui.collect import bpf
 from aperture_tui.collect.gpu import activity
-from aperture_tui.collect.gpu.agents import Agents, counts, text
+from aperture_tui.collect.gpu.agents import Agents, counts, number, text
 from aperture_tui.collect.gpu.awaiting import Awaiting
 from aperture_tui.collect.gpu.frames import ROWS
 from aperture_tui.collect.gpu.gauges import GpuGauges
@@ -84,7 +84,7 @@ class ActivityCollector:
     def __init__(self, common: Common) -> None:
         self._common = common
         self._state = State.STARTING
-        self._agents = Agents(self._is_wanted)
+        self._agents = Agents(self._is_wanted, common.settings.gpu_limit)
         self._known: dict[str, _Known] = {}
         self._leaving: list[_Known] = []
         self._last = False
@@ -269,7 +269,11 @@ class ActivityCollector:
         lost = Counter(self._lost) + self._before
         for agent in agents:
             lost.update(_losses(agent))
-        message = "; ".join(filter(None, [*map(_words, agents[:4])])) if agents else _NOBODY
+        message = (
+            "; ".join(filter(None, [*(_words(one, self._common.settings.gpu_limit) for one in agents[:4])]))
+            if agents
+            else _NOBODY
+        )
         message += f"; and {len(agents) - 4} more" if len(agents) > 4 else ""
         if self._agents.refused:
             message += "; " + "; ".join(f"{n} {why}" for why, n in self._agents.refused.most_common(2))
@@ -297,7 +301,7 @@ def _losses(agent: Agent) -> dict[str, int]:
     return out
 
 
-def _words(agent: Agent) -> str:
+def _words(agent: Agent, limit: float) -> str:
     """What is to be said of one agent: why it tells nothing, or that it leaves detail out; "" if all is well."""
     silent_s = time.monotonic() - agent.heard
     if silent_s > _SILENT_S:
@@ -306,16 +310,22 @@ def _words(agent: Agent) -> str:
         return f"pid {agent.pid}: has just been asked"
     if aside := text(agent.status, "aside"):
         return f"pid {agent.pid}: {aside}"
-    each, share = agent.status.get("each"), agent.status.get("share")
+    told = _said(agent, limit)
+    return f"pid {agent.pid}: {'; '.join(told)}" if told else ""
+
+
+def _said(agent: Agent, limit: float) -> list[str]:
+    """What is left out to spare the program, and what it costs nevertheless."""
+    each, launches = (number(agent.status, name) for name in ("each", "launches_s"))
     said = []
     if agent.status.get("in_moments") is True:
-        cost = f", at {share:.1%} of its time" if isinstance(share, float) and 0 <= share < 100 else ""
-        part = f", one of {each}" if isinstance(each, int) and 1 < each < 1 << 16 else ""
-        said = [f"recorded in moments{part}{cost}"]
-    failed = agent.status.get("failed")
-    if isinstance(failed, dict) and (why := text(failed, "detach")):
-        said.append(f"{why}: it costs the program in between, too")
-    return f"pid {agent.pid}: {'; '.join(said)}" if said else ""
+        part = f", one of {each:.0f}" if each > 1 else ""
+        said.append(f"recorded in moments{part}, at {number(agent.status, 'share'):.1%} of its time")
+    if agent.status.get("calls_left_out") is True:
+        said.append(f"calls are left out at {launches:,.0f} launches a second")
+    if limit < 1 and (stays := number(agent.status, "stays")) > limit:
+        said.append(f"CUPTI costs it about {stays:.0%} while it lives")
+    return said
 
 
 def _offset_ns(agent: Agent) -> int:

@@ -104,10 +104,10 @@ def target(
 def hearing(program: Target, until: str | None = "", **settings: Any) -> Iterator[Kept]:
     """A session that has found this program's agent: its health has these words, or "" once all is told; None: at once.
 
-    It hears no other: another run of these tests may be going on.
+    It hears no other: another run of these tests may be going on. Everything is recorded, unless there is a gpu_limit.
     """
     kept = Kept()
-    chosen = {"events": ("gpu",), "pids": (program.pid,), **settings}
+    chosen = {"events": ("gpu",), "pids": (program.pid,), "gpu_limit": 1.0, **settings}
     session = Session(Settings(**chosen), {"kept": kept, "memory": kept.store})
     session.start()
     try:

@@ -70,7 +70,7 @@ def folder() -> Path:
 )
 def test_who_speaks_otherwise_is_left_and_said(code: str, words: str) -> None:
     with listener(folder(), code) as process:
-        talking = Agents(lambda pid: pid == process.pid)  # others may be there, of another run
+        talking = Agents(lambda pid: pid == process.pid, 0.02)  # others may be there, of another run
         ends = time.monotonic() + LONGEST_S
         while not talking.refused:
             talking.update()
@@ -85,7 +85,7 @@ def test_who_speaks_otherwise_is_left_and_said(code: str, words: str) -> None:
 def test_one_that_sends_without_end_is_read_a_part_at_a_time() -> None:
     code = "while True: connection.sendall((b'\\x04\\0\\0\\0' + (8800).to_bytes(4, 'little') + bytes(8800)) * 100)"
     with listener(folder(), code) as process:
-        talking = Agents(lambda pid: pid == process.pid)
+        talking = Agents(lambda pid: pid == process.pid, 0.02)
         ends = time.monotonic() + LONGEST_S
         while not talking.talking:
             talking.update()
@@ -103,7 +103,7 @@ def test_far_more_than_a_socket_holds_comes_in_one_drain() -> None:
     """It is read between the drains: 25,000 kernels and as many calls a second are a megabyte in a quarter of one."""
     code = "for _ in range(400): connection.sendall(b'\\x04\\0\\0\\0' + (8800).to_bytes(4, 'little') + bytes(8800))"
     with listener(folder(), code) as process:
-        talking = Agents(lambda pid: pid == process.pid)
+        talking = Agents(lambda pid: pid == process.pid, 0.02)
         ends = time.monotonic() + LONGEST_S
         while not talking.talking:
             talking.update()
@@ -126,7 +126,7 @@ def test_a_socket_that_is_found_in_two_ways_is_one() -> None:
 
 def test_one_that_nobody_wants_to_hear_is_not_asked() -> None:
     with listener(folder(), "print(len(connection.recv(99)), flush=True)") as process:
-        talking = Agents(lambda pid: False)
+        talking = Agents(lambda pid: False, 0.02)
         talking.update()
         assert talking.talking == {}
         assert process.stdout

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from aperture_tui.collect.gpu.environment import environment
 from aperture_tui.collect.gpu.inside._aperture_gpu import agent, records, wire
 from aperture_tui.collect.gpu.inside._aperture_gpu.attached import is_quiet
-from aperture_tui.collect.gpu.inside._aperture_gpu.governor import Governor, cost_ns
+from aperture_tui.collect.gpu.inside._aperture_gpu.governor import Governor, Launches, cost_ns, launches
 from aperture_tui.collect.gpu.inside._aperture_gpu.source import dtypes
 
 SECOND = 1_000_000_000
@@ -202,9 +202,38 @@ def test_in_the_long_run_it_costs_what_it_may(steps: list[tuple[int, int, int]])
     assert governor.share >= 0
 
 
+def told(kernels: int = 0, of_graphs: int = 0, copies: int = 0, calls: int = 0) -> dict[int, np.ndarray]:
+    """Records; ten kernels of graphs are of one launch."""
+    out = {wire.COPIES: np.zeros(copies, wire.COPY), wire.CALLS: np.zeros(calls, wire.CALL)}
+    out[wire.KERNELS] = np.zeros(kernels + of_graphs, wire.KERNEL)
+    out[wire.KERNELS]["graph"][kernels:] = 1
+    out[wire.KERNELS]["correlation"][kernels:] = np.arange(of_graphs) // 10
+    return out
+
+
 def test_prices_are_by_the_kind_of_record() -> None:
-    assert cost_ns(1, 0, 0, 0) > cost_ns(0, 1, 0, 0) > 0
-    assert cost_ns(2, 3, 4, 5) == cost_ns(2, 0, 0, 0) + cost_ns(0, 3, 0, 0) + cost_ns(4, 0, 0, 0) + cost_ns(0, 0, 0, 5)
+    kinds = ({"kernels": 2}, {"of_graphs": 3}, {"copies": 4}, {"calls": 5})
+    each = [cost_ns(told(**kind)) for kind in kinds]
+    assert all(each)
+    assert cost_ns(told(2, 3, 4, 5)) == sum(each)
+    assert cost_ns({}) == 0
+
+
+def test_launches_are_counted_while_there_are_some() -> None:
+    assert launches(told(kernels=7, of_graphs=100, copies=3)) == 17
+    assert launches({}) == 0
+    seen = Launches()
+    assert seen.per_s == 0
+    for _ in range(4):
+        assert not seen.are_known
+        seen.add(250, SECOND // 4)
+        seen.add(0, 100 * SECOND)  # it rests
+    assert seen.are_known
+    assert seen.per_s == pytest.approx(1000)
+    assert 0 < seen.share < seen.calls_share
+    for _ in range(100):
+        seen.add(25_000, SECOND // 4)
+    assert seen.per_s == pytest.approx(100_000, rel=0.01)
 
 
 # -- what it does to a program

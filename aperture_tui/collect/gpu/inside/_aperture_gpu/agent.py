@@ -163,7 +163,7 @@ class _Asked:
             return False
         if now >= self._due:
             self._collect()
-            self._due = now + (_TICK_S if self._collecting is None else self._collecting.pause_s)
+            self._due = time.monotonic() + (_TICK_S if self._collecting is None else self._collecting.pause_s)
             if now - self._told >= _STATUS_S:
                 self._told = now
                 self._outbox.words(wire.STATUS, self._status())

@@ -1,11 +1,10 @@
-"""CUPTI, attached to this process or detached from it, and which records it makes meanwhile."""
+"""CUPTI in this process: what it records."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,29 +52,23 @@ def somebody_else() -> str:
 
 
 class Attached:
-    """Owned by the agent's thread, which alone calls CUPTI. wants_calls: calls of the runtime are told, too."""
+    """Owned by the agent's thread, which alone calls CUPTI."""
 
-    def __init__(self, cupti: Any, source: Any, names: Any, wants_calls: bool) -> None:
+    def __init__(self, cupti: Any, source: Any, names: Any) -> None:
         self._cupti = cupti
         self._source = source
         self._names = names
-        self._wants_calls = wants_calls
+        self.wants_calls = False
+        """Calls of the runtime are told, too."""
         self.wants_driver = False
         """Those of the driver as well. They cost twice, because each call of the runtime makes some: not before it is
         seen that the program launches by them."""
-        self.since = 0.0
-        """When calls began to be told, monotonic seconds."""
         self._on: list[int] = []
         self.failed: dict[str, str] = {}
         """What could not be done: why."""
 
-    @property
-    def is_on(self) -> bool:
-        """Whether it makes records."""
-        return bool(self._on)
-
     def begin(self) -> None:
-        """Attach. Raises AsideError."""
+        """Have kernels, copies and waits recorded, and calls that are wanted. Raises AsideError."""
         other = somebody_else()
         if other:
             raise AsideError(f"{other} has CUPTI in this process")
@@ -99,29 +92,15 @@ class Attached:
 
     def begin_calls(self) -> None:
         """Have calls told that are wanted."""
-        self.since = time.monotonic()
-        if self._wants_calls:
+        if self.wants_calls:
             self._enable_calls(records.RUNTIME, "runtime", lambda name: not is_quiet(name))
-        if self._wants_calls and self.wants_driver:
+        if self.wants_calls and self.wants_driver:
             self._enable_calls(records.DRIVER, "driver", lambda name: bool(_LAUNCHES.fullmatch(name)))
-
-    def end_calls(self) -> None:
-        """Have no more calls told. What was launched before is still told of."""
-        self._disable(records.RUNTIME)
-        self._disable(records.DRIVER)
 
     def end(self) -> None:
         """Have nothing more recorded."""
         for kind in list(self._on):
             self._disable(kind)
-
-    def detach(self) -> None:
-        """The program goes on as if CUPTI had never been there; what it still had to tell is lost."""
-        self.end()
-        why = self._source.detach(self._names)
-        self.failed.pop("detach", None)
-        if why:
-            self.failed["detach"] = why
 
     def flush(self, flag: int) -> None:
         """Have CUPTI give back its buffers: 0 what is complete, 1 all."""

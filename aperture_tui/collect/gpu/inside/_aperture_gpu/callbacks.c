@@ -1,7 +1,6 @@
 /*
- * The callbacks that CUPTI calls: two while it holds a lock of its own. In Python they would wait for the interpreter
- * there, and a thread that has it and calls CUDA would wait for CUPTI: both for ever. These wait for nobody. A third
- * is called at the end of a call of the driver, and detaches CUPTI there.
+ * The two callbacks that CUPTI calls while it holds a lock of its own. In Python they would wait for the interpreter
+ * there, and a thread that has it and calls CUDA would wait for CUPTI: both for ever. These wait for nobody.
  *
  * Buffers come from a pool; a full one waits in a list until the agent's thread reads it, outside of every callback.
  * Built on the user's machine with any C compiler; no header of CUDA is needed.
@@ -139,57 +138,4 @@ uint64_t aperture_refused(void)
     uint64_t n = refused;
     pthread_mutex_unlock(&lock);
     return n;
-}
-
-/* What aperture_detach is about. Written by the agent's thread alone, before CUPTI knows on_call and while it is in it. */
-static struct {
-    pthread_t thread;
-    void *subscriber;
-    int (*unsubscribe)(void *), (*finalize)(void);
-    int is_due, code;
-} leaving;
-
-enum { API_EXIT = 1, DRIVER_API = 1, NOT_CALLED = -1 }; /* CUpti_ApiCallbackSite, CUpti_CallbackDomain */
-
-static void on_call(void *user, int domain, uint32_t call, const void *data)
-{
-    uint32_t site; /* the first field of CUpti_CallbackData */
-    (void)user, (void)domain, (void)call;
-    if (!pthread_equal(leaving.thread, pthread_self()) || !leaving.is_due)
-        return;
-    memcpy(&site, data, sizeof(site));
-    if (site != API_EXIT)
-        return;
-    leaving.is_due = 0;
-    leaving.unsubscribe(leaving.subscriber);
-    leaving.code = leaving.finalize();
-}
-
-/* Detach CUPTI from this process: it costs the program even with every record switched off. CUPTI recommends to do so
- * where a call of the driver ends; `call` is made for that, and `id` is its number. With a subscriber of its own nobody
- * else can be one: then CUPTI belongs to another, and is left alone.
- * -> 0; CUPTI's code; NOT_CALLED. */
-int aperture_detach(int (*subscribe)(void **, void (*)(void *, int, uint32_t, const void *), void *),
-                    int (*enable)(uint32_t, void *, int, uint32_t), int (*unsubscribe)(void *), int (*finalize)(void),
-                    int (*call)(void *), uint32_t id)
-{
-    uint64_t answer;
-    int code;
-    leaving.thread = pthread_self();
-    leaving.unsubscribe = unsubscribe;
-    leaving.finalize = finalize;
-    leaving.is_due = 0;
-    leaving.code = NOT_CALLED;
-    if ((code = subscribe(&leaving.subscriber, on_call, 0)))
-        return code;
-    if (!(code = enable(1, leaving.subscriber, DRIVER_API, id))) {
-        leaving.is_due = 1;
-        call(&answer);
-        code = leaving.code;
-    }
-    if (leaving.code == NOT_CALLED) {
-        leaving.is_due = 0;
-        unsubscribe(leaving.subscriber);
-    }
-    return code;
 }

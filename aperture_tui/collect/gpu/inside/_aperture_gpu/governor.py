@@ -1,19 +1,28 @@
 """What the agent may cost its program, and what it has cost: a budget. Pure.
 
 What CUPTI costs a program it says only in small part, and from inside a program that cannot be measured; it is reckoned
-by what was recorded, at prices that were measured: docs/gpu.md has them.
+by what was recorded, at prices that were measured: docs/gpu.md has them. There are two: what is charged for a record,
+and what is charged for each launch as long as the process lives, once CUPTI was asked for its kernels or its calls.
 """
 
 from __future__ import annotations
 
-KERNEL_NS = 3_000
+from typing import Any
+
+import numpy as np
+
+from . import wire
+
+KERNEL_NS = 300
 """Of a kernel or a copy that was launched by itself."""
 OF_GRAPH_NS = 500
 """Of a kernel that a CUDA graph runs."""
-CALL_NS = 5_000
+CALL_NS = 3_000
 """Of a call to the runtime or the driver, with those about it that are not told."""
-ATTACH_NS = 15_000_000
-"""Of attaching CUPTI and detaching it again: as if the program stood still meanwhile."""
+LAUNCH_NS = 3_500
+"""Of a launch, recorded or not, after kernels were recorded once."""
+CALLED_NS = 8_000
+"""The same after calls were."""
 NO_LIMIT = 1.0
 """The limit from which on everything is recorded, whatever it costs."""
 _SAVED_NS = 1_000_000_000
@@ -21,6 +30,8 @@ _OWED_NS = 10_000_000_000
 """The time by whose budget may be saved, or be owed."""
 _SPAN_NS = 5_000_000_000
 """Of what is told as the share that it costs: the newest one or two of these."""
+_KNOWN_NS = 900_000_000
+"""Of launches that are seen, before what they cost is believed."""
 _IDLE = 4
 """A program that uses less than this part of a CPU has the budget of one that does: it may wait for its GPU."""
 
@@ -66,6 +77,52 @@ class Governor:
         return 0.0 if self.may_record else -self._left_ns / self.limit
 
 
-def cost_ns(kernels: int, of_graphs: int, copies: int, calls: int) -> int:
-    """What the recording of so many has cost. kernels: without those of graphs."""
-    return KERNEL_NS * (kernels + copies) + OF_GRAPH_NS * of_graphs + CALL_NS * calls
+class Launches:
+    """How many there are in a second in which there are some."""
+
+    def __init__(self) -> None:
+        self._n = 0.0
+        self._ns = 0.0
+
+    def add(self, n: int, wall_ns: int) -> None:
+        """So many in so much time. The older they are the less they count."""
+        if n:
+            kept = max(0.0, 1 - wall_ns / _SPAN_NS)
+            self._n, self._ns = kept * self._n + n, kept * self._ns + wall_ns
+
+    @property
+    def are_known(self) -> bool:
+        """Whether they were seen for long enough."""
+        return self._ns >= _KNOWN_NS
+
+    @property
+    def per_s(self) -> float:
+        """Launches a second."""
+        return 1e9 * self._n / self._ns if self._ns else 0.0
+
+    @property
+    def share(self) -> float:
+        """Of the program's time, what CUPTI costs it by being there."""
+        return self.per_s * LAUNCH_NS / 1e9
+
+    @property
+    def calls_share(self) -> float:
+        """The same after calls were recorded."""
+        return self.per_s * CALLED_NS / 1e9
+
+
+def launches(told: dict[int, Any]) -> int:
+    """How many launches these are records of. told: rows by the type of their frame."""
+    kernels = told.get(wire.KERNELS)
+    if kernels is None:
+        return 0
+    of_graphs = kernels["correlation"][kernels["graph"] != 0]
+    return len(kernels) - len(of_graphs) + len(np.unique(of_graphs))
+
+
+def cost_ns(told: dict[int, Any]) -> int:
+    """What the recording of these has cost."""
+    n = {frame: len(rows) for frame, rows in told.items()}
+    of_graphs = int(np.count_nonzero(told[wire.KERNELS]["graph"])) if wire.KERNELS in told else 0
+    alone = n.get(wire.KERNELS, 0) - of_graphs + n.get(wire.COPIES, 0)
+    return KERNEL_NS * alone + OF_GRAPH_NS * of_graphs + CALL_NS * n.get(wire.CALLS, 0)

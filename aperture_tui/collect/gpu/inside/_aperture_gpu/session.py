@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import sys
 import time
 from typing import Any
@@ -14,64 +13,66 @@ import numpy as np
 from . import records, wire
 from .attached import AsideError, Attached, explained, is_quiet, somebody_else
 from .devices import devices
-from .governor import ATTACH_NS, Governor, cost_ns
+from .governor import NO_LIMIT, Governor, Launches, cost_ns, launches
 from .outbox import Outbox
 
 _CALL_BIT = 1 << 63
 """Of a name's number: it is a call's, not a pointer or the number of a text."""
-_LAUNCH = re.compile(r"(cuda|cu)(Launch(Cooperative)?Kernel|GraphLaunch)")
-"""Calls that a kernel comes of."""
 _TICK_S = 0.25
 _MOMENT_S = 0.1
 """How long a moment lasts in which everything is recorded, where that cannot be done all the time."""
+_EMPTY_S = 1.0
+"""How long one lasts in which a GPU has begun nothing yet: its queue may be long."""
 _LATE_S = 0.05
-_LATEST_S = 1.0
-"""How often, and how long, what was launched in a moment is waited for: a GPU may be some milliseconds behind."""
+"""How long what has begun in a moment is waited for."""
+_SHORTEST_S = 0.1
 _LONGEST_S = 1.0
-"""Between two looks whether there is something left to be spent."""
+"""Between two looks whether there is something left to be spent: to look costs, too."""
 _BY_DRIVER = 50
 """Of so many kernels one that no call of the runtime has launched, and the driver's calls are asked for as well."""
+_REMEMBERED = 1 << 15
+"""Calls whose kernels may still come."""
 _MOST_EACH = (1 << 16) - 1
-_MOST_AWAITED = 1 << 14
-"""Some calls never have a kernel: those that a graph is captured from."""
 _ON, _LATE, _OFF = range(3)
-"""All is recorded; what was launched is waited for; CUPTI is detached."""
+"""All is recorded; a moment is over, and what has begun in it is waited for; nothing is."""
 
 
 class Collecting:
     """Records for one who asks. Raises AsideError from the beginning if CUPTI cannot be had.
 
-    Recording is paid for out of a budget (governor.py). When that is spent CUPTI is detached, and attached again for a
-    moment when there is something left: so nothing is paid in between. What is recorded in a moment stands for the
-    time since the moment before as well.
+    Recording is paid for out of a budget (governor.py). When that is spent everything is switched off, and on again for
+    a moment when there is something left. What is recorded in a moment stands for the time since the moment before as
+    well. Times of moments are those of CUPTI's clock.
     """
 
     def __init__(self, outbox: Outbox, wish: int, limit: float) -> None:
         self._outbox = outbox
         self.governor = Governor(limit)
+        self._launches = Launches()
         self._cupti = _imported()
         self._source = _source(self._cupti)
         self._names = _names(self._cupti)
-        self._attached = Attached(self._cupti, self._source, self._names, bool(wish & wire.WISH_CALLS))
+        self._attached = Attached(self._cupti, self._source, self._names)
+        self._wants_calls = bool(wish & wire.WISH_CALLS)
+        self._attached.wants_calls = self._wants_calls and limit >= NO_LIMIT
+        self._called = np.zeros(0, np.uint32)
+        """Correlations of the newest calls, and of the first."""
         self.aside = ""
+        self._why = ""
+        """Why CUPTI could not be had again."""
         self._cupti_ns = self._source.cost_ns
         self._refused_before = self._source.refused
         self._state = _OFF
-        self._ended = self._due = self._not_before = self._off_s = 0.0
-        """Monotonic seconds: when the moment before ended, when the next begins, when attaching is tried again after a
-        failure; and how long nothing was recorded before the moment that goes on. 0: none."""
+        self._ended_ns = self._since_ns = self._first_ns = self._over_ns = self._due_ns = 0
+        """When the moment before ended, this one was switched on, a GPU first began something in it, it was over, the
+        next is due; 0 for none. Where none was before, everything is recorded all the time."""
+        self._held: list[dict[int, Any]] = []
+        """What is recorded of a moment that is not over."""
         self._each = 1
         self._in_moments = False
         self._is_first = True
         """What recording costs this program is not known yet."""
-        self._why = ""
-        """Why CUPTI could not be attached again."""
-        self._awaited = np.zeros(0, np.uint32)
-        """Correlations of what was launched, without what is told of."""
-        self._oldest: Any = None
-        self._newest: Any = None
-        """The correlations of the first and the last call of a moment: what came before or comes later is not of it."""
-        self._attach()
+        self._switch_on()
         self._outbox.rows(wire.DEVICES, devices())
 
     # -- moments
@@ -82,11 +83,11 @@ class Collecting:
         if self.aside or self._why:
             return _LONGEST_S
         if self._state == _OFF:
-            left = self._due - time.monotonic() if self._due else self.governor.wait_ns / 1e9
-            return min(_LONGEST_S, max(_LATE_S / 10, left))
+            left = (self._due_ns - self._now_ns() if self._due_ns else self.governor.wait_ns) / 1e9
+            return min(_LONGEST_S, max(_SHORTEST_S, left))
         if self._state == _LATE:
             return _LATE_S
-        return _MOMENT_S if self._off_s or self._is_first else _TICK_S
+        return _MOMENT_S if self._ended_ns or self._is_first else _TICK_S
 
     def tick(self, wall_ns: int, own_ns: int, program_ns: int) -> None:
         """A few times a second.
@@ -97,158 +98,175 @@ class Collecting:
         self.governor.spend(own_ns)
         other = somebody_else()
         if other and not self.aside:
-            self._attached.end()  # not detached: that would take CUPTI from the other one
-            self._state, self._due, self._ended = _OFF, 0.0, 0.0
+            self._attached.end()
+            self._state, self._due_ns, self._ended_ns, self._held = _OFF, 0, 0, []
         self.aside = other
         if other:
             return
         if self._state == _OFF:
-            self._attach_if_due()
+            self._switch_on_if_due()
             return
+        told = self._taken(0, wall_ns)
         self._is_first = False
-        if self._state == _ON and self._off_s:
-            self._end_moment()
-        self._take()
-        if self._state == _ON and not self.governor.may_record:
-            self._end_moment()
-            self._take()  # what was called since the last time
-        if self._state == _LATE and (not len(self._awaited) or time.monotonic() - self._ended >= _LATEST_S):
-            self._go_on_or_detach()
+        if self._state == _LATE:
+            self._close(told)
+        elif self._ended_ns:
+            # what CUPTI still had from before is of no moment
+            self._held.append({frame: rows[rows["start_ns"] >= self._since_ns] for frame, rows in told.items()})
+            self._end_if_long_enough()
+        else:
+            self._tell(told, 1, 1)
+            self._choose_calls(told)
+            if not self.governor.may_record:
+                self._end()
 
-    def _end_moment(self) -> None:
-        """What is called from now on is not told; what was launched before is waited for."""
-        self._attached.end_calls()
-        self._state, self._ended = _LATE, time.monotonic()
-        if self._off_s:
-            on_s = max(self._ended - self._attached.since, 1e-3)
-            self._each = min(_MOST_EACH, round((self._off_s + on_s) / on_s))
-            self._off_s = 0.0
+    def _end_if_long_enough(self) -> None:
+        starts = [int(rows["start_ns"].min()) for told in self._held for rows in _of_gpu(told) if len(rows)]
+        self._first_ns = min(starts, default=0)
+        now_ns = self._now_ns()
+        since_ns, least_s = (self._first_ns, 0.8 * _MOMENT_S) if self._first_ns else (self._since_ns, _EMPTY_S)
+        if now_ns - since_ns >= least_s * 1e9:
+            self._end()
 
-    def _go_on_or_detach(self) -> None:
-        if self.governor.may_record:
-            self._attached.begin_calls()
-            self._state, self._each, self._ended, self._in_moments = _ON, 1, 0.0, False
-            return
-        self._attached.detach()
-        for _ in self._source.take():  # of nobody's moment
-            pass
-        self.governor.spend(ATTACH_NS)
-        self._state, self._due, self._in_moments = _OFF, 0.0, True
+    def _end(self) -> None:
+        self._state, self._over_ns = _LATE, self._now_ns()
 
-    def _attach(self) -> None:
+    def _close(self, told: dict[int, Any]) -> None:
+        """Tell of a moment that is over, and go on or not."""
+        end_ns = self._over_ns
+        inside = {frame: rows[rows["start_ns"] <= end_ns] for frame, rows in told.items()}
+        later = {frame: rows[rows["start_ns"] > end_ns] for frame, rows in told.items()}
+        self._tell_moment([*self._held, inside], end_ns)
+        self._held = []
+        self._in_moments = not self.governor.may_record
+        if self._in_moments:
+            self._attached.end()
+            self._state, self._ended_ns = _OFF, end_ns
+        else:
+            self._tell(later, 1, 1)
+            self._state, self._ended_ns, self._each = _ON, 0, 1
+
+    def _tell_moment(self, parts: list[dict[int, Any]], end_ns: int) -> None:
+        of_calls = self._stands_for(end_ns, self._since_ns)
+        self._each = self._stands_for(end_ns, self._first_ns or self._since_ns)
+        for told in parts:
+            self._tell(told, self._each, of_calls)
+
+    def _stands_for(self, end_ns: int, since_ns: int) -> int:
+        """How many an execution counts for that was recorded in this time."""
+        if not self._ended_ns:
+            return 1
+        return max(1, min(_MOST_EACH, round((end_ns - self._ended_ns) / max(end_ns - since_ns, 1))))
+
+    def _switch_on(self) -> None:
         self._attached.begin()
         self._why = ""
-        self._off_s = self._attached.since - self._ended if self._ended else 0.0
-        self._awaited, self._oldest, self._newest = np.zeros(0, np.uint32), None, None
+        self._since_ns, self._first_ns, self._due_ns = self._now_ns(), 0, 0
         self._state = _ON
 
-    def _attach_if_due(self) -> None:
-        """When there is something left to be spent, at a whole number of moments, which is left to chance in part:
-        a program may have a rhythm of its own.
+    def _switch_on_if_due(self) -> None:
+        """When there is something left to be spent, and then at a time that is left to chance in part: a program may
+        have a rhythm of its own.
         """
-        now = time.monotonic()
-        if not self.governor.may_record or now < self._not_before:
+        if not self.governor.may_record:
             return
-        if not self._due and self._ended:
-            moments = 1 + int((now - self._ended) / _MOMENT_S)
-            self._due = self._ended + _MOMENT_S * (moments + random.randrange(1 + moments // 4))  # noqa: S311
-        if now >= self._due:
+        now_ns = self._now_ns()
+        if not self._due_ns:
+            off_ns = now_ns - self._ended_ns if self._ended_ns else 0
+            self._due_ns = now_ns + random.randrange(1 + off_ns // 4)  # noqa: S311
+        if now_ns >= self._due_ns:
             try:
-                self._attach()
+                self._switch_on()
             except AsideError as error:
                 self._why = str(error)
-                self._not_before = now + _LONGEST_S
 
     def end(self, last: bool = False) -> None:
-        """Have nothing more recorded, and CUPTI detached. last: the program ends, with what was told until then."""
+        """Have nothing more recorded. CUPTI stays: to detach it amid a program's work kills that (docs/gpu.md).
+
+        last: the program ends, with what was told until then.
+        """
         if self._state == _OFF:
             return
         if last:
-            self._attached.flush(1)
-            self.read()
+            self._tell_moment([*self._held, self._taken(1, 0)], self._now_ns())
             self._attached.end()
-        else:
-            self._attached.end()
-            self._attached.flush(0)
-            for _ in self._source.take():  # what comes after the last word would be found by the next one who asks
-                pass
-            if not somebody_else():
-                self._attached.detach()
+            return
+        self._attached.end()
+        self._attached.flush(0)
+        for _ in self._source.take():  # what comes after the last word would be found by the next one who asks
+            pass
+
+    def _now_ns(self) -> int:
+        return self._timestamp() or time.time_ns()
+
+    # -- calls
+
+    def _choose_calls(self, told: dict[int, Any]) -> None:
+        """Have calls told where that costs little enough: CUPTI charges for them from then on, told or not."""
+        if not self._wants_calls:
+            return
+        if not self._attached.wants_calls:
+            if self._launches.are_known and self._launches.calls_share <= self.governor.limit:
+                self._attached.wants_calls = True
+                self._attached.begin_calls()
+            return
+        self._look_for_driver(told)
+
+    def _look_for_driver(self, told: dict[int, Any]) -> None:
+        """Whether the program launches by the driver's calls, which nobody tells of yet."""
+        if self._attached.wants_driver:
+            return
+        kernels, calls = (told.get(frame, _NONE[frame]) for frame in (wire.KERNELS, wire.CALLS))
+        known = np.concatenate((self._called, calls["correlation"]))
+        if not len(known):
+            return
+        alone = kernels["correlation"][kernels["graph"] == 0]
+        alone = alone[(alone - known[0]).astype(np.int32) > 0]  # those before were launched before calls were told
+        self._called = np.concatenate((known[:1], known[1:][-_REMEMBERED:]))
+        if np.count_nonzero(~np.isin(alone, known)) * _BY_DRIVER > len(alone):
+            self._attached.wants_driver = True
+            self._attached.begin_calls()
 
     # -- reading
 
-    def _take(self) -> None:
-        """What is complete until now."""
-        self._attached.flush(0)
-        self.read()
-
-    def read(self) -> None:
-        """What CUPTI has told, into the outbox."""
-        told: dict[int, list[Any]] = {}
+    def _taken(self, flush: int, wall_ns: int) -> dict[int, Any]:
+        """What CUPTI has told, by the type of its frame, and paid for."""
+        self._attached.flush(flush)
+        parts: dict[int, list[Any]] = {}
         for frame, rows in self._source.take():
-            told.setdefault(frame, []).append(rows)
+            parts.setdefault(frame, []).append(rows)
+        told = {frame: np.concatenate(some) for frame, some in parts.items()}
         of_cupti, self._cupti_ns = self._source.cost_ns - self._cupti_ns, self._source.cost_ns
-        whole = {frame: np.concatenate(some) for frame, some in told.items()}
-        kernels, calls = (whole.get(f, np.zeros(0, wire.LAYOUTS[f])) for f in (wire.KERNELS, wire.CALLS))
-        copies = whole.get(wire.COPIES, ())
-        of_graphs = int(np.count_nonzero(kernels["graph"]))
-        self.governor.spend(of_cupti + cost_ns(len(kernels) - of_graphs, of_graphs, len(copies), len(calls)))
-        self._look_for_driver(kernels, calls)
-        launched = self._tell_calls(calls)
-        awaited = np.setdiff1d(np.concatenate((self._awaited, launched)), kernels["correlation"])
-        self._awaited = awaited[-_MOST_AWAITED:]
-        for frame, rows in whole.items():
+        self.governor.spend(of_cupti + cost_ns(told))
+        self._launches.add(launches(told), wall_ns)
+        return told
+
+    def _tell(self, told: dict[int, Any], each: int, of_calls: int) -> None:
+        """Into the outbox. each, of_calls: how many a record of a GPU's work, and one of a call, stand for."""
+        for frame, rows in told.items():
             if frame == wire.CALLS:
+                self._tell_calls(rows, of_calls)
                 continue
-            rows = self._of_moment(rows)
             if frame == wire.KERNELS:
                 self._tell_kernel_names(rows["name"])
-            self._outbox.rows(frame, rows, self._each)
-
-    def _of_moment(self, rows: Any) -> Any:
-        """Those that were launched while calls were told."""
-        if self._oldest is None:
-            return rows
-        keep = (rows["correlation"] - self._oldest).astype(np.int32) >= 0
-        if self._state == _LATE:
-            keep &= (rows["correlation"] - self._newest).astype(np.int32) <= 0
-        return rows[keep]
-
-    def _look_for_driver(self, kernels: Any, calls: Any) -> None:
-        """Whether the program launches by the driver's calls, which nobody tells of yet."""
-        if self._state != _ON or self._attached.wants_driver:
-            return
-        alone = kernels["correlation"][kernels["graph"] == 0]
-        unknown = ~np.isin(alone, np.concatenate((calls["correlation"], self._awaited)))
-        if np.count_nonzero(unknown) * _BY_DRIVER > len(alone):
-            self._attached.wants_driver = True
-            self._attached.begin_calls()
+            self._outbox.rows(frame, rows, each)
 
     def _tell_kernel_names(self, numbers: Any) -> None:
         for number in set(numbers.tolist()):
             if not self._outbox.knows(number):
                 self._outbox.name(number, self._source.text(number))
 
-    def _tell_calls(self, rows: Any) -> Any:
-        """-> the correlations of those that a kernel comes of, (n,) u32."""
-        if len(rows):
-            order = (rows["correlation"] - rows["correlation"][0]).astype(np.int32)  # numbers begin anew one day
-            first, self._newest = (rows["correlation"][i] for i in (np.argmin(order), np.argmax(order)))
-            self._oldest = first if self._oldest is None else self._oldest
+    def _tell_calls(self, rows: Any, each: int) -> None:
         rows = records.without_nested(rows)
         rows["name"] += rows["domain"].astype("u8") << 32
-        launched = np.zeros(len(rows), bool)
         for key in np.unique(rows["name"]).tolist():
             name = self._names.name(key >> 32, key & 0xFFFF_FFFF)
-            of_key = rows["name"] == key
             if is_quiet(name):  # of a CUPTI that cannot leave it out
-                rows, launched = rows[~of_key], launched[~of_key]
-                continue
-            self._outbox.name(_CALL_BIT + key, name)
-            launched[of_key] = bool(_LAUNCH.match(name))
+                rows = rows[rows["name"] != key]
+            else:
+                self._outbox.name(_CALL_BIT + key, name)
         rows["name"] += np.uint64(_CALL_BIT)
-        self._outbox.rows(wire.CALLS, rows, self._each)
-        return rows["correlation"][launched]
+        self._outbox.rows(wire.CALLS, rows, each)
 
     # -- telling
 
@@ -274,6 +292,9 @@ class Collecting:
             "aside": self.aside or self._why,
             "in_moments": self._in_moments,
             "each": self._each,
+            "calls_left_out": self._wants_calls and self._launches.are_known and not self._attached.wants_calls,
+            "launches_s": self._launches.per_s,
+            "stays": self._launches.calls_share if self._attached.wants_calls else self._launches.share,
             "share": self.governor.share,
             "cupti_ns": self._source.cost_ns,
             "dropped": dict(self._outbox.dropped),
@@ -281,6 +302,14 @@ class Collecting:
             "unknown": {str(kind): n for kind, n in self._source.unknown.items()},
             "failed": self._attached.failed,
         }
+
+
+_NONE = {frame: np.zeros(0, layout) for frame, layout in wire.LAYOUTS.items()}
+
+
+def _of_gpu(told: dict[int, Any]) -> list[Any]:
+    """Rows of what GPUs did."""
+    return [told[frame] for frame in (wire.KERNELS, wire.COPIES) if frame in told]
 
 
 def _imported() -> Any:

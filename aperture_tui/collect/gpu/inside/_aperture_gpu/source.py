@@ -22,11 +22,6 @@ _KINDS = 64
 _WAITING = 200_000
 """Objects that wait for the agent's thread, at most."""
 
-_DETACHING = ("Subscribe", "EnableCallback", "Unsubscribe", "Finalize")
-_NEUTRAL = ("cuDriverGetVersion", "cuCtxGetCurrent", "cuDeviceGetCount")
-"""Calls of the driver that change nothing, at the end of which CUPTI may be detached."""
-_NOT_CALLED = -1
-
 Told = Iterator[tuple[int, Any]]
 """(type of frame, rows)."""
 
@@ -53,20 +48,6 @@ class Native:
         code = self._cupti.cuptiActivityRegisterCallbacks(self._own.aperture_requested, self._own.aperture_completed)
         if code:
             raise OSError(f"cuptiActivityRegisterCallbacks: error {code}")
-
-    def detach(self, names: Any) -> str:
-        """Detach CUPTI from the process -> why it could not be; "" if it is."""
-        try:
-            driver = ctypes.CDLL(mapped("libcuda"))
-            functions = [getattr(self._cupti, f"cupti{name}") for name in _DETACHING]
-            for name in _NEUTRAL:
-                number = next((n for n, known in names.names[1].items() if known == name), 0)
-                code = self._own.aperture_detach(*functions, getattr(driver, name), ctypes.c_uint32(number))
-                if code != _NOT_CALLED:
-                    return f"CUPTI is not detached: error {code}" if code else ""
-        except (OSError, AttributeError) as error:
-            return f"CUPTI cannot be detached: {error}"
-        return "CUPTI is not detached: it calls nobody back"
 
     @property
     def refused(self) -> int:
@@ -130,10 +111,6 @@ class Callbacks:
     def register(self) -> None:
         """Have CUPTI call."""
         self._register(lambda: (BUFFER_BYTES, 0), self._completed)
-
-    def detach(self, names: Any) -> str:
-        """It stays: there is no safe place to do it from."""
-        return "CUPTI is not detached: its callbacks are in Python"
 
     def _completed(self, told: Any) -> None:
         began = time.thread_time_ns()

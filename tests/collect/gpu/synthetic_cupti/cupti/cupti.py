@@ -48,8 +48,6 @@ class runtime_api_trace_cbid(enum.IntEnum):  # noqa: N801 - its name
 
 
 class driver_api_trace_cbid(enum.IntEnum):  # noqa: N801 - its name
-    cuDriverGetVersion = 2  # noqa: N815
-    cuCtxGetCurrent = 304  # noqa: N815
     cuLaunchKernel = 307  # noqa: N815
 
 
