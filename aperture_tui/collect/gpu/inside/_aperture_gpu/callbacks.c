@@ -76,52 +76,59 @@ void aperture_completed(void *context, uint32_t stream, uint8_t *data, size_t si
     pthread_mutex_unlock(&lock);
 }
 
-/* The kinds of the oldest full buffer's records: counts[kind] of those below `kinds`, counts[0] of all others.
- * -> 0 if there is no buffer. */
-int aperture_count(uint64_t *counts, uint32_t kinds)
+/* What is read is read in three calls, however many buffers it is in: after each the agent's thread has to wait for the
+ * interpreter, which a program that launches all the time has. */
+
+/* The kinds of the records in all full buffers: counts[kind] of those below `kinds`, counts[0] of all others.
+ * -> how many buffers that are. */
+size_t aperture_count(uint64_t *counts, uint32_t kinds)
 {
+    size_t n = 0;
     pthread_mutex_lock(&lock);
     struct buffer *b = full;
+    for (struct buffer *each = full; each; each = each->next)
+        n++;
     pthread_mutex_unlock(&lock);
-    if (!b || !next)
-        return 0;
     memset(counts, 0, kinds * sizeof(*counts));
-    for (void *record = 0; b->valid && !next(data_of(b), b->valid, &record);) {
-        uint32_t kind;
-        memcpy(&kind, record, sizeof(kind));
-        counts[kind < kinds ? kind : 0]++;
-    }
-    return 1;
+    if (!next)
+        return 0;
+    for (size_t i = 0; i < n; i++, b = b->next) /* the link of the last one is changed meanwhile, and not followed */
+        for (void *record = 0; b->valid && !next(data_of(b), b->valid, &record);) {
+            uint32_t kind;
+            memcpy(&kind, record, sizeof(kind));
+            counts[kind < kinds ? kind : 0]++;
+        }
+    return n;
 }
 
-/* Copy its records, in one pass: of those of a kind below `kinds` the first sizes[kind] bytes, one behind the other, to
- * to[kind], at most room[kind] of them; none where that is 0. */
-void aperture_copy(uint32_t kinds, const size_t *sizes, uint8_t *const *to, const uint64_t *room, uint64_t *done)
+/* Copy the records of the oldest n buffers, in one pass: of those of a kind below `kinds` the first sizes[kind] bytes, one
+ * behind the other, to to[kind], at most room[kind] of them; none where that is 0. */
+void aperture_copy(size_t n, uint32_t kinds, const size_t *sizes, uint8_t *const *to, const uint64_t *room,
+                   uint64_t *done)
 {
     memset(done, 0, kinds * sizeof(*done));
     pthread_mutex_lock(&lock);
     struct buffer *b = full;
     pthread_mutex_unlock(&lock);
-    if (!b)
-        return;
-    uint8_t *end = data_of(b) + buffer_size;
-    for (void *record = 0; b->valid && !next(data_of(b), b->valid, &record);) {
-        uint32_t kind;
-        memcpy(&kind, record, sizeof(kind));
-        if (kind >= kinds || done[kind] >= room[kind])
-            continue;
-        /* an older CUPTI's records may be shorter: what is behind the buffer is not read */
-        size_t left = (size_t)(end - (uint8_t *)record), size = sizes[kind];
-        memcpy(to[kind] + done[kind]++ * size, record, size < left ? size : left);
+    for (; n && b; n--, b = n ? b->next : 0) {
+        uint8_t *end = data_of(b) + buffer_size;
+        for (void *record = 0; b->valid && !next(data_of(b), b->valid, &record);) {
+            uint32_t kind;
+            memcpy(&kind, record, sizeof(kind));
+            if (kind >= kinds || done[kind] >= room[kind])
+                continue;
+            /* an older CUPTI's records may be shorter: what is behind the buffer is not read */
+            size_t left = (size_t)(end - (uint8_t *)record), size = sizes[kind];
+            memcpy(to[kind] + done[kind]++ * size, record, size < left ? size : left);
+        }
     }
 }
 
-/* The oldest full buffer has been read. */
-void aperture_done(void)
+/* The oldest n buffers have been read. */
+void aperture_done(size_t n)
 {
     pthread_mutex_lock(&lock);
-    struct buffer *b = full;
-    if (b) {
+    for (struct buffer *b; n && (b = full); n--) {
         full = b->next;
         if (!full)
             last_full = &full;

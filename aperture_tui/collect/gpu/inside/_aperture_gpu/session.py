@@ -20,7 +20,10 @@ _CALL_BIT = 1 << 63
 """Of a name's number: it is a call's, not a pointer or the number of a text."""
 _TICK_S = 0.25
 _MOMENT_S = 0.1
-"""How long a moment lasts in which everything is recorded, where that cannot be done all the time."""
+_BRIEF_S = 0.01
+"""How long a moment lasts in which everything is recorded, where that cannot be done all the time; at least."""
+_ROWS = 20_000
+"""Of a moment, at most, as far as can be foreseen: the outbox has room for twice that."""
 _EMPTY_S = 1.0
 """How long one lasts in which a GPU has begun nothing yet: its queue may be long."""
 _LATE_S = 0.05
@@ -70,6 +73,7 @@ class Collecting:
         """What is recorded of a moment that is not over."""
         self._each = 1
         self._in_moments = False
+        self._moment_s = _MOMENT_S
         self._is_first = True
         """What recording costs this program is not known yet."""
         self._switch_on()
@@ -87,7 +91,9 @@ class Collecting:
             return min(_LONGEST_S, max(_SHORTEST_S, left))
         if self._state == _LATE:
             return _LATE_S
-        return _MOMENT_S if self._ended_ns or self._is_first else _TICK_S
+        if self._ended_ns:
+            return self._moment_s
+        return _MOMENT_S if self._is_first else _TICK_S
 
     def tick(self, wall_ns: int, own_ns: int, program_ns: int) -> None:
         """A few times a second.
@@ -124,7 +130,7 @@ class Collecting:
         starts = [int(rows["start_ns"].min()) for told in self._held for rows in _of_gpu(told) if len(rows)]
         self._first_ns = min(starts, default=0)
         now_ns = self._now_ns()
-        since_ns, least_s = (self._first_ns, 0.8 * _MOMENT_S) if self._first_ns else (self._since_ns, _EMPTY_S)
+        since_ns, least_s = (self._first_ns, 0.8 * self._moment_s) if self._first_ns else (self._since_ns, _EMPTY_S)
         if now_ns - since_ns >= least_s * 1e9:
             self._end()
 
@@ -151,6 +157,10 @@ class Collecting:
         self._each = self._stands_for(end_ns, self._first_ns or self._since_ns)
         for told in parts:
             self._tell(told, self._each, of_calls)
+        if self._first_ns:
+            rows = sum(len(rows) for told in parts for rows in _of_gpu(told))
+            on_s = (end_ns - self._first_ns) / 1e9
+            self._moment_s = min(_MOMENT_S, max(_BRIEF_S, on_s * _ROWS / max(rows, 1)))
 
     def _stands_for(self, end_ns: int, since_ns: int) -> int:
         """How many an execution counts for that was recorded in this time."""

@@ -35,6 +35,7 @@ class Native:
         self._own = ctypes.CDLL(library)
         self._cupti = ctypes.CDLL(mapped("libcupti"))
         self._types = dtypes(cupti)
+        self._own.aperture_count.restype = ctypes.c_size_t
         self._own.aperture_copy.restype, self._own.aperture_refused.restype = None, ctypes.c_uint64
         self._own.aperture_open(
             self._cupti.cuptiActivityGetNextRecord, ctypes.c_size_t(BUFFER_BYTES), ctypes.c_size_t(_BUFFERS)
@@ -57,16 +58,19 @@ class Native:
     def take(self) -> Told:
         """Everything in full buffers."""
         counts = np.zeros(_KINDS, np.uint64)
-        while self._own.aperture_count(_pointer(counts), ctypes.c_uint32(_KINDS)):
-            for kind, rows in self._copied(counts).items():
-                if kind == records.OVERHEAD:
-                    self.cost_ns += records.cost_ns(rows.view(np.recarray))
-                else:
-                    yield records.of_array(kind, rows)
-            self._own.aperture_done()
+        buffers = ctypes.c_size_t(self._own.aperture_count(_pointer(counts), ctypes.c_uint32(_KINDS)))
+        if not buffers:
+            return
+        copied = self._copied(buffers, counts)
+        self._own.aperture_done(buffers)
+        for kind, rows in copied.items():
+            if kind == records.OVERHEAD:
+                self.cost_ns += records.cost_ns(rows.view(np.recarray))
+            else:
+                yield records.of_array(kind, rows)
 
-    def _copied(self, counts: Any) -> dict[int, Any]:
-        """Kind -> rows of the oldest full buffer."""
+    def _copied(self, buffers: ctypes.c_size_t, counts: Any) -> dict[int, Any]:
+        """Kind -> rows of these, the oldest, buffers."""
         rows: dict[int, Any] = {}
         for kind in np.flatnonzero(counts).tolist():
             if kind in self._types and (kind == records.OVERHEAD or records.known(kind)):
@@ -76,7 +80,7 @@ class Native:
         sizes, to, room, done = (np.zeros(_KINDS, np.uint64) for _ in range(4))
         for kind, array in rows.items():
             sizes[kind], to[kind], room[kind] = array.dtype.itemsize, array.ctypes.data, len(array)
-        self._own.aperture_copy(ctypes.c_uint32(_KINDS), *map(_pointer, (sizes, to, room, done)))
+        self._own.aperture_copy(buffers, ctypes.c_uint32(_KINDS), *map(_pointer, (sizes, to, room, done)))
         return {kind: array[: int(done[kind])] for kind, array in rows.items()}
 
     def text(self, number: int) -> str:
