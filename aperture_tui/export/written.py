@@ -56,7 +56,9 @@ def written(asked: Asked, form: str) -> Written:
         case "perfetto":
             document = perfetto.document(store, query, asked.kinds, asked.slices)
             left_out = document["otherData"]["not_drawn"]
-            words = f"{left_out:,} samples not drawn but counted: the oldest of too many, or with a weight"
+            what = "event" if left_out == 1 else "events"
+            why = "the oldest of too many, or what others with a weight stand for"
+            words = f"{left_out:,} {what} not drawn but counted: {why}"
             return Written(pieces(document), [words] if left_out else [])
         case "pprof":
             return Written([pprof.of_query(store, query)])

@@ -128,10 +128,17 @@ def test_a_timeline_has_all_kinds_or_the_one_that_is_asked_for(
 
 def test_what_is_not_drawn_is_said(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     writer = Writer(tmp_path / "x.aperture")
-    writer.append(batch_of([Fact(T0, WEB, weight=weight) for weight in (1, 99)], Symbols()))
+    own = {"name": "gemm", "maximum_ns": 1000}
+    kernels = [Fact(T0, WEB, 9, (), Kind.GPU_KERNEL, 1000 * weight, weight, **own) for weight in (1, 2)]
+    writer.append(batch_of([*(Fact(T0, WEB, weight=weight) for weight in (1, 99)), *kernels], Symbols()))
     writer.close()
-    assert run([str(tmp_path / "x.aperture"), "--format", "perfetto"]) == 0
-    assert "99 samples not drawn but counted" in out(capfdbinary)[1]
+    for arguments, words in (
+        ([], "100 events not drawn"),
+        (["--event", "cpu"], "99 events not drawn"),
+        (["--event", "gpu_kernel"], "1 event not drawn"),
+    ):
+        assert run([str(tmp_path / "x.aperture"), "--format", "perfetto", *arguments]) == 0
+        assert f"{words} but counted: the oldest of too many, or what others" in out(capfdbinary)[1]
 
 
 def test_a_binary_file_goes_into_a_pipe_but_not_to_a_terminal(

@@ -409,7 +409,7 @@ async def test_where_no_gpu_was_recorded_whole_there_is_no_table_of_gaps() -> No
     work.sampled(GEMM, START_NS + SECOND, 7_000_000, 30)
     async with running((120, 40), stored([work.batch()])) as pilot:
         await _press(pilot, "7")
-        assert "sampled: 1 executions drawn stand for 30" in _text(pilot)
+        assert "sampled: 1 execution drawn stands for 30" in _text(pilot)
         await _press(pilot, *"ppp")
         assert "GPU 0 was recorded in part: what it did in between is not known" in _text(pilot)
         assert "GPU 0 idle unknown" in _text(pilot)

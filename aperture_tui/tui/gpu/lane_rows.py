@@ -183,7 +183,7 @@ def _step(length_ns: int, columns: int) -> int:
 def note_row(lanes: Lanes, width: int) -> Spans | None:
     """What is not drawn, and why; None if everything is."""
     said = [_sampled(lanes, width)] if lanes.stand_for else []
-    parts = [f"{lanes.sums:,} executions told only as sums"] if lanes.sums else []
+    parts = [f"{executions(lanes.sums)} told only as sums"] if lanes.sums else []
     if lanes.since_ns > lanes.window.start_ns:
         missing = figures.duration(lanes.since_ns - lanes.window.start_ns)
         parts.append(f"the first {missing} (too many; [ shortens the window)")
@@ -193,8 +193,14 @@ def note_row(lanes: Lanes, width: int) -> Spans | None:
 
 
 def _sampled(lanes: Lanes, width: int) -> str:
-    full = f"sampled: {lanes.sampled:,} executions drawn stand for {lanes.stand_for:,}"
-    return full if width_of(full) < width else f"{lanes.sampled:,} drawn stand for {lanes.stand_for:,}"
+    stand = f"drawn {'stands' if lanes.sampled == 1 else 'stand'} for {lanes.stand_for:,}"
+    full = f"sampled: {executions(lanes.sampled)} {stand}"
+    return full if width_of(full) < width else f"{lanes.sampled:,} {stand}"
+
+
+def executions(n: int) -> str:
+    """So many."""
+    return f"{n:,} execution{'' if n == 1 else 's'}"
 
 
 def lanes_rows(

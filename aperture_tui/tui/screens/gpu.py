@@ -16,7 +16,7 @@ from aperture_tui.tui import figures
 from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.gpu import stretch as stretches
 from aperture_tui.tui.gpu.gauges import GpuGauges, link_bytes_s
-from aperture_tui.tui.gpu.lane_rows import cell_words, plot_width
+from aperture_tui.tui.gpu.lane_rows import cell_words, executions, plot_width
 from aperture_tui.tui.gpu.lanes_view import LanesView
 from aperture_tui.tui.gpu.model import GpuView, KernelRow, Sight, Stretch
 from aperture_tui.tui.gpu.pages import Page, PagesLine, idle_words, stretch_words, unknown_words
@@ -222,7 +222,8 @@ class GpuScreen(ViewScreen):
         elif gpu.is_empty:
             self.lanes.say(none)
         else:
-            sums = f"{gpu.lanes.sums:,} executions were told only as sums: when each was is not known."
+            were = "was" if gpu.lanes.sums == 1 else "were"
+            sums = f"{executions(gpu.lanes.sums)} {were} told only as sums: when each was is not known."
             self.lanes.say([(gpu.lanes.problem or sums, "muted"), ("p shows kernels, copies and stacks.", "muted")])
 
     def _whole(self, snapshot: ViewSnapshot) -> Whole:

@@ -103,6 +103,13 @@ def test_what_was_sampled_says_how_many_it_stands_for(width: int) -> None:
     assert "not drawn" not in text(row)
 
 
+def test_one_that_was_sampled_or_not_drawn_is_one() -> None:
+    one = replace(lanes((1.0,), (0,), (1,)), sampled=1, stand_for=30, sums=1)
+    rows = [text(row).strip() for width in (120, 40) if (row := note_row(one, width)) is not None]
+    assert rows[0] == "sampled: 1 execution drawn stands for 30; not drawn: 1 execution told only as sums"
+    assert rows[1].startswith("1 drawn stands for 30; ")
+
+
 def test_sums_and_lanes_that_are_not_drawn_are_said_beside_what_was_sampled() -> None:
     row = note_row(replace(lanes((1.0,), (0,), (1,)), sampled=2, stand_for=60, sums=7), 120)
     assert row is not None
