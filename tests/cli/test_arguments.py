@@ -48,6 +48,11 @@ def aperture(*arguments: str, module: str = "top") -> subprocess.CompletedProces
         (["--syscall-stacks", "4294967296"], "number of calls"),
         (["--min-block", "1.5"], "microseconds"),
         (["--min-block", "60000001"], "microseconds"),
+        (["--gpu-limit", "0"], "give 0.1 to 100"),
+        (["--gpu-limit", "101"], "give 0.1 to 100"),
+        (["--gpu-limit", "nan"], "give 0.1 to 100"),
+        (["--gpu-limit", "x"], "'x' is not a percentage"),
+        (["--once", "--events", "cpu,lock", "--gpu-limit", "2"], "needs gpu among --events"),
         (["--once", "--syscall", "read"], "need syscall among --events"),
         (["--once", "--events", "offcpu,lock", "--syscall-stacks", "5"], "need syscall among --events"),
         (["--once", "--events", "lock", "--min-block", "5"], "needs offcpu among --events"),
@@ -92,6 +97,12 @@ def test_what_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
         min_block_ns=50_000,
         wait_stacks=False,
     )
+
+
+@pytest.mark.parametrize(("told", "share"), [("2", 0.02), ("2%", 0.02), ("0.1", 0.001), ("100", 1.0)])
+def test_what_recording_a_gpu_may_cost_is_a_share(told: str, share: float) -> None:
+    assert chosen("--events", "gpu", "--gpu-limit", told) == Settings(events=("gpu",), gpu_limit=share)
+    assert chosen("--gpu-limit", told, live=True).gpu_limit == share
 
 
 def test_live_screens_may_want_later_what_the_options_are_for() -> None:

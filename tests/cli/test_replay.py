@@ -122,7 +122,7 @@ def test_a_folder_is_opened_too(recording: Path) -> None:
 @pytest.mark.parametrize(
     "others",
     [["-p", "1"], ["-F", "99"], ["--events", "cpu"], ["--record", "x"], ["--duration", "5"], ["--syscall-stacks", "0"],
-     ["--cgroup", "/"], ["--no-wait-stacks"], ["--min-block", "0"], ["--syscall", "read"]],
+     ["--cgroup", "/"], ["--no-wait-stacks"], ["--min-block", "0"], ["--syscall", "read"], ["--gpu-limit", "2"]],
     ids=lambda others: others[0],
 )  # fmt: skip
 def test_what_says_how_to_collect_is_wrong_usage(recording: Path, others: list[str]) -> None:
