@@ -11,7 +11,7 @@ from typing import Final
 
 MAGIC: Final = b"APGPU\x00\x002"
 REQUEST: Final = struct.Struct("<8sII")
-"""MAGIC, Wish bits, limit of the agent's own cost in parts per million of one CPU."""
+"""MAGIC, Wish bits, what recording may cost in parts per million of the CPU time that the program uses."""
 FRAME: Final = struct.Struct("<HHI")
 """Type; how many each of its records stands for, itself among them, 0 or 1 for itself alone; length."""
 MAX_FRAME: Final = 1 << 20
