@@ -49,7 +49,8 @@ def unified(out: Path) -> dict[str, Any]:
         time.sleep(4)
         for name, events, seconds in (("cold", "gpu", _COLD_S), ("unified", "cpu,gpu", SECONDS)):
             path = out / f"{name}.aperture"
-            record = [*_CLI, "record", "--events", events, "-F", "499", "--duration", str(seconds), "-o", str(path)]
+            record = [*_CLI, "record", "--events", events, "-F", "499", "--gpu-limit", "100"]
+            record += ["--duration", str(seconds), "-o", str(path)]
             done = subprocess.run(record, env=environ(), capture_output=True, text=True, timeout=60, check=False)
             told[name] = {"status": done.returncode, "stderr": done.stderr[-3000:]}
             told[name] |= {"bytes": path.stat().st_size} if path.exists() else {"error": "no recording"}
