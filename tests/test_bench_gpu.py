@@ -13,6 +13,7 @@ import pytest
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from bench.gpu import asking, parts
 from bench.gpu import overhead as bench_overhead
+from bench.gpu import prices as bench_prices
 from bench.gpu.__main__ import _errors
 from tests.collect.gpu.targets import HERE, libraries
 
@@ -109,6 +110,61 @@ def test_a_loss_is_that_of_the_sums_with_an_interval_around_it() -> None:
     assert told["low"] == pytest.approx(0)
     assert 5 < told["high"] <= 20
     assert bench_overhead.loss([]) == {"control_s": [], "subject_s": []}
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"STRETCH_S": 0.02, "PAIRS": 2, "WORKS": ("tiny", "graph")}.items():
+        monkeypatch.setattr(bench_prices, name, value)
+
+
+@pytest.mark.usefixtures("quick", "brief")
+def test_prices_are_those_of_the_records_of_steps_that_follow_each_other(tmp_path: Path) -> None:
+    told = bench_prices.prices(tmp_path)
+    assert list(_errors(told)) == []
+    assert list(told) == ["tiny", "graph"]
+    for of_work in told.values():
+        switches = list(bench_prices.SWITCHES)
+        assert [step for step in of_work if step not in ("n", "prices")] == [
+            "never",
+            *(step for switch in switches for step in (switch, f"off_after_{switch}")),
+        ]
+        for switch in switches:
+            records = of_work[switch]["records"]
+            assert records["kernels"] == records["launches"] == pytest.approx(of_work["n"], rel=0.1)
+            assert records.get("calls", 0) == (0 if switch == "kernels" else records["kernels"])
+            off = of_work[f"off_after_{switch}"]
+            assert off["records"] == {}
+            assert len(off["subject_s"]) == 2
+            assert set(of_work["prices"][switch]) == {"record", "launch"}
+            assert None not in of_work["prices"][switch].values()
+
+
+@pytest.mark.usefixtures("quick", "brief")
+def test_a_step_that_cannot_be_recorded_has_no_price_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHETIC_CUPTI_TAKEN", "1")
+    told = bench_prices.prices(tmp_path)["graph"]
+    for switch in bench_prices.SWITCHES:
+        assert "another profiler has CUPTI" in told[switch]["error"]
+        assert len(told[f"off_after_{switch}"]["subject_s"]) == 2
+        assert told["prices"][switch] == {"record": None, "launch": None}
+
+
+def test_a_price_is_what_is_more_while_it_is_recorded_and_what_remains_of_each_launch() -> None:
+    records = {"kernels": 900_000.0, "copies": 100_000.0, "calls": 500_000.0, "launches": 200_000.0}
+    told = {
+        **{
+            switch: {"control_s": [1.0, 3.0], "subject_s": [2.0, 4.0], "records": records}
+            for switch in ("kernels", "calls")
+        },
+        **{f"off_after_{switch}": {"control_s": [2.0], "subject_s": [2.5]} for switch in ("kernels", "calls")},
+    }
+    assert bench_prices.price(told, "kernels") == {"record": 500, "launch": 2_500}
+    assert bench_prices.price(told, "calls") == {"record": 1_000, "launch": 2_500}
+    told["off_after_kernels"] = {"error": "it ended with -11"}
+    assert bench_prices.price(told, "kernels") == {"record": None, "launch": None}
 
 
 def test_an_overhead_is_said_in_a_line() -> None:

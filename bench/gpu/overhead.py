@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -114,22 +114,8 @@ class Stretches:
         return _took_s(worker, self.work, self.n, min(left, WAIT_S), **how)
 
     def pairs(self, control: Program, subject: Program, n: int, **how: Any) -> dict[str, Any]:
-        """In turn, and whose turn is first in turn, too -> the loss of those that came about, and what stopped it."""
-        drawn = random.Random(1)
-        done: list[Pair] = []
-        stopped = {}
-        try:
-            for i in range(n):
-                if i % 2:
-                    with_s = self.took_s(subject, **how)
-                    done.append((self.took_s(control), with_s))
-                else:
-                    without_s = self.took_s(control)
-                    done.append((without_s, self.took_s(subject, **how)))
-                time.sleep(drawn.uniform(0, APART_S))
-        except FAILURES as error:
-            stopped["error"] = str(error)
-        return loss(done) | stopped
+        """See in_turn(). how: more of what the subject is asked."""
+        return in_turn(lambda: self.took_s(control), lambda: self.took_s(subject, **how), n, APART_S)
 
     def heard(self, control: Program, subject: Program, n: int, limit: float, settle_s: float) -> dict[str, Any]:
         """Pairs while somebody hears the subject's agent, after so much of its work, or one stretch."""
@@ -168,9 +154,9 @@ def overhead(work: str) -> dict[str, Any]:
     ends = time.monotonic() + ENDS_S
     with program(callbacks="") as control, program(callbacks=callbacks()) as subject, program(callbacks="") as peer:
         workers = (control, subject, peer)
-        _warm(workers, work, 1, FIRST_S)
-        doing = Stretches(work, _calibrated(control, work), ends)
-        _warm(workers, work, doing.n, WAIT_S)
+        warm(workers, work, 1, FIRST_S)
+        doing = Stretches(work, calibrated(control, work, STRETCH_S), ends)
+        warm(workers, work, doing.n, WAIT_S)
         return {
             "n": doing.n,
             "before": doing.pairs(control, subject, ALIKE_PAIRS),
@@ -183,15 +169,15 @@ def overhead(work: str) -> dict[str, Any]:
         }
 
 
-def _warm(workers: Sequence[Program], work: str, n: int, seconds: float) -> None:
+def warm(workers: Sequence[Program], work: str, n: int, seconds: float) -> None:
     """Have all do it at the same time: each has its first answer behind it when it is compared."""
 
-    def warm(worker: Program) -> None:
+    def do(worker: Program) -> None:
         with suppress(*FAILURES):  # it says so again when it is measured
             worker.do({"do": work, "n": n}, seconds)
 
     with ThreadPoolExecutor(len(workers)) as pool:
-        list(pool.map(warm, workers))
+        list(pool.map(do, workers))
 
 
 def _took_s(worker: Program, work: str, n: int, patience_s: float, **how: Any) -> float:
@@ -199,14 +185,38 @@ def _took_s(worker: Program, work: str, n: int, patience_s: float, **how: Any) -
     return took_s
 
 
-def _calibrated(worker: Program, work: str) -> int:
-    """How much of a work takes one stretch."""
+def calibrated(worker: Program, work: str, stretch_s: float) -> int:
+    """How much of a work takes one stretch. Raises one of FAILURES."""
     n = 1
     took_s = _took_s(worker, work, n, WAIT_S)
-    while took_s < STRETCH_S / 4:
+    while took_s < stretch_s / 4:
         n *= 4
         took_s = _took_s(worker, work, n, WAIT_S)
-    return max(1, round(n * STRETCH_S / took_s))
+    return max(1, round(n * stretch_s / took_s))
+
+
+def in_turn(
+    control_s: Callable[[], float], subject_s: Callable[[], float], n: int, apart_s: float = 0.0
+) -> dict[str, Any]:
+    """Pairs, whose first is in turn, too -> the loss of those that came about, and as "error" what stopped them.
+
+    Both do their work and tell its seconds. apart_s: at most between two pairs, by chance.
+    """
+    drawn = random.Random(1)
+    done: list[Pair] = []
+    stopped = {}
+    try:
+        for i in range(n):
+            if i % 2:
+                with_s = subject_s()
+                done.append((control_s(), with_s))
+            else:
+                without_s = control_s()
+                done.append((without_s, subject_s()))
+            time.sleep(drawn.uniform(0, apart_s))
+    except FAILURES as error:
+        stopped["error"] = str(error)
+    return loss(done) | stopped
 
 
 def loss(pairs: Sequence[Pair]) -> dict[str, Any]:

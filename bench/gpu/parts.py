@@ -22,6 +22,7 @@ from aperture_tui.collect.settings import Settings
 from aperture_tui.symbolize.demangle import demangle
 from bench.gpu.asking import COUNTED, FAILURES, Answers, Program, program, recording
 from bench.gpu.overhead import FIRST_S, WORKS, Reader, overhead
+from bench.gpu.prices import prices
 from bench.gpu.unified import doctor, unified
 
 _PACKAGES: Final = ("torch", "cupti-python", "nvidia-cuda-cupti", "nvidia-ml-py", "cuda-bindings", "numpy")
@@ -291,6 +292,7 @@ PARTS: Final[dict[str, tuple[Callable[[Path], dict[str, Any]], float]]] = {
     **{f"overhead-{work}": (_overhead(work), 100) for work in WORKS},
     "stress-moments": (stress_moments, 120),
     "stress": (stress, 380),
+    "prices": (prices, 150),
 }
 """In this order, each with the seconds that it may take."""
 

@@ -1,5 +1,6 @@
 """Work for a GPU, by torch: takes lines of JSON on stdin ({"do": NAME, "n": HOW MUCH}), answers each with the seconds
-that it took; with "peer": true those under torch.profiler; with "profile": true what torch.profiler saw.
+that it took; with "peer": true those under torch.profiler; with "profile": true what torch.profiler saw. To {"switch":
+WHAT, "callbacks": LIBRARY} it answers with the records that CUPTI had in this process, see switched.py.
 
 Everything is seeded and warmed up before its first answer, so that each answer is of the same work.
 """
@@ -13,9 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from bench.gpu.switched import Switched
 
 torch.manual_seed(1)
 torch.backends.cuda.matmul.allow_tf32 = False
@@ -121,6 +125,8 @@ def threads() -> Callable[[int], None]:
 
 WORK = {"matmul": matmul, "train": train, "tiny": tiny, "graph": graph, "copies": copies, "threads": threads}
 _ready: dict[str, Callable[[int], None]] = {}
+_switched: list[Switched] = []
+"""The one, once it is asked for."""
 
 
 def timed(name: str, n: int) -> float:
@@ -166,8 +172,19 @@ def address(name: str) -> list[int]:
     return [exported, found.value or 0]
 
 
+def switched(what: str, callbacks: str) -> dict[str, Any]:
+    """CUPTI records so much from now on; it is loaded when this is asked first."""
+    from bench.gpu.switched import Switched
+
+    if not _switched:
+        _switched.append(Switched(callbacks))
+    return _switched[0].to(what)
+
+
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
     """Of one line."""
+    if "switch" in asked:
+        return switched(asked["switch"], asked.get("callbacks", ""))
     name, n = asked["do"], int(asked.get("n", 1))
     if name == "address":
         return {"addresses": {one: address(one) for one in asked["names"]}}

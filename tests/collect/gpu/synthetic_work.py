@@ -13,7 +13,10 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.gpu.switched import Switched
 
 driver = ctypes.CDLL(os.environ["SYNTHETIC_CUDA"])
 cuda = ctypes.PyDLL(os.environ["SYNTHETIC_CUPTI"])
@@ -46,14 +49,30 @@ def work(name: str, n: int) -> list[dict[str, Any]]:
     return [kernel()] * n
 
 
+switched: list[Switched] = []
+
+
+def switch(what: str, callbacks: str) -> dict[str, Any]:
+    from bench.gpu.switched import Switched
+
+    if not switched:
+        switched.append(Switched(callbacks))
+    return switched[0].to(what)
+
+
 dies_at = int(os.environ.get("SYNTHETIC_DIES_AT", 0)) if "APERTURE_GPU_CALLBACKS" in os.environ else 0
 for question, line in enumerate(sys.stdin, 1):
     asked = json.loads(line)
     if question == dies_at:
         os.kill(os.getpid(), signal.SIGKILL)
     began = time.perf_counter()
-    if asked["do"] == "address":
-        told: dict[str, Any] = {"addresses": {name: [1, 1] for name in asked["names"]}}
+    if "switch" in asked:
+        try:
+            told: dict[str, Any] = switch(asked["switch"], asked.get("callbacks", ""))
+        except Exception as error:
+            told = {"error": str(error)}
+    elif asked["do"] == "address":
+        told = {"addresses": {name: [1, 1] for name in asked["names"]}}
     else:
         events = work(asked["do"], asked["n"] * (3 if asked.get("peer") else 1))
         told = {"events": events} if asked.get("profile") else {"s": time.perf_counter() - began}
