@@ -16,7 +16,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.occupancy import Factor
 from aperture_tui.profile.query import Query
 from tests.collect.collecting import Kept
-from tests.collect.gpu.targets import await_words, hearing, target
+from tests.collect.gpu.targets import HERE, await_words, hearing, target
 from tests.truth.told import stack_weights
 
 pytestmark = pytest.mark.bpf  # a Session needs the kernel; the agent does not
@@ -108,6 +108,16 @@ def test_calls_of_the_driver_are_told_once_it_is_seen_that_the_program_launches_
         told = program.work()
         program.end()
     assert counted(kept, Kind.GPU_CALL, program.pid)["cuLaunchKernel"] >= some + told["others"]
+
+
+def test_a_synthetic_program_that_never_calls_the_runtime_has_its_calls_told(tmp_path: Path) -> None:
+    with target(tmp_path, 3000, 0, script=HERE / "synthetic_driver.py") as program, hearing(program) as kept:
+        told = program.work()
+        settle(kept, told["launches"])
+        program.end()
+    calls = counted(kept, Kind.GPU_CALL, program.pid)
+    assert set(calls) == {"cuLaunchKernel"}
+    assert calls["cuLaunchKernel"] > told["launches"] / 3
 
 
 def test_what_a_synthetic_program_did_last_is_told_when_it_ends(tmp_path: Path) -> None:

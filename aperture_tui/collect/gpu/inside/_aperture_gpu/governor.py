@@ -25,6 +25,8 @@ CALLED_NS = 8_000
 """The same after calls were."""
 NO_LIMIT = 1.0
 """The limit from which on everything is recorded, whatever it costs."""
+_LEAST = 1e-4
+"""Below it nothing would ever be recorded again."""
 _SAVED_NS = 1_000_000_000
 _OWED_NS = 10_000_000_000
 """The time by whose budget may be saved, or be owed."""
@@ -40,8 +42,8 @@ class Governor:
     """limit: of the CPU time that the program uses, at most one CPU's, the share that the agent may cost it."""
 
     def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self._left_ns = limit * _SAVED_NS
+        self.limit = max(limit, _LEAST)
+        self._left_ns = self.limit * _SAVED_NS
         self._spans = [(0.0, 0.0), (0.0, 0.0)]
         """Of the span before and of this one: time, cost."""
 

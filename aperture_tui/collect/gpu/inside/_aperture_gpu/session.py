@@ -33,6 +33,8 @@ _LONGEST_S = 1.0
 """Between two looks whether there is something left to be spent: to look costs, too."""
 _BY_DRIVER = 50
 """Of so many kernels one that no call of the runtime has launched, and the driver's calls are asked for as well."""
+_WITHOUT = 4
+"""So many ticks of kernels without any call of the runtime say the same."""
 _REMEMBERED = 1 << 15
 """Calls whose kernels may still come."""
 _MOST_EACH = (1 << 16) - 1
@@ -60,6 +62,7 @@ class Collecting:
         self._attached.wants_calls = self._wants_calls and limit >= NO_LIMIT
         self._called = np.zeros(0, np.uint32)
         """Correlations of the newest calls, and of the first."""
+        self._without_calls = 0
         self.aside = ""
         self._why = ""
         """Why CUPTI could not be had again."""
@@ -150,7 +153,7 @@ class Collecting:
             self._state, self._ended_ns = _OFF, end_ns
         else:
             self._tell(later, 1, 1)
-            self._state, self._ended_ns, self._each = _ON, 0, 1
+            self._state, self._ended_ns, self._first_ns, self._each = _ON, 0, 0, 1
 
     def _tell_moment(self, parts: list[dict[int, Any]], end_ns: int) -> None:
         of_calls = self._stands_for(end_ns, self._since_ns)
@@ -226,14 +229,17 @@ class Collecting:
         """Whether the program launches by the driver's calls, which nobody tells of yet."""
         if self._attached.wants_driver:
             return
-        kernels, calls = (told.get(frame, _NONE[frame]) for frame in (wire.KERNELS, wire.CALLS))
-        known = np.concatenate((self._called, calls["correlation"]))
-        if not len(known):
+        kernels = told.get(wire.KERNELS)
+        if kernels is None:
             return
-        alone = kernels["correlation"][kernels["graph"] == 0]
-        alone = alone[(alone - known[0]).astype(np.int32) > 0]  # those before were launched before calls were told
-        self._called = np.concatenate((known[:1], known[1:][-_REMEMBERED:]))
-        if np.count_nonzero(~np.isin(alone, known)) * _BY_DRIVER > len(alone):
+        if len(self._called):
+            alone = kernels["correlation"][kernels["graph"] == 0]
+            alone = alone[(alone - self._called[0]).astype(np.int32) > 0]  # the others: before calls were told
+            by_driver = int(np.count_nonzero(~np.isin(alone, self._called))) * _BY_DRIVER > len(alone)
+        else:  # what comes at first may have waited in a GPU's queue
+            self._without_calls += 1
+            by_driver = self._without_calls > _WITHOUT
+        if by_driver:
             self._attached.wants_driver = True
             self._attached.begin_calls()
 
@@ -249,6 +255,9 @@ class Collecting:
         of_cupti, self._cupti_ns = self._source.cost_ns - self._cupti_ns, self._source.cost_ns
         self.governor.spend(of_cupti + cost_ns(told))
         self._launches.add(launches(told), wall_ns)
+        if wire.CALLS in told and not self._attached.wants_driver:
+            known = np.concatenate((self._called, told[wire.CALLS]["correlation"]))
+            self._called = np.concatenate((known[:1], known[1:][-_REMEMBERED:]))
         return told
 
     def _tell(self, told: dict[int, Any], each: int, of_calls: int) -> None:
@@ -312,9 +321,6 @@ class Collecting:
             "unknown": {str(kind): n for kind, n in self._source.unknown.items()},
             "failed": self._attached.failed,
         }
-
-
-_NONE = {frame: np.zeros(0, layout) for frame, layout in wire.LAYOUTS.items()}
 
 
 def _of_gpu(told: dict[int, Any]) -> list[Any]:
