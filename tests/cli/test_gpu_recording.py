@@ -97,8 +97,8 @@ def folded_time(text: str, *functions: str) -> int:
 def test_a_recording_of_cpu_and_a_synthetic_gpu_is_one_flame_graph_in_every_format(tmp_path: Path) -> None:
     recording = str(tmp_path / "synthetic.aperture")
     with target(tmp_path, 3, 1, script=HERE / "launching_target.py") as program:
-        arguments = ("record", "--events", "cpu,gpu", "-p", str(program.pid), "--duration", "9", "-o", recording)
-        recorder = command("main", *arguments)
+        arguments = ("record", "--events", "cpu,gpu", "--gpu-limit", "100", "-p", str(program.pid), "--duration", "9")
+        recorder = command("main", *arguments, "-o", recording)
         work_when_asked(program)
         since_ns = program.work()["since_ns"]
         output(recorder)
