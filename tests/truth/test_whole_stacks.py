@@ -31,8 +31,6 @@ pytestmark = pytest.mark.bpf
 
 _WHOLE: Final = 0.99
 _IN_ORDER: Final = 0.99
-_IN_EPILOGUE: Final = {"Unwind_RaiseException": 0.02}
-"""Where a known share of samples, 0.9 to 1.4 % of runs on one machine, falls into an epilogue that loses a caller."""
 _A_CHANGE: Final = 10
 """Samples, so milliseconds, that a dlopen or an exec may cost beyond the hundredth: it counts on a busy machine."""
 _OVERLAP: Final = 0.95
@@ -86,10 +84,9 @@ def out_of_order(known: Known, watched: Watched) -> list[str]:
         chains = [chain for chain in known.chains if chain[-1] == leaf]
         with_leaf = Counter({stack: n for stack, n in stacks.items() if leaf in stack})
         wrong = Counter({s: n for s, n in with_leaf.items() if not any(follows(s, chain) for chain in chains)})
-        if with_leaf.total() <= 0.001 * stacks.total():  # labs, three instructions, has 0.27 to 0.36 % on one CPU
+        if with_leaf.total() <= 0.003 * stacks.total():
             problems.append(f"hardly a sample of {leaf}; lost {watched.lost}")
-        allowed = _IN_EPILOGUE.get(leaf, 1 - _IN_ORDER) * with_leaf.total()
-        if wrong.total() > max(allowed, _A_CHANGE * known.changes):
+        if wrong.total() > max((1 - _IN_ORDER) * with_leaf.total(), _A_CHANGE * known.changes):
             problems.append(f"{wrong.total()} of {with_leaf.total()} to {leaf} are wrong:")
             problems += [f"  {n} {' '.join(stack)}" for stack, n in wrong.most_common(5)]
     return problems + [f"{n} cannot be: {' '.join(stack)}" for stack, n in stacks.items() if known.never & set(stack)]
