@@ -168,24 +168,24 @@ u64 synthetic_now(void) { return now_ns(); }
 u64 synthetic_dropped(void) { return dropped; }
 u32 synthetic_is_on(u32 kind) { return on[kind]; }
 
-static __thread u64 began;
+static __thread u64 began, ended; /* the next call, if it was told; the last one */
 void synthetic_begin(void) { began = now_ns(); } /* of the next call: it ends when it is told */
 
 static u32 called(u32 kind, u32 cbid)
 {
-    u64 at = now_ns();
-    struct call c = {kind, cbid, began ? began : at - 2000, at, getpid(), syscall(SYS_gettid), ++correlation, 0};
+    ended = now_ns();
+    struct call c = {kind, cbid, began ? began : ended - 2000, ended, getpid(), syscall(SYS_gettid), ++correlation, 0};
     began = 0;
     put(&c);
     return correlation;
 }
 
-/* graph: 0 is none. -> the launch's correlation */
+/* The kernel ends when its call does. graph: 0 is none. -> the launch's correlation */
 u32 synthetic_launch(const char *name, u32 grid, u32 block, u32 registers, u32 shared, u64 ns, u32 stream, u32 graph)
 {
     pthread_mutex_lock(&lock);
     u32 which = called(RUNTIME, graph ? 311 : 211);
-    struct kernel k = {KERNEL, registers, now_ns() - ns, 0, (u64)name, graph ? 77 : 0, 0, 1, stream, which, graph,
+    struct kernel k = {KERNEL, registers, ended - ns, 0, (u64)name, graph ? 77 : 0, 0, 1, stream, which, graph,
                        {grid, 1, 1}, {block, 1, 1}, 0, shared, 0};
     k.end = k.start + ns;
     for (u32 i = 0; i < (graph ? 3 : 1); i++)
@@ -213,7 +213,7 @@ void synthetic_launch_by_driver(const char *name, u64 ns)
 {
     pthread_mutex_lock(&lock);
     u32 which = called(DRIVER, 307);
-    struct kernel k = {KERNEL, 16, now_ns() - ns, now_ns(), (u64)name, 0, 0, 1, 7, which, 0, {1, 1, 1}, {32, 1, 1}, 0, 0, 0};
+    struct kernel k = {KERNEL, 16, ended - ns, ended, (u64)name, 0, 0, 1, 7, which, 0, {1, 1, 1}, {32, 1, 1}, 0, 0, 0};
     put(&k);
     pthread_mutex_unlock(&lock);
 }

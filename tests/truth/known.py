@@ -102,15 +102,15 @@ KNOWN: Final = (
     ),
     _c("recursion", ("main", *("descend",) * 200, "bottom")),
     _c("sorting", ("main", "sorted", ANY, "compare", "weigh")),
-    Known("plt", _PLT, (("main", "bound", "labs"), ("main", "bound", "labs@plt"))),
+    Known("plt", _PLT, (("main", "bound", "ldiv"), ("main", "bound", "ldiv@plt"))),
     Known(
         "binding",
         _PLT,
         (
-            ("main", "bound", "labs"),
-            ("main", "binding", ANY, "labs"),
-            ("main", "bound", "labs@plt"),
-            ("main", "binding", "labs@plt"),
+            ("main", "bound", "ldiv"),
+            ("main", "binding", ANY, "ldiv"),
+            ("main", "bound", "ldiv@plt"),
+            ("main", "binding", "ldiv@plt"),
             ("main", "binding"),
         ),
         arguments=("again",),
@@ -161,6 +161,8 @@ KNOWN: Final = (
         (
             ("main", "catching()", *_LEVELS),
             ("main", "catching()", *_LEVELS, "cxa_throw", "Unwind_RaiseException"),
+            # the last thing it does is to write the return address of the frame that it goes to over its own
+            ("main", "catching()", *_LEVELS, _LEVELS[-2], "Unwind_RaiseException"),
             ("main", "catching()", ANY, "Unwind_Find_FDE"),
         ),
         own_only=True,

@@ -67,6 +67,7 @@ def asked(common: Common, pid: int, began_ns: int, seconds: float = _LONGEST_S) 
     found = None
     while found is None and time.monotonic() < deadline:
         found = common.standstill.stack_of(pid, pid, began_ns, time.monotonic_ns())
+        common.standstill.tend()  # or walks that had no time left in their second would wait for ever
         time.sleep(0.02)
     return found
 
@@ -254,6 +255,7 @@ def test_only_what_the_kernel_could_not_walk_by_tables_is_replaced(common: Commo
         def fill() -> np.ndarray:
             filled = given.copy()
             common.standstill.fill(filled, began_ns, time.monotonic_ns())
+            common.standstill.tend()
             return filled
 
         until(lambda: fill()["stack"][4])

@@ -1,7 +1,7 @@
 /*
  * Calls through the procedure linkage table, bound lazily. With `again` they are bound anew every few calls, so that
  * samples fall on each instruction of an entry, and on the binding. Built with -no-pie, where a function's address
- * is its entry. usage: plt SECONDS [again]
+ * is its entry. Of ldiv, which takes long enough to be sampled: it divides. usage: plt SECONDS [again]
  */
 #include "known.h"
 #include <string.h>
@@ -19,26 +19,26 @@ static void **slot_of(unsigned char *entry)
 KNOWN static void bound(int calls)
 {
     for (int i = 0; i < calls; i++)
-        sink += labs(i);
+        sink += ldiv(i, 7).quot;
 }
 
 KNOWN static void binding(void **slot, unsigned char *entry)
 {
     for (int i = 0; i < 20; i++) {
         *(void *volatile *)slot = entry + 6;
-        sink += labs(i);
+        sink += ldiv(i, 7).quot;
         sink += spin(sink, 20);
     }
 }
 
 int main(int count, char **arguments)
 {
-    unsigned char *volatile labs_entry = (unsigned char *)labs;
+    unsigned char *volatile ldiv_entry = (unsigned char *)ldiv;
     begin(count, arguments);
     while (now() < ends) {
         bound(count > 2 ? 300 : 3000); /* next to the binding few: or its own samples would drown in those of the bound */
         if (count > 2)
-            binding(slot_of(labs_entry), labs_entry);
+            binding(slot_of(ldiv_entry), ldiv_entry);
     }
     return 0;
 }
