@@ -76,6 +76,8 @@ class Flag(enum.IntFlag):
     """The whole user stack was walked by frame pointers, because there were no tables for the process."""
     ESTIMATED = 16384
     """It was counted and timed, but its stack was not taken: it has its share of those of its thread that were."""
+    PAUSES = 32768
+    """Of work on a GPU: recording its program paused behind it, so that what the GPU did then is not known."""
 
 
 ROLE_SHIFT: Final = 12

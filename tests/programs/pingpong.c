@@ -1,5 +1,6 @@
 /* Two threads give each other a byte, through two pipes, as fast as they can. usage: pingpong SECONDS CPU CPU < go
- * Prints: of each thread its tid, wall time, CPU time and context switches, from its first line to its last. */
+ * Prints: of each thread its tid, wall time, CPU time, how often it slept, and its context switches, from its first line
+ * to its last. On one CPU the one that is woken may have the CPU at once, and answer before the other one sleeps. */
 #include "truth.h"
 
 static int to_pong[2], to_ping[2];
@@ -7,30 +8,29 @@ static uint64_t end;
 
 struct part {
     int cpu, tid;
-    uint64_t wall, used, switches;
+    uint64_t wall, used, sleeps, switches;
 };
-
-static uint64_t switches(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_THREAD, &usage);
-    return usage.ru_nvcsw + usage.ru_nivcsw;
-}
 
 static void begin(struct part *own)
 {
+    struct rusage usage;
     pin(own->cpu);
     own->tid = own_tid();
-    own->switches = switches();
+    getrusage(RUSAGE_THREAD, &usage);
+    own->sleeps = usage.ru_nvcsw;
+    own->switches = usage.ru_nvcsw + usage.ru_nivcsw;
     own->wall = now_ns();
     own->used = thread_cpu_ns();
 }
 
 static void finish(struct part *own)
 {
+    struct rusage usage;
     own->wall = now_ns() - own->wall;
     own->used = thread_cpu_ns() - own->used;
-    own->switches = switches() - own->switches;
+    getrusage(RUSAGE_THREAD, &usage);
+    own->sleeps = usage.ru_nvcsw - own->sleeps;
+    own->switches = usage.ru_nvcsw + usage.ru_nivcsw - own->switches;
 }
 
 NOT_INLINE static int ping_turn(char byte)
@@ -69,8 +69,8 @@ static void *pong(void *argument)
 
 static void tell(const char *name, const struct part *part)
 {
-    printf("\"%s\": {\"tid\": %d, \"wall_ns\": %llu, \"cpu_ns\": %llu, \"switches\": %llu}", name, part->tid,
-           (ull)part->wall, (ull)part->used, (ull)part->switches);
+    printf("\"%s\": {\"tid\": %d, \"wall_ns\": %llu, \"cpu_ns\": %llu, \"sleeps\": %llu, \"switches\": %llu}", name,
+           part->tid, (ull)part->wall, (ull)part->used, (ull)part->sleeps, (ull)part->switches);
 }
 
 int main(int argc, char **argv)

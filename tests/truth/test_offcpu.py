@@ -116,7 +116,8 @@ def test_each_of_two_threads_that_play_ping_pong_is_woken_by_the_other(cpus: tup
     wakes: Counter[int] = Counter()
     for event in events(kept, Kind.OFFCPU, Role.WAKER):
         wakes[event.value] += event.weight
-    assert 0.8 < wakes[ping] / wakes[pong] < 1.25, f"both are woken as often: {wakes}"
+    sleeps = told["ping"]["sleeps"] / told["pong"]["sleeps"]
+    assert 0.9 < wakes[ping] / wakes[pong] / sleeps < 1.1, f"each is woken as often as it sleeps: {wakes}, {told}"
     for woken, waker, function in ((ping, pong, "pong_turn"), (pong, ping, "ping_turn")):
         by_tid: Counter[int] = Counter()
         stacks: Counter[tuple[str, ...]] = Counter()

@@ -15,7 +15,7 @@ from aperture_tui.collect.gpu.reading import Inbox, Reading
 from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from aperture_tui.collect.gpu.finding import Door
 
@@ -54,7 +54,8 @@ class Agents:
         self._wish = wish
         self.talking: dict[str, Agent] = {}
         """By the paths of their sockets."""
-        self.refused: Counter[str] = Counter()
+        self._refusals: dict[str, str] = {}
+        """Why it came to nothing, by the paths of sockets that are still there."""
         self._reading = Reading()
         self._not_before: dict[str, float] = {}
         self._looked = self._looked_around = 0.0
@@ -70,10 +71,19 @@ class Agents:
                 self._looked_around = now
                 self._roots = ["", *finding.other_roots()]
             self._meet(finding.doors(self._roots))
-        for agent in self.talking.values():
+        for path, agent in self.talking.items():
             _read(agent)
+            if agent.hello:
+                self._refusals.pop(path, None)
 
-    def _meet(self, doors: Iterable[Door]) -> None:
+    @property
+    def refused(self) -> Counter[str]:
+        """Why it came to nothing -> with how many."""
+        return Counter(self._refusals.values())
+
+    def _meet(self, doors: list[Door]) -> None:
+        paths = {door.path for door in doors}
+        self._refusals = {path: why for path, why in self._refusals.items() if path in paths}
         for door in doors:
             if door.path in self._not_before or door.path in self.talking:
                 continue
@@ -81,6 +91,7 @@ class Agents:
             try:
                 connection, pid = finding.connected(door)
             except OSError:
+                self._refusals.pop(door.path, None)
                 continue  # it has ended and left its socket, or its backlog is full
             try:
                 if not self._wanted(pid):
@@ -101,8 +112,8 @@ class Agents:
             del self.talking[agent.door.path]
             self._reading.leave(agent.connection)
             agent.connection.close()
-            if agent.ended != _LEFT:
-                self.refused[agent.ended] += 1
+            if why := _refusal(agent):
+                self._refusals[agent.door.path] = why
         return ended
 
     def close(self) -> None:
@@ -114,6 +125,15 @@ class Agents:
 
 
 _LEFT: Final = "it has left"
+
+
+def _refusal(agent: Agent) -> str:
+    """Why it came to nothing with one that has ended; "" if it was as it should be."""
+    if agent.ended != _LEFT:
+        return agent.ended
+    if why := text(agent.status, "sent_away"):
+        return f"agents that sent us away: {why}"
+    return "" if agent.status else "agents that hung up without a word, of another version: start their programs anew"
 
 
 def _read(agent: Agent) -> None:

@@ -14,8 +14,9 @@ from aperture_tui.profile.text import clean
 
 LAYOUTS: Final = {frame: np.dtype(layout) for frame, layout in wire.LAYOUTS.items()}
 """Of the frames that are arrays."""
-ROWS: Final = {frame: np.dtype([*layout, ("each", "<u4")]) for frame, layout in wire.LAYOUTS.items()}
-"""The same records as they are told. each: how many executions one stands for, itself among them."""
+ROWS: Final = {frame: np.dtype([*layout, ("each", "<u4"), ("pauses", "?")]) for frame, layout in wire.LAYOUTS.items()}
+"""The same records as they are told. each: how many executions one stands for, itself among them. pauses: what came
+after it was not recorded for a while."""
 MAX_NAMES: Final = 1 << 16
 _MAX_NAMES_BYTES: Final = 32 << 20
 
@@ -52,7 +53,7 @@ class Frames:
             if end > len(self._data):
                 break
             at = end
-            yield from self._frame(frame, max(each, 1), bytes(self._data[begin:end]))
+            yield from self._frame(frame, each, bytes(self._data[begin:end]))
         del self._data[:at]
 
     def _frame(self, frame: int, each: int, body: bytes) -> Iterator[Told]:
@@ -80,9 +81,10 @@ class Frames:
 
 
 def told_rows(frame: int, records: NDArray[np.void], each: int = 1) -> NDArray[np.void]:
-    """(n,) of ROWS. records: (n,) of LAYOUTS."""
+    """(n,) of ROWS. records: (n,) of LAYOUTS. each: as of wire.FRAME."""
     rows = np.zeros(len(records), ROWS[frame])
     for name in records.dtype.names or ():
         rows[name] = records[name]
-    rows["each"] = each
+    rows["each"] = max(each & wire.MOST_EACH, 1)
+    rows["pauses"] = each & wire.PAUSES
     return rows

@@ -26,7 +26,7 @@ from aperture_tui.collect.naming import RECORD
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.gpu_launch import CORRELATION_MASK, lane
 from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.kinds import Flag, Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,6 +203,7 @@ class ActivityCollector:
         if frame in (wire.KERNELS, wire.COPIES):
             events["stack"] = activity.below(who["stack"], rows, launches["call"], events, known.names_in(symbols))
             events["aux"] = self._lanes(known, rows)
+            events["flags"] |= np.where(rows["pauses"], np.uint16(Flag.PAUSES), np.uint16(0))
             for one, words in _DEGRADED.items():
                 self._degraded[words] += int(events["weight"][how == one].sum())
         return events

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aperture_tui.profile.event import EVENT, tells_one
 from aperture_tui.profile.gpu_launch import devices_and_streams, is_shape
 from aperture_tui.profile.gpu_use import copy_uses, kernel_uses
-from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.kinds import Flag, FrameKind, Kind
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.where import OF_MACHINES
 from aperture_tui.store.compaction import TooManyError
@@ -117,9 +117,10 @@ def _in_time(store: Store, query: Query, window: Stretch, parts: Sequence[_Part]
 
 
 def _partial(part: _Part) -> set[int]:
-    """The GPUs of which something ran that is not drawn: what stands for several, and sums."""
-    several = part.events["aux"][part.events["weight"] > 1]
-    return set(devices_and_streams(np.unique(several))[0].tolist())
+    """The GPUs of which something ran that is not drawn: what stands for several, sums, and what nobody recorded."""
+    events = part.events
+    missing = events["aux"][(events["weight"] > 1) | (events["flags"] & Flag.PAUSES != 0)]
+    return set(devices_and_streams(np.unique(missing))[0].tolist())
 
 
 def _sampled(parts: Sequence[NDArray[np.void]], in_view: NDArray[np.bool_]) -> tuple[int, int]:

@@ -145,6 +145,17 @@ def test_it_stands_aside_and_says_for_whom(tmp_path: Path, environ: dict[str, st
     assert f"pid {program.pid}: " in health.message
 
 
+def test_an_agent_that_fails_over_a_synthetic_cupti_says_so_to_everybody_who_asks(tmp_path: Path) -> None:
+    words = "its agent failed, and records nothing more: TypeError"
+    with target(tmp_path, 10, SYNTHETIC_CUPTI_ODD="1", APERTURE_GPU_DEBUG="") as program:
+        for _ in range(2):
+            with hearing(program, words):
+                assert program.work()["on"] is False
+        program.end()
+        assert program.process.stderr
+        assert program.process.stderr.read() == ""
+
+
 def test_only_the_processes_that_are_asked_for(tmp_path: Path) -> None:
     with target(tmp_path, 10) as asked, target(tmp_path, 10) as other, hearing(asked) as kept:
         told = asked.work()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -66,6 +67,12 @@ def folder() -> Path:
         ("connection.sendall(b'HTTP/1.1 400 Bad Request')", "do not speak our protocol"),
         ("connection.sendall(b'\\x04\\0\\0\\0\\x57\\0\\0\\0' + bytes(87))", "no whole records"),
         ("connection.sendall(b'\\x09\\0\\0\\0\\xff\\xff\\xff\\xff')", "do not speak our protocol"),
+        ("connection.recv(99); connection.close()", "hung up without a word, of another version"),
+        (
+            'told = b\'{"sent_away": "another session hears it"}\'\n'
+            "connection.sendall(b'\\x09\\0\\0\\0' + len(told).to_bytes(4, 'little') + told); connection.close()",
+            "sent us away: another session hears it",
+        ),
     ],
 )
 def test_who_speaks_otherwise_is_left_and_said(code: str, words: str) -> None:
@@ -92,10 +99,10 @@ def test_one_that_sends_without_end_is_read_a_part_at_a_time() -> None:
             assert time.monotonic() < ends
         (one,) = talking.talking.values()
         for _ in range(3):
+            one.told = []  # that of the first look, too: it may have come late
             time.sleep(0.3)
             talking.update()
             assert sum(88 * len(told.rows) for told in one.told) <= reading.MOST + (1 << 20)
-            one.told = []
         talking.close()
 
 
@@ -224,16 +231,18 @@ def ask(path: Path) -> socket.socket:
     return connection
 
 
-def sent_away(path: Path, request: bytes) -> bool:
-    """Whether one that asks so is left without a word."""
+def sent_away(path: Path, request: bytes) -> str:
+    """The words with which one that asks so is left; "" for none."""
+    frames, why = Frames(), ""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
         connection.settimeout(LONGEST_S)
-        try:
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             connection.sendall(request)
-            return connection.recv(1) == b""
-        except (ConnectionResetError, BrokenPipeError):
-            return True
+            while data := connection.recv(1 << 16):
+                (told,) = frames.feed(data)
+                why = told.words["sent_away"]
+    return why
 
 
 def test_a_program_does_not_wait_for_one_that_does_not_read_and_what_is_dropped_is_counted(tmp_path: Path) -> None:
@@ -282,16 +291,23 @@ def test_a_second_one_that_asks_is_sent_away(tmp_path: Path) -> None:
         first = ask(path)
         first.settimeout(LONGEST_S)
         assert first.recv(1)
-        assert sent_away(path, wire.REQUEST.pack(wire.MAGIC, wire.WISH_CALLS, 20_000))
+        assert sent_away(path, wire.REQUEST.pack(wire.MAGIC, wire.WISH_CALLS, 20_000)) == "another session hears it"
         first.close()
         program.end()
 
 
-@pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.1\r\n\r\n", wire.REQUEST.pack(b"APGPU\x00\x009", 0, 0)])
-def test_one_that_asks_in_other_words_is_sent_away(tmp_path: Path, request_: bytes) -> None:
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (b"", ""),
+        (b"GET / HTTP/1.1\r\n\r\n", ""),
+        (wire.REQUEST.pack(b"APGPU\x00\x009", 0, 0), "it is of another version: start its program anew"),
+    ],
+)
+def test_one_that_asks_in_other_words_is_sent_away(tmp_path: Path, request_: bytes, words: str) -> None:
     with target(tmp_path, 10, APERTURE_GPU=str(tmp_path / "gpu")) as program:
         path = tmp_path / "gpu" / f"{program.pid}.sock"
-        assert sent_away(path, request_)
+        assert sent_away(path, request_) == words
         good = ask(path)
         good.settimeout(LONGEST_S)
         assert good.recv(1)

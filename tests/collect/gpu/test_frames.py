@@ -51,7 +51,7 @@ def test_layouts_change_only_with_their_number() -> None:
     """Readers and writers of different versions meet: who changes a layout has to change MAGIC."""
     sizes = {number: layout.itemsize for number, layout in LAYOUTS.items()}
     assert (wire.MAGIC, sizes) == (
-        b"APGPU\x00\x002",
+        b"APGPU\x00\x003",
         {wire.DEVICES: 72, wire.KERNELS: 88, wire.COPIES: 56, wire.CALLS: 40, wire.SYNCS: 32},
     )
 
@@ -112,13 +112,15 @@ def test_what_finds_no_room_is_counted_and_names_find_some() -> None:
     assert outbox.dropped["names"] == 1
 
 
-@given(st.integers(0, (1 << 16) - 1))
-def test_a_record_that_stands_for_several_is_so_many_events_of_its_own_duration(each: int) -> None:
+@given(st.integers(0, wire.MOST_EACH), st.booleans())
+def test_a_record_that_stands_for_several_is_so_many_events_of_its_own_duration(each: int, pauses: bool) -> None:
     outbox, to = Outbox(), _Socket(1 << 20)
-    outbox.rows(wire.KERNELS, rows(wire.KERNELS, {"start_ns": NOW, "end_ns": NOW + 7}), each)
+    outbox.rows(wire.KERNELS, rows(wire.KERNELS, {"start_ns": NOW, "end_ns": NOW + 7}), each | wire.PAUSES * pauses)
     outbox.send(to)  # type: ignore[arg-type]  # as much of a socket as it needs
     frames = Frames()
-    (event,) = _events([one.rows for one in frames.feed(bytes(to.taken))], wire.KERNELS, frames)
+    (told,) = frames.feed(bytes(to.taken))
+    assert told.rows["pauses"].tolist() == [pauses]
+    (event,) = _events([told.rows], wire.KERNELS, frames)
     n = max(each, 1)  # 0 is of recordings from before there was such a number
     assert [int(event[name]) for name in ("weight", "duration_ns", "maximum_ns", "time_ns")] == [n, 7 * n, 7, NOW]
 

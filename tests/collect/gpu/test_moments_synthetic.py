@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aperture_tui.profile.health import Health
-from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.kinds import Flag, Kind
 from tests.collect.collecting import Kept
 from tests.collect.gpu.targets import HERE, Target, await_words, hearing, target
 from tests.collect.gpu.test_agent_synthetic import settle
@@ -50,6 +50,10 @@ def test_moments_tell_how_much_there_was(tmp_path: Path, later_ms: int) -> None:
     assert told["with_calls"] == 0
     assert told["on"] < told["launches"] / 2
     rows = rows_of(kept, program.pid, Kind.GPU_KERNEL)
+    pauses = np.diff(rows["time_ns"].astype(np.int64), append=rows["time_ns"][-1:].astype(np.int64)) > 200_000_000
+    assert pauses.any()
+    assert (rows["flags"][pauses] & Flag.PAUSES != 0).all(), "what is in them is not known, and that is told before"
+    assert (rows["flags"][0] & Flag.PAUSES) == 0
     assert (rows["duration_ns"] == 1000 * rows["weight"].astype(np.uint64)).all()
     assert set(rows["maximum_ns"].tolist()) == {1000}
     until = (int(rows["time_ns"].max()) - int(rows["time_ns"].min())) / 12e9  # what came behind the last is not told

@@ -68,12 +68,14 @@ class Work:
         tid: int = TID,
         weight: int = 1,
         maximum_ns: int | None = None,
+        flags: int = 0,
     ) -> None:
         """One event. maximum_ns: None is took_ns."""
         (node,) = self.symbols.stacks([[self.symbols.frame(frame) for frame in stack]])
         text = self.symbols.string(name) if name else 0
         longest = took_ns if maximum_ns is None else maximum_ns
-        self._rows.append((kind, at_ns, took_ns, longest, text, int(node), lane(device, stream), value, tid, weight))
+        place = lane(device, stream)
+        self._rows.append((kind, at_ns, took_ns, longest, text, int(node), place, value, tid, weight, flags))
 
     def kernel(self, name: str, at_ns: int, took_ns: int, stack: Sequence[Frame] = FORWARD, **where: int) -> None:
         """A kernel with all that is known of its launch."""
@@ -90,7 +92,7 @@ class Work:
         events = empty(len(self._rows))
         columns = zip(*self._rows, strict=True)
         for column, values in zip(
-            ("kind", "time_ns", "duration_ns", "maximum_ns", "name", "stack", "aux", "value", "tid", "weight"),
+            ("kind", "time_ns", "duration_ns", "maximum_ns", "name", "stack", "aux", "value", "tid", "weight", "flags"),
             columns,
             strict=True,
         ):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.kinds import Flag, FrameKind, Kind
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.profile.where import parse
@@ -209,6 +209,15 @@ def test_moments_before_the_window_tell_that_there_may_be_more_than_is_drawn() -
     found = answer.view(fetched(stored([work.batch()]), query), Sight(9))
     assert (found.unknown, found.idle, found.gaps) == ((0,), (), ())
     assert found.lanes.stand_for == 0, "what is in view stands for itself"
+
+
+def test_what_a_gpu_did_after_its_recording_paused_is_not_taken_for_idleness() -> None:
+    work = Work()
+    two_kernels(work)
+    work.kernel(GEMM, START_NS + 4 * SECOND, MS, device=1, flags=Flag.PAUSES)
+    found = view(stored([work.batch()]))
+    assert found.unknown == (1,)
+    assert {idle.device for idle in found.idle} == {gap.device for gap in found.gaps} == {0}
 
 
 def test_where_something_was_told_only_as_sums_no_gap_is_known() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import select
 import socket
@@ -82,25 +83,26 @@ class Agent:
         self._pause()
         if self._asked is not None:
             self._asked.finish()
-        if self._listener is not None:
-            self._listener.close()
-            with contextlib.suppress(OSError):  # somebody has cleaned up before
-                os.unlink(self._path)
+        self._close()
 
     # -- in the thread
 
     def _run(self) -> None:
         try:
             self._listen()
-        except Exception as error:  # whatever it is, the program has to go on, and says nothing of it
-            if os.environ.get("APERTURE_GPU_DEBUG"):
-                sys.stderr.write("aperture: " + repr(error) + "\n")
+        except Exception as error:  # whatever it is, the program has to go on
+            say(error)
             if self._asked is not None:
                 self._asked.connection.close()
                 self._asked = None
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
+            self._close()
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            with contextlib.suppress(OSError):  # somebody has cleaned up before
+                os.unlink(self._path)
 
     def _listen(self) -> None:
         listener, wake = self._listener, self._wake[0]
@@ -122,24 +124,26 @@ class Agent:
             connection, _ = listener.accept()
         except OSError:
             return
-        if self._asked is not None or not may_ask(connection):
+        if not may_ask(connection):
             connection.close()
-            return
-        request = received(connection)
-        if request is None:
+        elif (request := received(connection)) is None:
             connection.close()
-            return
-        self._asked = _Asked(connection, *request)
+        elif request[0] != wire.MAGIC:
+            send_away(connection, "it is of another version: start its program anew")
+        elif self._asked is not None:
+            send_away(connection, "another session hears it")
+        else:
+            self._asked = _Asked(connection, *request[1:])
 
 
 class _Asked:
-    """Somebody asks. collecting: None while CUPTI cannot be had."""
+    """Somebody asks. collecting: None while CUPTI cannot be had. millionths: of the limit."""
 
-    def __init__(self, connection: socket.socket, wish: int, limit: float) -> None:
+    def __init__(self, connection: socket.socket, wish: int, millionths: int) -> None:
         from .outbox import Outbox  # not before somebody asks: most programs are never asked
 
         self.connection = connection
-        self._wish, self._limit = wish, limit
+        self._wish, self._limit = wish, millionths / 1e6
         self._outbox = Outbox()
         self._collecting: Any = None
         self._why = ""
@@ -162,7 +166,10 @@ class _Asked:
             self._leave()
             return False
         if now >= self._due:
-            self._collect()
+            try:
+                self._collect()
+            except Exception as error:  # whatever it is: the program goes on, and who asks is told
+                self._fail(error)
             self._due = time.monotonic() + (_TICK_S if self._collecting is None else self._collecting.pause_s)
             if now - self._told >= _STATUS_S:
                 self._told = now
@@ -199,6 +206,15 @@ class _Asked:
         self._outbox.words(wire.HELLO, self._collecting.hello())
         self._clocks = _clocks()  # what is imported once is no cost that goes on
 
+    def _fail(self, error: Exception) -> None:
+        """CUPTI is left as it is found: nothing more is asked of it for this one who asks."""
+        say(error)
+        failed, self._collecting = self._collecting, None
+        self._why = f"its agent failed, and records nothing more: {error!r}"
+        self._not_before = math.inf
+        if failed is not None:
+            _end(failed)
+
     def _status(self) -> dict[str, Any]:
         if self._collecting is None:
             return {"aside": self._why, "dropped": dict(self._outbox.dropped)}
@@ -215,13 +231,13 @@ class _Asked:
 
     def _leave(self) -> None:
         if self._collecting is not None:
-            self._collecting.end()
+            _end(self._collecting)
         self.connection.close()
 
     def finish(self) -> None:
         """The last word."""
         if self._collecting is not None:
-            self._collecting.end(last=True)
+            _end(self._collecting, last=True)
         self._outbox.words(wire.STATUS, self._status())
         until = time.monotonic() + _LAST_S
         with contextlib.suppress(OSError):  # the other end is gone
@@ -229,6 +245,19 @@ class _Asked:
                 self._outbox.send(self.connection)
                 select.select([], [self.connection], [], 0.05)
         self.connection.close()
+
+
+def _end(collecting: Any, last: bool = False) -> None:
+    try:
+        collecting.end(last)
+    except Exception as error:
+        say(error)
+
+
+def say(error: Exception) -> None:
+    """To whoever looks for an error in the agent: the program says nothing of it."""
+    if os.environ.get("APERTURE_GPU_DEBUG"):
+        sys.stderr.write("aperture: " + repr(error) + "\n")
 
 
 def _clocks() -> Any:
@@ -266,15 +295,24 @@ def may_ask(connection: socket.socket) -> bool:
 
 
 def received(connection: socket.socket) -> Any:
-    """What is asked for: wish, limit; None if it is not asked in our words. They come at once, or not at all."""
+    """What is asked for: magic, wish, millionths; None if it is not asked in words like ours. They come at once, or not
+    at all.
+    """
     connection.settimeout(0.5)
     try:
         data = connection.recv(wire.REQUEST.size, socket.MSG_WAITALL)
     except OSError:
         return None
-    if len(data) != wire.REQUEST.size:
+    if len(data) != wire.REQUEST.size or not data.startswith(wire.FAMILY):
         return None
-    magic, wish, millionths = wire.REQUEST.unpack(data)
-    if magic != wire.MAGIC:
-        return None
-    return wish, millionths / 1e6
+    return wire.REQUEST.unpack(data)
+
+
+def send_away(connection: socket.socket, why: str) -> None:
+    """Say why, in frames that all versions know, and no more."""
+    import json  # not before somebody asks
+
+    told = json.dumps({"sent_away": why}).encode()
+    with contextlib.suppress(OSError):
+        connection.send(wire.FRAME.pack(wire.STATUS, 1, len(told)) + told, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    connection.close()

@@ -26,7 +26,7 @@ class Outbox:
         self.sent = 0
 
     def rows(self, frame: int, rows: Any, each: int = 1) -> None:
-        """Records of one layout, in as many frames as they need. each: how many one stands for."""
+        """Records of one layout, in as many frames as they need. each: as of wire.FRAME."""
         size = rows.dtype.itemsize
         most = (wire.MAX_FRAME - wire.FRAME.size) // size
         for at in range(0, len(rows), most):

@@ -37,7 +37,6 @@ _WITHOUT = 4
 """So many ticks of kernels without any call of the runtime say the same."""
 _REMEMBERED = 1 << 15
 """Calls whose kernels may still come."""
-_MOST_EACH = (1 << 16) - 1
 _ON, _LATE, _OFF = range(3)
 """All is recorded; a moment is over, and what has begun in it is waited for; nothing is."""
 
@@ -124,9 +123,10 @@ class Collecting:
             self._held.append({frame: rows[rows["start_ns"] >= self._since_ns] for frame, rows in told.items()})
             self._end_if_long_enough()
         else:
-            self._tell(told, 1, 1)
+            pauses = not self.governor.may_record
+            self._tell(told, 1, 1, pauses)
             self._choose_calls(told)
-            if not self.governor.may_record:
+            if pauses:
                 self._end()
 
     def _end_if_long_enough(self) -> None:
@@ -145,9 +145,9 @@ class Collecting:
         end_ns = self._over_ns
         inside = {frame: rows[rows["start_ns"] <= end_ns] for frame, rows in told.items()}
         later = {frame: rows[rows["start_ns"] > end_ns] for frame, rows in told.items()}
-        self._tell_moment([*self._held, inside], end_ns)
-        self._held = []
         self._in_moments = not self.governor.may_record
+        self._tell_moment([*self._held, inside], end_ns, self._in_moments)
+        self._held = []
         if self._in_moments:
             self._attached.end()
             self._state, self._ended_ns = _OFF, end_ns
@@ -155,11 +155,11 @@ class Collecting:
             self._tell(later, 1, 1)
             self._state, self._ended_ns, self._first_ns, self._each = _ON, 0, 0, 1
 
-    def _tell_moment(self, parts: list[dict[int, Any]], end_ns: int) -> None:
+    def _tell_moment(self, parts: list[dict[int, Any]], end_ns: int, pauses: bool = False) -> None:
         of_calls = self._stands_for(end_ns, self._since_ns)
         self._each = self._stands_for(end_ns, self._first_ns or self._since_ns)
         for told in parts:
-            self._tell(told, self._each, of_calls)
+            self._tell(told, self._each, of_calls, pauses)
         if self._first_ns:
             rows = sum(len(rows) for told in parts for rows in _of_gpu(told))
             on_s = (end_ns - self._first_ns) / 1e9
@@ -169,7 +169,7 @@ class Collecting:
         """How many an execution counts for that was recorded in this time."""
         if not self._ended_ns:
             return 1
-        return max(1, min(_MOST_EACH, round((end_ns - self._ended_ns) / max(end_ns - since_ns, 1))))
+        return max(1, min(wire.MOST_EACH, round((end_ns - self._ended_ns) / max(end_ns - since_ns, 1))))
 
     def _switch_on(self) -> None:
         self._attached.begin()
@@ -260,15 +260,17 @@ class Collecting:
             self._called = np.concatenate((known[:1], known[1:][-_REMEMBERED:]))
         return told
 
-    def _tell(self, told: dict[int, Any], each: int, of_calls: int) -> None:
-        """Into the outbox. each, of_calls: how many a record of a GPU's work, and one of a call, stand for."""
+    def _tell(self, told: dict[int, Any], each: int, of_calls: int, pauses: bool = False) -> None:
+        """Into the outbox. each, of_calls: how many a record of a GPU's work, and one of a call, stand for. pauses:
+        what follows may not be recorded.
+        """
         for frame, rows in told.items():
             if frame == wire.CALLS:
                 self._tell_calls(rows, of_calls)
                 continue
             if frame == wire.KERNELS:
                 self._tell_kernel_names(rows["name"])
-            self._outbox.rows(frame, rows, each)
+            self._outbox.rows(frame, rows, each | wire.PAUSES if pauses else each)
 
     def _tell_kernel_names(self, numbers: Any) -> None:
         for number in set(numbers.tolist()):

@@ -9,11 +9,16 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-MAGIC: Final = b"APGPU\x00\x002"
+FAMILY: Final = b"APGPU\x00"
+MAGIC: Final = FAMILY + b"\x003"
+"""Who is asked in another version's words says so: FRAME and STATUS stay as they are."""
 REQUEST: Final = struct.Struct("<8sII")
 """MAGIC, Wish bits, what recording may cost in parts per million of the CPU time that the program uses."""
 FRAME: Final = struct.Struct("<HHI")
-"""Type; how many each of its records stands for, itself among them, 0 or 1 for itself alone; length."""
+"""Type; how many each of its records stands for, itself among them, 0 or 1 for itself alone, and PAUSES; length."""
+PAUSES: Final = 1 << 15
+"""Nothing was recorded for a while after these records."""
+MOST_EACH: Final = PAUSES - 1
 MAX_FRAME: Final = 1 << 20
 MAX_TEXT: Final = 1 << 14
 
