@@ -69,7 +69,7 @@ def folder() -> Path:
         ("connection.sendall(b'\\x09\\0\\0\\0\\xff\\xff\\xff\\xff')", "do not speak our protocol"),
         ("connection.recv(99); connection.close()", "hung up without a word, of another version"),
         (
-            'told = b\'{"sent_away": "another session hears it"}\'\n'
+            'connection.recv(99); told = b\'{"sent_away": "another session hears it"}\'\n'
             "connection.sendall(b'\\x09\\0\\0\\0' + len(told).to_bytes(4, 'little') + told); connection.close()",
             "sent us away: another session hears it",
         ),

@@ -124,9 +124,8 @@ class Agent:
             connection, _ = listener.accept()
         except OSError:
             return
-        if not may_ask(connection):
-            connection.close()
-        elif (request := received(connection)) is None:
+        request = received(connection) if may_ask(connection) else None
+        if request is None:
             connection.close()
         elif request[0] != wire.MAGIC:
             send_away(connection, "it is of another version: start its program anew")
