@@ -29,7 +29,7 @@ from aperture_tui.profile.symbols import Symbols
 from aperture_tui.symbolize.resolver import Resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from aperture_tui.filters.chain import Chain
     from aperture_tui.filters.told import Controls
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from aperture_tui.profile.host import HostFacts, HostSample
 
 _INTERVAL_S: Final = 0.25
+_RESTING_S: Final = 0.5
+UNSEEN_RESTING_S: Final = 1.0
+"""Between drains while nothing new happens; where nobody looks, and the rings hold five seconds."""
 _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
 _TELL_S: Final = 1.0
@@ -115,8 +118,11 @@ class Session:
         sinks: dict[str, Sink],
         interval_s: float = _INTERVAL_S,
         filters: Chain | None = None,
+        resting_s: float = _RESTING_S,
     ) -> None:
-        """filters: what every batch goes through before a sink has it; they belong to the session from now on."""
+        """interval_s: between drains; resting_s: while no name is urgent. filters: what every batch goes through before
+        a sink has it; they belong to the session from now on.
+        """
         self._settings = settings
         self._clock = Clock.now()
         self._symbols = Symbols()
@@ -128,10 +134,12 @@ class Session:
         self._told = 0.0
         self._tellings = 0
         self._outputs = [_Output(name, sink) for name, sink in sinks.items()]
-        self._interval_s = interval_s
+        self._interval_s, self._most_rests = interval_s, max(0, round(resting_s / interval_s) - 1)
         self._worker = None if filters is None else _worker(filters)
         self._losses = Losses()
         self._failure: Health | None = None
+        self._failed = ""
+        """As of the last telling."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
 
@@ -177,25 +185,29 @@ class Session:
 
     @property
     def failure(self) -> str:
-        """The reason why a collector or a sink has failed, in one line; "" if none has."""
+        """Why a collector, a filter or a sink has failed, in one line; "" if none has. It may be a second old."""
         if self._stopping.is_set() and self._thread.is_alive():
             return "collecting hangs, most likely on a file system that does not answer; what came last is lost"
-        filters = self._worker.health() if self._worker is not None else []
-        words = [*self._attached.health(), *filters, *(output.health for output in self._outputs)]
-        failed = [one for one in (self._failure, *words) if one is not None and one.state is State.FAILED]
-        return f"{failed[0].name}: {failed[0].message}" if failed else ""
+        if self._thread.is_alive():
+            return self._failed
+        return _failed([self._failure, *self._attached.health(), *self._outputs_health()]) or self._failed
+
+    def _outputs_health(self) -> list[Health]:
+        return [output.health for output in self._outputs]
 
     def _run(self) -> None:
         began = time.monotonic()
         try:
             self._resolver.prepare()  # while the first samples come
-            passed = time.monotonic() - began
+            passed, rests = time.monotonic() - began, 0
             while not self._stopping.is_set():
                 early = time.monotonic() - began < 1
                 pause_s = min(_FIRST_DRAINS_S, self._interval_s) if early else self._interval_s
                 self._stopping.wait(max(0.0, pause_s - passed))
                 passed = 0.0
-                self._tick()
+                rests = 0 if early or not self._may_rest(rests) else rests + 1
+                if not rests:
+                    self._tick()
             self._attached.finish()
             self._tick()
             self._end_filters()
@@ -209,6 +221,17 @@ class Session:
             self._run_times.close()
             self._resolver.close()
             self._common.close()
+
+    def _may_rest(self, rests: int) -> bool:
+        """Whether a drain may be left out after so many: names are read while processes live, and none is urgent now.
+
+        No process has begun, ended or loaded code; where a stack is new, one drain is left out and no more.
+        """
+        if self._stopping.is_set() or time.monotonic() - self._told >= _TELL_S:  # a recording is written once a second
+            return False
+        if not self._attached.only_samples or not self._common.processes.are_quiet:
+            return False
+        return rests < (min(1, self._most_rests) if self._common.stacks.are_new else self._most_rests)
 
     def _crash(self, error: Exception) -> None:
         """The thread ends: say so wherever somebody still listens."""
@@ -244,8 +267,9 @@ class Session:
             if output.health.state is State.RUNNING and output.sink.lost:
                 output.health = replace(output.health, lost={"events: could not be written": output.sink.lost})
         filters = self._worker.health() if self._worker is not None else []
-        health = [*collectors, *filters, *(output.health for output in self._outputs)]
+        health = [*collectors, *filters, *self._outputs_health()]
         self._each(lambda sink: sink.set_health(health))
+        self._failed = _failed([*health, *self._outputs_health()])
         self._tellings += 1
         if self._tellings % _TRIM_EVERY == _TRIM_FIRST:
             _give_memory_back()
@@ -317,6 +341,10 @@ class Session:
                     delivered=max(0, output.health.delivered - lost),
                     lost={"events: sink failed": lost} if lost else {},
                 )
+
+
+def _failed(words: Iterable[Health | None]) -> str:
+    return next((f"{one.name}: {one.message}" for one in words if one is not None and one.state is State.FAILED), "")
 
 
 def _worker(chain: Chain) -> Worker:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +58,40 @@ def test_a_collector_that_breaks_is_said_and_the_session_still_stops(monkeypatch
     assert session.failure == "cpu: RuntimeError: the ring is gone"
     assert kept.health[0].state is State.FAILED
     assert threading.active_count() == 1 or "collect" not in {t.name for t in threading.enumerate()}
+
+
+def test_no_drain_is_left_out_while_processes_begin() -> None:
+    """Their names are read while they live."""
+    session = Session(Settings(hz=99), {"kept": Kept()}, resting_s=5.0)
+    drains, tick = [], session._tick
+    session._tick = lambda: (drains.append(time.monotonic()), tick())[1]  # type: ignore[method-assign]
+    session.start()
+    began = time.monotonic()
+    while time.monotonic() < began + 4:
+        subprocess.run(["/bin/true"], check=True)
+        time.sleep(0.05)
+    session.stop()
+    apart = np.diff([at for at in drains if at > began + 1])
+    assert np.median(apart) < 0.4, apart
+
+
+@pytest.mark.parametrize(
+    ("only_samples", "quiet", "new", "most"),
+    [(True, True, False, 3), (True, True, True, 1), (True, False, False, 0), (False, True, False, 0)],
+)
+def test_drains_are_left_out_while_nothing_is_new(only_samples: bool, quiet: bool, new: bool, most: int) -> None:
+    session = Session(Settings(hz=99), {}, interval_s=0.25, resting_s=1.0)
+    session._attached = SimpleNamespace(only_samples=only_samples)  # type: ignore[assignment]
+    session._common = SimpleNamespace(  # type: ignore[assignment]
+        processes=SimpleNamespace(are_quiet=quiet), stacks=SimpleNamespace(are_new=new)
+    )
+    session._told = time.monotonic()
+    assert [session._may_rest(rests) for rests in range(5)] == [True] * most + [False] * (5 - most)
+    session._told -= 1.0
+    assert not session._may_rest(0), "what is to be written once a second is"
+    session._told += 1.0
+    session._stopping.set()
+    assert not session._may_rest(0)
 
 
 class Faulty(Kept):

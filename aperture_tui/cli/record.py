@@ -52,7 +52,7 @@ def run(argv: list[str]) -> int:
     """The command -> exit status: 0, 1 with one line, 2 for wrong usage; of a COMMAND that ended: its own."""
     parser = _parser()
     chosen = parser.parse_args(argv)
-    from aperture_tui.session import Session, SessionError, facts
+    from aperture_tui.session import UNSEEN_RESTING_S, Session, SessionError, facts
 
     _refuse_what_is_in_vain(parser, chosen)
     what = settings(parser, chosen)  # wrong usage is said before a command waits and a file is begun
@@ -67,7 +67,7 @@ def run(argv: list[str]) -> int:
             launched = _Launched(chosen.command)
             what = replace(what, pids=(*what.pids, launched.pid))
         writer = _writer(chosen, facts(what, judges))
-        session = Session(what, {"recording": writer}, filters=judges)
+        session = Session(what, {"recording": writer}, filters=judges, resting_s=UNSEEN_RESTING_S)
         session.start()
     except (SessionError, OSError) as error:
         if launched:

@@ -109,6 +109,12 @@ class Attached:
 
     # -- draining
 
+    @property
+    def only_samples(self) -> bool:
+        """Whether CPUs are sampled, and nothing else is, or is to be."""
+        only_cpu = self._running.keys() == {("cpu",)}
+        return only_cpu and not self._starting and not self._leaving and self._wanted <= {"cpu"}
+
     def drain(self, symbols: Symbols) -> Iterator[NDArray[np.void]]:
         """The events of each collector, named while the processes live. One that fails is detached, and says why."""
         self.changed = False

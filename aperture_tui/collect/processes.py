@@ -123,6 +123,11 @@ class Processes:
         """Stop listening."""
         self._sideband.close()
 
+    @property
+    def are_quiet(self) -> bool:
+        """Whether none has begun, ended, or loaded code since the last update."""
+        return self._sideband.is_quiet
+
     def update(self) -> set[int]:
         """Take in what has happened since the last time -> pids that have new mappings, or another program."""
         changed = set()

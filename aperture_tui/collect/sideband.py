@@ -101,6 +101,12 @@ class _PerfRing:
         self.size = pages * mmap.PAGESIZE
         self._map = mmap.mmap(fd, mmap.PAGESIZE + self.size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
 
+    @property
+    def waits(self) -> bool:
+        """Whether something has been written since the last time."""
+        head, tail = struct.unpack_from("=QQ", self._map, 1024)
+        return bool(head != tail)
+
     def take(self) -> bytes:
         """Everything that has been written since the last time."""
         head, tail = struct.unpack_from("=QQ", self._map, 1024)  # data_head, data_tail
@@ -135,6 +141,11 @@ class Sideband:
                 except OSError:
                     os.close(fd)
                     raise
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has happened since then."""
+        return not any(ring.waits for _fd, ring in self._rings.values())
 
     def drain(self) -> list[Event]:
         """What has happened since the last time, in order of time."""

@@ -95,6 +95,11 @@ class Stacks:
         self._astray: set[int] = set()
         self._nodes: dict[tuple[int, bytes], int] = {}
 
+    @property
+    def are_new(self) -> bool:
+        """Whether the kernel has sent some since the last update."""
+        return self.maps.ring.waiting > 0
+
     def update(self) -> None:
         """Take in what the kernel has sent; where the resolver knows better now, all stacks are named anew."""
         for payload in self.maps.ring.payloads():

@@ -33,6 +33,7 @@ def sideband() -> object:
 def test_the_life_of_a_process_is_told_in_order(sideband: Sideband) -> None:
     child = subprocess.Popen(["/bin/sleep", "0.05"])
     child.wait()
+    assert not sideband.is_quiet
     events = follow(sideband, lambda seen: any(isinstance(e, Exited) and e.pid == child.pid for e in seen))
     mine = [e for e in events if e.pid == child.pid]
     assert [type(e) for e in mine if not isinstance(e, Mapped)] == [Forked, Named, Exited]
