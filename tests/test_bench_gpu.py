@@ -77,7 +77,8 @@ def test_work_beside_the_agent_is_compared_with_work_in_a_program_without() -> N
     )
     for step in STEPS:
         assert len(told[step]["control_s"]) == len(told[step]["subject_s"])
-        assert told[step]["low"] <= told[step]["percent"] <= told[step]["high"]
+        for of in (told[step], told[step]["cpu"]):
+            assert of["low"] <= of["percent"] <= of["high"]
     for step in ("governed", "everything"):
         assert told[step]["status"]
         assert sum(told[step]["counts"].values()) > 0
@@ -105,11 +106,14 @@ def test_nothing_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_loss_is_that_of_the_sums_with_an_interval_around_it() -> None:
     """One lump in ten pairs: a median would not see it."""
-    told = bench_overhead.loss([(1.0, 1.0)] * 9 + [(1.0, 1.5)])
+    one, more = bench_overhead.Took(1.0, 0.5), bench_overhead.Took(1.5, 0.6)
+    told = bench_overhead.loss([(one, one)] * 9 + [(one, more)])
+    assert told["cpu"]["percent"] == pytest.approx(2)
     assert told["percent"] == pytest.approx(5)
     assert told["low"] == pytest.approx(0)
     assert 5 < told["high"] <= 20
-    assert bench_overhead.loss([]) == {"control_s": [], "subject_s": []}
+    none: dict[str, object] = {"control_s": [], "subject_s": []}
+    assert bench_overhead.loss([]) == none | {"cpu": none}
 
 
 @pytest.fixture
@@ -171,12 +175,12 @@ def test_an_overhead_is_said_in_a_line() -> None:
     told = {
         "n": 7,
         "before": {"percent": -0.04, "low": -1.0, "high": 1.0},
-        "governed": {"percent": 1.24, "low": 0.41, "high": 2.06},
+        "governed": {"percent": 1.24, "low": 0.41, "high": 2.06, "cpu": {"percent": 0.95}},
         "after": {"percent": 0.1, "low": 0.0, "high": 0.2, "error": "it ended with -11"},
         "everything": {"error": "it ended with -11"},
         "peer": {"percent": 43.6, "low": 40.0, "high": 50.0},
     }
-    said = "before -0.0 %, governed +1.2 % (0.4 to 2.1), after +0.1 % until it failed, everything failed"
+    said = "before -0.0 %, governed +1.2 % (0.4 to 2.1; CPU +0.9 %), after +0.1 % until it failed, everything failed"
     assert bench_overhead.summary(told) == said + ", torch.profiler +44 %"
     assert bench_overhead.summary({"native": {"hung": False}}) == ""
 

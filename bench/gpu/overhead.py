@@ -1,21 +1,23 @@
 """What the agent costs the program that it is in: the same work in turn in two programs, one with it and one without.
 
 CUPTI leaves a program slower than it was even when everything is off again, so that "without" is a program that it
-never touched. The agent records moments and detaches between them: its cost comes in lumps, and what is compared are
-sums over many seconds. A third program works under torch.profiler, in the same run.
+never touched. The agent records in moments: its cost comes in lumps, and what is compared are sums over many seconds,
+of the wall and of the CPU that the whole program had. The latter is what a program pays that is bound by launching, and
+does not depend on who else is on the machine. All are on the same few CPUs; a third one works under torch.profiler.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aperture_tui.collect.gpu.environment import callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
@@ -50,8 +52,19 @@ ENDS_S: Final = 90.0
 _RESAMPLED: Final = 2000
 """Draws for an interval: its ends are then known to a few hundredths of its width."""
 
-Pair = tuple[float, float]
-"""Seconds of control and of subject."""
+CPUS: Final = 4
+"""That all programs have: what they run on must not tell one from another."""
+
+
+class Took(NamedTuple):
+    """Seconds of a stretch of work: by the wall, and of all CPUs that the program had meanwhile."""
+
+    s: float
+    cpu_s: float
+
+
+Pair = tuple[Took, Took]
+"""Of control and of subject."""
 
 
 class Reader:
@@ -106,16 +119,16 @@ class Stretches:
     n: int
     ends: float
 
-    def took_s(self, worker: Program, **how: Any) -> float:
-        """Of one. Raises one of FAILURES."""
+    def took(self, worker: Program, **how: Any) -> Took:
+        """One. Raises one of FAILURES."""
         left = self.ends - time.monotonic()
         if left < 2 * STRETCH_S:
             raise TimeoutError("no time was left")
-        return _took_s(worker, self.work, self.n, min(left, WAIT_S), **how)
+        return _took(worker, self.work, self.n, min(left, WAIT_S), **how)
 
     def pairs(self, control: Program, subject: Program, n: int, **how: Any) -> dict[str, Any]:
         """See in_turn(). how: more of what the subject is asked."""
-        return in_turn(lambda: self.took_s(control), lambda: self.took_s(subject, **how), n, APART_S)
+        return in_turn(lambda: self.took(control), lambda: self.took(subject, **how), n, APART_S)
 
     def heard(self, control: Program, subject: Program, n: int, limit: float, settle_s: float) -> dict[str, Any]:
         """Pairs while somebody hears the subject's agent, after so much of its work, or one stretch."""
@@ -126,9 +139,9 @@ class Stretches:
         told: dict[str, Any] = {}
         try:
             settled = time.monotonic() + settle_s
-            self.took_s(subject)
+            self.took(subject)
             while time.monotonic() < settled:
-                self.took_s(subject)
+                self.took(subject)
             before = dict(reader.counts)
             told = {"counts_at_first": before} | self.pairs(control, subject, n)
         except FAILURES as error:
@@ -140,7 +153,7 @@ class Stretches:
     def beside(self, control: Program, peer: Program) -> dict[str, Any]:
         """Pairs without and with torch.profiler, which has begun once before, as the agent has."""
         try:
-            _took_s(peer, self.work, 1, WAIT_S, peer=True)
+            _took(peer, self.work, 1, WAIT_S, peer=True)
         except FAILURES as error:
             return {"error": str(error)}
         return self.pairs(control, peer, PEER_PAIRS, peer=True)
@@ -152,7 +165,9 @@ def overhead(work: str) -> dict[str, Any]:
     What is lost of one step is said there, as its "error"; the others are told.
     """
     ends = time.monotonic() + ENDS_S
-    with program(callbacks="") as control, program(callbacks=callbacks()) as subject, program(callbacks="") as peer:
+    with ExitStack() as stack:
+        with on_few_cpus():
+            control, subject, peer = (stack.enter_context(program(callbacks=one)) for one in ("", callbacks(), ""))
         workers = (control, subject, peer)
         warm(workers, work, 1, FIRST_S)
         doing = Stretches(work, calibrated(control, work, STRETCH_S), ends)
@@ -169,6 +184,17 @@ def overhead(work: str) -> dict[str, Any]:
         }
 
 
+@contextmanager
+def on_few_cpus() -> Iterator[None]:
+    """What is started meanwhile has these alone, for good."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(every)[-CPUS:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
+
+
 def warm(workers: Sequence[Program], work: str, n: int, seconds: float) -> None:
     """Have all do it at the same time: each has its first answer behind it when it is compared."""
 
@@ -180,24 +206,22 @@ def warm(workers: Sequence[Program], work: str, n: int, seconds: float) -> None:
         list(pool.map(do, workers))
 
 
-def _took_s(worker: Program, work: str, n: int, patience_s: float, **how: Any) -> float:
-    took_s: float = worker.do({"do": work, "n": n, **how}, patience_s)["s"]
-    return took_s
+def _took(worker: Program, work: str, n: int, patience_s: float, **how: Any) -> Took:
+    told = worker.do({"do": work, "n": n, **how}, patience_s)
+    return Took(told["s"], told["cpu_s"])
 
 
 def calibrated(worker: Program, work: str, stretch_s: float) -> int:
     """How much of a work takes one stretch. Raises one of FAILURES."""
     n = 1
-    took_s = _took_s(worker, work, n, WAIT_S)
+    took_s = _took(worker, work, n, WAIT_S).s
     while took_s < stretch_s / 4:
         n *= 4
-        took_s = _took_s(worker, work, n, WAIT_S)
+        took_s = _took(worker, work, n, WAIT_S).s
     return max(1, round(n * stretch_s / took_s))
 
 
-def in_turn(
-    control_s: Callable[[], float], subject_s: Callable[[], float], n: int, apart_s: float = 0.0
-) -> dict[str, Any]:
+def in_turn(control: Callable[[], Took], subject: Callable[[], Took], n: int, apart_s: float = 0.0) -> dict[str, Any]:
     """Pairs, whose first is in turn, too -> the loss of those that came about, and as "error" what stopped them.
 
     Both do their work and tell its seconds. apart_s: at most between two pairs, by chance.
@@ -208,11 +232,11 @@ def in_turn(
     try:
         for i in range(n):
             if i % 2:
-                with_s = subject_s()
-                done.append((control_s(), with_s))
+                with_it = subject()
+                done.append((control(), with_it))
             else:
-                without_s = control_s()
-                done.append((without_s, subject_s()))
+                without = control()
+                done.append((without, subject()))
             time.sleep(drawn.uniform(0, apart_s))
     except FAILURES as error:
         stopped["error"] = str(error)
@@ -221,8 +245,14 @@ def in_turn(
 
 def loss(pairs: Sequence[Pair]) -> dict[str, Any]:
     """The seconds, by how many percent their sums differ, and the interval that holds it nineteen times in twenty, by
-    resampling of pairs. Where there are no pairs, none of that.
+    resampling of pairs. Where there are no pairs, none of that. "cpu": the same of CPU time.
     """
+    return _loss([(one.s, other.s) for one, other in pairs]) | {
+        "cpu": _loss([(one.cpu_s, other.cpu_s) for one, other in pairs])
+    }
+
+
+def _loss(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
     told: dict[str, Any] = {"control_s": [pair[0] for pair in pairs], "subject_s": [pair[1] for pair in pairs]}
     if not pairs:
         return told
@@ -232,8 +262,9 @@ def loss(pairs: Sequence[Pair]) -> dict[str, Any]:
     return told | {"percent": _percent(pairs), "low": low, "high": high}
 
 
-def _percent(pairs: Sequence[Pair]) -> float:
-    return 100 * (sum(pair[1] for pair in pairs) / sum(pair[0] for pair in pairs) - 1)
+def _percent(pairs: Sequence[tuple[float, float]]) -> float:
+    without = sum(pair[0] for pair in pairs)
+    return 100 * (sum(pair[1] for pair in pairs) / without - 1) if without else 0.0
 
 
 _WORDS: Final = {
@@ -255,7 +286,9 @@ def summary(told: dict[str, Any]) -> str:
 def _said(step: str, told: dict[str, Any]) -> str:
     if "percent" not in told:
         return "failed"
-    interval = f" ({told['low']:.1f} to {told['high']:.1f})" if step == "governed" else ""
+    interval = ""
+    if step == "governed":
+        interval = f" ({told['low']:.1f} to {told['high']:.1f}; CPU {told['cpu']['percent']:+.1f} %)"
     percent = told["percent"]
     stopped = " until it failed" if "error" in told else ""
     return f"{percent:+.{1 if abs(percent) < 10 else 0}f} %{interval}{stopped}"

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from aperture_tui.collect.gpu.environment import callbacks
 from bench.gpu.asking import FAILURES, Program, program
-from bench.gpu.overhead import FIRST_S, WAIT_S, Stretches, calibrated, in_turn, warm
+from bench.gpu.overhead import FIRST_S, WAIT_S, Stretches, Took, calibrated, in_turn, on_few_cpus, warm
 
 WORKS: Final = ("train", "tiny", "graph", "matmul")
 SWITCHES: Final = {"kernels": ("kernels", "copies"), "calls": ("calls",), "driver": ("calls",)}
@@ -34,7 +34,8 @@ def prices(out: Path) -> dict[str, Any]:
     """Work -> step -> its loss, as in overhead, and its records; "prices": what follows from these."""
     ends = time.monotonic() + ENDS_S
     with ExitStack() as stack:
-        control, *subjects = (stack.enter_context(program(callbacks="")) for _ in range(1 + len(WORKS)))
+        with on_few_cpus():
+            control, *subjects = (stack.enter_context(program(callbacks="")) for _ in range(1 + len(WORKS)))
         warm((control, *subjects), "tiny", 1, FIRST_S)
         return {work: _of_work(work, control, subject, ends) for work, subject in zip(WORKS, subjects, strict=True)}
 
@@ -59,16 +60,16 @@ def _step(switch: str, control: Program, doing: Stretches, subject: Program, par
     scale = doing.n / part.n
     taken: list[dict[str, Any]] = []
 
-    def subject_s() -> float:
-        took_s = part.took_s(subject)
+    def of_subject() -> Took:
+        took = part.took(subject)
         taken.append(subject.do({"switch": "drain"}, WAIT_S))
-        return scale * took_s
+        return Took(scale * took.s, scale * took.cpu_s)
 
     try:
         before = subject.do({"switch": switch, "callbacks": callbacks()}, FIRST_S)
     except FAILURES as error:
         return {"error": str(error)}
-    told = in_turn(lambda: doing.took_s(control), subject_s, PAIRS)
+    told = in_turn(lambda: doing.took(control), of_subject, PAIRS)
     if taken:
         names = sorted({name for one in taken for name in one["counts"]})
         told["records"] = {

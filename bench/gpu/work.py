@@ -129,16 +129,20 @@ _switched: list[Switched] = []
 """The one, once it is asked for."""
 
 
-def timed(name: str, n: int) -> float:
-    """Seconds that so much of a work takes."""
+Took = tuple[float, float]
+"""Seconds of the wall, and of all CPUs that this process had meanwhile."""
+
+
+def timed(name: str, n: int) -> Took:
+    """What so much of a work takes."""
     if name not in _ready:
         _ready[name] = WORK[name]()
         _ready[name](3)
     torch.cuda.synchronize()
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     _ready[name](n)
     torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - cpu_began
 
 
 def profiled(name: str, n: int) -> list[dict[str, Any]]:
@@ -154,8 +158,8 @@ def profiled(name: str, n: int) -> list[dict[str, Any]]:
     return [{**one, "args": one.get("args", {})} for one in events if one.get("cat") in kinds]
 
 
-def beside(name: str, n: int) -> float:
-    """Seconds that so much of a work takes under torch.profiler, without its beginning and its end."""
+def beside(name: str, n: int) -> Took:
+    """What so much of a work takes under torch.profiler, without its beginning and its end."""
     timed(name, 1)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]):
         return timed(name, n)
@@ -190,7 +194,8 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
         return {"addresses": {one: address(one) for one in asked["names"]}}
     if asked.get("profile"):
         return {"events": profiled(name, n)}
-    return {"s": beside(name, n) if asked.get("peer") else timed(name, n)}
+    took_s, cpu_s = beside(name, n) if asked.get("peer") else timed(name, n)
+    return {"s": took_s, "cpu_s": cpu_s}
 
 
 def main() -> None:
