@@ -15,7 +15,7 @@ from aperture_tui.profile.query import Group, Query
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.store import group_stacks
 from aperture_tui.store.memory import MemoryStore
-from tests.store.conformance import PYTHON, SH, STACK
+from tests.store.conformance import HOST, PYTHON, SH, STACK
 from tests.store.facts import SECOND, T0, TAGS, Fact, Reference, batch_of, facts, queries, words
 
 BY_THREAD, BY_TAG = Query(group=Group.THREAD), Query(group=Group.TAG)
@@ -23,6 +23,7 @@ BY_THREAD, BY_TAG = Query(group=Group.THREAD), Query(group=Group.TAG)
 
 def store_of(*events: Fact) -> tuple[MemoryStore, Symbols]:
     store, symbols = MemoryStore(), Symbols()
+    store.set_hosts([HOST])
     store.append(batch_of(events, symbols))
     return store, symbols
 

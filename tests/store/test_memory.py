@@ -45,6 +45,7 @@ class TestGenerations:
         tables = [Symbols(), Symbols(), Symbols()]
         tables[1].string("shifts every id")
         store = MemoryStore()
+        store.set_hosts([HOST])
         for generation, part in parts:
             store.append(batch_of(part, tables[generation]))
         expected = Reference(itertools.chain.from_iterable(part for _, part in parts))

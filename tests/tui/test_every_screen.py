@@ -89,3 +89,12 @@ async def test_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
                     words = set(" ".join(chain.from_iterable(_styles(app))).split())
                     assert words <= set(_ATTRIBUTES), "no colours"
     assert_golden(f"screens/{name}", told)
+
+
+async def test_the_cursor_in_a_line_stands_still() -> None:
+    async with shown(SCENES["searching"], (80, 24)) as pilot:
+        await _still(pilot)
+        before = _styles(app_of(pilot))
+        for _ in range(12):
+            await pilot.pause(0.1)
+            assert _styles(app_of(pilot)) == before

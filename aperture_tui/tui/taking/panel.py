@@ -19,7 +19,7 @@ from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, wrapped
 from aperture_tui.tui.taking.job import State
 from aperture_tui.tui.taking.names import target, with_suffix
-from aperture_tui.tui.widgets.prompt import Label
+from aperture_tui.tui.widgets.prompt import Field, Label
 from aperture_tui.tui.widgets.rows import RowsView
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class FormatList(RowsView, can_focus=True):
         self.action_move(-1)
 
 
-class NameInput(Input):
+class NameInput(Field):
     """Where the name is typed."""
 
     KEYS_TITLE = "the name of the file"

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.reactive import reactive
 from textual.widgets import Input
 
 from aperture_tui.tui.cells import width_of
@@ -35,6 +36,12 @@ class Said(RowsView):
     DEFAULT_CSS = "Said { height: 1; width: 2fr; }"
 
 
+class Field(Input):
+    """Where it is typed. The cursor stands still: one that blinks is two pictures a second, over SSH as well."""
+
+    cursor_blink = reactive(False, init=False)
+
+
 class Prompt(Horizontal):
     """The line. Subclasses say what stands before it, and answer the messages of their `field`."""
 
@@ -46,7 +53,7 @@ class Prompt(Horizontal):
     }
     """
 
-    def field(self) -> Input:
+    def field(self) -> Field:
         """Where it is typed."""
         raise NotImplementedError
 

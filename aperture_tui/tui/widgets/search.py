@@ -11,7 +11,7 @@ from textual.widgets import Input
 from aperture_tui.tui.cells import fit
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.search import LONGEST, Search, compile_search
-from aperture_tui.tui.widgets.prompt import Prompt
+from aperture_tui.tui.widgets.prompt import Field, Prompt
 
 OF_FRAMES: Final = ("function, module or file", "n next  N previous  esc ends")
 """What is looked for, and the keys that there are then."""
@@ -30,7 +30,7 @@ def message_row(
     return ((fit(f" {text}   {keys}", width), f"{key}@bar"),)
 
 
-class PatternInput(Input):
+class PatternInput(Field):
     """Where the pattern is typed."""
 
     KEYS_TITLE = "the search line"
@@ -59,7 +59,7 @@ class SearchLine(Prompt):
         self._problem = ""
         self._search: Search | None = None
 
-    def field(self) -> Input:
+    def field(self) -> Field:
         """Where the pattern is typed."""
         return PatternInput(self._text, compact=True, select_on_focus=False, max_length=LONGEST)
 

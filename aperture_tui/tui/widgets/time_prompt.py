@@ -13,7 +13,7 @@ from aperture_tui.tui.cells import fit
 from aperture_tui.tui.palette import Span
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.wall_clock import moment, passed
-from aperture_tui.tui.widgets.prompt import Prompt
+from aperture_tui.tui.widgets.prompt import Field, Prompt
 
 _LONGEST = 40
 
@@ -46,7 +46,7 @@ def answer(text: str, held: Held, now_ns: int) -> Span:
     return f"{moment(at, now_ns)}, {passed(held.end_ns - at)} before the end   enter goes there", "text"
 
 
-class TimeInput(Input):
+class TimeInput(Field):
     """Where the time is typed."""
 
     KEYS_TITLE = "the time prompt"
@@ -71,7 +71,7 @@ class TimePrompt(Prompt):
         super().__init__(id="go-to")
         self._held, self._now_ns = held, now_ns
 
-    def field(self) -> Input:
+    def field(self) -> Field:
         """Where the time is typed."""
         return TimeInput("", compact=True, max_length=_LONGEST)
 

@@ -13,10 +13,10 @@ from aperture_tui.profile.where import LONGEST, Where, WhereError, parse
 from aperture_tui.store.passed import Passed
 from aperture_tui.tui.cells import fit
 from aperture_tui.tui.where_words import Known, completed, completions, said
-from aperture_tui.tui.widgets.prompt import Prompt
+from aperture_tui.tui.widgets.prompt import Field, Prompt
 
 
-class WhereInput(Input):
+class WhereInput(Field):
     """Where the line is typed."""
 
     KEYS_TITLE = "the filter line"
@@ -92,7 +92,7 @@ class WhereLine(Prompt):
         self._where, self._passed = where, passed
         self._known, self._history = known, history
 
-    def field(self) -> Input:
+    def field(self) -> Field:
         """Where the line is typed."""
         return WhereInput(self._where.text, self._known, self._history)
 

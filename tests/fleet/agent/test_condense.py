@@ -16,7 +16,7 @@ from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Process, Symbols
 from aperture_tui.store.memory import MemoryStore
-from tests.store.conformance import SH, STACK
+from tests.store.conformance import HOST, SH, STACK
 from tests.store.facts import SECOND, T0, Fact, Reference, batch_of, facts, queries, wide_queries, words
 
 variations = st.tuples(
@@ -46,6 +46,7 @@ def store_of(events: list[Fact], resolution_ns: int | None = None) -> MemoryStor
     """What a store has to say of them when they were condensed."""
     batch = batch_of(events, Symbols())
     store = MemoryStore()
+    store.set_hosts([HOST])
     store.append(Batch(batch.symbols, condensed(batch.events, resolution_ns), batch.tags))
     return store
 
