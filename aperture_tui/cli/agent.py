@@ -86,7 +86,7 @@ def _collect(chosen: argparse.Namespace, what: Settings, spool: Spool, delivery:
     from aperture_tui.fleet.agent.interval_writer import IntervalWriter
     from aperture_tui.fleet.agent.outgoing import Identity
     from aperture_tui.fleet.agent.pusher import Pusher
-    from aperture_tui.session import UNSEEN_RESTING_S, Session, facts
+    from aperture_tui.session import Session, facts
 
     gauges_s = _LOW_GAUGES_S if chosen.low_overhead else 0.0
     first_s = random.uniform(0.1, 1.0) * chosen.interval  # noqa: S311 - so that a fleet does not push all at once
@@ -98,7 +98,7 @@ def _collect(chosen: argparse.Namespace, what: Settings, spool: Spool, delivery:
 
     pusher = Pusher(spool, delivery, identity, chosen.interval, _say, pace, lambda: writer.problem)
     drains = {"interval_s": _LOW_DRAIN_S} if chosen.low_overhead else {}
-    session = Session(what, {"spool": writer}, filters=judges, resting_s=UNSEEN_RESTING_S, **drains)
+    session = Session(what, {"spool": writer}, filters=judges, **drains)
     session.start()
     pusher.start()
     wait(None, f"pushing to {chosen.remote}", lambda: bool(session.failure or pusher.failure))
