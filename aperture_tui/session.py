@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from aperture_tui.profile.host import HostFacts, HostSample
 
 _INTERVAL_S: Final = 0.25
-_RESTING_S: Final = 0.5
 UNSEEN_RESTING_S: Final = 1.0
-"""Between drains while nothing new happens; where nobody looks, and the rings hold five seconds."""
+"""Between drains while nothing new happens, where nobody looks; the rings hold five seconds."""
 _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
 _TELL_S: Final = 1.0
@@ -118,10 +117,10 @@ class Session:
         sinks: dict[str, Sink],
         interval_s: float = _INTERVAL_S,
         filters: Chain | None = None,
-        resting_s: float = _RESTING_S,
+        resting_s: float = 0.0,
     ) -> None:
-        """interval_s: between drains; resting_s: while no name is urgent. filters: what every batch goes through before
-        a sink has it; they belong to the session from now on.
+        """interval_s: between drains; resting_s: while no name is urgent, if longer. filters: what every batch goes
+        through before a sink has it; they belong to the session from now on.
         """
         self._settings = settings
         self._clock = Clock.now()
@@ -260,7 +259,8 @@ class Session:
     def _tell(self) -> None:
         """Everybody's health."""
         supply = replace(self._supply.health(), bpf_ns=self._run_times.ns(self._supply.name))
-        collectors = [*self._attached.health(), supply, self._common.health()]
+        attached = self._attached.health()
+        collectors = [*attached, supply, self._common.health()]
         if self._failure is not None:
             collectors.insert(0, self._failure)
         for output in self._outputs:
@@ -269,7 +269,7 @@ class Session:
         filters = self._worker.health() if self._worker is not None else []
         health = [*collectors, *filters, *self._outputs_health()]
         self._each(lambda sink: sink.set_health(health))
-        self._failed = _failed([*health, *self._outputs_health()])
+        self._failed = _failed([self._failure, *attached, *filters, *self._outputs_health()])
         self._tellings += 1
         if self._tellings % _TRIM_EVERY == _TRIM_FIRST:
             _give_memory_back()

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 _PAUSE_S, _LONG_PAUSE_S = 0.05, 2.0
 _QUICK_TRIES: Final = 100
 """With the short pause between them: an interpreter starts in 20 ms, or in a second on a machine that is overrun."""
-_FAILURES: Final = 4
-"""After so many tries a failure is believed."""
+_QUICK_FAILURES, _FAILURES = 4, 8
+"""After so many failures the pauses are long, and after so many a failure is believed: one that is overrun may stand
+still in the middle of its start."""
 _MAX_WAITING: Final = 1024
 _MAX_REASONS: Final = 16
 """They name files and processes: past it they are counted together."""
@@ -97,7 +98,8 @@ class Interpreters:
         elif len(self._waiting) >= _MAX_WAITING:
             self._refuse(pid, "too many processes are starting")
         else:
-            pause_s = _PAUSE_S if one.tries < _QUICK_TRIES else _LONG_PAUSE_S
+            is_quick = one.tries < _QUICK_TRIES and failures <= _QUICK_FAILURES
+            pause_s = _PAUSE_S if is_quick else _LONG_PAUSE_S
             self._waiting[pid] = replace(one, due=self._clock() + pause_s, tries=one.tries + 1, failures=failures)
 
     def _refuse(self, pid: int, reason: str) -> None:
