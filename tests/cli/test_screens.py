@@ -66,8 +66,8 @@ class Terminal:
         return self.text()
 
     def rows(self) -> list[str]:
-        """The screen but for the row of health, which is of now, always."""
-        return [row for row in self.text().splitlines() if " lag " not in row]
+        """The screen below the line of time, and without the row of health: these two are of now, frozen or not."""
+        return [row for row in self.text().splitlines()[3:] if " lag " not in row]
 
     def still(self) -> list[str]:
         """These rows, once they have not changed for a second: what was asked for before may come in parts."""
