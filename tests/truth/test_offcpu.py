@@ -178,11 +178,12 @@ def test_waits_that_are_too_short_are_counted_together() -> None:
         started("naps", 100, 10, 0) as program,
         collecting(events=("offcpu",), pids=(program.pid,), min_block_ns=5_000_000) as kept,
     ):
-        program.run()
+        took = [took for _, took in program.run()["naps"]]
     (naps,) = [one for one in latencies(kept, Kind.OFFCPU, program.pid) if one.name == "clock_nanosleep"]
-    assert naps.count == 10, "those of 10 ms; the others, of 1 ms, are left out"
+    long = sum(ns >= 5_000_000 for ns in took)  # by the program: on a busy machine one of 1 ms may take as long
+    assert 10 <= naps.count <= long, "those of 10 ms; the others, of 1 ms, are left out"
     told = next(one.message for one in kept.health if one.name == "offcpu")
     found = re.fullmatch(r"waits shorter than 5000 µs are left out: (\d+), ([\d.]+) s together", told)
     assert found, told
-    assert int(found[1]) >= 100
-    assert float(found[2]) >= 0.1
+    assert int(found[1]) >= 110 - long
+    assert float(found[2]) >= 0.001 * (110 - long)
