@@ -24,6 +24,7 @@ from aperture_tui.tui.web.deliveries import Delivery
 from aperture_tui.tui.web.page import Page, Source
 
 MOST_PAGES: Final = 8
+_AGAIN_S: Final = 0.1
 _STOP_S: Final = 1.0
 _HEARTBEAT_S: Final = 30.0
 """How often a silent browser is asked whether it is there; it has half of that to answer."""
@@ -185,10 +186,11 @@ class Server:
     async def _end(self, page: Page) -> None:
         """A page counts until nothing of it is left."""
         await asyncio.shield(page.stop(_STOP_S))
-        if page.has_ended:
-            self._pages.discard(page)
-        else:
-            self._say("a page does not end, and keeps its place")
+        if not page.has_ended:
+            self._say("a page does not end, and keeps its place until it does")
+        while not page.has_ended:  # on a busy machine it may not even have begun
+            await asyncio.sleep(_AGAIN_S)
+        self._pages.discard(page)
         if page.failure:
             self._say(f"a page ended: {page.failure}")
 
