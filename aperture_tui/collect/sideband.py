@@ -104,18 +104,23 @@ class _PerfRing:
     @property
     def waits(self) -> bool:
         """Whether something has been written since the last time."""
-        head, tail = struct.unpack_from("=QQ", self._map, 1024)
-        return bool(head != tail)
+        head, tail = self._positions()
+        return head != tail
 
     def take(self) -> bytes:
         """Everything that has been written since the last time."""
-        head, tail = struct.unpack_from("=QQ", self._map, 1024)  # data_head, data_tail
+        head, tail = self._positions()
         at, n = tail % self.size, head - tail
         data = self._map[mmap.PAGESIZE + at : mmap.PAGESIZE + min(at + n, self.size)]
         if at + n > self.size:
             data += self._map[mmap.PAGESIZE : mmap.PAGESIZE + at + n - self.size]
         struct.pack_into("=Q", self._map, 1032, head)
         return data
+
+    def _positions(self) -> tuple[int, int]:
+        """data_head, data_tail."""
+        head, tail = struct.unpack_from("=QQ", self._map, 1024)
+        return head, tail
 
     def close(self) -> None:
         self._map.close()
