@@ -124,8 +124,8 @@ class Common:
         """After the collectors have read, before they name: each record's stack was written before it."""
         if time.monotonic() - self._followed > _HOTPLUG_S:
             self._follow()
-        self.stacks.update()
         self.supply.changed(self.processes.update())
+        self.stacks.update()
 
     def tidy(self) -> None:
         """After everything has been named."""
@@ -144,6 +144,7 @@ class Common:
             },
             degraded={
                 "stacks to send again: ring full": self.stacks.maps.lost,
+                "stacks that there was no time to name": self.stacks.unnamed,
                 **self.stacks.python_counts,
                 **_unresolved(self.resolver),
                 **self.processes.unreadable,

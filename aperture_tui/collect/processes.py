@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect.cgroups import container, control_group
-from aperture_tui.collect.sideband import Exited, Forked, Mapped, Named, Sideband
+from aperture_tui.collect.sideband import Forked, Mapped, Named, Sideband
 from aperture_tui.profile.symbols import Process, Symbols
 from aperture_tui.symbolize.address_space import MAX_MAPPINGS, AddressSpace
 
@@ -73,11 +73,11 @@ class Image:
         if self._space is None:
             match self.origin:
                 case Image():
-                    self._space = self.origin.space.copy(self.pid)
+                    self._space = self.origin.space.copy(self.pid, ended=self.ended)
                 case AddressSpace():
                     self._space = self.origin
                 case None:
-                    self._space = AddressSpace(self.pid)
+                    self._space = AddressSpace(self.pid, ended=self.ended)
             self.origin = None
         for event in self._mapped:
             self._space.add(*event.mapping())
@@ -132,8 +132,7 @@ class Processes:
         """Take in what has happened since the last time -> pids that have new mappings, or another program."""
         changed = set()
         for event in self._sideband.drain():
-            self._apply(event)
-            if isinstance(event, Mapped) or (isinstance(event, Named) and event.exec):
+            if self._apply(event):
                 changed.add(event.pid)
         return changed
 
@@ -178,23 +177,28 @@ class Processes:
             known = image.rows[key] = symbols.process(process)
         return known
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: Event) -> bool:
+        """Take it in; -> whether the process has other mappings now."""
         pid = event.pid
-        match event:
-            case Forked():
-                self._fork(event)
-            case Named():
-                self._name(event)
-            case Mapped():
-                for image in self._images.get(pid, [])[-1:]:
-                    image.map(event)
+        if isinstance(event, Mapped):  # most are
+            images = self._images.get(pid)
+            if images:
+                images[-1].map(event)
+            if self.heard:
                 for part, tell in list(self.heard.items()):
                     if part in event.record:
                         tell(pid)
-            case Exited():
-                for image in self._images.get(pid, []):
-                    image.ended = True
-                    self._dead[pid] = event.time_ns
+            return True
+        if isinstance(event, Forked):
+            self._fork(event)
+        elif isinstance(event, Named):
+            self._name(event)
+            return event.exec
+        else:
+            for image in self._images.get(pid, ()):
+                image.ended = True
+                self._dead[pid] = event.time_ns
+        return False
 
     def _name(self, event: Named) -> None:
         images = self._images.setdefault(event.pid, [])

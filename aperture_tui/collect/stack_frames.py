@@ -1,6 +1,6 @@
 """What the kernel sends of stacks, in frames: native (and inlined) ones, Python's among them, the kernel's.
 
-All new stacks of a process at a time: nothing here is done address by address.
+All new stacks of many processes at a time: nothing here is done address by address, and little process by process.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from aperture_tui.collect.python_frames import MARK, PythonFrames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aperture_tui.collect.processes import Image
     from aperture_tui.profile.symbols import Symbols
+    from aperture_tui.symbolize.address_space import AddressSpace
     from aperture_tui.symbolize.resolver import Resolver
 
 _TOP, _EXACT = np.uint64(62), np.uint64(2)
@@ -44,9 +47,12 @@ class StackFrames:
         self.python = PythonFrames()
         self._resolver = resolver
 
-    def paths(self, image: Image, stacks: list[Raw], symbols: Symbols) -> list[NDArray[np.uint32]]:
-        """The frames of each of a process's stacks, root first, behind a place that is free for the process's own."""
-        outer = self._user(image, stacks, symbols)
+    def paths(self, images: Sequence[Image], stacks: list[Raw], symbols: Symbols) -> list[NDArray[np.uint32]]:
+        """The frames of each stack, root first, behind a place that is free for the process's own.
+
+        images: whose each of them is; the stacks of one follow each other.
+        """
+        outer = self._user(images, stacks, symbols)
         words, returns, bounds = _joined([raw.kernel for raw in stacks])
         inner = self._resolver.kernel_frames(words, returns)
         if not len(inner):
@@ -65,20 +71,46 @@ class StackFrames:
         functions = (symbols.frame_at(frame).function for frame in known.tolist())
         return np.array([function.startswith(_OURS) for function in functions], bool)[which]
 
-    def _user(self, image: Image, stacks: list[Raw], symbols: Symbols) -> list[NDArray[np.uint32]]:
+    def _user(self, images: Sequence[Image], stacks: list[Raw], symbols: Symbols) -> list[NDArray[np.uint32]]:
         words, returns, bounds = _joined([raw.user for raw in stacks])
         called = words >> _TOP != _EXACT
         words = np.where(called, words, words & ~(_EXACT << _TOP))
         returns &= called
-        frames, counts = self._resolver.expanded_frames(image.pid, image.space, words, returns)
-        ends = np.cumsum(counts)
-        if any(len(raw.python) for raw in stacks):
-            functions = frames[ends - 1]
-            merged = self.python.merged(image, stacks, functions, words - returns, bounds, symbols)
-            if merged is not None:
-                return expanded(merged, frames, counts)
-        edges = np.append(0, ends)[bounds]
-        return [frames[start:end][::-1] for start, end in pairwise(edges.tolist())]
+        spaces, of_stack = _spaces(images)
+        owner = np.repeat(of_stack, np.diff(bounds))
+        frames, counts = self._resolver.expanded_frames(spaces, owner, words, returns)
+        edges = np.append(0, np.cumsum(counts))[bounds]
+        paths = [frames[start:end][::-1] for start, end in pairwise(edges.tolist())]
+        begins = [0, *(i for i in range(1, len(images)) if images[i] is not images[i - 1]), len(images)]
+        for first, last in pairwise(begins):
+            mine = stacks[first:last]
+            if any(len(raw.python) for raw in mine):
+                at, inner = slice(bounds[first], bounds[last]), slice(edges[first], edges[last])
+                ends = np.cumsum(counts[at])
+                merged = self.python.merged(
+                    images[first],
+                    mine,
+                    frames[inner][ends - 1],
+                    (words - returns)[at],
+                    bounds[first : last + 1] - bounds[first],
+                    symbols,
+                )
+                if merged is not None:
+                    paths[first:last] = expanded(merged, frames[inner], counts[at])
+        return paths
+
+
+def _spaces(images: Sequence[Image]) -> tuple[list[AddressSpace], NDArray[np.intp]]:
+    """The distinct address spaces of these processes, the oldest first, and which of them is each one's: (n,)."""
+    distinct = sorted({id(image): image for image in images}.values(), key=lambda image: image.since_ns)
+    places: dict[int, int] = {}
+    spaces: list[AddressSpace] = []
+    for image in distinct:
+        space = image.space
+        if id(space) not in places:
+            places[id(space)] = len(spaces)
+            spaces.append(space)
+    return spaces, np.array([places[id(image.space)] for image in images], np.intp)
 
 
 def expanded(
@@ -103,7 +135,7 @@ def expanded(
     return [out[start:end] for start, end in pairwise(bounds.tolist())]
 
 
-def _joined(stacks: list[NDArray[np.uint64]]) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.intp]]:
+def _joined(stacks: Sequence[NDArray[np.uint64]]) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.intp]]:
     """All words one after the other, which of them are return addresses (all but each stack's first), and the bounds
     of the stacks."""
     bounds = np.cumsum([0, *map(len, stacks)])

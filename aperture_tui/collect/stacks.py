@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from aperture_tui.collect import bpf
+from aperture_tui.collect.budget import Budget
 from aperture_tui.collect.object_code import MapSpec
 from aperture_tui.collect.ring import Ring
 from aperture_tui.collect.stack_frames import Raw, StackFrames
@@ -17,6 +18,8 @@ from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from aperture_tui.collect.processes import Image
@@ -27,6 +30,9 @@ STACK_HEADER: Final = struct.Struct("<QQIHHHHI")
 stack, unused, flags."""
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_WHOLE: Final = int(Flag.WHOLE)
+_AT_ONCE: Final = 256
+"""Stacks that are named together, before the clock is looked at."""
 
 MAX_STACKS: Final = 1 << 15
 """Stacks remembered by hash; past it all are forgotten, and the kernel sends them again."""
@@ -78,7 +84,7 @@ class StackMaps:
 class Stacks:
     """What is known of stacks, by the kernel's hash. Owned by the collecting thread."""
 
-    def __init__(self, resolver: Resolver, maps: StackMaps) -> None:
+    def __init__(self, resolver: Resolver, maps: StackMaps, budget: Budget | None = None) -> None:
         self.maps = maps
         self._resolver = resolver
         self._raw: dict[int, Raw] = {}
@@ -86,6 +92,9 @@ class Stacks:
         self._leave_at = 0.0
         self._version = 0
         self._naming = StackFrames(resolver)
+        self._budget = Budget() if budget is None else budget
+        self.unnamed = 0
+        """Stacks that there was no time to name when samples had them; each time that it was so."""
         self.rebind()
 
     def rebind(self) -> None:
@@ -109,6 +118,7 @@ class Stacks:
             self._version = version
             self._naming.python.opened_late = False
             self.rebind()
+        self._budget.begin()
 
     @property
     def python_counts(self) -> dict[str, int]:
@@ -143,8 +153,8 @@ class Stacks:
             return
         key, _start, _pid, kernel, python, user, _unused, flags = STACK_HEADER.unpack_from(payload)
         words = np.frombuffer(payload, np.uint64, offset=STACK_HEADER.size)[: kernel + python + user]
-        of_kernel, of_python, of_user = np.split(words, [kernel, kernel + python])
-        self._raw[key] = Raw(of_kernel, of_python, of_user, bool(flags & Flag.WHOLE))
+        ends = kernel + python
+        self._raw[key] = Raw(words[:kernel], words[kernel:ends], words[ends:], bool(flags & _WHOLE))
 
     def nodes(
         self, hashes: NDArray[np.uint64], image_of: NDArray[np.intp], images: list[Image], symbols: Symbols
@@ -163,42 +173,49 @@ class Stacks:
             for node, (key, _i) in zip(nodes, pairs, strict=True)
         ]
         if None in nodes:
-            bare = {i: self._bare(images[i], symbols) for _key, i in pairs}
-            nodes = [bare[i] if node is None else node for node, (_key, i) in zip(nodes, pairs, strict=True)]
+            names = {images[i].name for node, (_key, i) in zip(nodes, pairs, strict=True) if node is None}
+            bare = self._bare(names, symbols)
+            nodes = [bare[images[i].name] if n is None else n for n, (_key, i) in zip(nodes, pairs, strict=True)]
         return np.array(nodes, np.uint32)[inverse], np.array(flags, np.uint16)[inverse]
 
     def _intern(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
         self._resolve(fresh, images, symbols)
+        mine = {name: self._process_frame(name, symbols) for name in {images[i].name for _key, i in fresh}}
         paths, known = [], []
         for key, i in fresh:
             path = self._frames.get(key)
             if path is not None:
                 path = path.copy()
-                path[0] = self._process_frame(images[i], symbols)
+                path[0] = mine[images[i].name]
                 paths.append(path)
                 known.append((key, images[i].name))
         self._nodes.update(zip(known, symbols.stacks(paths).tolist(), strict=True))
 
-    def _bare(self, image: Image, symbols: Symbols) -> int:
-        """The stack of a sample that came without one: its process alone."""
-        return int(symbols.stacks([[self._process_frame(image, symbols)]])[0])
+    def _bare(self, names: Iterable[bytes], symbols: Symbols) -> dict[bytes, int]:
+        """The stacks of samples that came without one: their processes alone, by their names."""
+        frames = {name: [self._process_frame(name, symbols)] for name in names}
+        return dict(zip(frames, symbols.stacks(list(frames.values())).tolist(), strict=True))
 
     @staticmethod
-    def _process_frame(image: Image, symbols: Symbols) -> int:
-        return symbols.frame(Frame(symbols.strings[symbols.string(image.name)], kind=FrameKind.PROCESS))
+    def _process_frame(name: bytes, symbols: Symbols) -> int:
+        return symbols.frame(Frame(symbols.strings[symbols.string(name)], kind=FrameKind.PROCESS))
 
     def _resolve(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
-        """Name the addresses of the stacks that are new, one process at a time."""
-        by_image: dict[int, list[tuple[int, Raw]]] = {}
-        for key, i in fresh:
-            raw = self.raw(key)
-            if raw is not None and key not in self._frames:
-                by_image.setdefault(i, []).append((key, raw))
-        for i, stacks in by_image.items():
-            paths = self._naming.paths(images[i], [raw for _key, raw in stacks], symbols)
-            unknown = symbols.frames["kind"][np.concatenate(paths)] == FrameKind.UNKNOWN
-            astray = np.logical_or.reduceat(unknown, np.cumsum([0, *map(len, paths)])[:-1])
-            for (key, _raw), path, odd in zip(stacks, paths, astray.tolist(), strict=True):
-                self._frames[key] = path
-                if odd:
-                    self._astray.add(key)
+        """Name the addresses of the stacks that are new, many at a time, until there is no time left."""
+        new = {key: i for key, i in fresh if key not in self._frames and self.raw(key) is not None}
+        keys = sorted(new, key=new.__getitem__)  # the stacks of a process together
+        for start in range(0, len(keys), _AT_ONCE):
+            if start and self._budget.is_spent:
+                self.unnamed += len(keys) - start
+                return
+            some = keys[start : start + _AT_ONCE]
+            raws = [raw for key in some if (raw := self.raw(key)) is not None]
+            self._name(some, self._naming.paths([images[new[key]] for key in some], raws, symbols), symbols)
+
+    def _name(self, keys: list[int], paths: list[NDArray[np.uint32]], symbols: Symbols) -> None:
+        unknown = symbols.frames["kind"][np.concatenate(paths)] == FrameKind.UNKNOWN
+        astray = np.logical_or.reduceat(unknown, np.cumsum([0, *map(len, paths)])[:-1])
+        for key, path, odd in zip(keys, paths, astray.tolist(), strict=True):
+            self._frames[key] = path
+            if odd:
+                self._astray.add(key)

@@ -88,19 +88,19 @@ class AddressSpace:
     skipped: lines of its maps that were not understood.
     """
 
-    def __init__(self, pid: int, mappings: Iterable[Mapping] = ()) -> None:
+    def __init__(self, pid: int, mappings: Iterable[Mapping] = (), *, ended: bool = False) -> None:
         self.pid = pid
         self.skipped = 0
         self.read_at: float | None = None
         """When its maps were last read, in the clock of whoever refreshes it; None if never."""
         self.patience_s = REFRESH_S / 2
         """How long to wait after a reading before the next; doubled by one that was in vain."""
-        self.ended = False
+        self.ended = ended
         """Set it when the process has called exec or is gone: /proc shows another address space from then on."""
         self._mappings = sorted(mappings, key=lambda m: m.start)
         self._starts: NDArray[np.uint64] | None = None
         self._ends = np.zeros(0, np.uint64)
-        self._started = start_time(pid)
+        self._started = 0 if ended else start_time(pid)
         self._changes: list[tuple[int, int]] = []
         self._changed = 0
 
@@ -123,9 +123,11 @@ class AddressSpace:
         """One of `mappings`."""
         return self._mappings[index]
 
-    def copy(self, pid: int) -> AddressSpace:
+    def copy(self, pid: int, *, ended: bool = False) -> AddressSpace:
         """The same mappings for a forked child."""
-        return AddressSpace(pid, self._mappings)
+        child = AddressSpace(pid, self._mappings, ended=ended)
+        child._starts, child._ends = self._starts, self._ends
+        return child
 
     def refresh(self) -> bool:
         """Read the maps again; True if they differ.
@@ -170,14 +172,19 @@ class AddressSpace:
 
     def find(self, addresses: NDArray[np.uint64]) -> NDArray[np.intp]:
         """The index in `mappings` of each address, -1 where nothing is mapped: (n,)."""
+        starts, lasts = self.bounds()
+        if not len(starts):
+            return np.full(len(addresses), -1, np.intp)
+        row = np.searchsorted(starts, addresses, "right") - 1
+        return np.where((row >= 0) & (addresses <= lasts[row]), row, -1)
+
+    def bounds(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """The first and the last byte of each of `mappings`: (n,) each."""
         if self._starts is None:
             self._starts = np.array([m.start for m in self._mappings], np.uint64)
             # the last byte, not the end, so that a mapping may reach the top of the address space
             self._ends = np.array([m.end - 1 for m in self._mappings], np.uint64)
-        if not len(self._starts):
-            return np.full(len(addresses), -1, np.intp)
-        row = np.searchsorted(self._starts, addresses, "right") - 1
-        return np.where((row >= 0) & (addresses <= self._ends[row]), row, -1)
+        return self._starts, self._ends
 
     def changes_since(self, seen: int) -> tuple[int, list[tuple[int, int]] | None]:
         """How often it changed, and the ranges that changed since `seen` times; None: all of them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -17,61 +16,27 @@ from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.profile.text import clean
 from aperture_tui.symbolize.address_space import REFRESH_S, AddressSpace, Mapping, open_mapping
-from aperture_tui.symbolize.answers import Answers, Found, offset_frame
+from aperture_tui.symbolize.answers import Found, offset_frame
 from aperture_tui.symbolize.counts import ResolverCounts
 from aperture_tui.symbolize.debug_files import roots_of
-from aperture_tui.symbolize.demangle import demangle
-from aperture_tui.symbolize.elf import ElfError
 from aperture_tui.symbolize.images import Image, ImageCache, ImageKey, Opened
 from aperture_tui.symbolize.inline_frames import InlineFrames
 from aperture_tui.symbolize.inlines import Inlines
 from aperture_tui.symbolize.jit_code import JitCode, jit_frames
 from aperture_tui.symbolize.kernel import KernelSymbols
 from aperture_tui.symbolize.kernel_frames import KernelFrames
+from aperture_tui.symbolize.known import Known, Part
+from aperture_tui.symbolize.native_frames import NativeFrames
 from aperture_tui.symbolize.perf_map import PerfMap
 from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
+from aperture_tui.symbolize.together import Shared, SharedAnswers, by_file, located
 from aperture_tui.symbolize.vdso import vdso_image, vdso_key, vsyscall_name
 
 LONGEST_S: Final = 64.0
 """A process whose maps held nothing new is left alone for twice as long as before, up to this."""
 MAX_CACHED: Final = 500_000
 """Addresses remembered over all processes; past it all are forgotten."""
-_MANY_IMAGES: Final = 10_000
 _UNKNOWN: Final = Frame("[unknown]", kind=FrameKind.UNKNOWN)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The addresses of one request that lie in one mapping: (n,) each."""
-
-    pid: int
-    mapping: Mapping
-    addresses: NDArray[np.uint64]
-    is_return: NDArray[np.bool_]
-
-    @property
-    def offsets(self) -> NDArray[np.uint64]:
-        """File offsets of the addresses, modulo 2**64."""
-        return self.addresses + np.uint64((self.mapping.offset - self.mapping.start) % 2**64)
-
-
-@dataclass(slots=True)
-class _Known:
-    """What is remembered of one address space. told: why frames of its runtime are missing, once that was said."""
-
-    answers: Answers = field(default_factory=Answers)
-    changes: int = 0
-    images: dict[Mapping, ImageKey] = field(default_factory=dict)
-    closed: dict[Mapping, float] = field(default_factory=dict)
-    jit: JitCode | None = None
-    told: str = ""
-
-    def forget(self, ranges: Sequence[tuple[int, int]] | None) -> None:
-        """Forget the addresses in these ranges, or all of them. What is known of a mapping's file stays true."""
-        if self.answers.forget(ranges) or len(self.images) + len(self.closed) > _MANY_IMAGES:
-            self.answers.clear()
-            self.images.clear()
-            self.closed.clear()
 
 
 class Resolver:
@@ -100,16 +65,17 @@ class Resolver:
         self._kernel = KernelFrames(KernelSymbols(clock=clock) if kernel is None else kernel, self.counts)
         self._images = ImageCache() if images is None else images
         self._chains = InlineFrames(self.inlines)
+        self._native = NativeFrames(self._chains, self.counts)
         self._clock = clock
-        self._spaces: WeakKeyDictionary[AddressSpace, _Known] = WeakKeyDictionary()
-        self._frames: dict[tuple[ImageKey, str, int], int] = {}
+        self._spaces: WeakKeyDictionary[AddressSpace, Known] = WeakKeyDictionary()
+        self._shared = SharedAnswers()
         self._cached = 0
         self._version = 0
 
     @property
     def error(self) -> str:
         """The last thing that went wrong, in one line that is safe to show; "" if nothing did."""
-        return clean(self._error or self._kernel.error)
+        return clean(self._error or self._native.error or self._kernel.error)
 
     @property
     def memory_bytes(self) -> int:
@@ -131,6 +97,8 @@ class Resolver:
         -> a version of the answers: another one than before means that some addresses have other frames now.
         """
         key = self.inlines.tend()
+        if key is not None:
+            self._shared.forget(key)
         for known in self._spaces.values():
             if key is not None:
                 known.answers.forget([(m.start, m.end) for m, image in known.images.items() if image == key])
@@ -145,7 +113,8 @@ class Resolver:
         self._images.clear()
 
     def _forget(self) -> None:
-        self._frames.clear()
+        self._native.forget()
+        self._shared.clear()
         self._chains.forget()
         self._kernel.forget()
         self._cached = 0
@@ -165,41 +134,100 @@ class Resolver:
     # -- processes
 
     def user_frames(
-        self, pid: int, space: AddressSpace, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
+        self, space: AddressSpace, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
     ) -> NDArray[np.uint32]:
         """The function that each user address of a process lies in: (n,) ids in the symbols, one an address.
 
         See `expanded_frames`, which also has what is inlined there.
         """
-        return self._chains.outer(self._user(pid, space, addresses, is_return))
+        return self._chains.outer(self._user([space], np.zeros(len(addresses), np.intp), addresses, is_return))
 
     def expanded_frames(
-        self, pid: int, space: AddressSpace, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
+        self,
+        spaces: Sequence[AddressSpace],
+        owner: NDArray[np.intp],
+        addresses: NDArray[np.uint64],
+        is_return: NDArray[np.bool_],
     ) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
-        """The frames of user addresses of a process, inlined functions as frames of their own.
+        """The frames of user addresses of many processes, inlined functions as frames of their own.
 
-        addresses: (n,), of one stack or of many. is_return: (n,), True for return addresses, which are looked up one
+        spaces: at most 65,536, the oldest first. owner: (n,), the place of each address's space among them.
+        addresses: (n,), of any number of stacks. is_return: (n,), True for return addresses, which are looked up one
         byte earlier because the call may be the last instruction of its function; False for the leaf of a stack and
         for what a signal interrupted. -> (m,) ids in the symbols, in the order of the addresses and, as they go from
         leaf to root, the innermost inlined function of an address first and the function itself last; and (n,) how
         many of them each address has, one at least. Never raises for what a process or a file does: see `counts`.
         """
-        return self._chains.expanded(self._user(pid, space, addresses, is_return))
+        return self._chains.expanded(self._user(spaces, owner, addresses, is_return))
 
     def _user(
-        self, pid: int, space: AddressSpace, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
+        self,
+        spaces: Sequence[AddressSpace],
+        owner: NDArray[np.intp],
+        addresses: NDArray[np.uint64],
+        is_return: NDArray[np.bool_],
     ) -> NDArray[np.uint32]:
+        """What lies in files is looked up once for all that have the file mapped, the rest process by process."""
         if self._cached > MAX_CACHED:
             self._forget()
-        known = self._spaces.get(space)
-        if known is None:
-            known = self._spaces[space] = _Known()
-            self.counts.maps_malformed += space.skipped
+        lookup = addresses - is_return
+        at = located(spaces, owner, lookup)
+        ids = np.zeros(len(addresses), np.uint32)
+        alone = np.ones(len(addresses), bool)
+        for shared in by_file(spaces, owner, at, lookup):
+            found = self._in_file(shared, is_return[shared.rows])
+            if found is not None:
+                ids[shared.rows] = found
+                alone[shared.rows] = False
+        ended = np.array([space.ended for space in spaces], bool)
+        nowhere = (at < 0) & ended[owner] & (lookup < np.uint64(1 << 48))  # nothing can be asked about it any more
+        ids[nowhere] = self._symbols.frame(_UNKNOWN)
+        self.counts.unknown_module += int(np.count_nonzero(nowhere))
+        rest = np.flatnonzero(alone & ~nowhere)
+        rest = rest[np.argsort(owner[rest], kind="stable")]
+        for rows in np.split(rest, np.flatnonzero(np.diff(owner[rest])) + 1) if len(rest) else ():
+            space = spaces[int(owner[rows[0]])]
+            ids[rows] = self._of_space(space, addresses[rows], is_return[rows])
+        return ids
+
+    def _in_file(self, shared: Shared, is_return: NDArray[np.bool_]) -> NDArray[np.uint32] | None:
+        """Frames of one file, (n,); None if they depend on the process. `shared.offsets`: of what is looked up."""
+        for space, mapping in shared.seen:
+            base = np.uint64((mapping.start - mapping.offset) % 2**64)
+            part = Part(space.pid, mapping, shared.offsets + is_return + base, is_return)
+            opened = self._image(part, self._known(space))
+            if opened is not None:
+                break
+        else:
+            self.counts.unknown_symbol += len(is_return)
+            return np.array(self._offsets(mapping.module, mapping.module, part.offsets, FrameKind.NATIVE), np.uint32)
+        key, image = opened
+        if not image.elf:
+            return None
+
+        def miss(offsets: NDArray[np.uint64], back: NDArray[np.bool_]) -> list[int]:
+            self.counts.addresses += len(offsets)
+            part = Part(space.pid, mapping, offsets + back + base, back)
+            return self._native.find(self._symbols, part, key, image, mapping.module)
+
+        return self._count(self._shared.through(key, mapping.module, shared.offsets, is_return, miss))
+
+    def _of_space(
+        self, space: AddressSpace, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
+    ) -> NDArray[np.uint32]:
+        known = self._known(space)
         self._follow(space, known)
-        miss = partial(self._user_miss, pid, space, known)
+        miss = partial(self._user_miss, space, known)
         return self._count(known.answers.through(addresses, is_return, miss))
 
-    def _follow(self, space: AddressSpace, known: _Known) -> None:
+    def _known(self, space: AddressSpace) -> Known:
+        known = self._spaces.get(space)
+        if known is None:
+            known = self._spaces[space] = Known()
+            self.counts.maps_malformed += space.skipped
+        return known
+
+    def _follow(self, space: AddressSpace, known: Known) -> None:
         """Forget what changed in the address space since we last looked."""
         changes, ranges = space.changes_since(known.changes)
         if changes != known.changes:
@@ -207,7 +235,7 @@ class Resolver:
             known.changes = changes
 
     def _user_miss(
-        self, pid: int, space: AddressSpace, known: _Known, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
+        self, space: AddressSpace, known: Known, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
     ) -> Found:
         self.counts.addresses += len(addresses)
         lookup = addresses - is_return
@@ -225,7 +253,7 @@ class Resolver:
                 self.counts.unknown_module += len(rows)
                 found: list[int] = [self._symbols.frame(_UNKNOWN)] * len(rows)
             else:
-                part = _Part(pid, space.mapping_at(index), addresses[rows], is_return[rows])
+                part = Part(space.pid, space.mapping_at(index), addresses[rows], is_return[rows])
                 found, settled[rows] = self._in_mapping(part, space, known)
             for row, frame in zip(rows.tolist(), found, strict=True):
                 frames[row] = frame
@@ -250,7 +278,7 @@ class Resolver:
         self.counts.maps_malformed += space.skipped
         return True
 
-    def _in_mapping(self, part: _Part, space: AddressSpace, known: _Known) -> Found:
+    def _in_mapping(self, part: Part, space: AddressSpace, known: Known) -> Found:
         mapping = part.mapping
         if mapping.path == "[vsyscall]":
             return [self._vsyscall(offset) for offset in part.offsets.tolist()], True
@@ -258,7 +286,7 @@ class Resolver:
             image = vdso_image(part.pid, mapping)
             if image is None:
                 return self._offsets("vdso", "vdso", part.offsets, FrameKind.NATIVE), True
-            return self._native(part, vdso_key(mapping), image, "vdso"), True
+            return self._native.find(self._symbols, part, vdso_key(mapping), image, "vdso"), True
         if not mapping.has_file:
             return self._jit(part, space, known)
         found = self._image(part, known)
@@ -266,9 +294,13 @@ class Resolver:
             self.counts.unknown_symbol += len(part.addresses)
             return self._offsets(mapping.module, mapping.module, part.offsets, FrameKind.NATIVE), False
         key, image = found
-        return (self._native(part, key, image, mapping.module), True) if image.elf else self._jit(part, space, known)
+        return (
+            (self._native.find(self._symbols, part, key, image, mapping.module), True)
+            if image.elf
+            else self._jit(part, space, known)
+        )
 
-    def _image(self, part: _Part, known: _Known) -> tuple[ImageKey, Image] | None:
+    def _image(self, part: Part, known: Known) -> tuple[ImageKey, Image] | None:
         """The image of a mapping, read now if need be; None if its file cannot be opened."""
         mapping = part.mapping
         key = known.images.get(mapping)
@@ -291,7 +323,7 @@ class Resolver:
         self._first_sight(opened, mapping, known)
         return opened.key, opened.image
 
-    def _first_sight(self, opened: Opened, mapping: Mapping, known: _Known) -> None:
+    def _first_sight(self, opened: Opened, mapping: Mapping, known: Known) -> None:
         if opened.debug is not None:
             self.inlines.want(opened.key, opened.debug)
         if opened.fresh and opened.image.problems:
@@ -301,53 +333,20 @@ class Resolver:
         if runtime is not None and runtime.interprets:
             self._tell(runtime.cause, known)
 
-    def _tell(self, cause: str, known: _Known) -> None:
+    def _tell(self, cause: str, known: Known) -> None:
         """Say once of a process why frames are missing."""
         if not known.told:
             known.told = cause
             self.unreadable[cause] += 1
 
-    def _take_back(self, known: _Known) -> None:
+    def _take_back(self, known: Known) -> None:
         if known.told:
             self.unreadable[known.told] -= 1
             known.told = ""
 
     # -- frames
 
-    def _native(self, part: _Part, key: ImageKey, image: Image, module: str) -> list[int]:
-        """Frames of an ELF file."""
-        rows, virtual = image.find(part.offsets - part.is_return)
-        # the return address of a signal handler is the first byte of __restore_rt: nothing called it
-        again = np.flatnonzero((rows < 0) & part.is_return)
-        if len(again):
-            at, exact = image.find(part.offsets[again])
-            rows[again] = np.where((at >= 0) & (image.index.start[at] == exact), at, -1) if len(image.index) else -1
-        nodes = self._chains.nodes(key, virtual)
-        starts = image.function_starts(virtual, virtual + part.is_return)
-        out = []
-        for row, start, node in zip(rows.tolist(), starts.tolist(), nodes, strict=True):
-            known = self._named(key, image, module, row) if row >= 0 else None
-            if known is None:
-                self.counts.unknown_symbol += 1
-                known = self._offset(module, module, start, FrameKind.NATIVE)
-            out.append(self._chains.chain(self._symbols, key, module, known, node) if node else known)
-        return out
-
-    def _named(self, key: ImageKey, image: Image, module: str, row: int) -> int | None:
-        """The frame of a symbol; None if its name cannot be read any more."""
-        known = self._frames.get((key, module, row))
-        if known is not None:
-            return known
-        try:
-            name = demangle(image.index.name_at(row))
-        except ElfError as error:
-            self.counts.elf_errors += 1
-            self._error = f"{module}: {error}"
-            return None
-        known = self._frames[key, module, row] = self._symbols.frame(Frame(name, module))
-        return known
-
-    def _jit(self, part: _Part, space: AddressSpace, known: _Known) -> Found:
+    def _jit(self, part: Part, space: AddressSpace, known: Known) -> Found:
         """Frames of anonymous memory, or of a file that is no ELF file: a perf map may name them."""
         if known.jit is None:
             known.jit = JitCode(PerfMap(part.pid))
@@ -368,7 +367,7 @@ class Resolver:
         frames = jit_frames(part.mapping, part.addresses, names)
         return [self._symbols.frame(frame) for frame in frames], ~unnamed | nowhere
 
-    def _refresh_perf_map(self, jit: JitCode, known: _Known) -> None:
+    def _refresh_perf_map(self, jit: JitCode, known: Known) -> None:
         """Read what was added to a perf map, if it is time."""
         perf_map = jit.perf_map
         malformed, refused = perf_map.malformed, perf_map.refused

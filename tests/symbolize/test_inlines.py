@@ -155,8 +155,9 @@ def test_private_functions_and_lambdas_have_their_bare_names(cpp: Path, inlines:
 
 def expanded(asking: Asking, *addresses: int, called: bool = False) -> list[list[Frame]]:
     """The frames of each address, outermost first."""
+    n = len(addresses)
     ids, counts = asking.resolver.expanded_frames(
-        asking.pid, asking.space, np.array(addresses, np.uint64), np.full(len(addresses), called)
+        [asking.space], np.zeros(n, np.intp), np.array(addresses, np.uint64), np.full(n, called)
     )
     ends = np.cumsum(counts)
     assert len(ids) == counts.sum()

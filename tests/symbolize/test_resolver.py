@@ -57,9 +57,7 @@ class Asking:
         self.pid, self.space = pid, AddressSpace.read(pid)
 
     def frames(self, *addresses: int, called: bool = False) -> list[Frame]:
-        ids = self.resolver.user_frames(
-            self.pid, self.space, np.array(addresses, np.uint64), np.full(len(addresses), called)
-        )
+        ids = self.resolver.user_frames(self.space, np.array(addresses, np.uint64), np.full(len(addresses), called))
         return [self.symbols.frame_at(i) for i in ids.tolist()]
 
     def names(self, *addresses: int, called: bool = False) -> list[str]:
@@ -376,7 +374,7 @@ def test_any_addresses_give_frames(addresses: list[tuple[int, bool]]) -> None:
     pairs = [*addresses, *((edge, called) for edge in edges for called in (False, True))]
     asked = np.array([a for a, _ in pairs], np.uint64), np.array([c for _, c in pairs], bool)
     for ids in (
-        asking.resolver.user_frames(asking.pid, asking.space, *asked),
+        asking.resolver.user_frames(asking.space, *asked),
         asking.resolver.kernel_frames(*asked),
     ):
         assert all(asking.symbols.frame_at(i).function for i in ids.tolist())

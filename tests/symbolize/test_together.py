@@ -1,0 +1,114 @@
+"""Many processes at once that run the same files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aperture_tui.profile.symbols import Symbols
+from aperture_tui.symbolize import resolver as resolving
+from aperture_tui.symbolize.address_space import AddressSpace, Mapping
+from aperture_tui.symbolize.images import ImageCache, Opened
+from aperture_tui.symbolize.resolver import Resolver
+from aperture_tui.symbolize.together import located
+
+from .conftest import need, run
+
+Running = Callable[..., tuple[int, dict[str, int]]]
+
+GONE = 2**22 + 1
+"""A pid that no process has."""
+PROCESSES = 300
+
+EDGES = st.lists(st.integers(0, 2**47) | st.integers(0, 64), min_size=2, max_size=8, unique=True).map(sorted)
+
+
+class Counting(ImageCache):
+    """Counts how often somebody went to a file."""
+
+    asked = 0
+
+    def mapped(self, pid: int, mapping: Mapping) -> Opened | None:
+        self.asked += 1
+        return super().mapped(pid, mapping)
+
+
+def space_of(edges: list[int]) -> AddressSpace:
+    return AddressSpace(GONE, [Mapping(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)], ended=True)
+
+
+@given(st.lists(EDGES, min_size=1, max_size=5), st.data())
+def test_one_search_finds_what_each_space_would(edges: list[list[int]], data: st.DataObject) -> None:
+    spaces = [space_of(one) for one in edges]
+    near = st.sampled_from([edge for one in edges for edge in one]).flatmap(
+        lambda edge: st.integers(max(0, edge - 1), edge + 1)
+    )
+    address = near | st.integers(0, 2**48 - 1)
+    pairs = data.draw(st.lists(st.tuples(st.integers(0, len(spaces) - 1), address), max_size=20))
+    owner, addresses = np.array([i for i, _ in pairs], np.intp), np.array([a for _, a in pairs], np.uint64)
+    wanted = [int(spaces[i].find(np.array([a], np.uint64))[0]) for i, a in pairs]
+    assert located(spaces, owner, addresses).tolist() == wanted
+
+
+def moved(space: AddressSpace, by: int) -> AddressSpace:
+    """The same files elsewhere, in a process that has ended."""
+    mappings = [replace(m, start=m.start + by, end=m.end + by) for m in space.mappings if m.has_file]
+    return AddressSpace(GONE, mappings, ended=True)
+
+
+def test_hundreds_of_processes_of_one_program_cost_what_one_costs(calls: Path, running: Running) -> None:
+    pid, at = running(calls)
+    first = AddressSpace.read(pid)
+    spaces = [*(moved(first, -(i + 1) * 4096) for i in range(PROCESSES)), first]
+    shifts = [*(-(i + 1) * 4096 for i in range(PROCESSES)), 0]
+    functions = sorted(name for name in at if name in ("leaf", "middle", "outer")) or sorted(at)[:3]
+    addresses = np.array([at[name] + 4 + by for by in shifts for name in functions], np.uint64)
+    owner = np.repeat(np.arange(len(spaces)), len(functions))
+    images = Counting()
+    symbols = Symbols()
+    resolver = Resolver(symbols, images=images)
+    ids, counts = resolver.expanded_frames(spaces, owner, addresses, np.ones(len(addresses), bool))
+    alone = Resolver(symbols).user_frames(first, addresses[-len(functions) :], np.ones(len(functions), bool))
+    assert ids.tolist() == alone.tolist() * len(spaces)
+    assert counts.tolist() == [1] * len(addresses)
+    assert images.asked == 1
+    assert resolver.counts.addresses == len(functions)
+
+
+def test_what_has_ended_is_not_looked_for_in_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = [AddressSpace(GONE + i, ended=True) for i in range(PROCESSES)]
+    children = [space.copy(space.pid, ended=True) for space in ended]
+    monkeypatch.setattr(AddressSpace, "refresh", lambda space: pytest.fail(f"read {space.pid}"))
+    symbols = Symbols()
+    resolver = Resolver(symbols)
+    spaces = [*ended, *children]
+    addresses = np.full(len(spaces), 0x1234, np.uint64)
+    ids, _counts = resolver.expanded_frames(spaces, np.arange(len(spaces)), addresses, np.zeros(len(spaces), bool))
+    assert {symbols.frame_at(i).function for i in ids.tolist()} == {resolving._UNKNOWN.function}
+    assert not resolver._spaces
+
+
+def test_a_file_that_was_replaced_is_another_file(calls: Path, tmp_path: Path, running: Running) -> None:
+    need("strip")
+    program = tmp_path / "program"
+    shutil.copy(calls, program)
+    old, at = running(program)
+    os.unlink(program)
+    run("strip", "-o", str(program), str(calls))
+    new, at_new = running(program)
+    name = min(at)
+    spaces = [AddressSpace.read(old), AddressSpace.read(new)]
+    addresses = np.array([at[name] + 4, at_new[name] + 4], np.uint64)
+    symbols = Symbols()
+    ids, _counts = Resolver(symbols).expanded_frames(spaces, np.array([0, 1]), addresses, np.zeros(2, bool))
+    functions = [symbols.frame_at(i).function for i in ids.tolist()]
+    assert functions[0] == name
+    assert functions[1].startswith("[program+0x")
