@@ -156,8 +156,11 @@ def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pyt
     assert tree.weight == len(kept.of(pid))
     assert abs(tree.weight - float(out) * 999) < 0.03 * float(out) * 999
     assert tree.matching("three_parts|one_part").weight > 0.97 * tree.weight
-    health = next(health for health in kept.health if health.name == "cpu")
-    assert health.degraded["stack not delivered"] == 0
+    said = {health.name: health.degraded for health in kept.health}
+    shed = said["naming"]["stacks that there was no time to name"]
+    assert shed or said["cpu"]["stack not delivered"] == 0, (
+        "of a machine that is full of others, some are shed, and said"
+    )
 
 
 def test_full_tables_are_left_between_drains_whatever_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
