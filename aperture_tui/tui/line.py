@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 _AHEAD: Final = 4096
-"""Characters on their way that a line may have without being behind, for as long as _SHORT_S."""
-_SHORT_S, _LONG_S = 0.1, 0.5
+"""Characters on their way that a line may have without being behind, for as long as _LONG_S; more, for _SHORT_S."""
+_SHORT_S, _LONG_S = 0.1, 0.3
+"""The latter is well below the time between two pictures, lest it be chance whether there are one or two on their way.
+"""
 _WAY_S: Final = 0.2
 """The time to the terminal and back that is put down to distance, at most; the rest is its slowness."""
 _SPAN_S: Final = 5.0
@@ -99,11 +101,14 @@ class Line:
 
     @property
     def is_behind(self) -> bool:
-        """Whether one more picture would only wait."""
+        """Whether one more picture would only wait. After a lost answer nothing is little: what is thought to have
+        arrived may stand before it.
+        """
         with self._lock:
             self._give_up()
             waited = self._clock() - self._way[0].at if self._way else 0.0
-            return waited > _LONG_S or (waited > _SHORT_S and self._sent - self._arrived > _AHEAD)
+            is_little = self._sent - self._arrived <= _AHEAD and not self._lost
+            return waited > (_LONG_S if is_little else _SHORT_S)
 
     @property
     def is_slow(self) -> bool:

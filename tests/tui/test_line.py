@@ -71,6 +71,35 @@ def test_what_nobody_is_asked_about_between_two_questions_is_taken_off(line: Lin
     assert not line.is_behind
 
 
+def test_pictures_that_come_twice_a_second_find_a_line_behind_or_not_whatever_their_jitter(
+    line: Line, clock: Clock
+) -> None:
+    line.heard()
+    line.sent(3000, asks=True)
+    line.wrote(3000)
+    clock.now += 0.45
+    assert line.is_behind
+
+
+def test_after_a_lost_answer_one_picture_is_tried_and_no_second_one_however_small(line: Line, clock: Clock) -> None:
+    """A terminal that has stopped is given as many as answers were lost, and not twice as many."""
+    line.heard()
+    _refresh(line, clock, 0.01, 0.5)
+    line.sent(3000, asks=True)
+    line.wrote(3000)
+    clock.now += 1.1
+    assert not line.is_behind, "its answer may just have been lost"
+    line.sent(100, asks=True)
+    line.wrote(100)
+    assert not line.is_behind, "what belongs to the same picture"
+    clock.now += 0.2
+    assert line.is_behind
+    line.heard()
+    line.sent(100, asks=True)
+    clock.now += 0.2
+    assert not line.is_behind, "it goes on"
+
+
 def _lose(line: Line, clock: Clock, patience_s: float) -> None:
     line.sent(5000, asks=True)
     line.wrote(5000)
