@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,9 @@ from aperture_tui.collect.unwind.files import Files, Placed
 from aperture_tui.collect.unwind.interpreters import Interpreters
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, MAX_MAPPINGS, KernelMaps
 from aperture_tui.profile.kinds import Stop
-from aperture_tui.symbolize.address_space import Mapping, executable_mappings
+from aperture_tui.symbolize.address_space import Mapping as Mapped
+from aperture_tui.symbolize.address_space import executable_mappings
+from aperture_tui.symbolize.cpython import is_python
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,8 +36,9 @@ class _Slice:
     """Mappings of one process, and of those that were forked from it. missed: sweeps that found no process."""
 
     first: int
-    mappings: tuple[Mapping, ...]
-    entries: list[tuple[Mapping, Placed | None]]
+    mappings: tuple[Mapped, ...]
+    entries: list[tuple[Mapped, Placed | None]]
+    is_python: bool
     missed: int = 0
 
 
@@ -76,7 +79,7 @@ class Coverage:
             self._counts["processes with more mappings than are looked at"] += 1
             mappings = mappings[:MAX_MAPPINGS]
         current = self._processes.get(pid)
-        if current is not None and current.mappings == mappings and current.first in self._slices:
+        if current is not None and current.mappings == mappings and self._is_there(current):
             if stop == Stop.NO_TABLES:
                 self._point(pid, current)
                 self.interpreters.look(pid, mappings)
@@ -92,9 +95,13 @@ class Coverage:
     def mappings_of(self, pid: int) -> NDArray[np.void] | None:
         """The mappings of a process as the kernel has them, in order: (n,) of MAPPING; None if it is not covered."""
         found = self._processes.get(pid)
-        if found is None or self._slices.get(found.first) is not found:
+        if found is None or not self._is_there(found):
             return None
         return self._maps.mappings[found.first : found.first + len(found.entries)].copy()
+
+    def _is_there(self, one: _Slice) -> bool:
+        """Whether a slice has not been freed; its place may have been given to another one since."""
+        return self._slices.get(one.first) is one
 
     def _put_off(self, pid: int) -> None:
         """Nothing new was found: the next look is further away each time."""
@@ -109,7 +116,7 @@ class Coverage:
         self._processes[pid] = to
         self.installed += 1
 
-    def _new_slice(self, pid: int, mappings: Sequence[Mapping]) -> _Slice | None:
+    def _new_slice(self, pid: int, mappings: Sequence[Mapped]) -> _Slice | None:
         entries = [(m, self._files.of(pid, m)) for m in mappings if m.path != "[vsyscall]"]
         if not entries:
             return None  # it has ended: a zombie's maps are empty
@@ -117,7 +124,7 @@ class Coverage:
         if first is None:
             self._counts["processes whose mappings found no room"] += 1
             return None
-        new = self._slices[first] = _Slice(first, tuple(mappings), entries)
+        new = self._slices[first] = _Slice(first, tuple(mappings), entries, any(map(is_python, mappings)))
         self._maps.mappings[first : first + len(entries)] = _rows_of(entries)
         for _mapping, placed in entries:
             if placed is not None:
@@ -126,7 +133,8 @@ class Coverage:
 
     def advance(self) -> None:
         """Take in the tables that were built since the last time, and interpreters that have started."""
-        self.interpreters.again()
+        if self.interpreters.again():
+            self._look_at_forked(self._maps.slices())
         for placed in self._files.advance():
             self._write_rows(placed)
 
@@ -154,11 +162,28 @@ class Coverage:
         for pid in [pid for pid in self._processes if pid not in alive]:
             del self._processes[pid]
             self._patience.pop(pid, None)
-            self.interpreters.forget(pid)
+        self.interpreters.keep(alive)
+        self._look_at_forked(alive)
         self._files.trim()
 
+    def _look_at_forked(self, alive: Mapping[int, int]) -> None:
+        """A CPython that forks before its frames are read has children with its mappings, but without that.
 
-def _rows_of(entries: Sequence[tuple[Mapping, Placed | None]]) -> NDArray[np.void]:
+        They have tables, so the kernel never asks for them. alive: as of `KernelMaps.slices`.
+        """
+        forked: list[tuple[int, tuple[Mapped, ...]]] = []
+        for pid in alive.keys() - self._processes.keys():
+            one = self._slices.get(alive[pid])
+            if one is not None and one.is_python and not self.interpreters.waits(pid):
+                forked.append((pid, one.mappings))
+        if forked:
+            read = self._maps.pythons()
+            for pid, mappings in forked:
+                if pid not in read:
+                    self.interpreters.look(pid, mappings)
+
+
+def _rows_of(entries: Sequence[tuple[Mapped, Placed | None]]) -> NDArray[np.void]:
     """The mappings as the kernel has them: (n,) of MAPPING."""
     rows = []
     for mapping, placed in entries:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Container, Sequence
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.collect.processes import alive
 from aperture_tui.collect.unwind.kernel_maps import PYTHON
 from aperture_tui.profile.text import clean
+from aperture_tui.symbolize.address_space import executable_mappings
 from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter
 
 if TYPE_CHECKING:
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     from aperture_tui.symbolize.address_space import Mapping
     from aperture_tui.symbolize.cpython import Walk
 
-_PAUSE_S, _LONG_PAUSE_S = 0.05, 2.0
-_QUICK_TRIES: Final = 100
-"""With the short pause between them: an interpreter starts in 20 ms, or in a second on a machine that is overrun."""
-_QUICK_FAILURES, _FAILURES = 4, 8
-"""After so many failures the pauses are long, and after so many a failure is believed: one that is overrun may stand
-still in the middle of its start."""
-_MAX_WAITING: Final = 1024
+_PAUSE_S: Final = 0.05
+"""Before the first tries: an interpreter starts in 20 ms."""
+_STARTING, _FAILING = (8, 2.0), (2, 60.0)
+"""Each later pause is this part of the time since the first try, and at most so many seconds. A program with libpython
+that runs no Python (perf, gdb) is otherwise tried all the time, and whoever asks for tables waits for that.
+"""
+_QUICK_FAILURES: Final = 4
+"""After so many a failure is told. None is believed for ever: a process may stand still in the middle of its start for
+any time, as its disk or its debugger likes.
+"""
+_AT_ONCE: Final = 32
+"""Tries between two looks at what the kernel asks for."""
 _MAX_REASONS: Final = 16
 """They name files and processes: past it they are counted together."""
+_FULL: Final = "too many processes are CPython"
 
 
 def packed(walk: Walk) -> bytes:
@@ -35,18 +41,17 @@ def packed(walk: Walk) -> bytes:
     return PYTHON.pack(*astuple(walk))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Try:
-    """due: on the clock. tries, failures: so far; not to be ready is no failure."""
+    """since, due: the first one, and the next one, on the clock. failures: so far; not to be ready is no failure."""
 
-    mappings: Sequence[Mapping]
+    since: float
     due: float = 0.0
-    tries: int = 0
     failures: int = 0
 
 
 class Interpreters:
-    """Owned by the supply's thread."""
+    """Owned by the supply's thread. At most as many processes wait as the kernel has tables of: see `keep`."""
 
     def __init__(self, maps: KernelMaps, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[str] = Counter()
@@ -55,59 +60,77 @@ class Interpreters:
         self._clock = clock
         self._binaries = Binaries()
         self._waiting: dict[int, _Try] = {}
-        self._refused: set[int] = set()
+        self._told: dict[int, str] = {}
 
     def look(self, pid: int, mappings: Sequence[Mapping]) -> None:
         """A process has these mappings: if it is CPython, have its frames read, now or once it has started."""
         self._waiting.pop(pid, None)
         if pid != os.getpid():  # our own are of no use to anybody, and reading them would be a good part of our cost
-            self._open(pid, _Try(mappings))
+            self._open(pid, mappings, _Try(self._clock()))
 
-    def again(self) -> None:
-        """Try those that had only begun to start."""
+    def again(self) -> bool:
+        """Try those again that could not be read yet, some at a time -> whether one could."""
         now = self._clock()
-        for pid in [pid for pid, one in self._waiting.items() if one.due <= now]:
-            self._open(pid, self._waiting.pop(pid))
+        due = sorted((one.due, pid) for pid, one in self._waiting.items() if one.due <= now)
+        found = False
+        for _, pid in due[:_AT_ONCE]:
+            one = self._waiting.pop(pid)
+            try:
+                mappings = executable_mappings(pid)  # it goes on mapping its libraries
+            except OSError:
+                continue  # it has ended
+            found |= self._open(pid, mappings, one)
+        return found
 
-    def forget(self, pid: int) -> None:
-        """The process is gone."""
-        self._waiting.pop(pid, None)
-        self._refused.discard(pid)
+    def waits(self, pid: int) -> bool:
+        """Whether a process is going to be tried again."""
+        return pid in self._waiting
+
+    def keep(self, pids: Container[int]) -> None:
+        """All others are gone."""
+        for known in (self._waiting, self._told):
+            for pid in [pid for pid in known if pid not in pids]:
+                del known[pid]
 
     @property
     def due(self) -> float:
         """When `again` has something to do, on the clock; infinity if never."""
         return min((one.due for one in self._waiting.values()), default=float("inf"))
 
-    def _open(self, pid: int, one: _Try) -> None:
+    def _open(self, pid: int, mappings: Sequence[Mapping], one: _Try) -> bool:
+        """Have its frames read, or try again later -> whether they are read now."""
         try:
-            found = Interpreter.open(pid, one.mappings, self._binaries)
+            found = Interpreter.open(pid, mappings, self._binaries)
         except CPythonError as error:
-            if alive(pid):
-                self._put_off(pid, one, error)
-            return
-        if found is not None and not self._maps.read_python(pid, packed(found.walk)):
-            self._refuse(pid, "too many processes are CPython")
+            # a process that has just begun has not mapped all of its libraries yet
+            one.failures += not isinstance(error, CPythonNotReady)
+            if one.failures > _QUICK_FAILURES:
+                self._tell(pid, str(error))
+            self._put_off(pid, one)
+            return False
+        if found is None:
+            return False
+        if not self._maps.read_python(pid, packed(found.walk)):
+            self._tell(pid, _FULL)
+            one.failures = max(one.failures, _QUICK_FAILURES + 1)
+            self._put_off(pid, one)
+            return False
+        if (cause := self._told.pop(pid, None)) is not None:
+            self.counts[cause] -= 1
+        return True
 
-    def _put_off(self, pid: int, one: _Try, error: CPythonError) -> None:
-        """Try again later, or believe that it cannot be done."""
-        # a process that has just begun has not mapped all of its libraries yet
-        failures = one.failures + (not isinstance(error, CPythonNotReady))
-        if failures > _FAILURES:
-            self._refuse(pid, str(error))
-        elif len(self._waiting) >= _MAX_WAITING:
-            self._refuse(pid, "too many processes are starting")
-        else:
-            is_quick = one.tries < _QUICK_TRIES and failures <= _QUICK_FAILURES
-            pause_s = _PAUSE_S if is_quick else _LONG_PAUSE_S
-            self._waiting[pid] = replace(one, due=self._clock() + pause_s, tries=one.tries + 1, failures=failures)
+    def _put_off(self, pid: int, one: _Try) -> None:
+        now = self._clock()
+        part, longest_s = _FAILING if one.failures > _QUICK_FAILURES else _STARTING
+        one.due = now + min(longest_s, max(_PAUSE_S, (now - one.since) / part))
+        self._waiting[pid] = one
 
-    def _refuse(self, pid: int, reason: str) -> None:
+    def _tell(self, pid: int, reason: str) -> None:
         """Count a process, once, however often it is looked at."""
-        if pid in self._refused:
+        if pid in self._told:
             return
-        self._refused.add(pid)
         cause = f"Python frames not read: {clean(reason)}"
         if cause not in self.counts and len(self.counts) >= _MAX_REASONS:
             cause = "Python frames not read: for other reasons"
+        self._told[pid] = cause
         self.counts[cause] += 1

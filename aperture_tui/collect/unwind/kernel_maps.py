@@ -166,6 +166,13 @@ class KernelMaps:
         n = bpf.read_hash(self.fds["unwind_processes"], pids, slices)
         return dict(zip(pids["pid"][:n].tolist(), slices["first"][:n].tolist(), strict=True))
 
+    def pythons(self) -> set[int]:
+        """The pids whose Python frames are read, forked ones included."""
+        pids = np.zeros(_PYTHONS, np.dtype([("pid", "<u4")]))
+        walks = np.zeros(_PYTHONS, np.dtype((np.void, PYTHON.size)))
+        n = bpf.read_hash(self.fds["unwind_python"], pids, walks)
+        return set(pids["pid"][:n].tolist())
+
     def put_off(self, pid: int, until_ns: int) -> None:
         """Have the kernel ask for a process no more before this time, CLOCK_MONOTONIC."""
         bpf.update(self.fds["unwind_asked"], _key(pid), struct.pack("=Q", until_ns))

@@ -186,11 +186,18 @@ class Supply:
         asked = {int(request["pid"]): int(request["stop"]) >> STOP_SHIFT for request in maps.requests()}
         asked |= dict.fromkeys(changed - asked.keys(), int(Stop.NONE))
         began = time.thread_time()
+        later = set()
         for pid, stop in asked.items():
-            if time.thread_time() - began > max(tokens_s, 0.0):
-                self._coverage.pass_over()
-            else:
+            if time.thread_time() - began <= max(tokens_s, 0.0):
                 self._coverage.cover(pid, stop)
+            elif pid in changed:
+                later.add(pid)  # nobody may ever say this again
+            else:
+                self._coverage.pass_over()
+        if later:
+            with self._lock:
+                self._changed |= later
+            os.eventfd_write(self._wake, 1)
 
     # -- telling
 

@@ -145,6 +145,44 @@ def test_a_forked_child_has_its_parents_and_keeps_them_when_the_parent_is_gone(k
     assert before not in kernel.coverage._slices
 
 
+def test_the_children_of_a_python_that_forks_before_its_frames_are_read_have_theirs(kernel: Kernel) -> None:
+    """They begin with its tables, and so the kernel never asks for them."""
+    source = (
+        "import os, sys, time; forked = os.fork(); forked and print(forked, flush=True); "
+        "sys.stdin.readline() if forked else time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    forked = int(hear(child))
+    try:
+        kernel.cover(child.pid)
+        until(lambda: kernel.coverage.advance() is None and child.pid in kernel.maps.pythons())  # type: ignore[func-returns-value]  # each time
+        slice_of = kernel.coverage._processes[child.pid]
+        kernel.maps.point(forked, slice_of.first, len(slice_of.entries))  # as of a fork before
+        assert forked not in kernel.maps.pythons()
+        kernel.coverage.sweep()
+        until(lambda: kernel.coverage.advance() is None and forked in kernel.maps.pythons())  # type: ignore[func-returns-value]  # each time
+    finally:
+        os.kill(forked, signal.SIGKILL)
+        child.kill()
+        child.communicate()
+
+
+def test_a_slice_in_the_place_of_another_is_nobodys_old_one(kernel: Kernel) -> None:
+    with shell("echo here; read _") as child, shell("echo here; read _") as other:
+        hear(child)
+        hear(other)
+        kernel.cover(child.pid)
+        old = kernel.coverage._processes[child.pid]
+        kernel.maps.point(child.pid, 1, 1)  # as of a fork whose pid an older process had
+        kernel.coverage.sweep()
+        kernel.coverage.sweep()
+        assert old.first not in kernel.coverage._slices
+        kernel.cover(other.pid)
+        assert kernel.maps.slices()[other.pid] == old.first
+        kernel.cover(child.pid)
+        assert kernel.maps.slices()[child.pid] != old.first
+
+
 def test_an_exec_ends_what_was_known(kernel: Kernel) -> None:
     with shell("echo here; read _; exec sleep 10") as child:
         hear(child)

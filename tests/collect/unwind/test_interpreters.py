@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from aperture_tui.collect.unwind import interpreters
 from aperture_tui.collect.unwind.interpreters import Interpreters, packed
 from aperture_tui.symbolize.address_space import Mapping, executable_mappings
-from aperture_tui.symbolize.cpython import Walk
+from aperture_tui.symbolize.cpython import CPythonError, CPythonNotReady, Walk
 
 
 class Maps:
@@ -35,15 +34,6 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
-def pid() -> Iterator[int]:
-    """A process that lives, whatever its mappings are said to be."""
-    child = subprocess.Popen(["sleep", "60"])
-    yield child.pid
-    child.kill()
-    child.wait()
-
-
 def opening(maps: Maps) -> tuple[Interpreters, Clock]:
     clock = Clock()
     return Interpreters(maps, clock), clock  # type: ignore[arg-type] # it asks for nothing else
@@ -51,8 +41,22 @@ def opening(maps: Maps) -> tuple[Interpreters, Clock]:
 
 def settle(found: Interpreters, clock: Clock) -> None:
     for _ in range(20):
-        clock.now += 10.0
+        clock.now += 60.0
         found.again()
+
+
+@pytest.fixture
+def mapped(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Mapping]]:
+    """What processes are said to have mapped when they are looked at again; the others have ended."""
+    said: dict[int, list[Mapping]] = {}
+
+    def told(pid: int) -> list[Mapping]:
+        if pid not in said:
+            raise ProcessLookupError
+        return said[pid]
+
+    monkeypatch.setattr(interpreters, "executable_mappings", told)
+    return said
 
 
 def python(version: str) -> list[Mapping]:
@@ -68,50 +72,119 @@ def test_the_walk_is_packed_as_the_kernel_has_it() -> None:
     )
 
 
-def test_a_refused_process_is_counted_once_however_often_it_is_looked_at(pid: int) -> None:
+def test_a_process_that_fails_is_counted_once_however_often_it_is_looked_at(mapped: dict[int, list[Mapping]]) -> None:
     found, clock = opening(Maps())
+    mapped[1] = python("3.8")
     for _ in range(3):
-        found.look(pid, python("3.8"))
+        found.look(1, python("3.8"))
         settle(found, clock)
     assert found.counts == {"Python frames not read: CPython 3.8 is older than 3.9": 1}
-    assert found.due == float("inf")
 
 
-def test_a_known_reason_keeps_its_count_past_the_bound(pid: int) -> None:
+def test_a_known_reason_keeps_its_count_past_the_bound(mapped: dict[int, list[Mapping]]) -> None:
     found, clock = opening(Maps())
-    for minor in [*range(20, 60), 20]:
-        found.look(pid, python(f"3.{minor}"))
+    for pid, minor in enumerate([*range(20, 60), 20]):
+        mapped[pid] = python(f"3.{minor}")
+        found.look(pid, mapped[pid])
         settle(found, clock)
-        found.forget(pid)
+        found.keep(())
     assert found.counts["Python frames not read: CPython 3.20 is newer than 3.14"] == 2
     assert found.counts["Python frames not read: for other reasons"] == 24
     assert found.counts.total() == 41
 
 
-def test_a_reason_is_safe_to_show(pid: int) -> None:
+def test_a_reason_is_safe_to_show(mapped: dict[int, list[Mapping]]) -> None:
     found, clock = opening(Maps())
-    found.look(pid, [Mapping(0x1000, 0x2000, 0, "/\x1b[31m/python3.11", 1, 1)])
+    mapped[1] = [Mapping(0x1000, 0x2000, 0, "/\x1b[31m/python3.11", 1, 1)]
+    found.look(1, mapped[1])
     settle(found, clock)
     (reason,) = found.counts
     assert "\\x1b[31m/python3.11" in reason
 
 
-def test_one_too_many_that_start_is_counted(pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreters, "_MAX_WAITING", 1)
-    monkeypatch.setattr(interpreters, "alive", lambda _pid: True)
-    found, _clock = opening(Maps())
-    found.look(pid, STARTING)
-    found.look(pid + 1, STARTING)
-    assert found.counts == {"Python frames not read: too many processes are starting": 1}
+class Opened:
+    """Stands in for what can be read: nothing but `walk` is asked of it."""
+
+    walk = Walk(1, 2, 3, 4, -1, 6, 7, 8, 9, 10)
 
 
-def test_a_process_that_ends_while_it_starts_is_let_go() -> None:
-    child = subprocess.Popen(["sleep", "60"])
+@pytest.mark.parametrize("stands_s", [0.0, 1.0, 30.0, 3600.0])
+def test_no_failure_is_believed_for_ever(
+    mapped: dict[int, list[Mapping]], monkeypatch: pytest.MonkeyPatch, stands_s: float
+) -> None:
+    """As of a process that stands still before all of its memory is mapped."""
+    maps = Maps()
+    found, clock = opening(maps)
+    mapped[1] = python("3.11")
+
+    def opens(*_: object) -> Opened:
+        if clock.now < stands_s:
+            raise CPythonError("the state of CPython cannot be read")
+        return Opened()
+
+    monkeypatch.setattr(interpreters.Interpreter, "open", opens)
+    found.look(1, mapped[1])
+    while found.due < float("inf"):
+        clock.now = found.due
+        told = found.counts.total()
+        found.again()
+        assert told == (clock.now > 0.2)
+    assert maps.walks == {1: packed(Opened.walk)}
+    assert clock.now <= max(1.0, stands_s) * 1.5
+    assert found.counts.total() == 0, "it is read now"
+
+
+def test_libraries_that_are_mapped_later_are_seen(
+    mapped: dict[int, list[Mapping]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = Maps()
+    found, clock = opening(maps)
+
+    def opens(_pid: int, mappings: list[Mapping], *_: object) -> Opened:
+        if mappings == STARTING:
+            raise CPythonNotReady("the libraries of this CPython are still being mapped")
+        return Opened()
+
+    monkeypatch.setattr(interpreters.Interpreter, "open", opens)
+    found.look(1, STARTING)
+    mapped[1] = [*STARTING, Mapping(0x5000, 0x6000, 0, "/lib/libc.so.6", 1, 3)]
+    clock.now = found.due
+    assert found.again()
+    assert 1 in maps.walks
+
+
+def test_a_program_that_never_starts_its_interpreter_is_hardly_looked_at(mapped: dict[int, list[Mapping]]) -> None:
+    """perf and gdb have libpython, and most often run none of it."""
     found, clock = opening(Maps())
-    found.look(child.pid, STARTING)
+    mapped[1] = STARTING
+    found.look(1, STARTING)
+    tries = 0
+    while clock.now < 10.0:
+        clock.now = found.due
+        found.again()
+        tries += 1
+    assert 10 < tries < 50
+    assert not found.counts
+
+
+def test_many_that_start_do_not_hold_up_who_asks(mapped: dict[int, list[Mapping]]) -> None:
+    found, clock = opening(Maps())
+    for pid in range(2000):
+        mapped[pid] = STARTING
+        found.look(pid, STARTING)
+    clock.now = 1.0
+    found.again()
+    assert sum(one.due > clock.now for one in found._waiting.values()) <= 32
+    found.keep(range(10))
+    assert len(found._waiting) == 10
+
+
+def test_a_process_that_ends_while_it_starts_is_let_go(mapped: dict[int, list[Mapping]]) -> None:
+    found, clock = opening(Maps())
+    mapped[1] = STARTING
+    found.look(1, STARTING)
     assert found.due < float("inf")
-    child.kill()
-    child.wait()
+    del mapped[1]
     settle(found, clock)
     assert found.due == float("inf")
     assert not found.counts
