@@ -9,6 +9,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import time
+from bisect import bisect_left
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -127,6 +129,7 @@ class Sideband:
     def __init__(self) -> None:
         self.lost = 0
         self._rings: dict[int, tuple[int, _PerfRing]] = {}
+        self._later: list[Event] = []
 
     def follow(self, cpus: list[int]) -> None:
         """Open a ring on each of these CPUs, and close those of CPUs that are gone. Raises OSError."""
@@ -145,17 +148,24 @@ class Sideband:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing has happened since then."""
-        return not any(ring.waits for _fd, ring in self._rings.values())
+        return not self._later and not any(ring.waits for _fd, ring in self._rings.values())
 
     def drain(self) -> list[Event]:
-        """What has happened since the last time, in order of time."""
-        events: list[Event] = []
+        """What has happened since the last time, in order of time, also from one time to the next.
+
+        The rings are read one after the other. What came meanwhile is kept for the next time: the fork or the exec that
+        it followed may be in a ring that had been read before, as a process goes from CPU to CPU.
+        """
+        began_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        events, self._later = self._later, []
         for _fd, ring in self._rings.values():
             found, lost = _events(ring.take())
             events += found
             self.lost += lost
         events.sort(key=itemgetter(0))
-        return events
+        known = bisect_left(events, began_ns, key=itemgetter(0))
+        self._later = events[known:]
+        return events[:known]
 
     def close(self) -> None:
         """Stop following."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 
 import pytest
@@ -45,6 +46,37 @@ def test_the_life_of_a_process_is_told_in_order(sideband: Sideband) -> None:
         "a new program's mappings come after it"
     )
     assert sideband.lost == 0
+
+
+def test_an_exec_is_told_before_its_mappings_though_their_ring_was_read_after_its_own(
+    sideband: Sideband, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that begins while the rings are read, and goes on to a CPU whose ring was not read yet."""
+    cpus = bpf.online_cpus()
+    if len(cpus) < 2:
+        pytest.skip("one CPU has one ring")
+    first, *_, last = sideband._rings
+    ring = sideband._rings[first][1]
+    sideband.drain()
+    pids: list[int] = []
+    script = f"import os; os.sched_setaffinity(0, [{last}]); os.execv('/bin/sleep', ['sleep', '0'])"
+
+    def take() -> bytes:
+        data = type(ring).take(ring)
+        if not pids:
+            child = subprocess.Popen(
+                [sys.executable, "-c", script], preexec_fn=lambda: os.sched_setaffinity(0, [first])
+            )
+            child.wait()
+            pids.append(child.pid)
+        return data
+
+    monkeypatch.setattr(ring, "take", take)
+    drains = [[e for e in sideband.drain() if e.pid in pids] for _ in range(2)]
+    mine = [e for events in drains for e in events]
+    assert {type(e) for e in mine} == {Forked, Named, Mapped, Exited}
+    assert mine == sorted(mine, key=lambda e: e.time_ns)
+    assert sideband.is_quiet or not [e for e in sideband.drain() if e.pid in pids]
 
 
 def test_a_new_name_is_told_apart_from_a_new_program(sideband: Sideband) -> None:
