@@ -27,7 +27,7 @@ from aperture_tui.export.gpu_timeline import arguments, callers, stands_for
 from aperture_tui.export.names import COUNTED, frame_name
 from aperture_tui.profile.event import EVENT, tells_one
 from aperture_tui.profile.gpu_launch import device_and_stream
-from aperture_tui.profile.kinds import Flag, Kind, Role
+from aperture_tui.profile.kinds import UNRECORDED, Flag, Kind, Role
 from aperture_tui.profile.query import Measure
 from aperture_tui.store.selection import measured
 
@@ -90,6 +90,9 @@ def document(store: Store, query: Query, kinds: Sequence[Kind] = (), most: int |
             elif kind is Kind.GPU_CALL:
                 trace.draw_calls(symbols, events)
         trace.events += counts.counters()
+        if kind is Kind.GPU_KERNEL:
+            for _, events in _parts(store, replace(narrowed, role=UNRECORDED), start, end):
+                trace.draw_unrecorded(events)
         if kind in (Kind.SYSCALL, Kind.LOCK):
             trace.draw_in_flight(*store.selected(replace(narrowed, role=Role.IN_FLIGHT)), start)
     trace.draw_flows()
@@ -200,6 +203,15 @@ class _Trace:
             name, start = symbols.strings[row["name"]] or "[unknown]", int(row["time_ns"])
             category = kind_name(Kind(row["kind"]))
             self._slice(pid, tid, category, name, start, start + int(row["maximum_ns"]), arguments(symbols, row))
+
+    def draw_unrecorded(self, events: NDArray[np.void]) -> None:
+        """Time of which it is not known what a process had a GPU do, on a track of its own: it is no idleness."""
+        for row in self._executions(events):
+            device, _ = device_and_stream(int(row["aux"]))
+            track, start = _DEVICE + device * _STREAMS, int(row["time_ns"])
+            self._processes[track], self._threads[track, track] = f"GPU {device}", "not recorded"
+            end, args = start + int(row["maximum_ns"]), {"pid": int(row["pid"])}
+            self._slice(track, track, kind_name(Kind.GPU_KERNEL), "not recorded", start, end, args)
 
     def draw_calls(self, symbols: Symbols, events: NDArray[np.void]) -> None:
         """Calls that were told one by one, beside their thread: its samples are functions that are not in step."""

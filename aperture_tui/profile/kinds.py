@@ -98,6 +98,9 @@ class Role(enum.IntEnum):
     """This thread held the lock at the address in `value` when others began to wait."""
 
 
+UNRECORDED: Final = Role.HOLDER
+"""Of GPU_KERNEL: a stretch of time in which what a process had a GPU do was not recorded, although somebody asked."""
+
 STOP_SHIFT: Final = 8
 """Bits 8 to 11 of an event's `flags` are a Stop."""
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_tui.export import gpu_work, report, structured
-from aperture_tui.profile.gpu_launch import Launch, Shape, is_shape, shape_frame
+from aperture_tui.export import gpu_work, perfetto, report, structured
+from aperture_tui.profile.gpu_launch import Launch, Shape, is_shape, lane, shape_frame
 from aperture_tui.profile.gpu_use import copy_uses, kernel_uses
 from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.kinds import ROLE_SHIFT, UNRECORDED, Kind
 from aperture_tui.profile.occupancy import Factor
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
@@ -178,3 +178,16 @@ def test_a_shape_is_written_as_in_cuda() -> None:
     assert frame.function == "<<<(64,2,1),(256,1,1)>>>"
     assert is_shape(frame)
     assert not is_shape(Frame("<<<(1,1,1),(1,1,1)>>>"))  # a function of a program that is called so
+
+
+def test_a_timeline_says_of_which_time_nothing_is_known() -> None:
+    """It is drawn on a track of its own, and is in no table."""
+    missed = Fact(
+        T0 + 7, TRAIN, 0, (), Kind.GPU_KERNEL, 500, maximum_ns=500, flags=UNRECORDED << ROLE_SHIFT, aux=lane(3, 0)
+    )
+    store = filled(*FACTS, missed)
+    drawn = perfetto.document(store, Query(kind=Kind.GPU_KERNEL))["traceEvents"]
+    (slice_,) = (one for one in drawn if one["ph"] == "X" and one["name"] == "not recorded")
+    named = {(one["pid"], one["tid"]): one["args"]["name"] for one in drawn if one["ph"] == "M"}
+    assert (slice_["dur"], named[slice_["pid"], slice_["tid"]]) == (0.5, "not recorded")
+    assert sum(use.count for use in kernel_uses(store.latencies(Query(kind=Kind.GPU_KERNEL)))) == 9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import time
 import uuid
@@ -22,11 +21,13 @@ from aperture_tui.collect.gpu.gauges import GpuGauges
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.joining import joined
 from aperture_tui.collect.gpu.launched import How, Likeness, likeness
+from aperture_tui.collect.gpu.unrecorded import Heard, Stretch, started_ns
+from aperture_tui.collect.gpu.unrecorded import events as unrecorded
 from aperture_tui.collect.naming import RECORD
 from aperture_tui.profile.event import EVENT
-from aperture_tui.profile.gpu_launch import CORRELATION_MASK, lane
+from aperture_tui.profile.gpu_launch import CORRELATION_MASK, devices_and_streams, lane
 from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.kinds import Flag, Kind
+from aperture_tui.profile.kinds import ROLE_SHIFT, Flag, Kind, Role
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 NAMES: Final = ("gpu_kernel", "gpu_copy")
 """Those of Health, which are those of profile.kinds.Kind."""
 _NOBODY: Final = "no program tells of its GPU: start it by `aperture gpu run -- COMMAND`"
-_TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _MAX_COMMS: Final = 1 << 14
 _TURN_NS: Final = 40_000_000
 """How much farther than a period of the clock a sample may be from a launch that it is to tell of: a thread that runs
@@ -60,13 +60,18 @@ class _Known:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self.start_ns = _started_ns(agent.pid)
+        self.start_ns = started_ns(agent.pid)
+        self.heard = Heard(time.time_ns())
         self.comm = _comm(agent.pid, agent.pid)
+        self.missed: list[Stretch] = []
+        """Time of which it is not known, and not told yet, what it had its GPUs do."""
         self.awaiting = Awaiting()
         self.alike = {frame: Likeness() for frame in _LIKENESS}
         self.devices: dict[int, Multiprocessor] = {}
         self.numbers: dict[int, int] = {}
         """The process's number of a GPU -> the machine's."""
+        self.used: set[int] = set()
+        """Those, by the machine's numbers, that it was seen to use."""
         self.names: activity.Names | None = None
 
     def names_in(self, symbols: Symbols) -> activity.Names:
@@ -87,6 +92,8 @@ class ActivityCollector:
         self._agents = Agents(self._is_wanted, common.settings.gpu_limit)
         self._known: dict[str, _Known] = {}
         self._leaving: list[_Known] = []
+        self._unheard: dict[str, _Known] = {}
+        """Programs that live on without their agent."""
         self._last = False
         self._gauges = GpuGauges()
         self._uuids: dict[bytes, int] = {}
@@ -116,6 +123,8 @@ class ActivityCollector:
         for path, agent in self._agents.talking.items():
             if path not in self._known:
                 self._known[path] = _Known(agent)
+            if agent.hello:
+                self._unheard.pop(path, None)
         for agent in self._agents.take_ended():
             self._leaving.append(self._known.pop(agent.door.path))
             self._before.update(_losses(agent))
@@ -131,10 +140,12 @@ class ActivityCollector:
         for known in (*self._known.values(), *self._leaving):
             mine = moments[moments["pid"] == known.agent.pid]  # what an agent says of threads is not to be believed
             parts += self._events_of(known, symbols, mine, last=self._last or known in self._leaving)
+        parts += self._unrecorded(symbols)
         self._leaving = []
         events = np.concatenate(parts)
         for kind in (Kind.GPU_KERNEL, Kind.GPU_COPY):
-            self._delivered[kind] += int(events["weight"][events["kind"] == kind].sum())
+            own = (events["kind"] == kind) & (events["flags"] >> np.uint16(ROLE_SHIFT) & np.uint16(3) == Role.OWN)
+            self._delivered[kind] += int(events["weight"][own].sum())
         self._cpu_ns += time.thread_time_ns() - began
         return events
 
@@ -164,7 +175,10 @@ class ActivityCollector:
         rows = {frame: [one.rows for one in told if one.frame == frame] for frame in wire.LAYOUTS}
         for devices in rows[wire.DEVICES]:
             self._learn_devices(known, devices)
-        mine = {frame: self._sane(known, frame, some) for frame, some in rows.items() if frame != wire.DEVICES}
+        spans = self._sane(known, wire.UNRECORDED, rows[wire.UNRECORDED])
+        known.missed += known.heard.told(spans, time.time_ns())
+        timeless = (wire.DEVICES, wire.UNRECORDED)
+        mine = {frame: self._sane(known, frame, some) for frame, some in rows.items() if frame not in timeless}
         due = known.awaiting.due(mine, moments, self._read_ns + self._common.clock.monotonic_ns, self._near_ns, last)
         names = known.names_in(symbols)
         parts = {
@@ -203,6 +217,7 @@ class ActivityCollector:
         if frame in (wire.KERNELS, wire.COPIES):
             events["stack"] = activity.below(who["stack"], rows, launches["call"], events, known.names_in(symbols))
             events["aux"] = self._lanes(known, rows)
+            known.used |= set(np.unique(devices_and_streams(events["aux"])[0]).tolist())
             events["flags"] |= np.where(rows["pauses"], np.uint16(Flag.PAUSES), np.uint16(0))
             for one, words in _DEGRADED.items():
                 self._degraded[words] += int(events["weight"][how == one].sum())
@@ -229,6 +244,37 @@ class ActivityCollector:
                 self._comms.clear()
             self._comms[key] = _comm(*key) or known.comm
         return self._comms[key]
+
+    # -- what nobody recorded
+
+    def _unrecorded(self, symbols: Symbols) -> list[NDArray[np.void]]:
+        """Of each program the time of which it is not known what it had its GPUs do."""
+        now_ns = time.time_ns()
+        for known in self._known.values():
+            known.heard.word(known.agent.status, _offset_ns(known.agent), now_ns)
+        for known in self._leaving:
+            known.heard.word(known.agent.status, _offset_ns(known.agent), now_ns)
+            if known.agent.status.get("ended") is not True:
+                self._unheard[known.agent.door.path] = known
+        for path, known in list(self._unheard.items()):
+            known.missed += known.heard.silent(now_ns)
+            if started_ns(known.agent.pid) != known.start_ns or not known.start_ns:
+                del self._unheard[path]  # after its death a GPU does nothing of it any more
+        everybody = (*self._known.values(), *self._leaving, *self._unheard.values())
+        return [self._missed(known, symbols) for known in dict.fromkeys(everybody) if known.missed]
+
+    def _missed(self, known: _Known, symbols: Symbols) -> NDArray[np.void]:
+        """As events; of the GPUs that it was seen to use, else of all that it has, else of all that are known."""
+        every = (number for one in self._known.values() for number in one.numbers.values())
+        missed, known.missed = known.missed, []
+        events = unrecorded(missed, known.used or set(known.numbers.values()) or set(every))
+        records = np.zeros(len(events), RECORD)
+        records["pid"], records["start_ns"], records["comm"] = known.agent.pid, known.start_ns, known.comm
+        records["time_ns"] = events["time_ns"] - np.uint64(self._common.clock.monotonic_ns)
+        who = self._common.naming.events(records, symbols)
+        for field in ("pid", "process", "thread", "stack"):
+            events[field] = who[field]
+        return events
 
     # -- devices
 
@@ -340,15 +386,6 @@ def _offset_ns(agent: Agent) -> int:
         return 0
     unix, its = pair
     return unix - its if abs(unix - its) > 1_000_000_000 else 0
-
-
-def _started_ns(pid: int) -> int:
-    """When a process began, CLOCK_BOOTTIME, to a tick; 0 if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[19]) * _TICK_NS
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def _comm(pid: int, tid: int) -> bytes:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aperture_tui.profile.event import EVENT, tells_one
 from aperture_tui.profile.gpu_launch import devices_and_streams, is_shape
 from aperture_tui.profile.gpu_use import copy_uses, kernel_uses
-from aperture_tui.profile.kinds import Flag, FrameKind, Kind
+from aperture_tui.profile.kinds import UNRECORDED, Flag, FrameKind, Kind
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.where import OF_MACHINES
 from aperture_tui.store.compaction import TooManyError
@@ -78,7 +78,9 @@ def fetched(store: Store, query: Query, tree: CallTree, sums_only: bool = False)
     if sums_only:
         told = Lanes(window, problem=_ONLY_SUMS if rows or told_copies else "")
         return GpuData(window, (), (), told, view)
-    return _in_time(store, query, window, [_newest(store, one, window) for one in (kernels, copies)], view)
+    parts = [_newest(store, one, window) for one in (kernels, copies)]
+    unrecorded = _unrecorded(_newest(store, replace(kernels, role=UNRECORDED), window), window)
+    return _in_time(store, query, window, parts, view, unrecorded)
 
 
 def _newest(store: Store, query: Query, window: Stretch) -> _Part:
@@ -97,10 +99,19 @@ def _newest(store: Store, query: Query, window: Stretch) -> _Part:
         start = (start + window.end_ns) // 2
 
 
-def _in_time(store: Store, query: Query, window: Stretch, parts: Sequence[_Part], view: GpuView) -> GpuData:
+def _unrecorded(part: _Part, window: Stretch) -> frozenset[int]:
+    """The GPUs of which somebody's work was not recorded in some of a window."""
+    events = part.events
+    within = events["time_ns"].astype(np.int64) + events["maximum_ns"].astype(np.int64) > window.start_ns
+    return frozenset(devices_and_streams(np.unique(events["aux"][within]))[0].tolist())
+
+
+def _in_time(
+    store: Store, query: Query, window: Stretch, parts: Sequence[_Part], view: GpuView, unrecorded: frozenset[int]
+) -> GpuData:
     since = max(part.since_ns for part in parts)
     sums = sum(int(part.events["weight"][~part.one].sum(dtype=np.int64)) for part in parts)
-    partial = frozenset().union(*map(_partial, parts))
+    partial = unrecorded.union(*map(_partial, parts))
     events = [_alone(part, since) for part in parts]
     slices, told = _slices([part.symbols for part in parts], events)
     every = by_lane(slices)

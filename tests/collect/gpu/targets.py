@@ -35,11 +35,11 @@ class Target:
     def pid(self) -> int:
         return self.process.pid
 
-    def work(self) -> dict[str, Any]:
-        """Have it do its work once -> what it did. Raises TimeoutError where it hangs."""
+    def work(self, line: str = "go") -> dict[str, Any]:
+        """Have it do its work once -> what it did. line: what it is told. Raises TimeoutError where it hangs."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write("go\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         if not select.select([self.process.stdout], [], [], 2 * LONGEST_S)[0]:
             self.process.kill()

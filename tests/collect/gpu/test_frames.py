@@ -52,7 +52,7 @@ def test_layouts_change_only_with_their_number() -> None:
     sizes = {number: layout.itemsize for number, layout in LAYOUTS.items()}
     assert (wire.MAGIC, sizes) == (
         b"APGPU\x00\x003",
-        {wire.DEVICES: 72, wire.KERNELS: 88, wire.COPIES: 56, wire.CALLS: 40, wire.SYNCS: 32},
+        {wire.DEVICES: 72, wire.KERNELS: 88, wire.COPIES: 56, wire.CALLS: 40, wire.SYNCS: 32, wire.UNRECORDED: 16},
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from aperture_tui.profile.kinds import Flag, FrameKind, Kind
+from aperture_tui.profile.batch import Batch
+from aperture_tui.profile.kinds import ROLE_SHIFT, UNRECORDED, Flag, FrameKind, Kind
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.profile.where import parse
@@ -218,6 +219,26 @@ def test_what_a_gpu_did_after_its_recording_paused_is_not_taken_for_idleness() -
     found = view(stored([work.batch()]))
     assert found.unknown == (1,)
     assert {idle.device for idle in found.idle} == {gap.device for gap in found.gaps} == {0}
+
+
+def test_what_nobody_recorded_of_a_gpu_is_not_taken_for_idleness_in_any_window_that_it_reaches_into() -> None:
+    work = Work()
+    two_kernels(work)
+    at, took = START_NS + 4 * SECOND, SECOND // 2
+    work.add(Kind.GPU_KERNEL, at, took, device=0, flags=UNRECORDED << ROLE_SHIFT)
+    store = stored([work.batch()])
+    assert (view(store).unknown, {idle.device for idle in view(store).idle}) == ((0,), set())
+    assert {lane.partial for lane in view(store).lanes.lanes if lane.key.device == 0} == {True}
+    assert len(view(store).kernels) == len(view(stored([_two()])).kernels), "it is no kernel"
+    for start, unknown in ((at + took - 1, (0,)), (at + took, ())):
+        found = answer.view(fetched(store, replace(QUERY, start_ns=start)), Sight(9))
+        assert found.unknown == unknown
+
+
+def _two() -> Batch:
+    work = Work()
+    two_kernels(work)
+    return work.batch()
 
 
 def test_where_something_was_told_only_as_sums_no_gap_is_known() -> None:

@@ -145,9 +145,12 @@ class _Asked:
         self._wish, self._limit = wish, millionths / 1e6
         self._outbox = Outbox()
         self._collecting: Any = None
-        self._why = ""
+        self._why = self._why_aside = ""
         self._due = self._told = self._not_before = 0.0
         self._clocks = _clocks()
+        self._now_ns = time.time_ns
+        self._until_ns = self._now_ns()
+        """As of Collecting, while there is none."""
 
     @property
     def is_late(self) -> bool:
@@ -187,9 +190,18 @@ class _Asked:
             wall, process, own = (now - then for now, then in zip(clocks, before))
             self._collecting.tick(wall, own, process - own)
         elif not has_cuda():
-            self._why = "no CUDA in this process yet"
-        elif clocks[0] >= 1e9 * self._not_before:
-            self._begin()
+            self._why, self._until_ns = "no CUDA in this process yet", self._now_ns()
+        else:
+            if clocks[0] >= 1e9 * self._not_before:
+                self._begin()
+            if self._collecting is None:
+                self._miss()
+
+    def _miss(self) -> None:
+        """The process has CUDA, and what it does with it is not known."""
+        now_ns = self._now_ns()
+        self._outbox.unrecorded(self._until_ns, now_ns)
+        self._until_ns = now_ns
 
     def _begin(self) -> None:
         from .attached import AsideError
@@ -198,12 +210,20 @@ class _Asked:
         try:
             self._collecting = Collecting(self._outbox, self._wish, self._limit)
         except AsideError as error:
-            self._why = str(error)
-            self._not_before = time.monotonic() + _AGAIN_S
+            self._stand_aside(str(error))
             return
-        self._why = ""
+        self._why, self._now_ns = "", self._collecting.now_ns
         self._outbox.words(wire.HELLO, self._collecting.hello())
         self._clocks = _clocks()  # what is imported once is no cost that goes on
+
+    def _stand_aside(self, why: str) -> None:
+        """For a while. Of which GPUs nothing is known is told nevertheless."""
+        from .devices import devices
+
+        if not self._why_aside:
+            self._outbox.rows(wire.DEVICES, devices())
+        self._why = self._why_aside = why
+        self._not_before = time.monotonic() + _AGAIN_S
 
     def _fail(self, error: Exception) -> None:
         """CUPTI is left as it is found: nothing more is asked of it for this one who asks."""
@@ -212,6 +232,7 @@ class _Asked:
         self._why = f"its agent failed, and records nothing more: {error!r}"
         self._not_before = math.inf
         if failed is not None:
+            self._until_ns = failed.until_ns
             _end(failed)
 
     def _status(self) -> dict[str, Any]:
@@ -237,7 +258,7 @@ class _Asked:
         """The last word."""
         if self._collecting is not None:
             _end(self._collecting, last=True)
-        self._outbox.words(wire.STATUS, self._status())
+        self._outbox.words(wire.STATUS, {**self._status(), "ended": True})
         until = time.monotonic() + _LAST_S
         with contextlib.suppress(OSError):  # the other end is gone
             while self._outbox.waiting and time.monotonic() < until:

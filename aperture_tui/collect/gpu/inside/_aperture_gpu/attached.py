@@ -43,12 +43,9 @@ def somebody_else() -> str:
     injected = os.environ.get("CUDA_INJECTION64_PATH", "")
     if injected:
         return os.path.basename(injected)
-    torch = sys.modules.get("torch")
-    enabled = getattr(getattr(getattr(torch, "_C", None), "_autograd", None), "_profiler_enabled", None)
-    try:
-        return "torch.profiler" if enabled is not None and enabled() else ""
-    except Exception:  # an older torch: then it is not known
-        return ""
+    # torch._C._autograd._profiler_enabled() knows of the thread that asks, and the agent's is never the one
+    profiler = sys.modules.get("torch.autograd.profiler")
+    return "torch.profiler" if getattr(profiler, "_is_profiler_enabled", False) is True else ""
 
 
 class Attached:
@@ -101,6 +98,13 @@ class Attached:
         """Have nothing more recorded."""
         for kind in list(self._on):
             self._disable(kind)
+
+    def let_go(self) -> None:
+        """Somebody else has CUPTI now, and what is on is on for both: to switch it off would be to take it from them.
+
+        They switch off what they use when they are done; begin() has the rest switched on by us again.
+        """
+        self._on.clear()
 
     def flush(self, flag: int) -> None:
         """Have CUPTI give back its buffers: 0 what is complete, 1 all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from collections import Counter, deque
 from typing import Any
 
@@ -11,6 +12,7 @@ from . import wire
 
 ROOM = 4 << 20
 _WORDS = {wire.KERNELS: "kernels", wire.COPIES: "copies", wire.CALLS: "calls", wire.SYNCS: "waits"}
+_SPAN = struct.Struct("<QQ")
 
 
 class Outbox:
@@ -33,6 +35,11 @@ class Outbox:
             some = rows[at : at + most]
             if not self._put(frame, some.tobytes(), self._room, each):
                 self.dropped[_WORDS.get(frame, "devices")] += len(some)
+
+    def unrecorded(self, start_ns: int, end_ns: int) -> None:
+        """A stretch of time of which nothing is told."""
+        if start_ns < end_ns and not self._put(wire.UNRECORDED, _SPAN.pack(start_ns, end_ns), 2 * self._room):
+            self.dropped["words"] += 1
 
     def name(self, number: int, text: str) -> None:
         """A name, once."""

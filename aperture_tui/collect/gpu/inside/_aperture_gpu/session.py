@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 import time
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from . import records, wire
-from .attached import AsideError, Attached, explained, is_quiet, somebody_else
+from .attached import AsideError, Attached, is_quiet, somebody_else
 from .devices import devices
 from .governor import NO_LIMIT, Governor, Launches, cost_ns, launches
+from .had import imported, names, source, version
 from .outbox import Outbox
 
 _CALL_BIT = 1 << 63
@@ -53,9 +53,9 @@ class Collecting:
         self._outbox = outbox
         self.governor = Governor(limit)
         self._launches = Launches()
-        self._cupti = _imported()
-        self._source = _source(self._cupti)
-        self._names = _names(self._cupti)
+        self._cupti = imported()
+        self._source = source(self._cupti)
+        self._names = names(self._cupti)
         self._attached = Attached(self._cupti, self._source, self._names)
         self._wants_calls = bool(wish & wire.WISH_CALLS)
         self._attached.wants_calls = self._wants_calls and limit >= NO_LIMIT
@@ -78,6 +78,9 @@ class Collecting:
         self._moment_s = _MOMENT_S
         self._is_first = True
         """What recording costs this program is not known yet."""
+        self.until_ns = self.now_ns()
+        """Everything that was done by then has been told, or it has been told that it is not known."""
+        self._taken_over = False
         self._switch_on()
         self._outbox.rows(wire.DEVICES, devices())
 
@@ -89,7 +92,7 @@ class Collecting:
         if self.aside or self._why:
             return _LONGEST_S
         if self._state == _OFF:
-            left = (self._due_ns - self._now_ns() if self._due_ns else self.governor.wait_ns) / 1e9
+            left = (self._due_ns - self.now_ns() if self._due_ns else self.governor.wait_ns) / 1e9
             return min(_LONGEST_S, max(_SHORTEST_S, left))
         if self._state == _LATE:
             return _LATE_S
@@ -106,13 +109,16 @@ class Collecting:
         self.governor.spend(own_ns)
         other = somebody_else()
         if other and not self.aside:
-            self._attached.end()
-            self._state, self._due_ns, self._ended_ns, self._held = _OFF, 0, 0, []
-        self.aside = other
+            self._let_go()
+        self.aside = f"{other} has CUPTI in this process" if other else ""
+        if other or self._taken_over:
+            self._miss()
         if other:
             return
         if self._state == _OFF:
             self._switch_on_if_due()
+            if not self._taken_over:
+                self.until_ns = self.now_ns()
             return
         told = self._taken(0, wall_ns)
         self._is_first = False
@@ -129,16 +135,33 @@ class Collecting:
             if pauses:
                 self._end()
 
+    def _let_go(self) -> None:
+        """Somebody else has taken CUPTI over. What was recorded since the last time is told as far as CUPTI has given
+        it back: what it has not goes to that one, and when it was taken over nobody says.
+        """
+        self._attached.let_go()
+        told = self._read(0)
+        if self._state != _OFF:
+            self._tell_moment([*self._held, told], self.now_ns(), pauses=True)
+        self._state, self._due_ns, self._ended_ns, self._held = _OFF, 0, 0, []
+        self._taken_over = True
+
+    def _miss(self) -> None:
+        """What was done since it was last told is not known."""
+        now_ns = self.now_ns()
+        self._outbox.unrecorded(self.until_ns, now_ns)
+        self.until_ns = now_ns
+
     def _end_if_long_enough(self) -> None:
         starts = [int(rows["start_ns"].min()) for told in self._held for rows in _of_gpu(told) if len(rows)]
         self._first_ns = min(starts, default=0)
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         since_ns, least_s = (self._first_ns, 0.8 * self._moment_s) if self._first_ns else (self._since_ns, _EMPTY_S)
         if now_ns - since_ns >= least_s * 1e9:
             self._end()
 
     def _end(self) -> None:
-        self._state, self._over_ns = _LATE, self._now_ns()
+        self._state, self._over_ns = _LATE, self.now_ns()
 
     def _close(self, told: dict[int, Any]) -> None:
         """Tell of a moment that is over, and go on or not."""
@@ -173,8 +196,10 @@ class Collecting:
 
     def _switch_on(self) -> None:
         self._attached.begin()
-        self._why = ""
-        self._since_ns, self._first_ns, self._due_ns = self._now_ns(), 0, 0
+        if self._taken_over:
+            self._miss()
+        self._why, self._taken_over = "", False
+        self._since_ns, self._first_ns, self._due_ns = self.now_ns(), 0, 0
         self._state = _ON
 
     def _switch_on_if_due(self) -> None:
@@ -183,7 +208,7 @@ class Collecting:
         """
         if not self.governor.may_record:
             return
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         if not self._due_ns:
             off_ns = now_ns - self._ended_ns if self._ended_ns else 0
             self._due_ns = now_ns + random.randrange(1 + off_ns // 4)  # noqa: S311
@@ -201,7 +226,7 @@ class Collecting:
         if self._state == _OFF:
             return
         if last:
-            self._tell_moment([*self._held, self._taken(1, 0)], self._now_ns())
+            self._tell_moment([*self._held, self._taken(1, 0)], self.now_ns())
             self._attached.end()
             return
         self._attached.end()
@@ -209,7 +234,8 @@ class Collecting:
         for _ in self._source.take():  # what comes after the last word would be found by the next one who asks
             pass
 
-    def _now_ns(self) -> int:
+    def now_ns(self) -> int:
+        """By the clock of its records."""
         return self._timestamp() or time.time_ns()
 
     # -- calls
@@ -247,7 +273,12 @@ class Collecting:
 
     def _taken(self, flush: int, wall_ns: int) -> dict[int, Any]:
         """What CUPTI has told, by the type of its frame, and paid for."""
+        self.until_ns = self.now_ns()
         self._attached.flush(flush)
+        return self._read(wall_ns)
+
+    def _read(self, wall_ns: int) -> dict[int, Any]:
+        """What CUPTI has given back of it."""
         parts: dict[int, list[Any]] = {}
         for frame, rows in self._source.take():
             parts.setdefault(frame, []).append(rows)
@@ -295,8 +326,8 @@ class Collecting:
         """Who tells, by what."""
         return {
             "python": sys.version.split()[0],
-            "cupti_python": _version("cupti-python"),
-            "torch": _version("torch") if "torch" in sys.modules else "",
+            "cupti_python": version("cupti-python"),
+            "torch": version("torch") if "torch" in sys.modules else "",
             "callbacks": self._source.name,
             "clock_ns": [time.time_ns(), self._timestamp()],
         }
@@ -322,52 +353,10 @@ class Collecting:
             "refused": self._source.refused - self._refused_before,
             "unknown": {str(kind): n for kind, n in self._source.unknown.items()},
             "failed": self._attached.failed,
+            "until_ns": self.until_ns,
         }
 
 
 def _of_gpu(told: dict[int, Any]) -> list[Any]:
     """Rows of what GPUs did."""
     return [told[frame] for frame in (wire.KERNELS, wire.COPIES) if frame in told]
-
-
-def _imported() -> Any:
-    try:
-        from cupti import cupti
-    except ImportError:
-        raise AsideError("cupti-python is not installed here: pip install 'cupti-python>=13.0.1,<14'") from None
-    except Exception as error:
-        raise AsideError(f"cupti-python cannot be imported: {error!r}") from None
-    try:
-        cupti.get_timestamp()  # loads libcupti
-    except Exception as error:
-        raise AsideError(explained(error)) from None
-    return cupti
-
-
-def _source(cupti: Any) -> Any:
-    from .source import Callbacks, Native
-
-    library = os.environ.get("APERTURE_GPU_CALLBACKS", "")
-    if library == "python":
-        return Callbacks(cupti)
-    if not library:
-        raise AsideError("there are no compiled callbacks: a C compiler is needed (see docs/gpu.md)")
-    try:
-        return Native(cupti, library)
-    except (OSError, AttributeError) as error:
-        raise AsideError(f"the compiled callbacks cannot be used: {error}") from None
-
-
-def _names(cupti: Any) -> Any:
-    from .source import Calls
-
-    return Calls(cupti)
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -25,8 +25,7 @@ MAX_TEXT: Final = 1 << 14
 WISH_CALLS: Final = 1
 """Calls of the runtime too: which thread had what done."""
 
-HELLO, STRING, DEVICES, KERNELS, COPIES, CALLS, SYNCS = range(1, 8)
-STATUS: Final = 9
+HELLO, STRING, DEVICES, KERNELS, COPIES, CALLS, SYNCS, UNRECORDED, STATUS = range(1, 10)
 """Types of frames. HELLO and STATUS are JSON; STRING is a u64 and a text; of all others arrays of what follows."""
 
 _U8, _U4 = "<u8", "<u4"
@@ -62,5 +61,8 @@ DEVICE: Final = [
 ]
 """One GPU, by the number that the process knows it by. bandwidth: of its memory, kB/s. What is 0 is unknown."""
 
+SPAN: Final = [("start_ns", _U8), ("end_ns", _U8)]
+"""A stretch of time in which nothing was recorded of what the process had its GPUs do, although somebody asked."""
+
 MEMSET: Final = 64
-LAYOUTS: Final = {DEVICES: DEVICE, KERNELS: KERNEL, COPIES: COPY, CALLS: CALL, SYNCS: SYNC}
+LAYOUTS: Final = {DEVICES: DEVICE, KERNELS: KERNEL, COPIES: COPY, CALLS: CALL, SYNCS: SYNC, UNRECORDED: SPAN}
