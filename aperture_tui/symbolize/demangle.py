@@ -1,6 +1,7 @@
 """Symbol names as their authors wrote them: C++ and Rust.
 
-C++ (Itanium ABI) by __cxa_demangle of libstdc++ where that is installed, else the name stays as it is.
+C++ (Itanium ABI) by __cxa_demangle of libstdc++ where that is installed, else the name stays as it is. Of a name that
+it does not take because it is too long, or was cut on its way here, the beginning is shown (long_names.py).
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ import ctypes
 import functools
 import math
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from aperture_tui.symbolize.long_names import WHOLE, beginnings, left_out
 from aperture_tui.symbolize.rust_v0 import demangle_v0
 
 MAX_MANGLED: Final = 2048
-"""A longer name stays as it is (bytes)."""
+"""Of a longer name only the beginning is looked at, if it is C++'s; else it stays as it is (bytes)."""
 MAX_NAME: Final = 2048
 """A longer result is cut (characters)."""
 
@@ -42,16 +45,31 @@ def demangle(raw: bytes) -> str:
     name, at, version = raw.partition(b"@")
     suffix = "@plt" if at and version.endswith(b"plt") else ""
     text = name.decode("utf-8", "surrogateescape")
-    if len(name) <= MAX_MANGLED:
-        if name.startswith(b"_Z"):
-            text = _legacy_rust(text) or _cpp(name) or text
-        elif name.startswith(b"_R"):
-            text = demangle_v0(text) or text
+    if name.startswith(b"_Z"):
+        short = len(name) <= MAX_MANGLED
+        text = (short and (_legacy_rust(text) or _cpp(name))) or _beginning(name) or text
+    elif name.startswith(b"_R") and len(name) <= MAX_MANGLED:
+        text = demangle_v0(text) or text
     return _cut(text) + suffix
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
+
+
+def _beginning(name: bytes) -> str | None:
+    """Of a long name as much as can be demangled, with an ellipsis and a number: names that begin alike are not one.
+
+    None if that is nothing.
+    """
+    if len(name) <= WHOLE:
+        return None
+    for beginning in beginnings(name):
+        text = left_out(_cpp(beginning.name) or "", beginning.closed)
+        if text:
+            mark = f", … #{zlib.crc32(name):08x}"
+            return text[: MAX_NAME - len(mark)] + mark
+    return None
 
 
 def _cpp(name: bytes) -> str | None:

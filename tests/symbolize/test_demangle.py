@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.symbolize import demangle as module
+from aperture_tui.symbolize import long_names
 from aperture_tui.symbolize.demangle import MAX_NAME, demangle, doublings, may_explode
 from aperture_tui.symbolize.rust_v0 import demangle_v0
 
@@ -130,6 +131,63 @@ def test_no_name_becomes_longer_than_foreseen(shapes: Path) -> None:
         b"IS2_ESaIS7_EE17_M_emplace_uniqueIJS3_IS2_S5_EEEES3_ISt17_Rb_tree_iteratorIS7_EbEDpOT_"
     )
     assert "_M_emplace_unique<" in demangle(hot)
+
+
+def monster(arguments: int, deep: int = 0) -> bytes:
+    """cutlass::Kernel<cute::tuple<… t_0<0, 1>, t_1<1, 2>, …>>(float*)"""
+    parts = (f"{len(f't_{i}')}t_{i}ILi{i}ELi{i + 1}EE" for i in range(arguments))
+    inner = "N4cute5tupleI" * deep + "".join(parts) + "EE" * deep
+    return f"_ZN7cutlass6KernelI{inner}EEvPf".encode()
+
+
+@pytest.mark.parametrize(("arguments", "deep"), [(100, 0), (100, 3), (500, 20), (2000, 0)])
+def test_of_a_name_that_is_too_long_the_beginning_is_shown(arguments: int, deep: int) -> None:
+    shown = demangle(monster(arguments, deep))
+    if demangle(b"_Z3foov") != "foo()":
+        pytest.skip("libstdc++.so.6 is not installed")
+    beginning, number = shown.split(", … #")
+    opened = "cutlass::Kernel<" + "cute::tuple<" * deep
+    assert f"{opened}{', '.join(f't_{i}<{i}, {i + 1}>' for i in range(arguments))}".startswith(beginning)
+    assert len(beginning) > 400
+    assert len(number) == 8
+
+
+def test_names_that_begin_alike_are_different_names() -> None:
+    assert demangle(monster(100)) != demangle(monster(101))
+    assert demangle(monster(2000)[:16384]) != demangle(monster(2000)[:16383])
+
+
+def test_a_beginning_is_what_the_whole_name_begins_with(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("nm")
+    library = Path(run("g++", "-print-file-name=libstdc++.so.6").strip())
+    names = symbol_names(shapes, "_Z") + symbol_names(library, "_Z", "-D")
+    found = 0
+    for room in (40, 70):
+        monkeypatch.setattr(long_names, "WHOLE", room)
+        for name in (name.encode() for name in names if len(name) > room):
+            whole = module._cpp(name)
+            told = ((module._cpp(one.name), one.closed) for one in long_names.beginnings(name))
+            text = next(filter(None, (long_names.left_out(text or "", closed) for text, closed in told)), None)
+            if whole and text:
+                found += 1
+                assert text in whole, name
+    assert found > 1000
+
+
+@given(st.binary(max_size=3000))
+def test_whatever_a_long_name_is_it_has_few_beginnings(data: bytes) -> None:
+    name = b"_Z" + data.replace(b"\0", b"")
+    found = long_names.beginnings(name)
+    assert len(found) <= long_names.TRIES
+    assert all(len(one.name) <= long_names.WHOLE for one in found)
+
+
+def test_long_names_that_are_made_to_explode_take_no_time() -> None:
+    hostile = [b"_Z" + b"NI" * 8000, b"_Z1fI" + b"1aE1bI" * 2000, bomb(30) * 20, monster(60) + b"I" * 16000]
+    began = time.process_time()
+    for name in hostile:
+        assert len(demangle(name)) <= MAX_NAME
+    assert time.process_time() - began < 2
 
 
 def rust_bomb(levels: int) -> str:
