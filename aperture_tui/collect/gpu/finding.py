@@ -8,7 +8,7 @@ import re
 import socket
 import stat
 import struct
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ _NAME: Final = re.compile(r"(\d{1,10})\.sock")
 _USER: Final = re.compile(r"\d{1,10}")
 _FOLDER: Final = re.compile(r"aperture-gpu-\d{1,10}")
 MAX_SOCKETS: Final = 256
+"""In all; folders have their turns, so that one that is full leaves room for those of others."""
+_MAX_ENTRIES: Final = 4096
 _MAX_ROOTS: Final = 256
 
 
@@ -43,8 +45,9 @@ def doors(roots: Sequence[str] = ("",)) -> list[Door]:
     """Those of all users that this process may enter; of its own alone if it is not root's. roots: of other mount
     namespaces, as /proc/PID/root, beside "" for our own.
     """
-    folders = (folder for root in roots for folder in _folders(root))
-    return list(islice(_once(door for folder in folders for door in _in(folder)), MAX_SOCKETS))
+    by_folder = [_in(folder) for root in roots for folder in _folders(root)]
+    in_turn = (door for some in zip_longest(*by_folder) for door in some if door is not None)
+    return list(islice(_once(in_turn), MAX_SOCKETS))
 
 
 def _once(found: Iterator[Door]) -> Iterator[Door]:
@@ -86,15 +89,25 @@ def _folders(root: str) -> Iterator[str]:
                     yield f"{shared}/{entry}/aperture-gpu" if name is _USER else f"{shared}/{entry}"
 
 
-def _in(folder: str) -> Iterator[Door]:
-    """A folder is its owner's, whoever made its name, and is looked into only if it is theirs alone."""
+def _in(folder: str) -> list[Door]:
+    """The newest first: those of programs that were killed are still there. A folder is its owner's, whoever made its
+    name, and is looked into only if it is theirs alone.
+    """
     with contextlib.suppress(OSError):
         facts = os.lstat(folder)
         if not stat.S_ISDIR(facts.st_mode) or facts.st_mode & 0o077 or os.geteuid() not in (0, facts.st_uid):
-            return
-        for name in sorted(os.listdir(folder)):
-            if _NAME.fullmatch(name):
-                yield Door(f"{folder}/{name}", facts.st_uid)
+            return []
+        with os.scandir(folder) as entries:
+            found = [(_made_ns(one), one.name) for one in islice(entries, _MAX_ENTRIES) if _NAME.fullmatch(one.name)]
+        return [Door(f"{folder}/{name}", facts.st_uid) for _, name in sorted(found, reverse=True)[:MAX_SOCKETS]]
+    return []
+
+
+def _made_ns(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime_ns
+    except OSError:  # it is gone
+        return 0
 
 
 def connected(door: Door) -> tuple[socket.socket, int]:

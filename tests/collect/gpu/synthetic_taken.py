@@ -1,13 +1,15 @@
 """A synthetic program in which another profiler takes CUPTI over, as torch.profiler does: what says so is torch's own
 variable, and a function that knows only of the thread that asks.
 
-Arguments as of synthetic_target.py. Lines on stdin: "go", a launch each 10 ms for 0.3 s; "take"; "give".
+Arguments as of synthetic_target.py. Lines on stdin: "go", a launch each 10 ms for 0.3 s; "take"; "give"; "fork",
+a child of 3 seconds.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import os
 import sys
 import threading
 import time
@@ -44,6 +46,12 @@ def launch() -> int:
 print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
     began, seen, launched = time.time_ns(), 0, 0
+    if line == "fork\n":
+        child = os.fork()
+        if not child:
+            time.sleep(3)
+            sys.exit(7)
+        seen = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if line in ("take\n", "give\n"):
         seen = profile(line == "take\n")
     else:

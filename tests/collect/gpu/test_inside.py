@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import stat
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +11,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aperture_tui.collect.gpu.environment import environment
 from aperture_tui.collect.gpu.inside._aperture_gpu import agent, records, wire
 from aperture_tui.collect.gpu.inside._aperture_gpu.attached import is_quiet
 from aperture_tui.collect.gpu.inside._aperture_gpu.governor import Governor, Launches, cost_ns, launches
@@ -234,95 +229,6 @@ def test_launches_are_counted_while_there_are_some() -> None:
     for _ in range(100):
         seen.add(25_000, SECOND // 4)
     assert seen.per_s == pytest.approx(100_000, rel=0.01)
-
-
-# -- what it does to a program
-
-
-def run(folder: Path, code: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """A Python with the agent in it; none of Aperture is on its path."""
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    env |= environment("python", {"PYTHONPATH": environ.pop("PYTHONPATH", ""), "APERTURE_GPU": str(folder)}) | environ
-    command = [sys.executable, *options, "-c", code]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-
-
-def test_a_program_says_nothing_more_and_nothing_less(tmp_path: Path) -> None:
-    done = run(tmp_path / "gpu", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
-    assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 3)
-    assert stat.S_IMODE((tmp_path / "gpu").stat().st_mode) == 0o700
-    assert list((tmp_path / "gpu").iterdir()) == []  # its socket went with it
-
-
-def test_the_environments_own_sitecustomize_has_its_turn(tmp_path: Path) -> None:
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "sitecustomize.py").write_text("import sys\nsys.theirs = __file__\n")
-    code = "import sys, sitecustomize, threading; print(sys.theirs == sitecustomize.__file__, threading.active_count())"
-    done = run(tmp_path / "gpu", code, PYTHONPATH=str(tmp_path / "theirs"))
-    assert (done.stdout, done.stderr) == ("True 2\n", "")
-
-
-def test_an_error_of_theirs_is_reported_as_it_would_be_without_us(tmp_path: Path) -> None:
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "sitecustomize.py").write_text("raise ValueError('theirs')\n")
-    done = run(tmp_path / "gpu", "print('goes on')", PYTHONPATH=str(tmp_path / "theirs"))
-    assert done.stdout == "goes on\n"
-    assert "ValueError: theirs" in done.stderr
-
-
-@pytest.mark.parametrize("trouble", ["a folder of others", "a file", "no room"])
-def test_where_it_cannot_listen_the_program_goes_on(tmp_path: Path, trouble: str) -> None:
-    folder = tmp_path / "gpu"
-    if trouble == "a folder of others":
-        folder.mkdir(mode=0o755)
-    elif trouble == "a file":
-        folder.write_text("")
-    else:
-        folder = tmp_path / ("long" * 40)
-    done = run(folder, "import threading; print(threading.active_count())")
-    assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
-
-
-def test_a_fork_has_one_thread_and_warns_of_nothing_and_its_child_listens_itself(tmp_path: Path) -> None:
-    code = """
-import os, threading, time
-def told(): return len(os.listdir(os.environ["APERTURE_GPU"])), threading.active_count()
-read, write = os.pipe()
-pid = os.fork()
-if not pid:
-    os.write(write, repr(told()).encode())
-    raise SystemExit
-os.waitpid(pid, 0)
-print(os.read(read, 99).decode(), told())
-"""
-    done = run(tmp_path / "gpu", code, "-W", "error")
-    assert (done.stdout, done.stderr) == ("(2, 2) (1, 2)\n", "")
-
-
-def test_processes_of_multiprocessing_end_and_give_their_answers(tmp_path: Path) -> None:
-    code = """
-import multiprocessing
-if __name__ == "__main__":
-    for how in ("fork", "spawn"):
-        with multiprocessing.get_context(how).Pool(2) as pool:
-            print(pool.map(abs, [-1, -2]))
-"""
-    script = tmp_path / "pool.py"
-    script.write_text(code)
-    done = run(tmp_path / "gpu", f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')")
-    assert (done.stdout, done.stderr) == ("[1, 2]\n[1, 2]\n", "")
-
-
-def test_a_signal_still_ends_it(tmp_path: Path) -> None:
-    done = run(tmp_path / "gpu", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
-    assert done.returncode == -15
-
-
-def test_nothing_is_imported_before_somebody_asks(tmp_path: Path) -> None:
-    done = run(
-        tmp_path / "gpu", "import sys; print([m for m in ('numpy', 'cupti', 'ctypes', 'json') if m in sys.modules])"
-    )
-    assert done.stdout == "[]\n"
 
 
 def test_it_has_the_grammar_of_python_3_9() -> None:

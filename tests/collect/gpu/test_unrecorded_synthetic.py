@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,20 @@ def test_where_cupti_cannot_be_had_at_all_nothing_is_known_of_the_gpu(tmp_path: 
         time.sleep(1.5)
         program.end()
     assert covered(stretches(kept, program.pid), told["began_ns"], told["ended_ns"]) > 0.99
+
+
+@of_session
+def test_a_child_that_is_forked_while_its_parent_is_recorded_leaves_cupti_alone_and_ends(tmp_path: Path) -> None:
+    """CUPTI's own thread is not in it: who flushed there would wait for ever, and the end of the program for that."""
+    with target(tmp_path, script=SCRIPT) as program, hearing(program) as kept:
+        settle(kept, program.work()["launched"])
+        with ThreadPoolExecutor(1) as pool:
+            forked = pool.submit(program.work, "fork")
+            await_words(kept, "its process was forked from one whose GPU was looked at")
+            told = forked.result()
+        assert told["seen"] == 7
+        assert told["ended_ns"] - told["began_ns"] < 6 * SECOND
+        program.end()
 
 
 # -- of one agent, pure

@@ -9,23 +9,27 @@ import contextlib
 import math
 import os
 import select
+import signal
 import socket
-import stat
-import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from . import wire
+from .door import listening, may_ask, received, send_away, waited
 
 _TICK_S = 0.25
 _STATUS_S = 1.0
 _AGAIN_S = 5.0
 """Before CUPTI is tried again that could not be had."""
+_ENOUGH = 50
+"""How many times as long as looking for the driver takes it is not looked for again."""
+_PATIENCE_S = 5.0
+"""How long a fork, or the end of the program, waits for the agent's thread: it may hang in CUPTI."""
 _LAST_S = 1.0
 """How long the end of the program may wait for the last records to be taken."""
-_CREDENTIALS = struct.Struct("=iII")
 
 
 class Agent:
@@ -38,6 +42,8 @@ class Agent:
         self._asked: _Asked | None = None
         self._path = ""
         self._wake: Any = None
+        self._has_begun = self._is_of_other = False
+        """Somebody has asked in this process; in one that it was forked from."""
 
     def begin(self) -> None:
         """Listen from now on; or not at all, if the folder cannot be trusted."""
@@ -54,20 +60,38 @@ class Agent:
     def _resume(self) -> None:
         if self._listener is None:
             return
-        self._wake = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name="aperture-gpu", daemon=True)
-        self._thread.start()
+        if self._thread is not None:  # it hung when it was to end, and need not any more
+            with contextlib.suppress(OSError):
+                self._wake[0].recv(64, socket.MSG_DONTWAIT)
+            return
+        try:
+            self._wake = socket.socketpair()
+            self._thread = threading.Thread(target=self._run, name="aperture-gpu", daemon=True)
+            with no_signals():
+                self._thread.start()
+        except (OSError, RuntimeError) as error:  # no more files or threads: it goes on unseen
+            self._thread = None
+            self._give_up(error)
 
     def _pause(self) -> None:
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._wake[1].send(b"\0")
-            self._thread.join()
-            for end in self._wake:
-                end.close()
+        """Afterwards there is no thread, unless it hangs."""
+        if self._thread is None or self._thread is threading.current_thread():
+            return
+        with contextlib.suppress(OSError):  # it has been woken so often that it must hang
+            self._wake[1].send(b"\0", socket.MSG_DONTWAIT)
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            return
+        for end in self._wake:
+            end.close()
         self._thread = None
 
     def _anew(self) -> None:
-        """In a child: what the parent has is the parent's."""
+        """In a child: what the parent has is the parent's, and CUPTI has no thread here that it could wait for."""
+        self._thread = None
+        for end in self._wake or ():
+            end.close()
+        self._is_of_other = self._is_of_other or self._has_begun
         if self._asked is not None:
             self._asked.connection.close()
             self._asked = None
@@ -81,7 +105,7 @@ class Agent:
     def _finish(self) -> None:
         """The program ends: what CUPTI still has is told, if somebody takes it soon."""
         self._pause()
-        if self._asked is not None:
+        if self._asked is not None and self._thread is None:
             self._asked.finish()
         self._close()
 
@@ -91,11 +115,14 @@ class Agent:
         try:
             self._listen()
         except Exception as error:  # whatever it is, the program has to go on
-            say(error)
-            if self._asked is not None:
-                self._asked.connection.close()
-                self._asked = None
-            self._close()
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        say(error)
+        if self._asked is not None:
+            self._asked.connection.close()
+            self._asked = None
+        self._close()
 
     def _close(self) -> None:
         if self._listener is not None:
@@ -107,23 +134,34 @@ class Agent:
     def _listen(self) -> None:
         listener, wake = self._listener, self._wake[0]
         assert listener is not None  # noqa: S101 - it is made before the thread
+        deaf_until = 0.0
         while True:
             asked = self._asked
-            wait_for = [listener, wake] + ([asked.connection] if asked else [])
-            late = [asked.connection] if asked and asked.is_late else []
-            ready, _, _ = select.select(wait_for, late, [], asked.next_s() if asked else None)
+            wait_for = {wake: select.POLLIN}
+            if time.monotonic() >= deaf_until:
+                wait_for[listener] = select.POLLIN
+            if asked is not None:
+                wait_for[asked.connection] = select.POLLIN | (select.POLLOUT if asked.is_late else 0)
+            ready = waited(wait_for, asked.next_s() if asked else None if listener in wait_for else _TICK_S)
             if wake in ready:
                 return
-            if asked is not None and not asked.step(asked.connection in ready):
+            if asked is not None and not asked.step(bool(ready.get(asked.connection, 0) & ~select.POLLOUT)):
                 self._asked = None
-            if listener in ready:  # after the one before has left
-                self._accept(listener)
+            if listener in ready and not self._accept(listener):  # after the one before has left
+                deaf_until = time.monotonic() + _STATUS_S
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> bool:
+        """False if nobody can be let in: who waits goes on to wait, and would be ready again at once."""
         try:
             connection, _ = listener.accept()
-        except OSError:
-            return
+        except BlockingIOError:
+            return True
+        except OSError:  # no more files
+            return False
+        self._answer(connection)
+        return True
+
+    def _answer(self, connection: socket.socket) -> None:
         request = received(connection) if may_ask(connection) else None
         if request is None:
             connection.close()
@@ -131,7 +169,10 @@ class Agent:
             send_away(connection, "it is of another version: start its program anew")
         elif self._asked is not None:
             send_away(connection, "another session hears it")
+        elif self._is_of_other:
+            send_away(connection, "its process was forked from one whose GPU was looked at, and cannot have CUPTI")
         else:
+            self._has_begun = True
             self._asked = _Asked(connection, *request[1:])
 
 
@@ -148,6 +189,7 @@ class _Asked:
         self._why = self._why_aside = ""
         self._due = self._told = self._not_before = 0.0
         self._clocks = _clocks()
+        self._has_cuda = False
         self._now_ns = time.time_ns
         self._until_ns = self._now_ns()
         """As of Collecting, while there is none."""
@@ -189,13 +231,21 @@ class _Asked:
         if self._collecting is not None:
             wall, process, own = (now - then for now, then in zip(clocks, before))
             self._collecting.tick(wall, own, process - own)
-        elif not has_cuda():
-            self._why, self._until_ns = "no CUDA in this process yet", self._now_ns()
+        elif not self._has_cuda:
+            self._look(clocks[0])
         else:
             if clocks[0] >= 1e9 * self._not_before:
                 self._begin()
             if self._collecting is None:
                 self._miss()
+
+    def _look(self, now_ns: int) -> None:
+        """For the driver: in a program with very many mappings that takes its time."""
+        self._why, self._until_ns = "no CUDA in this process yet", self._now_ns()
+        if now_ns >= 1e9 * self._not_before:
+            self._has_cuda = has_cuda()
+            self._not_before = time.monotonic() + _ENOUGH * (time.monotonic_ns() - now_ns) / 1e9
+            self._not_before *= not self._has_cuda
 
     def _miss(self) -> None:
         """The process has CUDA, and what it does with it is not known."""
@@ -263,8 +313,20 @@ class _Asked:
         with contextlib.suppress(OSError):  # the other end is gone
             while self._outbox.waiting and time.monotonic() < until:
                 self._outbox.send(self.connection)
-                select.select([], [self.connection], [], 0.05)
+                waited({self.connection: select.POLLOUT}, 0.05)
         self.connection.close()
+
+
+@contextlib.contextmanager
+def no_signals() -> Iterator[None]:
+    """A thread that is started meanwhile is given none: they are for the program's own threads, which may have blocked
+    them to wait for them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(collecting: Any, last: bool = False) -> None:
@@ -289,50 +351,3 @@ def has_cuda() -> bool:
     """Whether this process has the driver loaded."""
     with open("/proc/self/maps") as maps:
         return any("libcuda.so" in line for line in maps)
-
-
-def listening(folder: str) -> Any:
-    """A socket in a folder that belongs to this user alone, and its path. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    facts = os.lstat(folder)
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
-        raise PermissionError(f"{folder} does not belong to this user alone")
-    path = os.path.join(folder, f"{os.getpid()}.sock")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # of one that had this number before
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    listener.bind(path)
-    listener.listen(4)
-    listener.setblocking(False)
-    return listener, path
-
-
-def may_ask(connection: socket.socket) -> bool:
-    """Whether the other end is root's or this user's own."""
-    _, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return uid in (0, os.geteuid())
-
-
-def received(connection: socket.socket) -> Any:
-    """What is asked for: magic, wish, millionths; None if it is not asked in words like ours. They come at once, or not
-    at all.
-    """
-    connection.settimeout(0.5)
-    try:
-        data = connection.recv(wire.REQUEST.size, socket.MSG_WAITALL)
-    except OSError:
-        return None
-    if len(data) != wire.REQUEST.size or not data.startswith(wire.FAMILY):
-        return None
-    return wire.REQUEST.unpack(data)
-
-
-def send_away(connection: socket.socket, why: str) -> None:
-    """Say why, in frames that all versions know, and no more."""
-    import json  # not before somebody asks
-
-    told = json.dumps({"sent_away": why}).encode()
-    with contextlib.suppress(OSError):
-        connection.send(wire.FRAME.pack(wire.STATUS, 1, len(told)) + told, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    connection.close()
