@@ -156,12 +156,18 @@ def _take(agent: Agent, told: Told) -> None:
         agent.told.append(told)
 
 
-def counts(words: dict[str, Any], name: str) -> dict[str, int]:
-    """A part of a status that counts: cause -> number; what is none is left out."""
-    told = words.get(name)
-    if not isinstance(told, dict):
-        return {}
-    return {clean(cause)[:80]: n for cause, n in list(told.items())[:32] if isinstance(n, int) and 0 <= n < 1 << 63}
+_DROPPED: Final = frozenset(("kernels", "copies", "calls", "waits", "devices", "names", "words"))
+"""What an agent counts; whatever else it names is summed, for an agent could think of new names without end."""
+
+
+def losses(words: dict[str, Any]) -> dict[str, int]:
+    """What a status says was dropped: what -> number; what is none is left out."""
+    told = words.get("dropped")
+    out: Counter[str] = Counter()
+    for what, n in told.items() if isinstance(told, dict) else ():
+        if isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 63:
+            out[what if what in _DROPPED else "records"] += n
+    return dict(out)
 
 
 def text(words: dict[str, Any], name: str) -> str:

@@ -11,6 +11,8 @@ from typing import Final
 _AT_ONCE: Final = 1 << 16
 MOST: Final = 16 << 20
 """Bytes of one agent between two drains: what is more stays with it, and is bounded and counted there."""
+MOST_OF_ALL: Final = 128 << 20
+"""Of all agents together: there may be hundreds, and none is to be trusted."""
 _LOOK_S: Final = 0.1
 """How soon one is read again that had filled its room."""
 
@@ -22,6 +24,9 @@ class Inbox:
         self._lock = threading.Lock()
         self._data = bytearray()
         self._ended = False
+
+    def __len__(self) -> int:
+        return len(self._data)
 
     @property
     def has_room(self) -> bool:
@@ -85,7 +90,8 @@ class Reading:
     def _run(self) -> None:
         while not self._ending:
             with self._reading:
-                waiting = [one for one, inbox in self._inboxes.items() if inbox.has_room]
+                is_room = sum(map(len, self._inboxes.values())) < MOST_OF_ALL
+                waiting = [one for one, inbox in self._inboxes.items() if inbox.has_room and is_room]
                 is_full = len(waiting) < len(self._inboxes)
                 poll = select.poll()
                 by_number = {one.fileno(): one for one in waiting}

@@ -14,7 +14,7 @@ import numpy as np
 
 from aperture_tui.collect import bpf
 from aperture_tui.collect.gpu import activity
-from aperture_tui.collect.gpu.agents import Agents, counts, number, text
+from aperture_tui.collect.gpu.agents import Agents, losses, number, text
 from aperture_tui.collect.gpu.awaiting import Awaiting
 from aperture_tui.collect.gpu.frames import ROWS
 from aperture_tui.collect.gpu.gauges import GpuGauges
@@ -341,7 +341,7 @@ _KINDS: Final = dict(zip(NAMES, (Kind.GPU_KERNEL, Kind.GPU_COPY), strict=True))
 
 
 def _losses(agent: Agent) -> dict[str, int]:
-    out = {f"{what}: no room in the agent": n for what, n in counts(agent.status, "dropped").items()}
+    out = {f"{what}: no room in the agent": n for what, n in losses(agent.status).items()}
     refused = agent.status.get("refused")
     if isinstance(refused, int) and 0 < refused < 1 << 63:
         out["times that CUPTI had no buffer, and dropped records"] = refused

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from aperture_tui.collect.gpu import finding, reading
+from aperture_tui.collect.gpu import agents, finding, reading
 from aperture_tui.collect.gpu.agents import Agents
 from aperture_tui.collect.gpu.environment import environment
 from aperture_tui.collect.gpu.frames import Frames
@@ -313,3 +313,49 @@ def test_one_that_asks_in_other_words_is_sent_away(tmp_path: Path, request_: byt
         assert good.recv(1)
         good.close()
         program.end()
+
+
+def test_a_folder_that_is_full_of_sockets_leaves_room_for_others_and_its_newest_is_found(tmp_path: Path) -> None:
+    for user, n in ((1, 400), (2, 1)):
+        place = tmp_path / f"run/user/{user}/aperture-gpu"
+        place.mkdir(parents=True)
+        place.chmod(0o700)
+        for i in range(n):
+            made = place / f"{1000 - i}.sock"
+            made.touch()
+            os.utime(made, ns=(i, i))
+    found = [door.path.removeprefix(f"{tmp_path}/run/user/") for door in finding.doors([str(tmp_path)])]
+    assert len(found) == finding.MAX_SOCKETS
+    assert "1/aperture-gpu/601.sock" in found[:2]
+    assert "2/aperture-gpu/1000.sock" in found
+
+
+def test_what_an_agent_counts_as_lost_has_few_names_whatever_it_says() -> None:
+    told = {"kernels": 3, "copies": -1, "calls": True, "\x1b[2J": 4, **{f"cause {i}": 1 for i in range(1000)}}
+    assert agents.losses({"dropped": told}) == {"kernels": 3, "records": 1004}
+    assert agents.losses({"dropped": [1]}) == {}
+    assert agents.losses({"dropped": {"kernels": 1 << 70}}) == {}
+
+
+def test_all_agents_together_have_only_so_much_room() -> None:
+    read = reading.Reading()
+    pairs = [socket.socketpair() for _ in range(3)]
+    data = b"x" * (1 << 20)
+    try:
+        inboxes = [read.follow(ours) for ours, _ in pairs]
+        inboxes[0].put(bytes(reading.MOST_OF_ALL))
+        pairs[1][1].settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(8):
+                pairs[1][1].sendall(data)
+        assert sum(len(one) for one in inboxes[1:]) <= 1 << 16
+        inboxes[0].take()
+        ends = time.monotonic() + LONGEST_S
+        while not len(inboxes[1]):
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+    finally:
+        read.end()
+        for pair in pairs:
+            for one in pair:
+                one.close()
