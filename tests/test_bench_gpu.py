@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,17 @@ def test_nothing_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(bench_overhead, "ENDS_S", 0.0)
     told = bench_overhead.overhead("tiny")
     assert {told[step]["error"] for step in STEPS} == {"no time was left"}
+
+
+def test_a_part_that_has_less_time_than_it_takes_tells_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (bench_overhead, bench_prices):
+        monkeypatch.setattr(module, "ENDS_S", module.ENDS_S)
+    began = time.monotonic()
+    told = parts.run("overhead-tiny", tmp_path, 13)
+    assert time.monotonic() - began < 13
+    assert told["before"]["error"] == told["after_peer"]["error"] == "no time was left"
 
 
 def test_a_loss_is_that_of_the_sums_with_an_interval_around_it() -> None:

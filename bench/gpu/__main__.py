@@ -31,7 +31,7 @@ def main() -> int:
     if unknown := set(chosen.parts) - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}")
     if chosen.one:
-        print(json.dumps(run(chosen.parts[0], chosen.out)))
+        print(json.dumps(run(chosen.parts[0], chosen.out, chosen.limit)))
         return 0
     return _all(chosen.parts or list(PARTS), chosen.out, chosen.limit)
 
@@ -57,7 +57,7 @@ def _all(names: list[str], out: Path, limit_s: float) -> int:
 def _answer(name: str, out: Path, seconds: float) -> dict[str, Any]:
     if seconds < 5:
         return {"failed": "no time was left"}
-    command = [sys.executable, "-m", "bench.gpu", "--one", "--out", str(out), name]
+    command = [sys.executable, "-m", "bench.gpu", "--one", "--out", str(out), "--limit", str(seconds), name]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:

@@ -47,7 +47,7 @@ FIRST_S: Final = 60.0
 """For a first answer: torch is imported, and three programs do it at once."""
 WAIT_S: Final = 20.0
 """For any other: thirty times a stretch. Who takes longer hangs."""
-ENDS_S: Final = 90.0
+ENDS_S = 90.0
 """After the beginning: what is not done then is left out, and the rest is told. The limit is 100 seconds, see PARTS."""
 _RESAMPLED: Final = 2000
 """Draws for an interval: its ends are then known to a few hundredths of its width."""

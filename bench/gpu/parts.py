@@ -20,6 +20,8 @@ from aperture_tui.collect.gpu.environment import PYTHON, callbacks
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.settings import Settings
 from aperture_tui.symbolize.demangle import demangle
+from bench.gpu import overhead as bench_overhead
+from bench.gpu import prices as bench_prices
 from bench.gpu.asking import COUNTED, FAILURES, Answers, Program, program, recording
 from bench.gpu.overhead import FIRST_S, WORKS, Reader, overhead
 from bench.gpu.prices import prices
@@ -34,6 +36,8 @@ _MIX: Final = (("matmul", 5), ("train", 2), ("tiny", 50), ("copies", 2))
 
 _MOMENTS: Final = (("threads", 400), ("graph", 500), ("train", 20))
 """One round under an agent that comes and goes: some tenths of a second each, so that it does so amid all of them."""
+_LAST_S: Final = 10.0
+"""For a part that leaves out the rest: its programs end, and it tells what it has."""
 _SEEN: Final = 50
 """Kernels that torch.profiler must see afterwards."""
 _PROFILED_S: Final = 30.0
@@ -297,7 +301,11 @@ PARTS: Final[dict[str, tuple[Callable[[Path], dict[str, Any]], float]]] = {
 """In this order, each with the seconds that it may take."""
 
 
-def run(name: str, out: Path) -> dict[str, Any]:
-    """One part."""
+def run(name: str, out: Path, seconds: float) -> dict[str, Any]:
+    """One part, that is stopped after so many seconds: those of many steps leave out the last ones before that, lest
+    all be lost.
+    """
     os.makedirs(out, exist_ok=True)
+    bench_overhead.ENDS_S = min(bench_overhead.ENDS_S, seconds - _LAST_S)
+    bench_prices.ENDS_S = min(bench_prices.ENDS_S, seconds - _LAST_S)
     return PARTS[name][0](out)

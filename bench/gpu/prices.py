@@ -26,7 +26,7 @@ STRETCH_S: Final = 0.3
 """Of work: half of what an overhead is measured by, for there are four works of seven steps here."""
 RECORDED: Final = {"graph": 0.05}
 """The part of a stretch that is done where it is recorded: a million records a second find no room otherwise."""
-ENDS_S: Final = 135.0
+ENDS_S = 135.0
 """After the beginning, as in overhead. The limit is 150 seconds, see PARTS."""
 
 
