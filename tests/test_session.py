@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aperture_tui import session as sessions
+from aperture_tui.collect.budget import Budget
 from aperture_tui.collect.cpu import CpuCollector
 from aperture_tui.collect.settings import Settings
 from aperture_tui.collect.unwind.coverage import Coverage
@@ -143,6 +144,7 @@ def test_a_collector_that_hangs_does_not_keep_the_program(monkeypatch: pytest.Mo
 
 def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "_MAX_SYMBOLS", 60)
+    monkeypatch.setattr(Budget, "is_spent", False)  # a machine full of others has all the time for it
     kept, store = Kept(), MemoryStore()
     session = Session(Settings(hz=999), {"kept": kept, "memory": store})
     session.start()
@@ -156,11 +158,8 @@ def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pyt
     assert tree.weight == len(kept.of(pid))
     assert abs(tree.weight - float(out) * 999) < 0.03 * float(out) * 999
     assert tree.matching("three_parts|one_part").weight > 0.97 * tree.weight
-    said = {health.name: health.degraded for health in kept.health}
-    shed = said["naming"]["stacks that there was no time to name"]
-    assert shed or said["cpu"]["stack not delivered"] == 0, (
-        "of a machine that is full of others, some are shed, and said"
-    )
+    health = next(health for health in kept.health if health.name == "cpu")
+    assert health.degraded["stack not delivered"] == 0
 
 
 def test_full_tables_are_left_between_drains_whatever_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
