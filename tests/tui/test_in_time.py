@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -399,3 +400,33 @@ def _known_until(pilot: Pilot[Any]) -> float:
     assert density is not None
     last = max(i for i, n in enumerate(density.weights) if n != UNKNOWN)
     return float((density.grid.begin_of(last + 1) - START_NS) / SECOND)
+
+
+# -- what is let go while it is looked at
+
+
+class Forgetful(Uneven):
+    """It lets go what is older than so many seconds."""
+
+    kept_s = HELD_S
+
+    def span(self) -> Any:
+        whole = super().span()
+        return replace(whole, start_ns=max(whole.start_ns, whole.end_ns - self.kept_s * SECOND))
+
+
+async def test_a_picture_that_stands_still_keeps_its_range_when_the_store_has_let_it_go() -> None:
+    store = Forgetful()
+    async with running((120, 40), store, refresh_hz=20) as pilot:
+        await _press(pilot, "2", "left_square_bracket", "space")
+        said = f"{_clock(HELD_S - 10)} to {_clock(HELD_S)}, 10 s"
+        assert said in text_of(_app(pilot))[0]
+        store.held_s += 100
+        store.kept_s = 60
+        await until(pilot, lambda: _app(pilot).held.start_ns > END_NS, "that it is let go")
+        await settled(pilot)
+        _app(pilot)._view.show_heading()  # type: ignore[union-attr]
+        assert said in text_of(_app(pilot))[0]
+        await _press(pilot, "right_square_bracket")
+        assert f"{_clock(HELD_S)}, not held any more" in text_of(_app(pilot))[0]
+        assert _app(pilot).snapshot.range_ns == 0  # type: ignore[union-attr]

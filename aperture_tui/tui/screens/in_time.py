@@ -12,6 +12,7 @@ from aperture_tui.tui.density.widget import Timeline
 from aperture_tui.tui.looking import LONG_WINDOWS
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.words import NOUNS
+from aperture_tui.tui.wall_clock import short
 from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.time_line import TimeLine
 from aperture_tui.tui.widgets.time_prompt import TimeInput, TimePrompt
@@ -86,9 +87,7 @@ class InTime(BaseScreen):
     def show_timeline(self, snapshot: ViewSnapshot | None) -> None:
         """Show it, with what is looked at. snapshot: of this view, None while there is none."""
         app = self.aperture
-        end_ns = app.looking.time.place(app.held) if app.looking.past or snapshot is None else snapshot.end_ns
-        length_ns = round(app.looking.window_of(app.held) * 1e9)
-        start_ns = max(app.held.start_ns, end_ns - length_ns)
+        start_ns, end_ns = self._range(None if app.looking.past or snapshot is None else snapshot.end_ns)
         density = None if snapshot is None else snapshot.density
         facts = TimelineFacts(density, start_ns, end_ns, app.held, noun=NOUNS.get(self.KIND, "events"))
         self.query_one(Timeline).show(facts)
@@ -96,15 +95,34 @@ class InTime(BaseScreen):
     def range_words(self) -> tuple[str, str]:
         """The window and a shorter form: "14:02:11 to 14:02:37, 26 s"; "" where its length says enough."""
         app, looking, held = self.aperture, self.aperture.looking, self.aperture.held
-        end_ns, is_usual = looking.time.place(held), looking.window_s in LONG_WINDOWS
+        is_usual = looking.window_s in LONG_WINDOWS
         if not held.end_ns or (is_usual and (app.recording or not looking.past)):
             return "", ""
-        length_ns = round(looking.window_of(held) * 1e9)
         if not (looking.past or app.recording):
-            return f"last {length_words(length_ns)}", ""
-        start_ns = max(held.start_ns, end_ns - length_ns)
+            return f"last {length_words(round(looking.window_of(held) * 1e9))}", ""
+        start_ns, end_ns = self._range()
+        if start_ns == end_ns < held.start_ns:
+            return f"{short(end_ns, app.now_ns())}, not held any more", "not held any more"
         length = length_words(end_ns - start_ns)
         return f"{between_words(start_ns, end_ns, app.now_ns())}, {length}", length
+
+    def _range(self, newest_ns: int | None = None) -> tuple[int, int]:
+        """From when to when the picture is, or will be: what it shows stays there when the store has let it go.
+
+        newest_ns: where the newest window ends, if that is what is looked at. Unix nanoseconds, of no negative length.
+        """
+        app, looking, shown = self.aperture, self.aperture.looking, self.aperture.snapshot
+        end_ns = looking.time.place(app.held) if newest_ns is None else newest_ns
+        if shown is not None and looking.past and self._is_of(shown.request) and shown.end_ns == end_ns:
+            return end_ns - shown.range_ns, end_ns
+        start_ns = max(app.held.start_ns, end_ns - round(looking.window_of(app.held) * 1e9))
+        return min(start_ns, end_ns), end_ns
+
+    def _is_of(self, request: ViewRequest) -> bool:
+        """Whether an answer is of this view, and of a window as long as the one that is wanted."""
+        looking = self.aperture.looking
+        wanted = self.KIND, looking.time.at_ns, looking.window_s
+        return (request.kind, request.end_ns, request.window_s) == wanted
 
     def describe_chosen(self) -> bool:
         """Say what is under the cursor of the timeline; False if nothing is."""
