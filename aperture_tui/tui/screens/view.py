@@ -200,6 +200,7 @@ class ViewScreen(InForms, Filterable):
             app.recording,
             app.recorded_host,
             app.now_ns(),
+            opening=snapshot is None,
         )
 
     def _said_else(self) -> str:

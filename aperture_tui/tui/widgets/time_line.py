@@ -25,7 +25,8 @@ _NAME: Final = 32
 class TimeFacts:
     """What the line says. at_ns, window_ns: the end of the window, and how long it is. held: from where to where.
 
-    name: of the recording. host: that it was made on. now_ns: what day it is. All in Unix nanoseconds.
+    name: of the recording. host: that it was made on. now_ns: what day it is. All in Unix nanoseconds. opening: it is
+    being read, and what it holds is not known yet.
     """
 
     at_ns: int
@@ -36,6 +37,7 @@ class TimeFacts:
     name: str = ""
     host: str = ""
     now_ns: int = 0
+    opening: bool = False
 
 
 def mark(plays: bool, speed: float, ascii_only: bool = False) -> str:
@@ -77,7 +79,8 @@ def time_row(facts: TimeFacts, width: int, ascii_only: bool = False) -> tuple[Sp
     """One row, and the cells that are the inside of the bar. The host, the zone and the name give way to the bar."""
     head = f" {mark(facts.plays, facts.speed, ascii_only):<6}"
     if not facts.held.end_ns:
-        return _without_bar([(head, "*accent@bar"), (f" nothing in {plain(facts.name)}", "text@bar")], width)
+        what = "opening" if facts.opening else "nothing in"
+        return _without_bar([(head, "*accent@bar"), (f" {what} {plain(facts.name)}", "text@bar")], width)
     for when, tail, least in _forms(facts):
         left = [(head, "*accent@bar"), (f" {when} ", "*text@bar")]
         right = [(f" {text}", key) for text, key in tail if text]

@@ -80,6 +80,12 @@ def test_a_recording_of_nothing_says_so() -> None:
     assert "nothing in busy.aperture" in _text(replace(FACTS, held=Held()), 80)
 
 
+def test_a_recording_that_is_being_opened_is_not_said_to_be_empty() -> None:
+    text = _text(replace(FACTS, held=Held(), opening=True), 80)
+    assert "opening busy.aperture" in text
+    assert "nothing" not in text
+
+
 @given(st.integers(2, 300), st.integers(300, 10**15), st.data())
 def test_a_click_leads_to_where_the_knob_then_is(cells: int, length: int, data: st.DataObject) -> None:
     held = Held(START, START + length)
