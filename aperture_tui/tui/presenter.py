@@ -192,5 +192,8 @@ def _is_alike(one: ViewRequest, other: ViewRequest) -> bool:
 
 def one_line(error: BaseException) -> str:
     """An error as a reader of the screen needs it."""
-    text = clean(" ".join(str(error).split())) or type(error).__name__
+    said = str(error)
+    if isinstance(error, OSError) and error.strerror:  # not its number, and the file first, as the commands say it
+        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = clean(" ".join(said.split())) or type(error).__name__
     return text if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__}: {text}"

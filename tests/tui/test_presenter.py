@@ -97,6 +97,12 @@ def test_an_error_that_is_nobodys_words_says_its_kind() -> None:
     assert one_line(ValueError()) == "ValueError"
 
 
+def test_an_error_of_the_system_is_said_by_its_words_and_its_file() -> None:
+    assert one_line(OSError(28, "No space left on device", "/mnt/x")) == "/mnt/x: No space left on device"
+    assert one_line(OSError(28, "No space left on device")) == "No space left on device"
+    assert one_line(OSError("the aggregator went away")) == "the aggregator went away"
+
+
 def test_of_a_recording_only_requests_are_answered(store: SyntheticStore) -> None:
     desk = Desk(lambda: store, refresh_hz=500, recorded=True)
     desk.presenter.ask(ViewRequest(40))
