@@ -75,7 +75,8 @@ def _one(health: Health, recorded: bool) -> list[Span]:
     else:
         spans.append(_no_loss(health))
     if health.degraded:
-        spans.append((f" partial {figures.count(sum(health.degraded.values()))}", "warning"))
+        partial = sum(health.degraded.values())
+        spans.append((f" partial {figures.count(partial)}", "warning" if partial else "muted"))
     if health.lag_ns is not None and not recorded:
         spans.append((f" lag {figures.duration(health.lag_ns)}", "muted" if health.lag_ns < _LAG_NS else "warning"))
     if health.message:

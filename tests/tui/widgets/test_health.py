@@ -35,6 +35,12 @@ def test_all_well() -> None:
     assert not [key for _, key in row if "error" in key]
 
 
+@pytest.mark.parametrize(("partial", "key"), [(0, "muted"), (3, "warning")])
+def test_only_what_is_partial_is_a_warning(partial: int, key: str) -> None:
+    row = health_row([replace(WELL, degraded={"no stack": partial})], OWN, Span(), FINE, 100)
+    assert _keys(row, f"partial {partial}") == [key]
+
+
 def test_a_loss_is_marked_red_and_stands_first() -> None:
     bad = Health("offcpu", State.RUNNING, "", 5, {"ring full": 37}, lag_ns=1)
     row = health_row([WELL, bad], OWN, Span(), FINE, 100)
