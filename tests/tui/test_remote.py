@@ -372,6 +372,16 @@ async def test_an_empty_aggregator_says_how_to_fill_it(address: str, aggregator:
         assert isinstance(_app(pilot).screen, HostsScreen)
 
 
+async def test_on_a_narrow_terminal_too_it_is_said_that_it_is_tried_again(aggregator: Served) -> None:
+    with serving(aggregator) as address:
+        pass
+    told = Remote(RemoteSettings(address, TOKEN, tls=False), None)
+    app = ApertureApp(told.connect, remote=told, refresh_hz=20)
+    async with app.run_test(size=(60, 16)) as pilot:
+        await until(pilot, lambda: "connection refused" in " ".join(text_of(app)[3:]), "why")
+        assert "it is tried again" in " ".join(" ".join(text_of(app)).split())
+
+
 async def test_nobody_there_is_said_and_tried_again(aggregator: Served) -> None:
     with serving(aggregator) as address:
         pass

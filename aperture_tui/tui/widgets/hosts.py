@@ -12,7 +12,7 @@ from textual.message import Message
 
 from aperture_tui.store.remote.link import Fleet, Focus, is_stale
 from aperture_tui.tui import figures, wall_clock
-from aperture_tui.tui.cells import fit, plain, width_of
+from aperture_tui.tui.cells import fit, plain, width_of, wrapped
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.remote import service_words
 from aperture_tui.tui.widgets.cursor import CursorTable
@@ -218,7 +218,7 @@ class HostTable(CursorTable):
         if not self._lines:
             known = self._fleet is not None and bool(self._fleet.hosts)
             words, key = ("no host matches", "muted") if known else self._words
-            rows.append(((fit(f" {words}", width), key),))
+            rows += [((fit(f" {line}", width), key),) for line in wrapped(words, width - 1)]
         return rows
 
     def _choose(self, index: int) -> None:
