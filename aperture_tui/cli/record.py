@@ -154,7 +154,9 @@ def _tell(chosen: argparse.Namespace, writer: Writer | RotatingWriter) -> None:
     if writer.lost:
         print(f"{_PROGRAM}: {writer.lost:,} events could not be written", file=sys.stderr)
     if sys.stderr is not None and sys.stderr.isatty():
-        print(f"{writer.events:,} events in {chosen.output} ({writer.bytes / 1e6:.1f} MB)", file=sys.stderr)
+        from aperture_tui.tui import figures
+
+        print(f"{writer.events:,} events in {chosen.output} ({figures.size(writer.bytes)})", file=sys.stderr)
 
 
 class _Launched:

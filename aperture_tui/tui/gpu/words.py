@@ -36,9 +36,9 @@ def has_gpu(snapshot: ViewSnapshot | None) -> bool:
 def no_work(snapshot: ViewSnapshot, here: Here | None) -> list[Span]:
     """Why there are no kernels and no copies, and how to have some. here: of a live session."""
     if snapshot.pushed is not None:
-        return _not_told("No GPU work was pushed", "agents push it with --events gpu", snapshot.pushed)
+        return _not_told("No GPU work was pushed", "agents push them with --events gpu", snapshot.pushed)
     if snapshot.recorded is not None:
-        return _not_told("No GPU work in this recording", "record it with --events gpu", snapshot.recorded)
+        return _not_told("No GPU work in this recording", "record them with --events gpu", snapshot.recorded)
     told = health_of(Kind.GPU_KERNEL, snapshot.health)
     return [("No kernels or copies" if _is_ready(told) else "No kernels or copies yet", "*text"), *_live(told, here)]
 
