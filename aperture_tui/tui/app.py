@@ -71,7 +71,7 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
     a recording that pictures are compared with, and what opens it. where: the filter line at first. habits: what the
     user has set up. Raises ValueError for a theme that does not exist.
 
-    failure: why a recording could not be opened, in one line; the app has then ended by itself.
+    failure: why nothing could be shown, in one line; of a recording, the app has then ended by itself.
     """
 
     TITLE = "aperture"
@@ -278,10 +278,11 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
             self.tell_wants()  # whoever connects may have missed it
         self.snapshot, self._shown_at = snapshot, time.monotonic()
         self._seen_gpu = self._seen_gpu or has_gpu(snapshot)
-        if snapshot.fatal and self.recording:  # nothing that could be mended while it is shown
-            self.failure = snapshot.error
-            self.exit(return_code=1)
-            return
+        if snapshot.fatal:
+            self.failure = snapshot.error  # said again where the terminal keeps it
+            if self.recording:  # nothing that could be mended while it is shown
+                self.exit(return_code=1)
+                return
         is_live = not snapshot.fatal and not self.recording and self.remote is None
         starting = is_live and words.begins(snapshot.health) is not None
         self._wait_for(starting or self.is_reading)

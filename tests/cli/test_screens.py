@@ -202,9 +202,19 @@ def test_without_rights_the_reason_is_on_the_screen(tmp_path: Path) -> None:
     try:
         opened.see(r"CAP_BPF")
         opened.press("q")
-        opened.see(r"STATUS=")
+        opened.see(r"CAP_BPF[^$]*STATUS=1")
     finally:
         opened.close()
+
+
+def test_what_kept_it_from_collecting_is_said_again_at_its_end_and_is_a_failure(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, [*APERTURE_TOP, "--record", "/nowhere/busy.aperture"])
+    try:
+        terminal.see("Nothing can be shown")
+        terminal.press("q")
+        assert "aperture-top: /nowhere/busy.aperture: No such file or directory" in terminal.see("STATUS=1")
+    finally:
+        terminal.close()
 
 
 def test_a_theme_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
