@@ -215,9 +215,12 @@ def _maps(pid: int) -> bytes:
 
 
 def start_time(pid: int) -> int:
-    """When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it cannot be read."""
+    """When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it cannot be read.
+
+    Of its first thread: for the process the kernel adds up what all threads took, and there may be ten thousand.
+    """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with open(f"/proc/{pid}/task/{pid}/stat", "rb") as file:
             return int(file.read(4096).rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0

@@ -356,10 +356,10 @@ def _layout(pid: int) -> tuple[int, ...]:
     """What a process is known by: when it started, and where its program, stack and arguments lie.
 
     The latter differ after an exec, and are 0 when it has ended: fields 22, 26 to 28 and 45 to 51 of /proc/PID/stat.
-    () if it cannot be read.
+    () if it cannot be read. The first thread says the same, and the kernel adds nothing up over all threads.
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with open(f"/proc/{pid}/task/{pid}/stat", "rb") as file:
             fields = file.read(4096).rpartition(b")")[2].split()
         return tuple(int(fields[number - 3]) for number in (22, 26, 27, 28, *range(45, 52)))
     except (OSError, ValueError, IndexError):

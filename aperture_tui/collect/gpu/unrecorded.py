@@ -87,7 +87,7 @@ def _pieces(one: Stretch) -> list[Stretch]:
 def started_ns(pid: int) -> int:
     """When a process began, CLOCK_BOOTTIME, to a tick; 0 if it has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        fields = Path(f"/proc/{pid}/task/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         return 0 if fields[0] in (b"Z", b"X") else int(fields[19]) * _TICK_NS
     except (OSError, IndexError, ValueError):
         return 0

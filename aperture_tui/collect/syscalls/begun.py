@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,23 +56,24 @@ class Begun:
     def look(self) -> None:
         """Once the program is attached, so that nothing can begin unseen in between."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        found = []
-        for pid, tid in self._threads():
-            call = _call(pid, tid)
-            if call is not None:
-                number, *arguments = call
-                found.append((now, _start_ns(pid), tid, pid, number | _compat(pid), 0, *arguments))
-            if len(found) >= MAX_THREADS:
-                self.is_whole = False
-                break
-        self._rows = np.array(found, BEGUN)
+        found = list(islice(self._calls(now), MAX_THREADS + 1))
+        self.is_whole = len(found) <= MAX_THREADS
+        self._rows = np.array(found[:MAX_THREADS], BEGUN)
 
-    def _threads(self) -> Iterator[tuple[int, int]]:
+    def _calls(self, now_ns: int) -> Iterator[tuple[int, ...]]:
+        for pid in self._pids():
+            process_ns, bit = _start_ns(pid), _compat(pid)  # not for each thread: there may be ten thousand
+            for tid in _entries(f"{_PROC}/{pid}/task"):
+                call = _call(pid, tid)
+                if call is not None:
+                    number, *arguments = call
+                    yield now_ns, process_ns, int(tid), pid, number | bit, 0, *arguments
+
+    def _pids(self) -> list[int]:
         pids = set(self._settings.pids) or {int(name) for name in _entries(_PROC) if name.isdecimal()}
         if self._settings.cgroups:
             pids &= {pid for path in self._settings.cgroups for pid in _members(Path(path))}
-        for pid in sorted(pids):
-            yield from ((pid, int(tid)) for tid in _entries(_PROC / str(pid) / "task"))
+        return sorted(pids)
 
     def still(self, slots: Slots) -> NDArray[np.void]:
         """Those that go on: (n,) of BEGUN.
@@ -84,17 +86,19 @@ class Begun:
         rows = rows[slots.tid_of(rows["tid"]) != rows["tid"]]
         if time.monotonic() - self._swept > _SWEEP_S:  # a thread whose place another one has taken may be gone
             self._swept = time.monotonic()
-            there = [os.path.exists(f"/proc/{pid}/task/{tid}") for pid, tid in rows[["pid", "tid"]].tolist()]
-            rows = rows[np.array(there, bool)]
+            pids = np.unique(rows["pid"]).tolist()
+            there = [int(tid) for pid in pids for tid in _entries(f"{_PROC}/{pid}/task")]
+            rows = rows[np.isin(rows["tid"], np.array(there, np.uint32))]
         self._rows = rows
         out: NDArray[np.void] = rows
         return out
 
 
-def _call(pid: int, tid: int) -> tuple[int, int, int] | None:
+def _call(pid: int, tid: str) -> tuple[int, int, int] | None:
     """The call that a thread sits in, and its first arguments; None if it is in none that can be known (proc(5))."""
     try:
-        words = (_PROC / str(pid) / "task" / str(tid) / "syscall").read_text().split()
+        with open(f"{_PROC}/{pid}/task/{tid}/syscall") as told:
+            words = told.read().split()
     except OSError:  # gone, or not ours to read
         return None
     if len(words) < 9 or not words[0].isdecimal() or words[-1] == words[-2] == "0x0":
@@ -112,15 +116,18 @@ def _compat(pid: int) -> int:
 
 
 def _start_ns(pid: int) -> int:
-    """When a process began, CLOCK_BOOTTIME, to the 10 ms that /proc tells; 0 if it is gone."""
+    """When a process began, CLOCK_BOOTTIME, to the 10 ms that /proc tells; 0 if it is gone.
+
+    Of its first thread, which began with it: for the process the kernel adds up what all threads took (proc(5)).
+    """
     try:
-        words = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        words = (_PROC / f"{pid}/task/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return 0
     return int(words[19]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
-def _entries(folder: Path) -> list[str]:
+def _entries(folder: Path | str) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError:

@@ -95,6 +95,31 @@ def test_a_thread_that_is_blocked_is_found_with_its_call_and_its_process() -> No
         assert mine["process_ns"] == int(began_ns) // os.sysconf("SC_CLK_TCK")
 
 
+def test_a_process_is_asked_once_about_itself_however_many_threads_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc/PID/stat adds up all threads: asked for each of ten thousand it took twenty seconds."""
+    asked: list[int] = []
+    told = begun._start_ns
+
+    def counted(pid: int) -> int:
+        asked.append(pid)
+        return told(pid)
+
+    monkeypatch.setattr(begun, "_start_ns", counted)
+    with blocked() as (pid, tid):
+        rows = looked().still(Places())  # type: ignore[arg-type]  # what it asks of them
+        assert set(of(rows, pid)) == {pid, tid}
+    assert asked.count(pid) == 1
+
+
+def test_no_more_threads_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with blocked() as (pid, _tid):
+        for room, is_whole in ((1, False), (2, True)):
+            monkeypatch.setattr(begun, "MAX_THREADS", room)
+            state = looked(pids=(pid,))
+            assert len(state.still(Places())) == room  # type: ignore[arg-type]  # what it asks of them
+            assert state.is_whole == is_whole
+
+
 def test_threads_that_run_and_threads_of_the_kernel_sit_in_no_call() -> None:
     kernel_threads = {
         int(entry)
