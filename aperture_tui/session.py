@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -43,6 +44,9 @@ _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
 _TELL_S: Final = 1.0
 _STOP_S: Final = 10.0
+_SWITCH_S: Final = 0.0005
+"""How long a thread at work, mostly the collecting one, keeps another waiting after each system call, mostly that which
+gives new processes their unwind tables. Twenty short reads took 37 ms with the usual 5 ms, 0.7 with this (measured)."""
 _FILTERED_S: Final = 0.02
 """How long a drain waits for its filters: most are done by then, and what is shown is not one drain behind."""
 _TRIM_FIRST, _TRIM_EVERY = 4, 10
@@ -148,6 +152,7 @@ class Session:
             raise SessionError(problem)
         for output in self._outputs:
             output.sink.set_hosts([host.facts()])
+        sys.setswitchinterval(_SWITCH_S)
         self._supply.start()
         try:
             self._common = Common(self._settings, self._clock, self._resolver, self._supply)
