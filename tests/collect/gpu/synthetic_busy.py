@@ -2,7 +2,8 @@
 
 Arguments: libcuda, libcupti, how long in milliseconds, how much later each kernel is done in milliseconds; then one for
 each time that it is asked to, the last for all further ones: how many it launches a second, N or NxM, M at once. It
-prints and waits as synthetic_target.py does.
+prints and waits as synthetic_target.py does, and says how long it was kept from launching at most: the machine may have
+others to run.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ for _ in sys.stdin:
     between_s, n = 1 / int(rate), int(at_once or 1)
     began = time.monotonic()
     launches = on = with_calls = 0
+    before, longest_s = began, 0.0
     while (now := time.monotonic()) < began + for_s:
+        before, longest_s = now, max(longest_s, now - before)
         cuda.synthetic_launch_late(NAME, n, ctypes.c_uint64(later_ns), ctypes.c_uint64(1000))
         launches += n
         on += n * cuda.synthetic_is_on(10)
         with_calls += n * cuda.synthetic_is_on(5)
         while time.monotonic() < now + between_s:
             pass
-    print(json.dumps({"launches": launches, "on": on, "with_calls": with_calls}), flush=True)
+    told = {"launches": launches, "on": on, "with_calls": with_calls, "longest_s": longest_s}
+    print(json.dumps(told), flush=True)
