@@ -12,8 +12,8 @@ _SHARE: Final = 0.4
 """Of the time since the drain before, in CPU time."""
 _LEAST_S, _MOST_S = 0.1, 0.5
 """The most is what bounds how long a drain takes, and so how long a session takes to stop."""
-_PATIENCE_S: Final = 1.0
-"""Of the wall's clock: where others have the CPUs, CPU time is long in coming."""
+_PATIENCE_S: Final = 3.0
+"""Of the wall's clock: where others have the CPUs, CPU time is long in coming. The sample ring holds five seconds."""
 
 
 class Budget:
