@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 2
 """The version that this code writes and reads. 1 was before the first release."""
+_LAST_FORMAT: Final = 1000
+"""A higher number is damage, and not the future."""
 
 MAGIC: Final = b"\x89APERTUR"  # not text, so that no text file is taken for a recording
 MAX_BLOCK: Final = 64 << 20
@@ -31,6 +33,8 @@ MARKER: Final = b"ApBk"
 """The first bytes of a block; its type follows."""
 _PACKED: Final = 1  # flag: the payload is a zstd frame
 _LEVEL: Final = 3  # of zstd: 5 MB of events in 10 ms; level 9 takes six times as long for a tenth less
+_DAMAGED: Final = "the header of this recording is damaged"
+_CUT: Final = "this recording was cut short within its header: nothing of it can be read"
 
 
 class RecordingError(Exception):
@@ -90,11 +94,13 @@ def pack(kind: BlockType, payload: bytes) -> bytes:
 def read_header(file: BinaryIO, name: str) -> dict[str, Any]:
     """The facts of a file that stands at its start; leaves it at the first block. Raises RecordingError."""
     fields = file.read(_FILE.size)
+    if not fields.startswith(MAGIC):
+        raise RecordingError(f"{name}: not a recording of aperture")
     if len(fields) < _FILE.size:
-        raise RecordingError(f"{name}: not a recording of aperture")
-    magic, version, length, crc = _FILE.unpack(fields)
-    if magic != MAGIC or version == 0:
-        raise RecordingError(f"{name}: not a recording of aperture")
+        raise RecordingError(f"{name}: {_CUT}")
+    _, version, length, crc = _FILE.unpack(fields)
+    if not 0 < version <= _LAST_FORMAT:
+        raise RecordingError(f"{name}: {_DAMAGED}")
     if version != FORMAT:
         age, mend = ("newer", "upgrade, or export") if version > FORMAT else ("older", "export")
         raise RecordingError(
@@ -102,11 +108,11 @@ def read_header(file: BinaryIO, name: str) -> dict[str, Any]:
             f"{mend} it with the version that made it"
         )
     text = file.read(length) if length <= MAX_JSON else b""
-    if len(text) != length or zlib.crc32(text) != crc:
-        raise RecordingError(f"{name}: the header of this recording is damaged")
-    facts = parsed(text)
+    if length <= MAX_JSON and len(text) < length:
+        raise RecordingError(f"{name}: {_CUT}")
+    facts = parsed(text) if zlib.crc32(text) == crc and len(text) == length else None
     if not isinstance(facts, dict):
-        raise RecordingError(f"{name}: the header of this recording is damaged")
+        raise RecordingError(f"{name}: {_DAMAGED}")
     return facts
 
 

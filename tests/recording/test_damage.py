@@ -142,8 +142,7 @@ class TestDamage:
 
 class TestStrangers:
     def test_other_files_are_told_apart(self, path: Path) -> None:
-        no_version = GOOD[:8] + bytes(4) + GOOD[12:]
-        for data in (b"", b"#!/bin/sh\n", b"\x89APE", b"\x7fELF" * 100, no_version):
+        for data in (b"", b"#!/bin/sh\n", b"\x89APE", b"\x7fELF" * 100):
             path.write_bytes(data)
             with pytest.raises(RecordingError, match="not a recording"):
                 Reader(path)
@@ -152,6 +151,18 @@ class TestStrangers:
         path.write_bytes(GOOD[:8] + struct.pack("<I", 3) + GOOD[12:])
         with pytest.raises(RecordingError, match=r"made by a newer aperture \(format 3.*upgrade"):
             Reader(path)
+
+    @pytest.mark.parametrize("version", [0, 1001, 1287061571])
+    def test_a_format_that_there_will_not_be_is_damage_and_not_the_future(self, path: Path, version: int) -> None:
+        path.write_bytes(GOOD[:8] + struct.pack("<I", version) + GOOD[12:])
+        with pytest.raises(RecordingError, match="the header of this recording is damaged"):
+            Reader(path)
+
+    def test_a_file_that_ends_within_its_header_was_cut_and_is_not_damaged(self, path: Path) -> None:
+        for length in (8, 19, 20, 21):
+            path.write_bytes(GOOD[:length])
+            with pytest.raises(RecordingError, match="cut short within its header"):
+                Reader(path)
 
     @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"[" * 100_000, b'{"a": NaN}'])
     def test_a_header_that_is_none(self, path: Path, text: bytes) -> None:
