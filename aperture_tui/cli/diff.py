@@ -16,7 +16,6 @@ from aperture_tui.cli.times import attached, moment, window
 from aperture_tui.cli.values import number, pattern, pid, points
 from aperture_tui.cli.waiting import asking, progress
 from aperture_tui.cli.where_option import add_where
-from aperture_tui.export.collected import collected, kind_name
 from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.query import Measure
 from aperture_tui.profile.text import clean
@@ -247,14 +246,13 @@ def _warn(comparison: Comparison) -> None:
     """What the reader of the output has to know, on stderr."""
     from aperture_tui.export.comparison import caveats, losses
     from aperture_tui.export.left_out import left_out
+    from aperture_tui.export.written import nothing_of
 
     lines = caveats(comparison)
     for side, extent, samples in zip(comparison.sides, comparison.extents, comparison.samples, strict=True):
         lines += [f"{side.label}: {words}" for words in (left_out(side.store, side.query), *losses(side)) if words]
         if not extent.whole and not samples:
-            kind = side.query.kind
-            looked = "" if kind in collected(side.store) else "; such events were not collected"
-            lines.append(f"{side.label}: no {kind_name(kind)} events here{looked}")
+            lines.append(f"{side.label}: {nothing_of(side.store, side.query)}")
     for line in dict.fromkeys(lines):  # both sides may be of one recording
         print(f"{_PROGRAM}: {line}", file=sys.stderr)
 

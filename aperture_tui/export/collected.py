@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aperture_tui.profile.health import Health
-    from aperture_tui.store.base import Store
+    from aperture_tui.store.base import Span, Store
 
 TIMED: Final = (Kind.SYSCALL, Kind.LOCK, Kind.OFFCPU)
 """The kinds whose time is not on the CPU, in the order of a report."""
@@ -41,6 +41,16 @@ def collected(store: Store) -> tuple[Kind, ...]:
         if seen or kind in held:
             out.append(kind)
     return tuple(out)
+
+
+def uncollected(store: Store, kind: Kind) -> bool:
+    """Whether it is known that nobody collected such events."""
+    return not untold(store.span(), store.health()) and kind not in collected(store)
+
+
+def untold(span: Span, health: Iterable[Health]) -> bool:
+    """Whether a recording was cut short before its collectors said a word: what they looked for is unknown."""
+    return span.cut_short and not any(one.name in KINDS for one in health)
 
 
 def unknown_because(store: Store, kind: Kind) -> str:
@@ -170,5 +180,7 @@ __all__ = [
     "of_process",
     "process_key",
     "time_range",
+    "uncollected",
     "unknown_because",
+    "untold",
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from aperture_tui.export.collected import collected, kind_name, losses_of, of_kind
+from aperture_tui.export.collected import kind_name, losses_of, of_kind, time_range, uncollected
 from aperture_tui.export.names import time_utc
 from aperture_tui.export.pieces import pieces
 from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.kinds import Kind, Role
+from aperture_tui.store.base import CUT_SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -110,12 +111,25 @@ def caveats(store: Store, query: Query, kinds: Sequence[Kind], filtered: bool = 
     asked = [of_kind(query, kind) for kind in kinds]
     if any(map(store.processes, asked)):
         return out
-    span = store.span()
-    held = f"it holds {time_utc(span.start_ns)} to {time_utc(span.end_ns)}" if span.events else "it is empty"
-    looked = "" if filtered or query.kind in collected(store) else "; such events were not collected"
     ended = " that ended" if any(store.processes(replace(one, role=Role.IN_FLIGHT)) for one in asked) else ""
     which = f"{kind_name(query.kind)} events" if query.kind in kinds else "events"
-    return [*out, f"no {which}{ended} here; {held}{looked}"]
+    return [*out, nothing_of(store, query, f"{which}{ended}", filtered)]
 
 
-__all__ = ["Asked", "Written", "by_of", "caveats", "difference", "per_of", "written"]
+def nothing_of(store: Store, query: Query, which: str = "", filtered: bool = False) -> str:
+    """That a query found nothing, and why, in words. which: the events; filtered: a filter may have taken all."""
+    looked = "; such events were not collected" if not filtered and uncollected(store, query.kind) else ""
+    return f"no {which or f'{kind_name(query.kind)} events'} here; {_held(store, query)}{looked}"
+
+
+def _held(store: Store, query: Query) -> str:
+    span = store.span()
+    if not span.events:
+        return f"it {CUT_SHORT}, before it held any" if span.cut_short else "it is empty"
+    held = f"it holds {time_utc(span.start_ns)} to {time_utc(span.end_ns)}"
+    start, end = time_range(store, query)
+    outside = (query.start_ns, query.end_ns) != (None, None) and end <= start
+    return f"{held}, and nothing of the time that was asked for" if outside else held
+
+
+__all__ = ["Asked", "Written", "by_of", "caveats", "difference", "nothing_of", "per_of", "written"]

@@ -229,11 +229,12 @@ class ReplayStore(HeldAnswers):
 
     def _spanned(self) -> Span:
         mine = self._blocks.rows[self._blocks.of_events]
+        cut_short = not all(reader.complete for reader in self._readers)
         if not len(mine):
-            return Span()
+            return Span(cut_short=cut_short)
         start = int(mine["start_ns"].min(where=mine["start_ns"] > 0, initial=_LAST_NS))
         end = min(int(mine["end_ns"].max()), _LAST_NS)
-        return Span(min(start, end), end)
+        return Span(min(start, end), end, cut_short=cut_short)
 
 
 class _Loaded:

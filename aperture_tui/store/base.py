@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.host import HostFacts, HostSample
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from aperture_tui.profile.query import Query
     from aperture_tui.profile.symbols import Symbols
 
+CUT_SHORT: Final = "was cut short, or is still being written"
+"""Said of a recording."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -27,6 +30,9 @@ class Span:
 
     dropped_events, dropped_until_ns: what was let go to stay within the limits. limit: the limit that was met, in
     words ("15 min", "64 MB"), or "".
+
+    cut_short: that a recording was not closed in order, as on a full disk, or is still being written: what would have
+    come next is unknown.
     """
 
     start_ns: int = 0
@@ -36,6 +42,7 @@ class Span:
     dropped_events: int = 0
     dropped_until_ns: int = 0
     limit: str = ""
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.store.base import CUT_SHORT
 
 if TYPE_CHECKING:
-    from aperture_tui.store.base import Store
+    from aperture_tui.store.base import Span, Store
 
 COLLECTORS: Final = {
     Kind.CPU: "cpu",
@@ -33,6 +34,13 @@ def recorded(store: Store) -> frozenset[Kind]:
     from aperture_tui.export.collected import collected  # late: it imports numpy
 
     return frozenset(collected(store))
+
+
+def unsaid(span: Span, health: Sequence[Health]) -> str:
+    """That a recording ends before it says what was collected, in words; "" where it says that."""
+    from aperture_tui.export.collected import untold
+
+    return f"It {CUT_SHORT}, before it said what was collected." if untold(span, health) else ""
 
 
 class Attached:

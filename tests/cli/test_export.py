@@ -16,6 +16,7 @@ from aperture_tui.cli.export import run
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.symbols import Frame, Process, Symbols
+from aperture_tui.recording.blocks import BlockType, file_header, pack
 from aperture_tui.recording.writer import Writer
 from aperture_tui.wire import pprof_pb2
 from tests.export import others, sample
@@ -225,6 +226,26 @@ def test_a_cut_recording_is_exported_and_the_cut_is_said(
     stdout, stderr = out(capfdbinary)
     assert stdout == "web;f0 6\nweb;f1 5\n"
     assert "the end is cut off" in stderr
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_a_recording_that_was_cut_short_is_not_said_to_be_empty_nor_what_was_not_collected(
+    blocks: int, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / "x.aperture"
+    path.write_bytes(file_header({}) + blocks * pack(BlockType.HOSTS, b"[]"))
+    assert run([str(path)]) == 0
+    words = "no cpu events here; it was cut short, or is still being written, before it held any\n"
+    assert out(capfdbinary)[1].endswith(words)
+
+
+def test_a_time_outside_of_the_recording_is_said_to_be(
+    recording: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run([recording, "--from", "2024-01-01T00:00:00Z"]) == 0
+    assert out(capfdbinary)[1].endswith("22:13:30 UTC, and nothing of the time that was asked for\n")
+    assert run([recording, "--event", "lock", "--from", "-1s"]) == 0
+    assert out(capfdbinary)[1].endswith("22:13:30 UTC; such events were not collected\n")
 
 
 def test_nothing_found_says_what_there_is(recording: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

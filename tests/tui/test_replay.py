@@ -18,6 +18,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Query
 from aperture_tui.store.base import Span
 from aperture_tui.tui.app import ApertureApp
+from aperture_tui.tui.gpu.words import no_work
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.playhead import Playhead
@@ -472,6 +473,16 @@ def test_live_what_is_not_held_any_more_is_said() -> None:
     for kind in (Kind.CPU, Kind.LOCK):
         said = nothing_yet(gone, looking, kind)[-1][0]
         assert said == "What there was is not held any more: 15 min is. L shows the newest."
+
+
+def test_of_a_recording_that_was_cut_short_nothing_is_said_to_have_been_left_out_or_not_to_have_happened() -> None:
+    cut = ViewSnapshot(ViewRequest(80), span=Span(cut_short=True), end_ns=END_NS, recorded=frozenset())
+    for said in (nothing_yet(cut, Looking(), Kind.LOCK), no_work(cut, None)):
+        assert said[-1][0] == "It was cut short, or is still being written, before it said what was collected."
+    told = replace(cut, health=[Health("cpu", State.RUNNING)], recorded=frozenset({Kind.CPU}))
+    said = nothing_yet(told, Looking(), Kind.CPU)
+    assert said[-1][0] == "It was cut short, or is still being written, before it held any events."
+    assert nothing_yet(told, Looking(), Kind.LOCK)[-1][0].startswith("Such events were not collected")
 
 
 def test_where_nobody_recorded_nothing_is_said_to_have_stood_still() -> None:

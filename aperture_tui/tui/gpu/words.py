@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
-from aperture_tui.tui.attached import health_of
+from aperture_tui.tui.attached import health_of, unsaid
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.palette import Span
 
@@ -38,6 +38,8 @@ def no_work(snapshot: ViewSnapshot, here: Here | None) -> list[Span]:
     if snapshot.pushed is not None:
         return _not_told("No GPU work was pushed", "agents push them with --events gpu", snapshot.pushed)
     if snapshot.recorded is not None:
+        if why := unsaid(snapshot.span, snapshot.health):
+            return [("No GPU work in this recording", "*text"), (why, "muted")]
         return _not_told("No GPU work in this recording", "record them with --events gpu", snapshot.recorded)
     told = health_of(Kind.GPU_KERNEL, snapshot.health)
     return [("No kernels or copies" if _is_ready(told) else "No kernels or copies yet", "*text"), *_live(told, here)]

@@ -9,9 +9,10 @@ from aperture_tui.export.names import COUNTED
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group
+from aperture_tui.store.base import CUT_SHORT
 from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
-from aperture_tui.tui.attached import EVENTS, health_of
+from aperture_tui.tui.attached import EVENTS, health_of, unsaid
 from aperture_tui.tui.filter_words import is_filter
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import IcicleView, Unit, ViewRequest, ViewSnapshot
@@ -97,14 +98,16 @@ def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Li
     if snapshot.pushed is not None:
         return _not_pushed(kind, noun) if kind not in snapshot.pushed else _nothing_pushed(looking, kind)
     if snapshot.recorded is not None:
-        return _not_recorded(kind, noun) if kind not in snapshot.recorded else _nothing_then(snapshot, looking, kind)
+        recorded = kind in snapshot.recorded
+        return _nothing_then(snapshot, looking, kind) if recorded else _not_recorded(snapshot, kind, noun)
     title = f"No {noun} {'here' if snapshot.span.events and state is not State.STARTING else 'yet'}"
     return [(title, "*text"), ("", "text"), (_why(snapshot, looking, kind, one), "muted")]
 
 
-def _not_recorded(kind: Kind, noun: str) -> list[Line]:
+def _not_recorded(snapshot: ViewSnapshot, kind: Kind, noun: str) -> list[Line]:
     how = f"Such events were not collected: record them with --events {EVENTS[kind]}, or all."
-    return [(f"No {noun} in this recording", "*text"), ("", "text"), (how, "muted")]
+    why = unsaid(snapshot.span, snapshot.health) or how
+    return [(f"No {noun} in this recording", "*text"), ("", "text"), (why, "muted")]
 
 
 def _not_pushed(kind: Kind, noun: str) -> list[Line]:
@@ -123,7 +126,8 @@ def _nothing_then(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[
     """Of a recording that has such events at other times, or of others."""
     further = "] makes it longer, < and > look earlier and later."
     if not snapshot.span.events:
-        why = "Nothing happened while this was recorded."
+        why = f"It {CUT_SHORT}, before it held any events."
+        why = why if snapshot.span.cut_short else "Nothing happened while this was recorded."
     elif not snapshot.gauges:  # between two files, perhaps: who did not look cannot say that nothing ran
         why = f"None were recorded in this window, nor any reading of the host. {further}"
     else:
