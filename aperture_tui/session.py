@@ -147,11 +147,13 @@ class Session:
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
 
     def start(self) -> None:
-        """Attach, then collect in a thread. Raises SessionError."""
+        """Attach, then collect in a thread. Raises SessionError, also where no sink is left that takes anything."""
         if problem := requirements.first_problem("cpu"):
             raise SessionError(problem)
-        for output in self._outputs:
-            output.sink.set_hosts([host.facts()])
+        self._each(lambda sink: sink.set_hosts([host.facts()]))
+        failed = [health.message for health in self._outputs_health() if health.state is State.FAILED]
+        if failed and len(failed) == len(self._outputs):
+            raise SessionError(failed[0])
         sys.setswitchinterval(_SWITCH_S)
         self._supply.start()
         try:

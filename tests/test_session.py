@@ -16,7 +16,7 @@ from aperture_tui.collect.settings import Settings
 from aperture_tui.collect.unwind.coverage import Coverage
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import State
-from aperture_tui.session import Session
+from aperture_tui.session import Session, SessionError
 from aperture_tui.store.memory import MemoryStore
 from tests.collect.test_cpu import FRAME_POINTERS, Kept, run
 from tests.programs import build
@@ -44,6 +44,25 @@ def test_a_sink_that_fails_is_said_and_the_others_go_on() -> None:
     assert told.state is State.FAILED
     assert told.delivered == 0
     assert sum(told.lost.values()) == len(good.events())
+
+
+class FullAtOnce(Full):
+    """One that has no room for the first word either."""
+
+    def set_hosts(self, hosts: object) -> None:
+        raise OSError(28, "No space left on device", "busy.aperture")
+
+
+def test_a_sink_that_fails_at_the_start_keeps_the_others_from_nothing() -> None:
+    good = Kept()
+    session = Session(Settings(hz=99), {"good": good, "recording": FullAtOnce()})
+    session.start()
+    run(build("ratio", *FRAME_POINTERS), "1")
+    session.stop()
+    assert session.failure == "recording: No space left on device: busy.aperture"
+    assert len(good.events()) > 50
+    with pytest.raises(SessionError, match="No space left on device"):
+        Session(Settings(hz=99), {"recording": FullAtOnce()}).start()
 
 
 def test_a_collector_that_breaks_is_said_and_the_session_still_stops(monkeypatch: pytest.MonkeyPatch) -> None:

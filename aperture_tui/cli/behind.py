@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from aperture_tui.cli.arguments import Parser, filters, recorded_filters, settings
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from aperture_tui.filters.recorded import Recorded
     from aperture_tui.filters.told import Controls
@@ -24,6 +26,8 @@ class Collecting:
         self._live = live
         self._chosen = chosen
         self._filters = filters(parser, chosen)  # here: wrong usage ends the program before there are screens
+        if chosen.record and (problem := _unwritable(chosen.record)):
+            parser.error(f"--record {chosen.record}: {problem}")
         self._session: Session | None = None
         self._writer: Writer | None = None
 
@@ -36,13 +40,21 @@ class Collecting:
         store = MemoryStore()
         sinks: dict[str, Any] = {"memory": store}
         if self._chosen.record:
-            from aperture_tui.recording.writer import Writer
-
-            self._writer = sinks["recording"] = Writer(self._chosen.record, facts(what, self._filters))
+            sinks["recording"] = self._recording(facts(what, self._filters))
         session = Session(what, sinks, filters=self._filters)
         session.start()
         self._session = session
         return store
+
+    def _recording(self, facts: Mapping[str, Any]) -> Writer | _NotBegun:
+        """A sink for what is recorded: on a full disk one that says so, for what is shown is needed all the more."""
+        from aperture_tui.recording.writer import Writer
+
+        try:
+            self._writer = Writer(self._chosen.record, facts)
+        except OSError as error:
+            return _NotBegun(error)
+        return self._writer
 
     def want(self, events: frozenset[str]) -> None:
         """Collect these beside what is collected anyway. Before there is a session nothing happens: ask again then."""
@@ -64,6 +76,33 @@ class Collecting:
             except OSError as error:
                 return str(error)
         return self._session.failure
+
+
+class _NotBegun:
+    """In place of a recording that could not be begun: the session hears why, and tells it as of any sink."""
+
+    lost = 0
+
+    def __init__(self, error: OSError) -> None:
+        why = os.strerror(error.errno) if error.errno else error
+        self._error = OSError(error.errno, f"nothing is recorded: {why}", error.filename)
+
+    def _refuse(self, _: object) -> None:
+        raise self._error
+
+    append = append_gauges = set_health = set_hosts = _refuse
+
+
+def _unwritable(path: str) -> str:
+    """Why no file can be written there, whatever room there is; "" where nothing is known against it."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        return "it is a folder: give a file"
+    if not os.path.isdir(folder):
+        return f"there is no folder {folder}"
+    there = path if os.path.exists(path) else folder
+    may = os.access(there, os.W_OK, effective_ids=True)
+    return "" if may else f"{'it' if there == path else f'the folder {folder}'} cannot be written"
 
 
 class Recording:

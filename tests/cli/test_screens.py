@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from aperture_tui.recording.replay import replay
 from tests.collect.test_cpu import FRAME_POINTERS, assert_gone, programs_of
 from tests.programs import build
 
@@ -207,14 +209,62 @@ def test_without_rights_the_reason_is_on_the_screen(tmp_path: Path) -> None:
         opened.close()
 
 
-def test_what_kept_it_from_collecting_is_said_again_at_its_end_and_is_a_failure(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, [*APERTURE_TOP, "--record", "/nowhere/busy.aperture"])
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small one of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def _fill(disk: Path) -> None:
+    with (disk / "all else").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_on_a_full_disk_the_screens_go_on_without_the_recording(tmp_path: Path, load: object, disk: Path) -> None:
+    _fill(disk)
+    terminal = Terminal(tmp_path, [*APERTURE_TOP, "--record", str(disk / "busy.aperture")])
     try:
-        terminal.see("Nothing can be shown")
+        terminal.see("three_parts")
+        terminal.see("recording failed: nothing is recorded: No space left on device")
         terminal.press("q")
-        assert "aperture-top: /nowhere/busy.aperture: No such file or directory" in terminal.see("STATUS=1")
+        screen = terminal.see("STATUS=1").replace("\n", "")
+        assert f"aperture-top: recording: nothing is recorded: No space left on device: {disk}/busy.aperture" in screen
     finally:
         terminal.close()
+
+
+def test_a_disk_that_fills_meanwhile_costs_the_rest_of_the_recording_alone(
+    tmp_path: Path, load: object, disk: Path
+) -> None:
+    path = disk / "busy.aperture"
+    terminal = Terminal(tmp_path, [*APERTURE_TOP, "--record", str(path)])
+    try:
+        terminal.see("three_parts")
+        terminal.until(lambda: path.stat().st_size > 2000, "a recording")
+        _fill(disk)
+        terminal.see("recording failed: cannot write the recording: No space left on device")
+        samples = terminal.text()
+        terminal.until(lambda: terminal.text() != samples, "a picture that goes on")
+        terminal.press("q")
+        assert "aperture-top: recording: cannot write the recording: No space" in terminal.see("STATUS=1")
+    finally:
+        terminal.close()
+    assert replay(path).span().cut_short
+
+
+@pytest.mark.parametrize(("where", "words"), [("nowhere/it", "there is no folder"), ("", "it is a folder")])
+def test_a_recording_that_cannot_be_is_wrong_usage(tmp_path: Path, where: str, words: str) -> None:
+    path = str(tmp_path / where)
+    done = subprocess.run([*APERTURE_TOP, "--once", "--record", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"aperture-top: --record {path}: {words}")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_theme_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
