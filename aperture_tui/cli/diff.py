@@ -57,7 +57,8 @@ next (caches, other load, another machine) is not known from one recording of ea
 Of what an aggregator holds, --base and --after say FROM..TO, and behind an @ which hosts or which service; without,
 those of --host and --service, or all.
 
-exit status: 0; 1 for a failure; 2 for wrong usage; 3 where --fail-above finds a regression.
+exit status: 0; 1 for a failure, and where a side is empty, so that nothing is compared; 2 for wrong usage; 3 where
+--fail-above finds a regression.
 Times are now, -15m, -1h30m or ISO 8601 (local unless a zone is given); now is the end of the recording, and of an
 aggregator its own.
 """
@@ -97,16 +98,19 @@ def run(argv: list[str]) -> int:
     status = write(_PROGRAM, text, chosen.output)
     if filters is not None and filters.failure:
         return fail(_PROGRAM, filters.failure)
-    return status or (0 if chosen.fail_above is None else _gate(comparison, by, chosen.fail_above))
+    return status or _judged(comparison, by, chosen.fail_above)
 
 
-def _gate(comparison: Comparison, by: str, limit: float) -> int:
-    """3 with one line where a function got so much worse, 1 where that cannot be told."""
+def _judged(comparison: Comparison, by: str, limit: float | None) -> int:
+    """1 with one line where nothing can be compared, 3 with one where a function got worse than the limit allows."""
     from aperture_tui.export.difference import above, incomparable
     from aperture_tui.profile.significance import smallest_visible
 
     if missing := incomparable(comparison):
-        return fail(_PROGRAM, f"{missing[0].lower()}{missing[1:]}: --fail-above cannot tell")
+        so = "there is nothing to compare" if limit is None else "--fail-above cannot tell"
+        return fail(_PROGRAM, f"{missing[0].lower()}{missing[1:]}: {so}")
+    if limit is None:
+        return 0
     if found := above(comparison, by, limit):
         more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
         print(f"{_PROGRAM}: above {limit:g} %: {found[0]}{more}", file=sys.stderr)

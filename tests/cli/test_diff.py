@@ -111,6 +111,19 @@ def test_two_times_of_one_recording(
     assert not found["significant"]
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_empty_side_is_no_comparison_and_a_failure(
+    base: str, form: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Else a script would take it for one in which nothing got worse. What is written says the same."""
+    arguments = [base, base, "--format", form, "--from", "2024-01-01T00:00:00Z"]
+    assert run(arguments) == 1
+    stdout, stderr = out(capfdbinary)
+    assert stderr.splitlines()[-2].endswith("22:13:29 UTC, and nothing of the time that was asked for")
+    assert stderr.splitlines()[-1] == "aperture diff: no samples in AFTER: there is nothing to compare"
+    assert "No samples in AFTER" in stdout if form == "text" else json.loads(stdout)["scale"] is None
+
+
 class TestFailAbove:
     def test_a_regression_above_the_limit_is_status_3_and_one_line(
         self, base: str, after: str, capfdbinary: pytest.CaptureFixture[bytes]
@@ -283,7 +296,7 @@ def test_what_makes_the_sides_unlike_each_other_is_said(
     ]
     assert run([base, base, "--from", "-3s"]) == 0
     assert "both sides are of one recording and share 3" in out(capfdbinary)[1]
-    assert run([base, after, "--event", "lock"]) == 0
+    assert run([base, after, "--event", "lock"]) == 1
     assert "22:13:29 UTC; such events were not collected" in out(capfdbinary)[1]
 
 
