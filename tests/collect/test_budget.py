@@ -45,6 +45,8 @@ def test_a_drain_that_does_not_get_its_cpu_ends_all_the_same() -> None:
     cpu, wall = Clock(), Clock()
     budget = Budget(cpu, wall)
     budget.begin()
+    wall.now += 2.0
+    assert not budget.is_spent
     wall.now += 1.0
     assert budget.is_spent
 
