@@ -178,11 +178,15 @@ class Session:
         """Have these collectors attached, beside those of the settings, from now on. Returns at once."""
         self._attached.want(events)
 
-    def stop(self) -> None:
-        """Drain a last time, detach, and wait for the thread; not for ever, for it may hang on a dead file system."""
+    def stop(self) -> bool:
+        """Drain a last time, detach, and wait for the thread; not for ever, for it may hang on a dead file system.
+
+        -> whether it has ended: until then the sinks are its own.
+        """
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(_STOP_S)
+        return not self._thread.is_alive()
 
     @property
     def filters(self) -> Controls | None:

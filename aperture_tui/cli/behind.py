@@ -69,12 +69,12 @@ class Collecting:
         """Stop, if it was started -> what failed meanwhile, in one line, or ""."""
         if self._session is None:
             return ""
-        self._session.stop()
-        if self._writer is not None and not self._session.failure:
+        has_ended = self._session.stop()
+        if self._writer is not None and has_ended:  # what else has failed: what was recorded is whole
             try:
                 self._writer.close()
             except OSError as error:
-                return str(error)
+                return self._session.failure or str(error)
         return self._session.failure
 
 
