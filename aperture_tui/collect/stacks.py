@@ -34,8 +34,10 @@ _WHOLE: Final = int(Flag.WHOLE)
 _AT_ONCE: Final = 256
 """Stacks that are named together, before the clock is looked at."""
 
-MAX_STACKS: Final = 1 << 15
-"""Stacks remembered by hash; past it all are forgotten, and the kernel sends them again."""
+MAX_STACKS: Final = 1 << 14
+"""Stacks remembered by hash, as many as the kernel does; past it all are forgotten, and the kernel sends them again."""
+MAX_BYTES: Final = 16 << 20
+"""Past so much of them as well: deep stacks of Python are ten times as long as others."""
 LINGER_S: Final = 3.0
 """How long the hashes of stacks that are being forgotten may still come: in tables that are drained every second."""
 
@@ -87,8 +89,9 @@ class Stacks:
     def __init__(self, resolver: Resolver, maps: StackMaps, budget: Budget | None = None) -> None:
         self.maps = maps
         self._resolver = resolver
-        self._raw: dict[int, Raw] = {}
-        self._leaving: dict[int, Raw] = {}
+        self._sent: dict[int, bytes] = {}  # as in the ring: arrays of a stack take four times as much
+        self._sent_bytes = 0
+        self._leaving: dict[int, bytes] = {}
         self._leave_at = 0.0
         self._version = 0
         self._naming = StackFrames(resolver)
@@ -134,27 +137,37 @@ class Stacks:
         now = time.monotonic()
         if self._leaving and now > self._leave_at:
             self._leaving = {}
-        if len(self._raw) > MAX_STACKS * (2 if self._leaving else 1):
-            self._leaving, self._raw = self._raw, {}
+        patience = 2 if self._leaving else 1
+        if len(self._sent) > MAX_STACKS * patience or self._sent_bytes > MAX_BYTES * patience:
+            self._leaving, self._sent, self._sent_bytes = self._sent, {}, 0
             self._leave_at = now + LINGER_S
             self.rebind()
             self.maps.send_again()
 
     def put(self, key: int, raw: Raw) -> None:
         """A stack that did not come through the ring. It is forgotten like the others: put it again before each use."""
-        self._raw.setdefault(key, raw)
+        if key not in self._sent:
+            sizes = len(raw.kernel), len(raw.python), len(raw.user)
+            header = STACK_HEADER.pack(key, 0, 0, *sizes, 0, _WHOLE if raw.whole else 0)
+            self._keep(key, header + np.concatenate(raw[:3]).astype(np.uint64).tobytes())
 
     def raw(self, key: int) -> Raw | None:
         """What is known of a stack in addresses."""
-        return self._raw.get(key) or self._leaving.get(key)
-
-    def _receive(self, payload: bytes) -> None:
-        if len(payload) < STACK_HEADER.size:
-            return
-        key, _start, _pid, kernel, python, user, _unused, flags = STACK_HEADER.unpack_from(payload)
+        payload = self._sent.get(key) or self._leaving.get(key)
+        if payload is None:
+            return None
+        _key, _start, _pid, kernel, python, user, _unused, flags = STACK_HEADER.unpack_from(payload)
         words = np.frombuffer(payload, np.uint64, offset=STACK_HEADER.size)[: kernel + python + user]
         ends = kernel + python
-        self._raw[key] = Raw(words[:kernel], words[kernel:ends], words[ends:], bool(flags & _WHOLE))
+        return Raw(words[:kernel], words[kernel:ends], words[ends:], bool(flags & _WHOLE))
+
+    def _receive(self, payload: bytes) -> None:
+        if len(payload) >= STACK_HEADER.size:
+            self._keep(STACK_HEADER.unpack_from(payload)[0], payload)
+
+    def _keep(self, key: int, payload: bytes) -> None:
+        self._sent_bytes += len(payload) - len(self._sent.get(key, b""))
+        self._sent[key] = payload
 
     def nodes(
         self, hashes: NDArray[np.uint64], image_of: NDArray[np.intp], images: list[Image], symbols: Symbols
@@ -202,7 +215,7 @@ class Stacks:
 
     def _resolve(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
         """Name the addresses of the stacks that are new, many at a time, until there is no time left."""
-        new = {key: i for key, i in fresh if key not in self._frames and self.raw(key) is not None}
+        new = {key: i for key, i in fresh if key not in self._frames and (key in self._sent or key in self._leaving)}
         keys = sorted(new, key=new.__getitem__)  # the stacks of a process together
         for start in range(0, len(keys), _AT_ONCE):
             if start and self._budget.is_spent:
