@@ -8,13 +8,13 @@ sink that fails is marked as failed, with its reason, and the others go on.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from aperture_tui import heap
 from aperture_tui.collect import bpf, cpu, host, requirements
 from aperture_tui.collect.attached import Attached
 from aperture_tui.collect.btf import BtfError
@@ -150,11 +150,12 @@ class Session:
         """Attach, then collect in a thread. Raises SessionError, also where no sink is left that takes anything."""
         if problem := requirements.first_problem("cpu"):
             raise SessionError(problem)
+        heap.keep_large_apart()
+        sys.setswitchinterval(_SWITCH_S)
         self._each(lambda sink: sink.set_hosts([host.facts()]))
         failed = [health.message for health in self._outputs_health() if health.state is State.FAILED]
         if failed and len(failed) == len(self._outputs):
             raise SessionError(failed[0])
-        sys.setswitchinterval(_SWITCH_S)
         self._supply.start()
         try:
             self._common = Common(self._settings, self._clock, self._resolver, self._supply)
@@ -283,7 +284,7 @@ class Session:
         self._failed = _failed([self._failure, *attached, *filters, *self._outputs_health()])
         self._tellings += 1
         if self._tellings % _TRIM_EVERY == _TRIM_FIRST:
-            _give_memory_back()
+            heap.give_back()
 
     def _give(self, batch: Batch, first: bool) -> None:
         """To the filters, if there are some; they give it back when they are done. first: of this drain.
@@ -362,13 +363,3 @@ def _worker(chain: Chain) -> Worker:
     from aperture_tui.filters.worker import Worker  # most sessions have no filters
 
     return Worker(chain)
-
-
-def _give_memory_back() -> None:
-    """Have the C library return free pages to the kernel.
-
-    Reading symbol tables takes tens of megabytes for a moment, and glibc keeps them (30 of 100 MB measured).
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
-    if trim is not None:
-        trim(0)
