@@ -30,7 +30,7 @@ MAX_DEBUG_BYTES: Final = 256 << 20
 TIMEOUT_S: Final = 120.0
 """A child gets this long by the wall clock; its CPU time and memory are bounded as well."""
 _CACHE_BYTES: Final = 256 << 20
-_HELD_BYTES: Final = 32 << 20
+_HELD_BYTES: Final = 16 << 20
 _SPARE_BYTES, _BYTES_EACH = 256 << 20, 4  # what has to be available: a child takes 65 MB and 2 for each of its file
 _MAX_WAITING: Final = 64  # files; each holds a descriptor
 _MAX_ASKED: Final = 10_000  # files; those asked for first are forgotten, and may be asked for again

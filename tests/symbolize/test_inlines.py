@@ -417,6 +417,24 @@ def test_what_is_remembered_of_files_is_bounded(cpp: Path, inlines: Inlines, mon
     assert inlines.counts.too_large == 11, "the second was forgotten, and asked for again"
 
 
+def test_tables_beyond_the_bound_are_read_again_and_are_the_same(
+    cpp: Path, inlines: Inlines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = table_of(cpp, inlines)
+    monkeypatch.setattr(module, "_HELD_BYTES", table.nbytes)
+    debug = debug_of(cpp)
+    assert debug is not None
+    inlines.want(key(2), debug)
+    assert inlines.nbytes == table.nbytes, "the second took the place of the first"
+    again = inlines.table(key(1))
+    assert again is not None
+    assert again is not table
+    assert (again.base, again.names) == (table.base, table.names)
+    for column in ("start", "node", "parent", "name", "end"):
+        assert np.array_equal(getattr(again, column), getattr(table, column))
+    assert inlines.nbytes == table.nbytes
+
+
 def test_closing_ends_the_child(cpp: Path, tmp_path: Path) -> None:
     inlines = Inlines(tmp_path / "cache")
     debug = debug_of(cpp)
