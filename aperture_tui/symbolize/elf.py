@@ -98,7 +98,9 @@ class FileSource:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self.close = weakref.finalize(self, os.close, fd)
-        self.size = os.fstat(fd).st_size
+        facts = os.fstat(fd)
+        self.size = facts.st_size
+        self._modified_ns = facts.st_mtime_ns
 
     def fileno(self) -> int:
         """The descriptor, still owned by this object."""
@@ -107,6 +109,11 @@ class FileSource:
     def stat(self) -> os.stat_result:
         """What fstat says now."""
         return os.fstat(self._fd)
+
+    def check_unchanged(self) -> None:
+        """Raises ElfError if the file was written to since it was opened."""
+        if os.fstat(self._fd).st_mtime_ns != self._modified_ns:
+            raise ElfError("the file was written to since it was opened")
 
     def read(self, offset: int, size: int) -> bytes:
         """Exactly this many bytes."""

@@ -248,7 +248,7 @@ class ImageCache:
 
     def __init__(
         self,
-        max_bytes: int = 64 << 20,
+        max_bytes: int = 24 << 20,
         max_files: int = 512,
         reader: Callable[[Source, str, Sequence[str]], tuple[Image, DebugInfo | None]] = read_file,
     ) -> None:

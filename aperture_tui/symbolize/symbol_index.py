@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.symbolize.aliases import choose, cut_names
-from aperture_tui.symbolize.elf import SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, Elf, ElfError, Section, Source
+from aperture_tui.symbolize.elf import SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, Elf, ElfError, FileSource, Section
 
 MAX_SYMBOLS: Final = 2_000_000
 """Per table; a larger one is refused. The index of a million takes 17 MB, and 130 MB for the moment of its making."""
-RESIDENT_STRINGS: Final = 4 << 20
-"""A larger string table stays in its file and names are read from there one by one; the file is kept open."""
+RESIDENT_STRINGS: Final = 256 << 10
+"""A larger string table stays in its file and names are read from there one by one; the file is kept open.
+
+Of the thousand libraries and programs of a machine forty have one, and those hold nine tenths of all names.
+"""
 RANKED_STRINGS: Final = 64 << 20
 """A larger string table is not read to rank aliases: the first in the table is taken."""
 MAX_NAME: Final = 4096
@@ -42,15 +45,16 @@ class Strings:
 
     data: bytes | None
     size: int
-    source: Source | None = None
+    source: FileSource | None = None
     offset: int = 0
     suffix: bytes = b""
 
     def at(self, offset: int) -> bytes:
-        """The NUL-terminated name at an offset, cut at MAX_NAME bytes. Raises ElfError if the file is cut short."""
+        """The NUL-terminated name at an offset, cut at MAX_NAME bytes. Raises ElfError if the file has been changed."""
         if self.data is not None:
             raw = self.data[offset : offset + MAX_NAME]
         elif self.source is not None:
+            self.source.check_unchanged()
             raw = self.source.read(self.offset + offset, max(0, min(MAX_NAME, self.size - offset)))
         else:
             raw = b""
@@ -283,13 +287,13 @@ def _ranges(elf: Elf, flag: int) -> _Ranges:
 def symbol_strings(elf: Elf, table: Section) -> Strings:
     if table.link >= len(elf.sections):
         raise ElfError("a symbol table without strings")
-    section = elf.sections[table.link]
-    if section.size <= RESIDENT_STRINGS:
-        data = elf.content(section, RESIDENT_STRINGS)
+    section, source = elf.sections[table.link], elf.source
+    if section.size <= RESIDENT_STRINGS or not isinstance(source, FileSource):  # an image in memory would be kept whole
+        data = elf.content(section, section.size)
         return Strings(data, len(data))
     elf.check(section)
-    elf.source.read(section.offset + section.size - 1, 1)
-    return Strings(None, section.size, elf.source, section.offset)
+    source.read(section.offset + section.size - 1, 1)
+    return Strings(None, section.size, source, section.offset)
 
 
 def _text(strings: Strings) -> NDArray[np.uint8]:

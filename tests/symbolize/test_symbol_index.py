@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import os
 import re
 import sysconfig
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aperture_tui.symbolize import symbol_index
 from aperture_tui.symbolize.address_space import AddressSpace
+from aperture_tui.symbolize.elf import ElfError
 from aperture_tui.symbolize.images import Image
 from aperture_tui.symbolize.symbol_index import Rows, Strings, build
 
@@ -142,3 +145,29 @@ def test_symbols_without_a_size_reach_to_the_next_one_and_labels_inside_sized_on
     index = build([rows_of([(10, 0, "open"), (20, 10, "sized"), (25, 0, "label"), (990, 0, "last")])])
     names = [(int(s), int(n), index.name_at(i)) for i, (s, n) in enumerate(zip(index.start, index.size, strict=True))]
     assert names == [(10, 10, b"open"), (20, 10, b"sized"), (990, 10, b"last")]
+
+
+def test_names_that_stay_in_their_file_are_the_same_and_take_no_room(
+    shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = image_of(shapes).index
+    monkeypatch.setattr(symbol_index, "RESIDENT_STRINGS", 0)
+    image = image_of(shapes)
+    assert not image.problems
+    assert [image.index.name_at(row) for row in range(len(held))] == [held.name_at(row) for row in range(len(held))]
+    assert all(strings.data is None for strings in image.index.tables)
+    assert image.index.nbytes < held.nbytes
+
+
+def test_a_file_that_was_written_to_gives_no_more_names(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shapes"
+    path.write_bytes(shapes.read_bytes())
+    os.utime(path, ns=(0, 0))
+    monkeypatch.setattr(symbol_index, "RESIDENT_STRINGS", 0)
+    index = image_of(path).index
+    assert index.name_at(0)
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(ElfError, match="written to"):
+        index.name_at(0)
