@@ -462,10 +462,20 @@ class TestBadWays:
     def test_after_its_end_nothing_hangs(self, store: RemoteStore, aggregator: Aggregator) -> None:
         store.follow()
         until(lambda: store.news > 0)
+        assert store._following is not None
+        thread = store._following._thread
         store.close()
-        assert not [t for t in threading.enumerate() if t.name == "following"]
+        assert not thread.is_alive()
         with pytest.raises(RemoteError, match="closed"):
             store.span()
+
+    def test_who_begins_to_listen_after_the_end_leaves_no_thread(self, store: RemoteStore) -> None:
+        """A screen may be closed while its first question is still on its way."""
+        store.close()
+        store.follow()
+        assert store._following is not None
+        store._following._thread.join(5)
+        assert not store._following._thread.is_alive()
 
 
 class TestFollowing:

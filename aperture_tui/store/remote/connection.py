@@ -114,6 +114,12 @@ class Connection:
             took = max(self._took_s, now - min(self._asked.values(), default=now))
         return Link(LinkState.SLOW, took) if took > SLOW_S else Link(LinkState.CONNECTED)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be asked any more."""
+        with self._lock:
+            return self._closed
+
     def close(self) -> None:
         """End all that is going on."""
         with self._lock:

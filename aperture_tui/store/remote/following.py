@@ -96,8 +96,9 @@ class Following:
                     self._lock.wait(wait)
 
     def _next(self) -> Focus | None:
+        """None at the end: also of a connection that was closed before anybody listened to it."""
         with self._lock:
-            return None if self._stopping else self._focus
+            return None if self._stopping or self._connection.is_closed else self._focus
 
     def _begun(self, focus: Focus, call: grpc.Call) -> None:
         with self._lock:
