@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +118,14 @@ def run(*command: str | Path) -> tuple[int, str]:
     out, _ = child.communicate(timeout=60)
     assert child.returncode == 0
     return child.pid, out
+
+
+def await_true(what: Callable[[], bool], seconds: float = 20) -> None:
+    """Until it holds, which has to be within these seconds."""
+    until = time.monotonic() + seconds
+    while not what() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert what()
 
 
 def share(stacks: Counter[tuple[str, ...]], name: str) -> float:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from aperture_tui.collect.settings import Settings
 from aperture_tui.profile.health import State
 from aperture_tui.profile.kinds import Flag, FrameKind
 from aperture_tui.session import Session
-from tests.collect.collecting import FRAME_POINTERS, HZ, Kept, collecting, run, share
+from tests.collect.collecting import FRAME_POINTERS, HZ, Kept, await_true, collecting, run, share
 from tests.programs import build
 
 
@@ -280,13 +279,6 @@ def assert_gone(ids: list[int]) -> None:
     while any(map(exists, ids)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(map(exists, ids))
-
-
-def await_true(what: Callable[[], bool], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not what() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert what()
 
 
 @pytest.mark.bpf

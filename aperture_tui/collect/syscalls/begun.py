@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from aperture_tui.collect.syscalls.names import COMPAT
+from aperture_tui.symbolize.address_space import start_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,15 +117,8 @@ def _compat(pid: int) -> int:
 
 
 def _start_ns(pid: int) -> int:
-    """When a process began, CLOCK_BOOTTIME, to the 10 ms that /proc tells; 0 if it is gone.
-
-    Of its first thread, which began with it: for the process the kernel adds up what all threads took (proc(5)).
-    """
-    try:
-        words = (_PROC / f"{pid}/task/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return int(words[19]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    """When a process began, CLOCK_BOOTTIME, to the 10 ms that /proc tells; 0 if it is gone."""
+    return start_time(pid) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def _entries(folder: Path | str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from aperture_tui.collect.syscalls import begun
 from aperture_tui.collect.syscalls.begun import CALL_SLOT, Begun
 from aperture_tui.collect.syscalls.names import name
 from tests.collect.c_structures import assert_mirrors, layout
+from tests.collect.collecting import await_true
 from tests.programs import build
 from tests.truth.told import started
 
@@ -53,13 +54,6 @@ def looked(**settings: object) -> Begun:
 def of(rows: np.ndarray, pid: int) -> dict[int, str]:
     """tid -> call, of a process."""
     return {tid: name(nr) for tid, nr in rows[rows["pid"] == pid][["tid", "nr"]].tolist()}
-
-
-def await_true(what: Callable[[], bool], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not what() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert what()
 
 
 def sits_in(tid: int, call: str) -> bool:
