@@ -21,7 +21,7 @@ struct off {
     char comm[16];
 };
 
-enum { NO_ENTRY, NO_SLOT, NO_ROOM, SHORT, SHORT_NS, COUNTERS };
+enum { NO_ENTRY, NO_SLOT, NO_ROOM, UNTOLD, SHORT, SHORT_NS, COUNTERS };
 /* losses by cause, and what was too short; filled here, read by collect/offcpu.py */
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
 /* threads by their number; filled by bpf/offcpu.bpf.c, read by collect/offcpu.py through mmap */

@@ -144,15 +144,20 @@ INLINE void settle(struct off *off, char *task)
         *ahead = off->in_ns - arrived;
 }
 
-INLINE void come(char *task, u32 tid, u64 now)
+/* When a thread that leaves had come, by the scheduler's word; 0 if that is not known. */
+INLINE u64 arrival(char *task)
 {
-    u32 slot = tid & (SLOTS - 1);
-    struct off *off = off_slots.lookup(&slot);
-    if (!off || off->tid != tid)
-        return;
-    off->in_ns = now;
-    if (!off->out_ns)
-        return;
+    u32 zero = 0;
+    u64 arrived = 0, *ahead = clock_ahead.lookup(&zero);
+    if (!LAST_QUEUED || !ahead || !*ahead)
+        return 0;
+    MEMBER64(arrived, task, LAST_ARRIVAL);
+    return arrived ? arrived + *ahead : 0;
+}
+
+/* The thread's wait ends now. */
+INLINE void end_wait(struct off *off, char *task, u32 tid, u64 now)
+{
     u64 out = off->out_ns, woken = off->woken_ns;
     u64 total = now - out;
     if (LAST_QUEUED && off->why >> 16 != PREEMPTED) {
@@ -178,6 +183,33 @@ INLINE void come(char *task, u32 tid, u64 now)
         add_wait(off, tid, total - runnable, runnable);
     }
     off->out_ns = 0;
+}
+
+INLINE void come(char *task, u32 tid, u64 now)
+{
+    u32 slot = tid & (SLOTS - 1);
+    struct off *off = off_slots.lookup(&slot);
+    if (!off || off->tid != tid)
+        return;
+    if (off->out_ns) {
+        off->in_ns = now;
+        end_wait(off, task, tid, now);
+    } else { /* it has left in between, or is watched no more */
+        off->tid = 0;
+        count(UNTOLD, 1);
+    }
+}
+
+/* A thread leaves of which it was not told that it came. Some kernels tell of no switch from threads of their own (seen:
+ * those of a virtual machine's init, under Firecracker; ftrace misses the same). */
+INLINE void come_late(struct off *off, char *task, u32 tid, u64 now)
+{
+    u64 came = arrival(task);
+    off->in_ns = 0;
+    if (came > off->out_ns && came <= now)
+        end_wait(off, task, tid, came);
+    else
+        count(UNTOLD, 1);
 }
 
 /* The system call that the current thread is in, as numbered by bpf/calls.bpf.c. */
@@ -237,6 +269,8 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx) /* preempted, the thread that
         off->tid = off->out_ns = 0;
         return 0;
     }
+    if (off->out_ns)
+        come_late(off, t.task, tid, now);
     settle(off, t.task);
     off->pid = pid;
     off->stack = 0;

@@ -37,7 +37,7 @@ _SWITCH: Final = "sched_switch"
 _WAKES: Final = {"on_waking": "sched_waking", "on_wakeup": "sched_wakeup"}
 """The programs of bpf/wakes.bpf.c and their tracepoints."""
 _ACCOUNT: Final = ("run_delay", "last_arrival", "last_queued")
-_NO_ENTRY, _NO_SLOT, _NO_ROOM, _SHORT, _SHORT_NS = range(5)
+_NO_ENTRY, _NO_SLOT, _NO_ROOM, _UNTOLD, _SHORT, _SHORT_NS = range(6)
 
 
 class OffCpuCollector(Traced):
@@ -130,7 +130,7 @@ class OffCpuCollector(Traced):
 
     def words(self) -> list[Health]:
         """Losses by cause."""
-        counts = bpf.counters(self._maps["counters"], 5)
+        counts = bpf.counters(self._maps["counters"], 6)
         least, message = self._common.settings.min_block_ns, self._message
         if least and not message:  # of all threads together: the time of each lacks them
             few = f"waits shorter than {least / 1000:g} µs are left out"
@@ -145,6 +145,7 @@ class OffCpuCollector(Traced):
                     "waits: table full": counts[_NO_ENTRY],
                     "waits: two threads at one place": counts[_NO_SLOT],
                     "long waits: ring full": counts[_NO_ROOM],
+                    "waits: the kernel did not tell their begin or end": counts[_UNTOLD],
                 },
                 degraded=dict(self._degraded),
             )

@@ -178,12 +178,19 @@ def test_waits_that_are_too_short_are_counted_together() -> None:
         started("naps", 100, 10, 0) as program,
         collecting(events=("offcpu",), pids=(program.pid,), min_block_ns=5_000_000) as kept,
     ):
-        took = [took for _, took in program.run()["naps"]]
+        told = program.run()
     (naps,) = [one for one in latencies(kept, Kind.OFFCPU, program.pid) if one.name == "clock_nanosleep"]
-    long = sum(ns >= 5_000_000 for ns in took)  # by the program: on a busy machine one of 1 ms may take as long
+    long = sum(
+        ns >= 5_000_000 for _, ns in told["naps"]
+    )  # by the program: on a busy machine one of 1 ms may take as long
     assert 10 <= naps.count <= long, "those of 10 ms; the others, of 1 ms, are left out"
-    told = next(one.message for one in kept.health if one.name == "offcpu")
-    found = re.fullmatch(r"waits shorter than 5000 µs are left out: (\d+), ([\d.]+) s together", told)
-    assert found, told
-    assert int(found[1]) >= 110 - long
-    assert float(found[2]) >= 0.001 * (110 - long)
+    health = kept.health_of("offcpu")
+    assert health is not None
+    found = re.fullmatch(r"waits shorter than 5000 µs are left out: (\d+), ([\d.]+) s together", health.message)
+    assert found, health.message
+    untold = health.lost[
+        "waits: the kernel did not tell their begin or end"
+    ]  # none, but for a switch in a hundred here
+    assert int(found[1]) + naps.count + untold >= told["sleeps"]
+    assert untold <= told["sleeps"] // 50
+    assert float(found[2]) >= 0.0009 * (told["sleeps"] - long)
