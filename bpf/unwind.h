@@ -106,9 +106,10 @@ BPF_F_TABLE("array", u32, struct mapping, unwind_mappings, 1, 1024);
 BPF_RINGBUF_OUTPUT(unwind_requests, 16);
 /* this program's own: room for one walk per CPU, and the tail calls */
 BPF_PERCPU_ARRAY(scratch, struct walk, 1);
-BPF_PROG_ARRAY(tails, 2);
+BPF_PROG_ARRAY(tails, 3);
 #define TAIL_UNWIND 0
 #define TAIL_PYTHON 1
+#define TAIL_COPY 2 /* of bpf/cpu.bpf.c alone */
 
 INLINE int finish(void *ctx, struct walk *w);
 
@@ -173,6 +174,9 @@ INLINE void walk_frame_pointers(void *ctx, struct walk *w, u32 stop)
     hash_words(w, n);
 }
 
+#define ASK_NEW_NS 1000000
+#define ASK_NS 5000000
+
 /* Have collect/unwind look at a process: a new one every millisecond at most, for its loader goes on mapping; another
  * one every 5 ms, or as late as collect/unwind has said. */
 INLINE void ask(u32 pid, u32 stop)
@@ -180,7 +184,7 @@ INLINE void ask(u32 pid, u32 stop)
     u64 now = bpf_ktime_get_ns(), *after = unwind_asked.lookup(&pid);
     if (after && now < *after)
         return;
-    u64 next = now + (stop == NO_TABLES ? 1000000 : 5000000);
+    u64 next = now + (stop == NO_TABLES ? ASK_NEW_NS : ASK_NS);
     struct request request = {pid, stop};
     unwind_asked.update(&pid, &next);
     if (unwind_requests.ringbuf_output(&request, sizeof(request), 0))

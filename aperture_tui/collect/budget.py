@@ -19,14 +19,21 @@ _PATIENCE_S: Final = 3.0
 class Budget:
     """Of one thread. cpu, wall: its clocks, in seconds."""
 
-    def __init__(self, cpu: Callable[[], float] = time.thread_time, wall: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        cpu: Callable[[], float] = time.thread_time,
+        wall: Callable[[], float] = time.monotonic,
+        part: float = 1.0,
+    ) -> None:
+        """part: of what one drain may take, which is one's own."""
         self._cpu, self._wall = cpu, wall
+        self._part = part
         self._began_s = self._until_s = self._cpu_until_s = 0.0
 
     def begin(self) -> None:
         """A drain begins."""
         now = self._wall()
-        allowed = min(max(_LEAST_S, _SHARE * (now - self._began_s)), _MOST_S)
+        allowed = self._part * min(max(_LEAST_S, _SHARE * (now - self._began_s)), _MOST_S)
         self._began_s, self._until_s, self._cpu_until_s = now, now + _PATIENCE_S, self._cpu() + allowed
 
     @property

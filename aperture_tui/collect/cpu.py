@@ -16,6 +16,7 @@ from aperture_tui.collect.common import CollectorError, ring_size
 from aperture_tui.collect.naming import WHO
 from aperture_tui.collect.ring import Ring
 from aperture_tui.collect.unwind import walking
+from aperture_tui.collect.unwind.copied import Copied
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Flag, Kind
 
@@ -34,6 +35,10 @@ _SAMPLES_S: Final = 5
 """The sample ring holds what all CPUs can produce in this time."""
 _RINGS: Final = (1 << 18, 32 << 20)
 """The smallest and the largest."""
+_COPY_BYTES: Final = 8192
+"""Of the stack of a process that has just begun; there is room for those of half a second in which all CPUs do nothing
+but begin processes."""
+_COPY_RINGS: Final = (1 << 19, 8 << 20)
 _HOTPLUG_S: Final = 1.0
 PROGRAMS: Final = {"sample": bpf.PROG_PERF_EVENT}
 """Of bpf/cpu.bpf.c, with their types; those of the unwinder come with it."""
@@ -56,6 +61,7 @@ class CpuCollector:
         self._lag_ns: int | None = None
         self._cpu_ns = 0
         self._read = np.zeros(0, SAMPLE)
+        self._copied: Copied | None = None
         self._last_word: Health | None = None
 
     # -- attaching
@@ -65,9 +71,13 @@ class CpuCollector:
         try:
             rate = self._settings.hz * len(bpf.online_cpus())
             size = ring_size((SAMPLE.itemsize + 8) * rate * _SAMPLES_S, *_RINGS)
-            walker = self._common.load(source, {"samples": size})
+            copies = ring_size(rate * _COPY_BYTES // 2, *_COPY_RINGS)
+            walker = self._common.load(source, {"samples": size, "copies": copies})
             self._loaded = walker.loaded
             self._samples = Ring(self._loaded.maps["samples"], size)
+            if "copies" in self._loaded.maps:  # it has an unwinder
+                common = self._common
+                self._copied = Copied(self._loaded.maps, copies, common.supply, common.processes, common.stacks)
             self._attach()
         except (OSError, compiler.CompileError, btf.BtfError) as error:
             text = bpf.explain(error) if isinstance(error, OSError) else str(error)
@@ -92,6 +102,8 @@ class CpuCollector:
         if self._state is State.RUNNING:
             self._last_word = replace(self._health(), state=State.STOPPED)
             self._samples.close()
+            if self._copied is not None:
+                self._copied.close()
             self._loaded.close()
             self._state = State.STOPPED
 
@@ -117,6 +129,8 @@ class CpuCollector:
         if time.monotonic() - self._looked_for_cpus > _HOTPLUG_S:
             self._attach()
         self._read = self._samples.records(SAMPLE)
+        if self._copied is not None:
+            self._copied.read()
         self._common.recent.add(self._read)
         self._cpu_ns += time.thread_time_ns() - began
 
@@ -124,6 +138,8 @@ class CpuCollector:
         """What was sampled since the last time: (n,) of EVENT with ids in `symbols`."""
         began = time.thread_time_ns()
         samples, self._read = self._read, np.zeros(0, SAMPLE)
+        if self._copied is not None:
+            self._copied.fill(samples)
         events = self._common.naming.events(samples, symbols)
         events["duration_ns"] = events["maximum_ns"] = 1_000_000_000 // self._settings.hz
         events["cpu"] = samples["cpu"]
@@ -166,13 +182,18 @@ class CpuCollector:
             self._message,
             delivered=self._delivered,
             lost={"samples: ring full": bpf.counters(self._loaded.maps["lost"], 1)[0]},
-            degraded={"stack not delivered": self._unmatched, **self._degraded},
+            degraded={
+                "stack not delivered": self._unmatched,
+                **self._degraded,
+                **(self._copied.counts if self._copied is not None else {}),
+            },
             lag_ns=self._lag_ns,
             cpu_ns=self._cpu_ns,
-            memory_bytes=self._samples.size,
+            memory_bytes=self._samples.size + (self._copied.memory_bytes if self._copied is not None else 0),
         )
 
 
 def source(sizes: Mapping[str, int]) -> compiler.Source:
     """bpf/cpu.bpf.c, by the sizes of the unwinder's maps; with none of these, without an unwinder. Raises BtfError."""
-    return walking.source(PROGRAMS, "cpu", bpf.PROG_PERF_EVENT, sizes)
+    copies = {"copy": bpf.PROG_PERF_EVENT} if sizes else {}
+    return walking.source({**PROGRAMS, **copies}, "cpu", bpf.PROG_PERF_EVENT, sizes)

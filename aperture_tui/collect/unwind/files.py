@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aperture_tui.collect.unwind.builder import Builder
-from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMaps
+from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, ROWS_APART, KernelMaps
 from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table, without_rows
 from aperture_tui.symbolize.address_space import Mapping, map_file, open_mapping
 from aperture_tui.symbolize.elf import BytesSource, FileSource
@@ -25,7 +26,8 @@ _NO_ROWS: Final = np.zeros(0, np.uint64)
 
 @dataclass(slots=True)
 class Placed:
-    """A file. found: None while its table is being made. first: of its rows in the kernel's map.
+    """A file. found: None while its table is being made. first: of its rows in the kernel's map. every: of
+    `KernelMaps.row`.
 
     made_of: what the table is to be made of, `UnwindSource.key`. slices: those that refer to the file, by their first
     mapping. used: when it was last asked for, time.monotonic.
@@ -36,6 +38,7 @@ class Placed:
     made_of: bytes = b""
     first: int = 0
     rows: int = 0
+    every: NDArray[np.uint64] = field(default_factory=lambda: _NO_ROWS)
     slices: set[int] = field(default_factory=set)
     used: float = 0.0
 
@@ -86,7 +89,7 @@ class Files:
                 fd = open_mapping(pid, mapping)
                 facts = os.fstat(fd)
             key = ImageKey.of(facts)
-            placed = self._known(key)
+            placed = self.known(key)
             if placed is None:
                 if fd < 0:
                     fd = open_mapping(pid, mapping)
@@ -100,7 +103,8 @@ class Files:
             if fd >= 0:
                 os.close(fd)
 
-    def _known(self, key: ImageKey) -> Placed | None:
+    def known(self, key: ImageKey) -> Placed | None:
+        """A file that has been met before. Any thread may ask."""
         placed = self._files.get(key)
         if placed is not None:
             placed.used = time.monotonic()
@@ -137,7 +141,7 @@ class Files:
 
     def _vdso(self, pid: int, mapping: Mapping) -> Placed | None:
         key = vdso_key(mapping)
-        placed = self._known(key)
+        placed = self.known(key)
         if placed is None and (data := vdso_memory(pid, mapping)):
             placed = self._files[key] = Placed(key, used=time.monotonic())
             self._place(placed, file_table(BytesSource(data), self._cache, build=True))
@@ -180,7 +184,7 @@ class Files:
         self._maps.write_rows(first, rows)
         table = found.table
         placed.found = replace(found, table=replace(table, rows=_NO_ROWS))  # they are in the kernel's map now
-        placed.first, placed.rows = first, len(rows)
+        placed.first, placed.rows, placed.every = first, len(rows), rows[::ROWS_APART].copy()
         if table.truncated:
             self._counts["files whose unwind table is cut at its limit"] += 1
         if table.malformed:

@@ -39,6 +39,8 @@ PENDING: Final = 0xFFFFFFFF
 ANONYMOUS: Final = 0xFFFFFFFE
 """table of a mapping with no file that has rows: code of a JIT."""
 
+ROWS_APART: Final = mmap.PAGESIZE // 8
+"""Of those rows of a file that are remembered here."""
 MAX_MAPPINGS: Final = 4096
 """Of one process: what the program's search covers."""
 
@@ -134,6 +136,17 @@ class KernelMaps:
         """What stands there: (n,), a copy."""
         with self._window(first, n) as window:
             return window.copy()
+
+    def row(self, first: int, n: int, every: NDArray[np.uint64], relative: int) -> int:
+        """Of the n rows from there on, the one that holds for an address less its bias, 0 where there is none. Any
+        thread may ask. every: each ROWS_APART-th of them: what is mapped to look into it is one page, or two.
+        """
+        word = np.uint64(relative << 32 | 0xFFFFFFFF)
+        at = ROWS_APART * (int(every.searchsorted(word, "right")) - 1)
+        if at < 0:
+            return 0
+        with self._window(first + at, min(ROWS_APART, n - at)) as rows:
+            return int(rows[int(rows.searchsorted(word, "right")) - 1])
 
     @contextmanager
     def _window(self, first: int, n: int) -> Iterator[NDArray[np.uint64]]:

@@ -23,6 +23,7 @@ from aperture_tui.collect.unwind import walking
 from aperture_tui.collect.unwind.coverage import Coverage
 from aperture_tui.collect.unwind.files import Files
 from aperture_tui.collect.unwind.kernel_maps import KernelMaps
+from aperture_tui.collect.unwind.table_walk import Code
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import STOP_SHIFT, Stop
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from aperture_tui.collect.unwind.files import Placed
+    from aperture_tui.symbolize.address_space import Mapping as Mapped
+    from aperture_tui.symbolize.images import ImageKey
 
 _SWEEP_S: Final = 2.0
 _SHARE_OF_A_CPU: Final = 0.02
@@ -122,6 +127,25 @@ class Supply:
         """For work given to `later`: cover a process -> its mappings, (n,) of MAPPING; None where that cannot be."""
         self._coverage.cover(pid, Stop.NONE)
         return self._coverage.mappings_of(pid)
+
+    def learn(self, pid: int, mapping: Mapped) -> None:
+        """Have the rows of a file made, whether or not the process that had mapped it lives."""
+        self.later(lambda: self._learn(pid, mapping))
+
+    def _learn(self, pid: int, mapping: Mapped) -> None:
+        self._files.of(pid, mapping)
+
+    def placed(self, key: ImageKey) -> Placed | None:
+        """A file that is known. Any thread may ask."""
+        return self._files.known(key) if self._state is State.RUNNING else None
+
+    def code(self, placed: Placed, relative: int) -> Code | None:
+        """What bpf/unwind.h finds in a file, by an address less its bias; None if it has lost its place meanwhile. Any
+        thread may ask."""
+        word = placed.word
+        first, n = word & 0xFFFFFFFF, word >> 32
+        row = self.maps.row(first, n, placed.every, relative) if n and self.maps is not None else 0
+        return Code(first, row) if self.placed(placed.key) is placed else None
 
     def changed(self, pids: Iterable[int]) -> None:
         """These processes have new mappings, or another program: those that have tables are looked at again."""

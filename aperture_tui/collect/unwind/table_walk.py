@@ -49,16 +49,18 @@ class _EndError(Exception):
         self.flags = flags
 
 
-def walk(code: Callable[[int], Code | None], word: Callable[[int], int | None], pc: int, sp: int) -> Walked:
-    """The stack of a thread of which these two registers are known. rbp is not: a frame that is found by it alone ends
-    the walk, unless a callee has saved it.
+def walk(
+    code: Callable[[int], Code | None], word: Callable[[int], int | None], pc: int, sp: int, bp: int | None = None
+) -> Walked:
+    """The stack of a thread of which these registers are known. Without rbp, a frame that is found by it alone ends the
+    walk, unless a callee has saved it.
 
     code: of an address; None where nothing is mapped. word: 8 bytes of the thread's memory; None where they cannot be
     read.
     """
     addresses: list[int] = []
     flags = 0
-    frame = _Frame(pc, sp, exact=True)
+    frame = _Frame(pc, sp, bp, exact=True)
     try:
         while True:
             if not frame.pc:

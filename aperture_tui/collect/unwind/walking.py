@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from aperture_tui.collect.object_code import ProgramSpec
     from aperture_tui.collect.unwind.kernel_maps import KernelMaps
 
-TAILS: Final = ("unwind", "python")
-"""The tail calls of bpf/unwind.h, by their place in the map `tails`."""
+TAILS: Final = ("unwind", "python", "copy")
+"""The tail calls of bpf/unwind.h, by their place in the map `tails`; the last is of bpf/cpu.bpf.c alone."""
+_WITHOUT: Final = ("stacks are walked by frame pointers", "no Python frames", "no whole stacks of new processes")
+"""What there is without each of them."""
 _MEMBERS: Final = (
     *("pid", "tgid", "group_leader", "start_boottime", "self_exec_id"),
     *("flags", "mm", "stack", "thread", "signal"),
@@ -45,7 +47,7 @@ class Walker:
             try:
                 fd = bpf.add(self.loaded, tail)
             except OSError as error:
-                return _words(error) if tail.name == TAILS[0] else f"no Python frames: {bpf.explain(error)}"
+                return _words(error, tail.name)
             place = TAILS.index(tail.name)
             bpf.update(self.loaded.maps["tails"], struct.pack("=I", place), struct.pack("=I", fd))
         return ""
@@ -69,14 +71,15 @@ def load(
         except OSError as error:
             if error.errno == errno.EPERM:
                 raise
-            refused = _words(error)
+            refused = _words(error, TAILS[0])
         else:
-            return Walker(loaded, tuple(program for program in code.programs if program.name in TAILS))
+            tails = sorted((one for one in code.programs if one.name in TAILS), key=lambda one: TAILS.index(one.name))
+            return Walker(loaded, tuple(tails))
     return Walker(bpf.load(compiler.object_code(program({})), sizes, given), refused=refused)
 
 
-def _words(error: OSError) -> str:
-    return f"stacks are walked by frame pointers: {bpf.explain(error)}"
+def _words(error: OSError, tail: str) -> str:
+    return f"{_WITHOUT[TAILS.index(tail)]}: {bpf.explain(error)}"
 
 
 def source(
@@ -85,7 +88,7 @@ def source(
     """What is compiled. kind: the type of the programs that walk; tracepoint: theirs, if it is bpf.PROG_TRACING.
     sizes: KernelMaps.defines, or nothing for no unwinder. Raises BtfError.
     """
-    tails = dict.fromkeys(TAILS, kind) if sizes else {}
+    tails = dict.fromkeys(TAILS[:2], kind) if sizes else {}
     return compiler.Source(name, {**programs, **tails}, {"UNWIND_ROWS": 0, **task_defines(), **sizes}, tracepoint)
 
 

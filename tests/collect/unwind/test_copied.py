@@ -1,0 +1,157 @@
+"""Copies of stacks: their layout, their bounds, and what is asked for where tables are missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aperture_tui.collect import cpu
+from aperture_tui.collect.cpu import SAMPLE
+from aperture_tui.collect.unwind import copied
+from aperture_tui.collect.unwind.copied import MOST_BYTES, Copied, Copy
+from aperture_tui.collect.unwind.kernel_maps import ROWS_APART, KernelMaps
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
+from tests.collect.c_structures import defines, layout
+from tests.collect.collecting import collecting
+
+TOO_EARLY = Flag.FRAME_POINTERS | Stop.NO_TABLES << STOP_SHIFT
+
+
+def test_the_layout_is_that_of_the_c_structure() -> None:
+    there, sizes = layout("cpu.bpf.c", "copy"), defines("cpu.bpf.c")
+    assert list(there.places) == ["time_ns", "tid", "bytes", "ip", "sp", "bp", "memory"]
+    assert there.places["memory"][0] == copied._HEADER.size
+    assert sizes["COPY_PAGES"] * sizes["PAGE"] - 8 == MOST_BYTES
+
+
+@given(st.binary(max_size=40), st.integers(-50, 60))
+def test_a_word_of_the_copy_or_none(memory: bytes, at: int) -> None:
+    sp = 0x7FFF_0000_1000
+    word = Copy(0, sp, 0, memory).word(sp + at)
+    assert (word is None) == (at < 0 or at + 8 > len(memory))
+    if word is not None:
+        assert word.to_bytes(8, "little") == memory[at : at + 8]
+
+
+@pytest.mark.bpf
+@pytest.mark.parametrize("n", [1, ROWS_APART - 1, ROWS_APART, ROWS_APART + 1, 5 * ROWS_APART + 7])
+def test_a_row_is_found_by_its_page(n: int) -> None:
+    pick = np.random.default_rng(n)
+    rows = np.sort(pick.choice(1 << 20, n, replace=False)).astype(np.uint64) << np.uint64(32) | np.uint64(0x1234)
+    maps = KernelMaps()
+    try:
+        maps.write_rows(100, rows)
+        every = rows[::ROWS_APART]
+        starts = (rows >> np.uint64(32)).tolist()
+        asked = {0, starts[0], starts[-1], *(start + by for start in starts[:: n // 7 + 1] for by in (-1, 0, 1))}
+        for relative in sorted(one for one in asked if one >= 0):
+            before = int(np.searchsorted(rows >> np.uint64(32), relative, "right")) - 1
+            assert maps.row(100, n, every, relative) == (int(rows[before]) if before >= 0 else 0)
+    finally:
+        maps.close()
+
+
+class Ring:
+    size = 0
+
+    def __init__(self, *payloads: bytes) -> None:
+        self._payloads = payloads
+
+    def payloads(self) -> tuple[bytes, ...]:
+        return self._payloads
+
+
+class Supply:
+    """Nothing is known yet."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def placed(self, _key: object) -> None:
+        return None
+
+    def learn(self, _pid: int, mapping: Any) -> None:
+        self.asked.append(mapping.path)
+
+
+def copies(supply: Supply, *payloads: bytes) -> Copied:
+    found = Copied.__new__(Copied)
+    image = SimpleNamespace(pid=os.getpid(), since_ns=0, space=copied.AddressSpace.read(os.getpid()))
+    processes = SimpleNamespace(image=lambda *_: image)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copied, "Ring", lambda *_: Ring(*payloads))
+        found.__init__({"copies": 0, "copies_lost": 0}, 0, cast(Any, supply), cast(Any, processes), cast(Any, None))  # type: ignore[misc]
+    return found
+
+
+def own_code() -> int:
+    """An address in a file of ours."""
+    return next(m.start for m in copied.AddressSpace.read(os.getpid()).mappings if m.has_file)
+
+
+def sample(time_ns: int, tid: int) -> np.ndarray:
+    one = np.zeros(1, SAMPLE)
+    one["time_ns"], one["tid"], one["pid"], one["stack"], one["flags"] = time_ns, tid, os.getpid(), 7, TOO_EARLY
+    return one
+
+
+def test_a_file_without_a_table_is_asked_for_once() -> None:
+    supply = Supply()
+    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    payload = copied._HEADER.pack(now, 5, 16, own_code(), 0x7FFF_0000_1000, 0) + bytes(16)
+    found = copies(supply, payload)
+    for _ in range(3):
+        found.read()
+        samples = sample(now, 5)
+        found.fill(samples)
+        assert samples["flags"][0] == TOO_EARLY, "it stays as it was"
+        assert samples["stack"][0] == 7
+    assert len(supply.asked) == 1
+
+
+def test_what_there_is_no_time_for_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copied.Budget, "is_spent", True)
+    monkeypatch.setattr(copied.bpf, "counters", lambda *_: [3])
+    found = copies(Supply(), copied._HEADER.pack(9, 5, 16, own_code(), 0, 0) + bytes(16))
+    found.read()
+    found.fill(sample(9, 5))
+    assert found.counts == {
+        "stacks of new processes: ring full": 3,
+        "stacks of new processes that there was no time to walk": 1,
+    }
+
+
+def test_copies_wait_for_samples_that_were_not_read_yet_but_not_for_ever() -> None:
+    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    times = (now, now - 3_000_000_000)
+    found = copies(Supply(), *(copied._HEADER.pack(at, 5, 16, own_code(), 0, 0) + bytes(16) for at in times))
+    found.read()
+    found.fill(sample(1, 1))
+    assert list(found._copies) == [(now, 5)]
+
+
+@given(st.lists(st.binary(max_size=80), max_size=5))
+def test_a_damaged_copy_harms_nobody(payloads: list[bytes]) -> None:
+    found = copies(Supply(), *payloads)
+    found.read()
+    found.fill(sample(1, 1))
+
+
+@pytest.mark.bpf
+def test_copies_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "_COPY_RINGS", (1 << 12, 1 << 12))
+    with collecting(pids=(os.getpid(),)) as kept:
+        for _ in range(100):
+            subprocess.run([Path("/bin/sh"), "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done"], check=True)
+    health = kept.health_of("cpu")
+    assert health is not None
+    assert health.degraded["stacks of new processes: ring full"] > 0
