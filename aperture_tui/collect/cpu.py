@@ -128,9 +128,10 @@ class CpuCollector:
         began = time.thread_time_ns()
         if time.monotonic() - self._looked_for_cpus > _HOTPLUG_S:
             self._attach()
+        read_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._read = self._samples.records(SAMPLE)
         if self._copied is not None:
-            self._copied.read()
+            self._copied.read(read_ns)
         self._common.recent.add(self._read)
         self._cpu_ns += time.thread_time_ns() - began
 

@@ -47,7 +47,7 @@ def of_all(kept: Kept, pids: set[int]) -> tuple[Counter[tuple[str, ...]], int, i
     return stacks, whole, total
 
 
-def _has_chain(stacks: Counter[tuple[str, ...]]) -> Counter[tuple[str, ...]]:
+def _with_chain(stacks: Counter[tuple[str, ...]]) -> Counter[tuple[str, ...]]:
     return Counter({stack: n for stack, n in stacks.items() if "f20" in stack})
 
 
@@ -63,14 +63,14 @@ def test_stacks_of_short_lived_processes_are_whole(flags: tuple[str, ...]) -> No
 
         def is_known() -> bool:
             first.update(run(program, 10))
-            return bool(_has_chain(of_all(kept, first)[0]))
+            return bool(_with_chain(of_all(kept, first)[0]))
 
         await_true(is_known, 60)
         pids = run(program, _PROCESSES)
     stacks, whole, total = of_all(kept, pids)
     assert total > _PROCESSES
     assert whole >= 0.9 * total, kept.health_of("cpu")
-    in_chain = _has_chain(stacks)
+    in_chain = _with_chain(stacks)
     wrong = Counter({stack: n for stack, n in in_chain.items() if not follows(stack, _CHAIN)})
     assert in_chain.total() > 0.5 * total
     assert wrong.total() <= 0.01 * in_chain.total(), wrong.most_common(3)

@@ -13,7 +13,6 @@ import os
 import struct
 import time
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
@@ -48,7 +47,9 @@ _HEADER: Final = struct.Struct("<QIIQQQ")
 """The start of struct copy: time_ns, tid, bytes, ip, sp, bp."""
 _PART: Final = 0.1
 """Of what a drain may take of the CPU to name stacks, that it may take to walk these."""
-_MAX_KEPT: Final = 4096
+_LATE_NS: Final = 100_000_000
+"""From when a sample has its time until it is in its ring, at most."""
+_MAX_ASKED: Final = 4096
 _ASK_AGAIN_S: Final = 10.0
 _NOT_YET: Final = Code(PENDING, 0)
 _MAX_ROWS: Final = 1 << 14
@@ -85,7 +86,7 @@ class Copied:
         self._copies: dict[tuple[int, int], Copy] = {}
         self._asked: dict[ImageKey, float] = {}
         self._rows: dict[tuple[ImageKey, int], Code] = {}
-        self._counts: Counter[str] = Counter()
+        self._shed = 0
 
     def close(self) -> None:
         """Unmap the ring."""
@@ -101,13 +102,16 @@ class Copied:
         """Cause -> samples of new processes that are left as they are."""
         return {
             "stacks of new processes: ring full": bpf.counters(self._lost, 1)[0],
-            "stacks of new processes that there was no time to walk": self._counts["time"],
+            "stacks of new processes that there was no time to walk": self._shed,
         }
 
-    def read(self) -> None:
-        """Take the copies. After the samples are: then the copy of each of them is here."""
+    def read(self, began_ns: int) -> None:
+        """Take the copies. After the samples are: then the copy of each of them is here. began_ns: when these were
+        taken, CLOCK_MONOTONIC; those that are much older than that wait for no sample any more.
+        """
+        self._copies = {key: copy for key, copy in self._copies.items() if key[0] > began_ns - _LATE_NS}
         for payload in self._ring.payloads():
-            if len(payload) > _HEADER.size and len(self._copies) < _MAX_KEPT:
+            if len(payload) > _HEADER.size:
                 time_ns, tid, size, ip, sp, bp = _HEADER.unpack_from(payload)
                 self._copies[time_ns, tid] = Copy(ip, sp, bp, payload[_HEADER.size : _HEADER.size + size])
 
@@ -127,16 +131,14 @@ class Copied:
             if copy is None:
                 continue
             if self._budget.is_spent:
-                self._counts["time"] += 1
+                self._shed += 1
                 continue
             pid = int(record["pid"])
             image = self._processes.image(pid, int(record["time_ns"]), bytes(record["comm"]))
             walked = drain.walked(image.space, copy)
             if walked is not None:
                 samples["stack"][i], samples["flags"][i] = self._merged(walked, record, image)
-        if copies:  # of samples that were written since: they come with the next drain
-            newest = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - 2_000_000_000
-            self._copies = {key: copy for key, copy in copies.items() if key[0] > newest}
+        self._copies = copies  # of samples that were written since: they come with the next drain
 
     def _merged(self, walked: Walked, record: np.void, image: Image) -> tuple[int, int]:
         """With the kernel's and Python's part of the stack -> the stack's hash, and the flags."""
@@ -154,7 +156,7 @@ class Copied:
         """Have the supply make a file's table: whoever maps it is gone before the kernel asks."""
         now = time.monotonic()
         if now - self._asked.get(key, -_ASK_AGAIN_S) >= _ASK_AGAIN_S:
-            if len(self._asked) >= _MAX_KEPT:
+            if len(self._asked) >= _MAX_ASKED:
                 self._asked.clear()
             self._asked[key] = now
             self._supply.learn(pid, mapping)

@@ -20,9 +20,11 @@ from aperture_tui.collect.unwind import copied
 from aperture_tui.collect.unwind.copied import MOST_BYTES, Copied, Copy
 from aperture_tui.collect.unwind.kernel_maps import ROWS_APART, KernelMaps
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
+from aperture_tui.symbolize.address_space import AddressSpace
 from tests.collect.c_structures import defines, layout
 from tests.collect.collecting import collecting
 
+SECOND = 1_000_000_000
 TOO_EARLY = Flag.FRAME_POINTERS | Stop.NO_TABLES << STOP_SHIFT
 
 
@@ -85,7 +87,7 @@ class Supply:
 
 def copies(supply: Supply, *payloads: bytes) -> Copied:
     found = Copied.__new__(Copied)
-    image = SimpleNamespace(pid=os.getpid(), since_ns=0, space=copied.AddressSpace.read(os.getpid()))
+    image = SimpleNamespace(pid=os.getpid(), since_ns=0, space=AddressSpace.read(os.getpid()))
     processes = SimpleNamespace(image=lambda *_: image)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copied, "Ring", lambda *_: Ring(*payloads))
@@ -95,7 +97,7 @@ def copies(supply: Supply, *payloads: bytes) -> Copied:
 
 def own_code() -> int:
     """An address in a file of ours."""
-    return next(m.start for m in copied.AddressSpace.read(os.getpid()).mappings if m.has_file)
+    return next(m.start for m in AddressSpace.read(os.getpid()).mappings if m.has_file)
 
 
 def sample(time_ns: int, tid: int) -> np.ndarray:
@@ -110,7 +112,7 @@ def test_a_file_without_a_table_is_asked_for_once() -> None:
     payload = copied._HEADER.pack(now, 5, 16, own_code(), 0x7FFF_0000_1000, 0) + bytes(16)
     found = copies(supply, payload)
     for _ in range(3):
-        found.read()
+        found.read(0)
         samples = sample(now, 5)
         found.fill(samples)
         assert samples["flags"][0] == TOO_EARLY, "it stays as it was"
@@ -119,10 +121,10 @@ def test_a_file_without_a_table_is_asked_for_once() -> None:
 
 
 def test_what_there_is_no_time_for_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copied.Budget, "is_spent", True)
-    monkeypatch.setattr(copied.bpf, "counters", lambda *_: [3])
+    monkeypatch.setattr("aperture_tui.collect.budget.Budget.is_spent", True)
+    monkeypatch.setattr("aperture_tui.collect.bpf.counters", lambda *_: [3])
     found = copies(Supply(), copied._HEADER.pack(9, 5, 16, own_code(), 0, 0) + bytes(16))
-    found.read()
+    found.read(0)
     found.fill(sample(9, 5))
     assert found.counts == {
         "stacks of new processes: ring full": 3,
@@ -131,18 +133,21 @@ def test_what_there_is_no_time_for_is_counted(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_copies_wait_for_samples_that_were_not_read_yet_but_not_for_ever() -> None:
-    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    times = (now, now - 3_000_000_000)
-    found = copies(Supply(), *(copied._HEADER.pack(at, 5, 16, own_code(), 0, 0) + bytes(16) for at in times))
-    found.read()
+    found = copies(Supply(), copied._HEADER.pack(SECOND, 5, 16, own_code(), 0, 0) + bytes(16))
+    found.read(SECOND)
     found.fill(sample(1, 1))
-    assert list(found._copies) == [(now, 5)]
+    assert list(found._copies) == [(SECOND, 5)]
+    found._ring = cast(Any, Ring())
+    found.read(SECOND + SECOND // 20)
+    assert list(found._copies) == [(SECOND, 5)]
+    found.read(SECOND + SECOND // 4)
+    assert not found._copies
 
 
 @given(st.lists(st.binary(max_size=80), max_size=5))
 def test_a_damaged_copy_harms_nobody(payloads: list[bytes]) -> None:
     found = copies(Supply(), *payloads)
-    found.read()
+    found.read(0)
     found.fill(sample(1, 1))
 
 
