@@ -20,7 +20,18 @@ from aperture_tui.tui.gpu.tables import CopyTable, GapTable, KernelTable
 from aperture_tui.tui.gpu.words import Here
 from aperture_tui.tui.palette import Spans
 from aperture_tui.tui.screens.gpu import GpuScreen
-from tests.tui.gpu.synthetic import GEMM, NOBODY, OPTIMIZER, RUNNING, SOFTMAX, Work, in_moments, stored, synthetic
+from tests.tui.gpu.synthetic import (
+    GEMM,
+    NOBODY,
+    OPTIMIZER,
+    RUNNING,
+    SOFTMAX,
+    Work,
+    in_moments,
+    stored,
+    synthetic,
+    taken_over,
+)
 from tests.tui.screen import assert_golden, running, settled, text_of
 from tests.tui.synthetic import SECOND, START_NS
 from tests.tui.waiting import filled
@@ -74,6 +85,7 @@ PICTURES: dict[str, tuple[list[str], Callable[[], MemoryStore]]] = {
     "kernels": (["7", "p", "down"], synthetic),
     "copies": (["7", "p", "p"], synthetic),
     "idle": (["7", *"ppp"], synthetic),
+    "not-recorded": (["7", *"ppp"], taken_over),
     "devices": (["7", *"pppp"], synthetic),
     "stacks": (["7", "P", "down", "down"], synthetic),
     "nothing": (["7"], lambda: stored([], health=WAITING)),

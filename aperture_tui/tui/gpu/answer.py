@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -18,7 +18,8 @@ from aperture_tui.profile.where import OF_MACHINES
 from aperture_tui.store.compaction import TooManyError
 from aperture_tui.store.selection import LONGEST_NS
 from aperture_tui.tui.gpu import idle
-from aperture_tui.tui.gpu.lanes import LaneSlices, Slices, by_lane, drawn, picture
+from aperture_tui.tui.gpu.intervals import NONE, Intervals, amount_ns, merged, shares
+from aperture_tui.tui.gpu.lanes import LaneSlices, Slices, by_lane, drawn, edges, picture
 from aperture_tui.tui.gpu.model import Engine, Gap, GpuView, KernelRow, Lanes, Sight, Stretch
 from aperture_tui.tui.gpu.stretch import clamped
 
@@ -39,7 +40,7 @@ _ONLY_SUMS: Final = "An aggregator keeps sums: when each kernel and each copy wa
 class GpuData:
     """What a store said of a window: all that is drawn, at whatever zoom, is made of it.
 
-    partial: GPUs of which not all that ran is drawn.
+    partial: GPUs of which not all that ran is drawn. unrecorded: by GPU, the time in which somebody's work was not.
     """
 
     window: Stretch
@@ -48,6 +49,7 @@ class GpuData:
     told: Lanes
     view: GpuView
     partial: frozenset[int] = frozenset()
+    unrecorded: Mapping[int, Intervals] = field(default_factory=dict)
 
 
 class _Part(NamedTuple):
@@ -79,8 +81,7 @@ def fetched(store: Store, query: Query, tree: CallTree, sums_only: bool = False)
         told = Lanes(window, problem=_ONLY_SUMS if rows or told_copies else "")
         return GpuData(window, (), (), told, view)
     parts = [_newest(store, one, window) for one in (kernels, copies)]
-    unrecorded = _unrecorded(_newest(store, replace(kernels, role=UNRECORDED), window), window)
-    return _in_time(store, query, window, parts, view, unrecorded)
+    return _in_time(store, query, window, parts, view, _newest(store, replace(kernels, role=UNRECORDED), window))
 
 
 def _newest(store: Store, query: Query, window: Stretch) -> _Part:
@@ -99,36 +100,50 @@ def _newest(store: Store, query: Query, window: Stretch) -> _Part:
         start = (start + window.end_ns) // 2
 
 
-def _unrecorded(part: _Part, window: Stretch) -> frozenset[int]:
-    """The GPUs of which somebody's work was not recorded in some of a window."""
-    events = part.events
-    within = events["time_ns"].astype(np.int64) + events["maximum_ns"].astype(np.int64) > window.start_ns
-    return frozenset(devices_and_streams(np.unique(events["aux"][within]))[0].tolist())
+def _unrecorded(part: _Part, window: Stretch) -> dict[int, Intervals]:
+    """By GPU, the time of a window in which somebody's work was not recorded."""
+    events = part.events[np.argsort(part.events["time_ns"], kind="stable")]
+    start = events["time_ns"].astype(np.int64)
+    end = start + np.minimum(events["maximum_ns"], np.uint64(LONGEST_NS)).astype(np.int64)
+    inside = (end > window.start_ns) & (start < window.end_ns)
+    start, end = np.maximum(start[inside], window.start_ns), np.minimum(end[inside], window.end_ns)
+    device, _ = devices_and_streams(events["aux"][inside])
+    return {int(one): merged(start[device == one], end[device == one]) for one in np.unique(device)}
 
 
 def _in_time(
-    store: Store, query: Query, window: Stretch, parts: Sequence[_Part], view: GpuView, unrecorded: frozenset[int]
+    store: Store, query: Query, window: Stretch, parts: Sequence[_Part], view: GpuView, missing: _Part
 ) -> GpuData:
-    since = max(part.since_ns for part in parts)
+    since = max(part.since_ns for part in (*parts, missing))
     sums = sum(int(part.events["weight"][~part.one].sum(dtype=np.int64)) for part in parts)
-    partial = unrecorded.union(*map(_partial, parts))
+    partial = frozenset[int]().union(*map(_partial, parts))
+    seen = Stretch(since, window.end_ns)
+    unrecorded = _unrecorded(missing, seen)
     events = [_alone(part, since) for part in parts]
     slices, told = _slices([part.symbols for part in parts], events)
     every = by_lane(slices)
     shown, left_out = drawn(every)
     if not query.where.but(OF_MACHINES):  # or what is left out would be taken for idleness
         whole = [lane for lane in idle.of_whole(every) if lane.key.device not in partial]
-        found = [idle.gaps(lane, Stretch(since, window.end_ns), told) for lane in whole]
+        found = [idle.gaps(lane, seen, told, unrecorded.get(lane.key.device, NONE)) for lane in whole]
         gaps = _explained(store, query, idle.longest(some for some, _ in found), parts)
         totals = tuple(total for _, total in found)
-        view = replace(view, gaps=tuple(gaps), idle=totals, unknown=tuple(sorted(partial)))
+        unknown = partial | _unseen(unrecorded, seen) - {total.device for total in totals}
+        view = replace(view, gaps=tuple(gaps), idle=totals, unknown=tuple(sorted(unknown)))
     sampled, stand_for = _sampled(events, slices.end_ns > since)
     lanes = Lanes(window, since_ns=since, left_out=left_out, sums=sums, sampled=sampled, stand_for=stand_for)
-    return GpuData(window, tuple(shown), tuple(told.names), lanes, view, partial)
+    return GpuData(window, tuple(shown), tuple(told.names), lanes, view, partial, unrecorded)
+
+
+def _unseen(unrecorded: Mapping[int, Intervals], seen: Stretch) -> set[int]:
+    """The GPUs that were not recorded in all of a stretch, but for what is told late."""
+    return {one for one, some in unrecorded.items() if seen.length_ns - amount_ns(some) < idle.LATE_NS}
 
 
 def _partial(part: _Part) -> set[int]:
-    """The GPUs of which something ran that is not drawn: what stands for several, sums, and what nobody recorded."""
+    """The GPUs of which something ran that is not drawn, at times that are not known: what stands for several, sums,
+    and what was paused behind.
+    """
     events = part.events
     missing = events["aux"][(events["weight"] > 1) | (events["flags"] & Flag.PAUSES != 0)]
     return set(devices_and_streams(np.unique(missing))[0].tolist())
@@ -249,6 +264,11 @@ def view(data: GpuData, sight: Sight) -> GpuView:
     shown = data.told
     if sight.columns > 0:
         drawn_now = picture(data.lanes, data.names, stretch, sight.columns)
-        lanes = tuple(lane._replace(partial=lane.key.device in data.partial) for lane in drawn_now.lanes)
+        at = edges(stretch, sight.columns)
+        missing = {device: shares(some, at) for device, some in data.unrecorded.items()}
+        lanes = tuple(
+            lane._replace(partial=lane.key.device in data.partial, unrecorded=missing.get(lane.key.device, ()))
+            for lane in drawn_now.lanes
+        )
         shown = replace(shown, stretch=stretch, lanes=lanes, names=drawn_now.names)
     return replace(data.view, lanes=shown)

@@ -1,8 +1,9 @@
-"""When GPUs did nothing, and what the CPU did meanwhile. Pure numpy."""
+"""When GPUs did nothing, when nobody knows what they did, and what the CPU did meanwhile. Pure numpy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from aperture_tui.export.names import frame_name
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.trie import ROOT
+from aperture_tui.tui.gpu.intervals import NONE, Intervals, amount_ns, between, common
 from aperture_tui.tui.gpu.model import Engine, Gap, Idle, Scope, Stretch
 
 if TYPE_CHECKING:
@@ -34,44 +36,51 @@ class Told(NamedTuple):
     tid: NDArray[np.uint32]
 
 
-def gaps(lane: LaneSlices, window: Stretch, told: Told) -> tuple[list[Gap], Idle]:
+def gaps(lane: LaneSlices, window: Stretch, told: Told, unrecorded: Intervals = NONE) -> tuple[list[Gap], Idle]:
     """The longest gaps of a GPU, and all of them summed. lane: that of the GPU as a whole.
 
-    The time after the last slice is a gap only when it is long.
+    What lies in unrecorded time is told as such, and is no gap. The time until the end of the window is a gap only when
+    it is long.
     """
-    start, end = _between(lane, window)
-    length = end - start
-    at = np.flatnonzero(length > 0)
-    total = Idle(lane.key.device, len(at), int(length[at].sum()), window.length_ns)
-    most = at[np.argsort(-length[at], kind="stable")[:MOST_GAPS]]
-    next_ = np.searchsorted(lane.start_ns, end[most])
+    nothing = between(lane.busy_ns, window)
+    unknown, known = common(nothing, unrecorded), common(nothing, between(unrecorded, window))
+    if len(known) and known[-1, 1] == window.end_ns and known[-1, 1] - known[-1, 0] < LATE_NS:
+        known = known[:-1]
+    total = Idle(lane.key.device, len(known), amount_ns(known), window.length_ns, amount_ns(unknown))
+    found = [Gap(lane.key.device, a, b, unrecorded=True) for a, b in _longest(unknown).tolist()]
+    return _between_slices(lane, window, told, _longest(known)) + found, total
+
+
+def _longest(of: Intervals) -> Intervals:
+    return of[np.argsort(of[:, 0] - of[:, 1], kind="stable")[:MOST_GAPS]]
+
+
+def _between_slices(lane: LaneSlices, window: Stretch, told: Told, of: Intervals) -> list[Gap]:
+    """With what ended and began each, and who launched that."""
+    next_ = np.searchsorted(lane.start_ns, of[:, 1])
     out = []
-    for a, b, i in zip(start[most].tolist(), end[most].tolist(), next_.tolist(), strict=True):
-        known = b < window.end_ns and i < len(lane.row)
-        before = int(lane.row[lane.open[i - 1]]) if i else -1
-        gap = Gap(lane.key.device, a, b, a <= window.start_ns or not known)
-        if before >= 0 and a > window.start_ns:
-            gap = gap._replace(before=told.names[told.name[before]])
-        row = int(lane.row[i]) if known else before
-        if known:
-            gap = gap._replace(after=told.names[told.name[row]])
-        out.append(gap._replace(pid=int(told.pid[row]), tid=int(told.tid[row])) if row >= 0 else gap)
-    return out, total
-
-
-def _between(lane: LaneSlices, window: Stretch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(m,), (m,): beginnings and ends of what is not busy, within the window."""
-    busy = np.clip(lane.busy_ns, window.start_ns, window.end_ns)
-    start = np.append(window.start_ns, busy[:, 1])
-    end = np.append(busy[:, 0], window.end_ns)
-    if window.end_ns - start[-1] < LATE_NS:
-        return start[:-1], end[:-1]
-    return start, end
+    for (a, b), i in zip(of.tolist(), next_.tolist(), strict=True):
+        last = int(lane.open[i - 1]) if i else -1
+        begins = last >= 0 and a > window.start_ns and int(lane.end_ns[last]) == a
+        ends = b < window.end_ns and i < len(lane.row) and int(lane.start_ns[i]) == b
+        row = int(lane.row[i if ends else last]) if ends or i else -1
+        out.append(
+            Gap(
+                *(lane.key.device, a, b, not (begins and ends)),
+                before=told.names[told.name[lane.row[last]]] if begins else "",
+                after=told.names[told.name[row]] if ends else "",
+                pid=int(told.pid[row]) if row >= 0 else 0,
+                tid=int(told.tid[row]) if row >= 0 else 0,
+            )
+        )
+    return out
 
 
 def longest(of_each: Iterable[Sequence[Gap]]) -> list[Gap]:
-    """The longest of several GPUs."""
-    return sorted((gap for some in of_each for gap in some), key=lambda gap: (-gap.length_ns, gap.start_ns))[:MOST_GAPS]
+    """The longest of several GPUs; and as many times that were not recorded, among them by their length."""
+    found = sorted((gap for some in of_each for gap in some), key=lambda gap: (-gap.length_ns, gap.start_ns))
+    ranks = {False: count(), True: count()}
+    return [gap for gap in found if next(ranks[gap.unrecorded]) < MOST_GAPS]
 
 
 def explained(found: Sequence[Gap], symbols: Symbols, samples: NDArray[np.void]) -> list[Gap]:

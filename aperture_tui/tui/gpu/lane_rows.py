@@ -31,8 +31,13 @@ WORDS: Final = {
 }
 _SHORT: Final = {Engine.COMPUTE: "run", Engine.COPY_IN: "in", Engine.COPY_OUT: "out", Engine.MEMSET: "set"}
 _SHARE: Final = 7
+_IDLE: Final = "·"
+_UNRECORDED: Final = "?"
+_EMPTY: Final = {_IDLE: "faint", " ": "faint", _UNRECORDED: "warning"}
 _FULL: Final = 0.9
 """A column that is so busy may be a part of a box with a name."""
+_WHOLE: Final = 0.999
+"""So much of a column is all of it: its edges are whole nanoseconds."""
 _BOX: Final = 5
 """Cells of the narrowest box."""
 _FINE_NS: Final = 1_000_000_000
@@ -89,28 +94,45 @@ def _label(lane: Lane, width: int, selected: bool) -> list[Span]:
         text = f"{mark}GPU {key.device}"
     else:
         text = f"{mark} {'stream ' if width >= 100 else ''}{key.stream} {WORDS[key.engine]}"
-    share = "?" if lane.partial else figures.share(lane.share, 1.0) if lane.share else "0 %"
-    return [(fit(text, room), strong), (f"{share:>{_SHARE - 1}} ", "muted")]
+    return [(fit(text, room), strong), (f"{_share(lane):>{_SHARE - 1}} ", "muted")]
+
+
+def _share(lane: Lane) -> str:
+    """Of the stretch, in which it was busy: at least, where not all of it was recorded."""
+    missing = any(lane.unrecorded)
+    if lane.partial or (missing and not lane.share):
+        return "?"
+    share = figures.share(lane.share, 1.0) if lane.share else "0 %"
+    if not missing:
+        return share
+    return "≥0 %" if share.startswith("<") else f"≥{share}"
 
 
 def _columns(lane: Lane, names: Sequence[str], mono: bool) -> list[Span]:
     """The bars, and boxes in their place."""
-    colour, nothing = COLOURS[lane.key.engine], " " if lane.partial else "·"
+    colour, cells = COLOURS[lane.key.engine], _cells(lane)
     spans: list[Span] = []
     at = 0
     for begin, end in _boxes(lane):
-        spans += _bars(lane.busy[at:begin], colour, nothing)
+        spans += _bars(cells[at:begin], colour)
         spans.append(_box(names[lane.largest[begin]], end - begin, colour, mono))
         at = end
-    return spans + _bars(lane.busy[at:], colour, nothing)
+    return spans + _bars(cells[at:], colour)
 
 
-def _bars(busy: Sequence[float], colour: str, nothing: str) -> list[Span]:
-    spans = []
-    for works, some in groupby(busy, lambda share: share > 0):
-        text = "".join(LEVELS[min(8, max(1, round(8 * share)))] if works else nothing for share in some)
-        spans.append((text, colour if works else "faint"))
-    return spans
+def _cells(lane: Lane) -> list[str]:
+    """A bar for each column that was busy; else what says that it was idle, was not recorded, or is not drawn."""
+    nothing = " " if lane.partial else _IDLE
+    empty = [_UNRECORDED if share else nothing for share in lane.unrecorded] or [nothing] * len(lane.busy)
+    return [
+        LEVELS[min(8, max(1, round(8 * share)))] if share > 0 else none
+        for share, none in zip(lane.busy, empty, strict=True)
+    ]
+
+
+def _bars(cells: Sequence[str], colour: str) -> list[Span]:
+    of_key = groupby(cells, lambda cell: _EMPTY.get(cell, colour))
+    return [("".join(some), key) for key, some in of_key]
 
 
 def _box(name: str, width: int, colour: str, mono: bool) -> Span:
@@ -231,9 +253,12 @@ def cell_words(lanes: Lanes, cursor: Cursor) -> tuple[str, str, list[str]]:
     where = f"GPU {key.device}{of_stream}"
     since_ns = moment_of(i, lanes.stretch, len(lane.busy)) - lanes.window.start_ns
     at = f"at +{since_ns / 1e9:.{3 if lanes.stretch.length_ns > _FINE_NS else 6}f} s"
+    missing = lane.unrecorded[i] if lane.unrecorded else 0.0
+    part = [f"{figures.share(missing, 1.0)} of it not recorded"] if 0 < missing < _WHOLE else []
     if lane.largest[i] < 0:
-        return "not known" if lane.partial else "idle", where, [at]
-    busy = f"{'≥ ' if lane.partial else ''}{figures.share(lane.busy[i], 1.0)} busy"
-    facts = [figures.latency(lane.longest_ns[i]), busy]
+        what = "not recorded" if missing >= _WHOLE else "not known" if lane.partial or missing else "idle"
+        return what, where, [*part, at]
+    busy = f"{'≥ ' if lane.partial or missing else ''}{figures.share(lane.busy[i], 1.0)} busy"
+    facts = [figures.latency(lane.longest_ns[i]), busy, *part]
     facts += [f"{lane.begun[i]:,} begin here"] if lane.begun[i] > 1 else []
     return lanes.names[lane.largest[i]], where, [*facts, at]

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aperture_tui.tui.gpu.intervals import Intervals, merged, sums_ns, until
 from aperture_tui.tui.gpu.model import Engine, Lane, LaneKey, Lanes, Stretch
 
 MOST_LANES: Final = 64
@@ -44,7 +45,7 @@ class LaneSlices:
     start_ns: NDArray[np.int64]
     end_ns: NDArray[np.int64]
     row: NDArray[np.intp]
-    busy_ns: NDArray[np.int64]
+    busy_ns: Intervals
     ran_ns: NDArray[np.int64]
     owner: NDArray[np.int64]
     open: NDArray[np.intp]
@@ -54,16 +55,14 @@ class LaneSlices:
         """row: which of the slices, by their beginning, at least one."""
         start, end = slices.start_ns[row], slices.end_ns[row]
         busy = merged(start, end)
-        ran = np.concatenate(([0], np.cumsum(busy[:, 1] - busy[:, 0])))
+        ran = sums_ns(busy)
         owner = np.minimum(end - start, _LONGEST_NS) << _NAME_BITS | np.minimum(slices.name[row], _MOST_NAMES)
         open_ = np.maximum.accumulate(np.where(end == np.maximum.accumulate(end), np.arange(len(end)), 0))
         return cls(key, start, end, row, busy, ran, owner, open_)
 
     def ran_until(self, at_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """For how long it was busy before each moment: (k,)."""
-        at = np.searchsorted(self.busy_ns[:, 0], at_ns, side="right") - 1
-        start, end = self.busy_ns[:, 0][at], self.busy_ns[:, 1][at]
-        return np.where(at < 0, 0, self.ran_ns[at] + np.minimum(at_ns, end) - start)
+        return until(self.busy_ns, self.ran_ns, at_ns)
 
     def lane(self, edges_ns: NDArray[np.int64]) -> Lane:
         """In columns. edges_ns: (columns + 1,), ascending."""
@@ -93,14 +92,6 @@ class LaneSlices:
         running = self.open[np.maximum(before, 0)]
         still = (before >= 0) & (self.end_ns[running] > edges_ns[:-1])
         return np.maximum(inside, np.where(still, self.owner[running], -1))
-
-
-def merged(start_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(m, 2): intervals that together cover the same time and do not touch each other. By their beginning, n > 0."""
-    last = np.maximum.accumulate(end_ns)
-    begins = np.flatnonzero(np.append(True, start_ns[1:] > last[:-1]))
-    ends = np.append(begins[1:], len(start_ns)) - 1
-    return np.column_stack((start_ns[begins], last[ends]))
 
 
 def by_lane(slices: Slices) -> list[LaneSlices]:

@@ -58,7 +58,8 @@ class Lane(NamedTuple):
 
     busy: the same of each column. largest: of each column the longest slice in it, as an index into Lanes.names, -1 for
     none; longest_ns: how long that took; begun: how many began in it. partial: not all that ran is drawn, so that it
-    may have been busy in between.
+    may have been busy in between. unrecorded: of each column the share in which nobody recorded all that its GPU did;
+    () for none in all of them.
     """
 
     key: LaneKey
@@ -68,6 +69,7 @@ class Lane(NamedTuple):
     longest_ns: tuple[int, ...]
     begun: tuple[int, ...]
     partial: bool = False
+    unrecorded: tuple[float, ...] = ()
 
 
 NOWHERE: Final = Stretch(0, 0)
@@ -117,7 +119,8 @@ class Scope(enum.Enum):
 
 
 class Gap(NamedTuple):
-    """A time in which a GPU did nothing. more: it is cut off by the window, and was longer.
+    """A time in which a GPU did nothing, or none that is known of. more: it is cut off by the window or by time that is
+    not recorded, and was or may have been longer. unrecorded: it is not known what the GPU did: it is no idleness.
 
     before, after: what ended and began it, "" for unknown. pid, process, tid: who launched what came next, or where
     nothing did what came before; 0 and "" for unknown. leaf, caller: where the CPU was most of the time, and the
@@ -138,6 +141,7 @@ class Gap(NamedTuple):
     caller: str = ""
     samples: int = 0
     of: int = 0
+    unrecorded: bool = False
 
     @property
     def length_ns(self) -> int:
@@ -146,20 +150,23 @@ class Gap(NamedTuple):
 
 
 class Idle(NamedTuple):
-    """All gaps of one GPU. of_ns: the time that they are parts of."""
+    """All gaps of one GPU. of_ns: the time that they are parts of. unknown_ns: how much of it was not recorded, but for
+    what is known to have run in it.
+    """
 
     device: int
     gaps: int
     time_ns: int
     of_ns: int
+    unknown_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GpuView:
     """What GPUs did in a window. kernels, copies: most time first; kernels_left_out: rows that were cut off.
 
-    gaps: the longest first. idle: of all gaps, by GPU. unknown: GPUs of which not all that ran is drawn, so that it is
-    not known when they did nothing.
+    gaps: the longest first; also the times that were not recorded. idle: of all gaps, by GPU. unknown: GPUs of which
+    not all that ran is drawn, so that it is not known when they did nothing.
     """
 
     lanes: Lanes = field(default_factory=Lanes)

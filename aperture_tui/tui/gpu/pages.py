@@ -65,12 +65,26 @@ def stretch_words(lanes: Lanes) -> str:
     return f"{figures.latency(stretch.length_ns)} of {figures.duration(window.length_ns)} from {begin}"
 
 
-def idle_words(idle: Sequence[Idle], unknown: Sequence[int] = ()) -> str:
-    """How much of the time each GPU did nothing. unknown: GPUs of which that is not known."""
-    told = {one.device: f"idle {figures.share(one.time_ns, one.of_ns)} in {one.gaps:,} gaps" for one in idle}
+def idle_words(idle: Sequence[Idle], unknown: Sequence[int] = (), brief: bool = False) -> str:
+    """How much of the time each GPU did nothing, and of how much of it nobody knows. unknown: GPUs of which that is not
+    known of any. brief: without the number of gaps.
+    """
+    told = {one.device: _idle(one, brief) for one in idle}
     told |= dict.fromkeys(unknown, "idle unknown")
     parts = [f"GPU {device} {told[device]}" for device in sorted(told)]
     return ", ".join(parts[:2]) + (f", {len(parts) - 2} more" if len(parts) > 2 else "")
+
+
+def _idle(one: Idle, brief: bool) -> str:
+    gaps = "" if brief else f" in {one.gaps:,} gaps"
+    unknown = f", unknown {figures.share(one.unknown_ns, one.of_ns)}" if one.unknown_ns else ""
+    return f"idle {figures.share(one.time_ns, one.of_ns)}{gaps}{unknown}"
+
+
+def note_words(idle: Sequence[Idle], unknown: Sequence[int] = ()) -> str:
+    """What is to be said below gaps that are not all that there may have been; "" if they are."""
+    missing = [one for one in idle if one.unknown_ns]
+    return unknown_words(unknown) or (f"not recorded in part: {idle_words(missing)}" if missing else "")
 
 
 def unknown_words(unknown: Sequence[int]) -> str:

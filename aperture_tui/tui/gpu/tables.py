@@ -198,7 +198,9 @@ _SCOPES: Final = {
 
 
 def cause(gap: Gap) -> str:
-    """What the CPU did meanwhile, in words."""
+    """What the CPU did meanwhile, in words; of what is no gap, why not."""
+    if gap.unrecorded:
+        return "not recorded"
     if gap.scope in _SCOPES:
         return _SCOPES[gap.scope]
     return gap.leaf or "[unknown]"
@@ -207,7 +209,7 @@ def cause(gap: Gap) -> str:
 def causes_words(gaps: Sequence[Gap]) -> str:
     """What the CPU did during most of their time: "CPU then: collate 61 %, waiting 20 %"."""
     sums: dict[str, int] = {}
-    for gap in gaps:
+    for gap in (one for one in gaps if not one.unrecorded):
         sums[cause(gap)] = sums.get(cause(gap), 0) + gap.length_ns
     most = sorted(sums.items(), key=lambda item: -item[1])[:2]
     told = [f"{shortened(words, 32)} {figures.share(ns, sum(sums.values()))}" for words, ns in most]
@@ -228,7 +230,8 @@ def _seen_cell(gap: Gap, _whole: Whole, _width: int) -> list[Span]:
 
 
 def _length_cell(gap: Gap, _whole: Whole, _width: int) -> list[Span]:
-    return [(f"{'≥' if gap.more else ''}{figures.latency(gap.length_ns)}", "text")]
+    length = figures.latency(gap.length_ns)
+    return [(f"?{length}", "warning") if gap.unrecorded else (f"{'≥' if gap.more else ''}{length}", "text")]
 
 
 def _launcher(gap: Gap, _whole: Whole, _width: int) -> list[Span]:
@@ -253,7 +256,7 @@ GAPS: Final[tuple[Column[Gap], ...]] = (
 
 
 class GapTable(GpuTable[Gap]):
-    """Idle gaps, the longest first."""
+    """Idle gaps, the longest first, and times that were not recorded."""
 
     KEYS_TITLE = "the table of gaps"
     COLUMNS: ClassVar[Any] = GAPS
@@ -266,6 +269,9 @@ class GapTable(GpuTable[Gap]):
 
 def gap_words(gap: Gap, whole: Whole) -> Words:
     """A gap in full."""
+    if gap.unrecorded:
+        name = f"not recorded {figures.latency(gap.length_ns)} at {at_text(gap.start_ns, whole.start_ns)}"
+        return f"GPU {gap.device} {name}", ["what it did is not known: it is no idle time"]
     name = f"idle {'≥ ' if gap.more else ''}{figures.latency(gap.length_ns)} at {at_text(gap.start_ns, whole.start_ns)}"
     meanwhile = cause(gap) + (f" ← {gap.caller}" if gap.caller else "")
     facts = [f"CPU: {meanwhile}", gap.scope.value]

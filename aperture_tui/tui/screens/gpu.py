@@ -19,7 +19,7 @@ from aperture_tui.tui.gpu.gauges import GpuGauges, link_bytes_s
 from aperture_tui.tui.gpu.lane_rows import cell_words, executions, plot_width
 from aperture_tui.tui.gpu.lanes_view import LanesView
 from aperture_tui.tui.gpu.model import GpuView, KernelRow, Sight, Stretch
-from aperture_tui.tui.gpu.pages import Page, PagesLine, idle_words, stretch_words, unknown_words
+from aperture_tui.tui.gpu.pages import Page, PagesLine, idle_words, note_words, stretch_words
 from aperture_tui.tui.gpu.table import GpuTable, Whole
 from aperture_tui.tui.gpu.tables import (
     CopyTable,
@@ -199,10 +199,10 @@ class GpuScreen(ViewScreen):
             GapTable: (gpu.gaps, gpu.lanes.problem or no_gap(self.aperture.looking.where)),
         }
         for table, (rows, said) in tables.items():
-            unknown = unknown_words(gpu.unknown) if table is GapTable else ""
-            lines = [(unknown, "warning")] if unknown else []
-            lines += [] if unknown and not gpu.idle else [(said, "muted")]
-            self.query_one(table).show(rows, whole, none if gpu.is_empty else lines, unknown)
+            note = note_words(gpu.idle, gpu.unknown) if table is GapTable else ""
+            lines = [(note, "warning")] if note else []
+            lines += [] if note and not gpu.idle else [(said, "muted")]
+            self.query_one(table).show(rows, whole, none if gpu.is_empty else lines, note)
         self.query_one(GpuGauges).show(snapshot.gauges, no_gauges(snapshot, here))
         if gpu.is_empty and not snapshot.fatal:
             self.icicle.say(none)
@@ -236,11 +236,13 @@ class GpuScreen(ViewScreen):
         gpu = snapshot.gpu if snapshot is not None else None
         told: list[str] = []
         if gpu is not None and snapshot is not None:
-            idle, then = idle_words(gpu.idle, gpu.unknown), causes_words(gpu.gaps)
+            idle = [idle_words(gpu.idle, gpu.unknown, brief) for brief in (False, True)]
+            then, stretch = causes_words(gpu.gaps), stretch_words(gpu.lanes)
+            in_part = note_words(gpu.idle, gpu.unknown)
+            of_idle = [f"{idle[0]}; {then}", *([*idle, then] if in_part else [then, *idle])] if then else idle
             stacks = ", ".join(filter(None, ["kernels by who launched them", words.grouped(snapshot.request.group)]))
-            of_idle = [f"{idle}; {then}", *([idle, then] if gpu.unknown else [then, idle])] if then else [idle]
             of_page = {Page.STACKS: [stacks], Page.IDLE: of_idle}
-            told = of_page.get(self.page, [stretch_words(gpu.lanes) or idle])
+            told = of_page.get(self.page, [stretch] if stretch else idle)
         self.query_one(PagesLine).show(self.page, told)
 
     def amount(self, snapshot: ViewSnapshot) -> str:

@@ -12,7 +12,7 @@ from aperture_tui.profile.gpu import GpuSample
 from aperture_tui.profile.gpu_launch import Launch, Shape, lane, shape_frame
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
-from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.kinds import ROLE_SHIFT, UNRECORDED, FrameKind, Kind
 from aperture_tui.profile.occupancy import Factor
 from aperture_tui.profile.symbols import Frame, Process, Symbols
 from aperture_tui.store.memory import MemoryStore
@@ -87,6 +87,10 @@ class Work:
         """A kernel that stands for several of its duration."""
         self.kernel(name, at_ns, own_ns * stands_for, weight=stands_for, maximum_ns=own_ns, **where)
 
+    def unrecorded(self, at_ns: int, took_ns: int, device: int = 0) -> None:
+        """A time of which nobody knows what it did."""
+        self.add(Kind.GPU_KERNEL, at_ns, took_ns, device=device, stream=0, flags=UNRECORDED << ROLE_SHIFT)
+
     def batch(self) -> Batch:
         """All of them."""
         events = empty(len(self._rows))
@@ -128,6 +132,18 @@ def in_moments() -> MemoryStore:
     for i in range(100):
         work.kernel(SOFTMAX, START_NS + i * 100 * MS, 60 * MS, device=1)
     return stored([work.batch()])
+
+
+def taken_over() -> MemoryStore:
+    """Ten seconds of two GPUs; what the first did from 4.05 s to 6 s nobody recorded."""
+    work = Work()
+    for step in range(100):
+        for device in (0, 1):
+            if device or not 40 <= step < 60:
+                _step(work, START_NS + step * 100 * MS, device)
+    for piece in range(4050, 6000, 500):
+        work.unrecorded(START_NS + piece * MS, min(500, 6000 - piece) * MS)
+    return stored([work.batch()], devices=2)
 
 
 @lru_cache(4)

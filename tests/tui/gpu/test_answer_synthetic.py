@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from aperture_tui.profile.batch import Batch
-from aperture_tui.profile.kinds import ROLE_SHIFT, UNRECORDED, Flag, FrameKind, Kind
+from aperture_tui.profile.kinds import Flag, FrameKind, Kind
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.profile.where import parse
 from aperture_tui.store import compaction
 from aperture_tui.store.memory import MemoryStore
 from aperture_tui.tui.gpu import answer
-from aperture_tui.tui.gpu.idle import LATE_NS
-from aperture_tui.tui.gpu.model import Engine, Gap, GpuView, LaneKey, Scope, Sight, Stretch
+from aperture_tui.tui.gpu.idle import LATE_NS, MOST_GAPS, longest
+from aperture_tui.tui.gpu.model import Engine, Gap, GpuView, Idle, LaneKey, Scope, Sight, Stretch
 from tests.tui.gpu.synthetic import (
     COLLATE,
     ELEMENTWISE,
@@ -221,18 +221,68 @@ def test_what_a_gpu_did_after_its_recording_paused_is_not_taken_for_idleness() -
     assert {idle.device for idle in found.idle} == {gap.device for gap in found.gaps} == {0}
 
 
-def test_what_nobody_recorded_of_a_gpu_is_not_taken_for_idleness_in_any_window_that_it_reaches_into() -> None:
+def test_of_a_gap_the_part_that_nobody_recorded_is_no_idleness() -> None:
+    work = Work()
+    two_kernels(work, 4 * SECOND)
+    for piece in (2000, 2500, 7000):  # the last one while a kernel is known to have run
+        work.unrecorded(START_NS + piece * MS, SECOND // 2)
+    found = view(stored([work.batch()]))
+    told = [((gap.start_ns - START_NS) / SECOND, gap.length_ns / SECOND, gap.unrecorded) for gap in found.gaps]
+    assert told == [(3, 2, False), (1, 1, False), (2, 1, True)], "those that are known to be idle by themselves"
+    assert found.idle == (Idle(0, 2, 3 * SECOND, 10 * SECOND, unknown_ns=SECOND),)
+    assert found.unknown == ()
+    after, before, unknown = found.gaps
+    assert [(gap.before, gap.after, gap.more) for gap in (before, after)] == [(GEMM, "", True), ("", GEMM, True)]
+    assert (unknown.before, unknown.after, unknown.pid, unknown.scope) == ("", "", 0, Scope.UNKNOWN)
+    assert len(found.kernels) == len(view(stored([_two()])).kernels), "it is no kernel"
+
+
+def test_the_time_that_nobody_recorded_is_marked_in_the_lanes_of_its_gpu_alone() -> None:
+    work = Work()
+    two_kernels(work, 4 * SECOND)
+    work.kernel(GEMM, START_NS, SECOND, device=1)
+    work.unrecorded(START_NS + 2500 * MS, SECOND // 2)
+    lanes = view(stored([work.batch()]), Sight(10)).lanes.lanes
+    assert [(lane.key.device, lane.partial) for lane in lanes] == [(0, False), (0, False), (1, False), (1, False)]
+    assert [lane.unrecorded for lane in lanes[2:]] == [()] * 2
+    for lane in lanes[:2]:
+        assert lane.unrecorded == pytest.approx((0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0))
+
+
+def test_only_windows_that_it_reaches_into_have_unrecorded_time() -> None:
+    work = Work()
+    two_kernels(work, 4 * SECOND)
+    at, took = START_NS + 2 * SECOND, SECOND // 2
+    work.unrecorded(at, took)
+    store = stored([work.batch()])
+    for start, unknown_ns in ((at + took - 7, 7), (at + took, 0)):
+        (found,) = answer.view(fetched(store, replace(QUERY, start_ns=start)), Sight(9)).idle
+        assert found.unknown_ns == unknown_ns
+
+
+def test_of_the_end_of_a_window_what_is_not_recorded_is_unknown_and_what_may_be_told_late_is_neither() -> None:
+    work = Work()
+    work.kernel(GEMM, START_NS, 5 * SECOND)
+    work.unrecorded(START_NS + 8 * SECOND, SECOND)
+    (found,) = view(stored([work.batch()])).idle
+    assert (found.gaps, found.time_ns, found.unknown_ns) == (1, 3 * SECOND, SECOND)
+
+
+def test_a_gpu_that_was_not_recorded_in_all_of_a_window_is_unknown_and_one_in_which_nothing_ran_is_not_told() -> None:
     work = Work()
     two_kernels(work)
-    at, took = START_NS + 4 * SECOND, SECOND // 2
-    work.add(Kind.GPU_KERNEL, at, took, device=0, flags=UNRECORDED << ROLE_SHIFT)
-    store = stored([work.batch()])
-    assert (view(store).unknown, {idle.device for idle in view(store).idle}) == ((0,), set())
-    assert {lane.partial for lane in view(store).lanes.lanes if lane.key.device == 0} == {True}
-    assert len(view(store).kernels) == len(view(stored([_two()])).kernels), "it is no kernel"
-    for start, unknown in ((at + took - 1, (0,)), (at + took, ())):
-        found = answer.view(fetched(store, replace(QUERY, start_ns=start)), Sight(9))
-        assert found.unknown == unknown
+    for piece in range(20):
+        work.unrecorded(START_NS + piece * SECOND // 2, SECOND // 2, device=1)
+    work.unrecorded(START_NS, SECOND // 2, device=2)
+    found = view(stored([work.batch()]))
+    assert (found.unknown, [idle.device for idle in found.idle]) == ((1,), [0])
+
+
+def test_of_too_many_gaps_the_longest_are_told_and_so_are_the_longest_times_that_were_not_recorded() -> None:
+    found = [Gap(0, at, at + 1 + at % 7, unrecorded=bool(at % 3)) for at in range(0, 9000, 10)]
+    told = longest([found[:450], found[450:]])
+    assert [sum(gap.unrecorded is which for gap in told) for which in (False, True)] == [MOST_GAPS, MOST_GAPS]
+    assert [gap.length_ns for gap in told] == sorted((gap.length_ns for gap in told), reverse=True)
 
 
 def _two() -> Batch:

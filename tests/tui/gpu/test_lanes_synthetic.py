@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_tui.tui.gpu.lanes import MOST_LANES, LaneSlices, Slices, by_lane, drawn, edges, merged, picture
+from aperture_tui.tui.gpu.intervals import merged
+from aperture_tui.tui.gpu.lanes import MOST_LANES, LaneSlices, Slices, by_lane, drawn, edges, picture
 from aperture_tui.tui.gpu.model import Engine, Lane, LaneKey, Stretch
 
 KEY = LaneKey(0, Engine.COMPUTE, 7)

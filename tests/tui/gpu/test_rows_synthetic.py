@@ -17,7 +17,7 @@ from aperture_tui.tui.gpu.gauges import devices_rows, link_bytes_s
 from aperture_tui.tui.gpu.kernel_names import shortened
 from aperture_tui.tui.gpu.lane_rows import Cursor, axis_row, cell_words, column_of, lanes_rows, moment_of, note_row
 from aperture_tui.tui.gpu.model import Engine, Gap, Idle, KernelRow, Lane, LaneKey, Lanes, Scope, Stretch
-from aperture_tui.tui.gpu.pages import Page, idle_words, pages_row, unknown_words
+from aperture_tui.tui.gpu.pages import Page, idle_words, note_words, pages_row, unknown_words
 from aperture_tui.tui.gpu.table import Whole, ordered
 from aperture_tui.tui.gpu.tables import COPIES, GAPS, KERNELS, causes_words, copy_words, gap_words, kernel_words
 from aperture_tui.tui.palette import Spans
@@ -202,7 +202,39 @@ def test_idle_time_is_told_by_gpu() -> None:
     )
 
 
+def test_time_that_nobody_recorded_has_a_mark_of_its_own() -> None:
+    of = lanes((0, 0.5, 0, 0), (-1, 0, -1, -1), (0, 1, 0, 0))
+    missing = replace(of, lanes=(of.lanes[0]._replace(unrecorded=(0.0, 0.2, 0.3, 1.0)),))
+    assert plotted(missing) == "·▄??"
+    assert text(lanes_rows(missing, 80, 1, Cursor(0, 0))[0]).split()[3].startswith("≥")
+    words = [cell_words(missing, Cursor(0, column)) for column in range(4)]
+    assert [name for name, _, _ in words] == ["idle", "gemm", "not known", "not recorded"]
+    assert words[1][2][1:3] == ["≥ 50 % busy", "20 % of it not recorded"]
+    assert words[2][2][0] == "30 % of it not recorded"
+    for share, told in ((0.0, "?"), (0.0001, "≥0")):
+        one = replace(missing, lanes=(missing.lanes[0]._replace(share=share),))
+        assert text(lanes_rows(one, 80, 1, Cursor(0, 0))[0]).split()[3] == told, "never that it did nothing"
+
+
+def test_a_time_that_was_not_recorded_is_no_gap_and_has_no_cause() -> None:
+    whole = Whole()
+    gap = Gap(0, 0, 3 * SECOND, scope=Scope.NONE, pid=1)
+    missing = Gap(0, 4 * SECOND, 9 * SECOND, unrecorded=True)
+    cells = ["".join(part for part, _ in column.cell(missing, whole, 20)).strip() for column in GAPS[:4]]
+    assert cells == ["?5.0 s", "0", "+4.000 s", "not recorded"]
+    assert causes_words([gap, missing]) == "CPU then: waiting: no thread on a CPU 100 %"
+    name, facts = gap_words(missing, whole)
+    assert name == "GPU 0 not recorded 5.0 s at +4.000 s"
+    assert "no idle time" in facts[0]
+
+
 def test_where_idle_time_is_not_known_that_is_told() -> None:
+    assert idle_words([Idle(0, 12, 26, 100, 30)]) == "GPU 0 idle 26 % in 12 gaps, unknown 30 %"
+    assert idle_words([Idle(0, 12, 26, 100, 30)], brief=True) == "GPU 0 idle 26 %, unknown 30 %"
+    in_part = [Idle(0, 12, 26, 100), Idle(1, 12, 26, 100, 30)]
+    assert note_words(in_part) == "not recorded in part: GPU 1 idle 26 % in 12 gaps, unknown 30 %"
+    assert note_words(in_part[:1]) == ""
+    assert note_words(in_part, [3]) == unknown_words([3])
     assert idle_words([Idle(1, 12, 26, 100)], [0]) == "GPU 0 idle unknown, GPU 1 idle 26 % in 12 gaps"
     assert unknown_words([]) == ""
     assert unknown_words([3]) == "GPU 3 was recorded in part: what it did in between is not known"
