@@ -58,10 +58,11 @@ _DEGRADED: Final = {
 class _Known:
     """What is known of one agent's process, over all its records. Owned by the collecting thread."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, since_ns: int) -> None:
+        """since_ns: what it did before is of no interest."""
         self.agent = agent
         self.start_ns = started_ns(agent.pid)
-        self.heard = Heard(time.time_ns())
+        self.heard = Heard(time.time_ns(), since_ns)
         self.comm = _comm(agent.pid, agent.pid)
         self.missed: list[Stretch] = []
         """Time of which it is not known, and not told yet, what it had its GPUs do."""
@@ -95,6 +96,8 @@ class ActivityCollector:
         self._unheard: dict[str, _Known] = {}
         """Programs that live on without their agent."""
         self._last = False
+        self._since_ns = 0
+        """When it was begun to look for agents: what was before is in nobody's sight."""
         self._gauges = GpuGauges()
         self._uuids: dict[bytes, int] = {}
         self._comms: dict[tuple[int, int], bytes] = {}
@@ -111,6 +114,7 @@ class ActivityCollector:
 
     def start(self) -> None:
         """Look for agents from now on, and read the gauges."""
+        self._since_ns = time.time_ns()
         self._gauges.begin()
         self._common.gpus = lambda: self._gauges.newest
         self._state = State.RUNNING
@@ -122,7 +126,8 @@ class ActivityCollector:
         self._agents.update()
         for path, agent in self._agents.talking.items():
             if path not in self._known:
-                self._known[path] = _Known(agent)
+                before = self._unheard.get(path)
+                self._known[path] = _Known(agent, before.heard.untold_ns if before else self._since_ns)
             if agent.hello:
                 self._unheard.pop(path, None)
         for agent in self._agents.take_ended():
@@ -266,8 +271,11 @@ class ActivityCollector:
     def _missed(self, known: _Known, symbols: Symbols) -> NDArray[np.void]:
         """As events; of the GPUs that it was seen to use, else of all that it has, else of all that are known."""
         every = (number for one in self._known.values() for number in one.numbers.values())
+        devices = known.used or set(known.numbers.values()) or set(every)
         missed, known.missed = known.missed, []
-        events = unrecorded(missed, known.used or set(known.numbers.values()) or set(every))
+        if not devices:  # they will be told; of which of these times does not matter until then
+            known.missed = [Stretch(min(one.start_ns for one in missed), max(one.end_ns for one in missed))]
+        events = unrecorded(missed, devices)
         records = np.zeros(len(events), RECORD)
         records["pid"], records["start_ns"], records["comm"] = known.agent.pid, known.start_ns, known.comm
         records["time_ns"] = events["time_ns"] - np.uint64(self._common.clock.monotonic_ns)

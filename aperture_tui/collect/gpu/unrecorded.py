@@ -1,7 +1,8 @@
 """Time of which nobody knows what a program had its GPUs do, as events: without them it would be drawn as idleness.
 
-What its agent says itself (another profiler has CUPTI, it has failed) comes as spans. Of one that has gone without a
-last word, what it did since its last one is not known; and if the program lives on, it is not known from then on.
+What its agent says itself (nobody had asked yet, another profiler has CUPTI, it has failed) comes as spans. Of one that
+has gone without a last word, what it did since its last one is not known; and if the program lives on, it is not known
+from then on.
 """
 
 from __future__ import annotations
@@ -36,11 +37,20 @@ class Stretch(NamedTuple):
 
 
 class Heard:
-    """Until when it is known what an agent's program did. Owned by the collecting thread."""
+    """Until when it is known what an agent's program did. Owned by the collecting thread.
 
-    def __init__(self, now_ns: int) -> None:
+    since_ns: what was before is of no interest.
+    """
+
+    def __init__(self, now_ns: int, since_ns: int = 0) -> None:
+        self._since_ns = since_ns
         self._until_ns = now_ns
         self._has_spoken = False
+
+    @property
+    def untold_ns(self) -> int:
+        """Since when nothing was told of what it did."""
+        return self._until_ns if self._has_spoken else self._since_ns
 
     def word(self, status: dict[str, object], offset_ns: int, now_ns: int) -> None:
         """Its newest word of itself. offset_ns: what to add to its times."""
@@ -51,11 +61,16 @@ class Heard:
 
     def told(self, spans: NDArray[np.void], now_ns: int) -> list[Stretch]:
         """What it says that it does not know. spans: of frames.ROWS, at our clock."""
-        if not len(spans):
-            return []
-        whole = Stretch(int(spans["start_ns"].min()), min(int(spans["end_ns"].max()), now_ns))
-        self._until_ns = max(self._until_ns, whole.end_ns)
-        return [whole]
+        starts = np.maximum(spans["start_ns"].astype(np.int64), self._since_ns)
+        ends = np.minimum(spans["end_ns"].astype(np.int64), now_ns)
+        out: list[Stretch] = []
+        for start, end in sorted(zip(starts.tolist(), ends.tolist(), strict=True)):
+            if out and start <= out[-1].end_ns:
+                out[-1] = out[-1]._replace(end_ns=max(end, out[-1].end_ns))
+            elif start < end:
+                out.append(Stretch(start, end))
+        self._until_ns = max(self._until_ns, *(one.end_ns for one in out), 0)
+        return out
 
     def silent(self, now_ns: int) -> list[Stretch]:
         """It has gone without a last word, or is gone."""

@@ -1,8 +1,8 @@
 """A synthetic program in which another profiler takes CUPTI over, as torch.profiler does: what says so is torch's own
 variable, and a function that knows only of the thread that asks.
 
-Arguments as of synthetic_target.py. Lines on stdin: "go", a launch each 10 ms for 0.3 s; "take"; "give"; "fork",
-a child of 3 seconds.
+Arguments as of synthetic_target.py. Lines on stdin: "go", a launch each 10 ms for 0.3 s; "long", a kernel of 1.5 s, of
+which 0.8 s are waited for; "take"; "burst", many launches and then the same; "give"; "fork", a child of 3 seconds.
 """
 
 from __future__ import annotations
@@ -52,9 +52,16 @@ for line in sys.stdin:
             time.sleep(3)
             sys.exit(7)
         seen = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if line in ("take\n", "give\n"):
+    if line == "long\n":
+        cuda.synthetic_launch_late(GEMM, 1, ctypes.c_uint64(0), ctypes.c_uint64(1_500_000_000))
+        time.sleep(0.8)
+    elif line == "burst\n":
+        for _ in range(20_000):
+            cuda.synthetic_launch(GEMM, 64, 256, 32, 0, ctypes.c_uint64(1_000), 7, 0)
+        profile(True)
+    elif line in ("take\n", "give\n"):
         seen = profile(line == "take\n")
-    else:
+    elif line == "go\n":
         launched = launch()
     told = {"began_ns": began, "ended_ns": time.time_ns(), "launched": launched, "seen": seen}
     print(json.dumps({**told, "on": bool(cuda.synthetic_is_on(10))}), flush=True)

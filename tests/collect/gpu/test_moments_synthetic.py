@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aperture_tui.profile.health import Health
-from aperture_tui.profile.kinds import Flag, Kind
+from aperture_tui.profile.kinds import ROLE_SHIFT, Flag, Kind, Role
 from tests.collect.collecting import Kept
 from tests.collect.gpu.targets import HERE, Target, await_words, hearing, target
 from tests.collect.gpu.test_agent_synthetic import settle
@@ -35,8 +35,10 @@ def worked(program: Target, kept: Kept, words: str) -> tuple[dict[str, Any], Hea
 
 
 def rows_of(kept: Kept, pid: int, kind: Kind) -> np.ndarray:
+    """What ran."""
     events = np.sort(kept.of(pid), order="time_ns")
-    return events[events["kind"] == kind]
+    is_own = events["flags"] >> np.uint16(ROLE_SHIFT) & np.uint16(3) == Role.OWN
+    return events[(events["kind"] == kind) & is_own]
 
 
 @pytest.mark.parametrize("later_ms", [0, 300])

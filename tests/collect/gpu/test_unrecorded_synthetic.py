@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from aperture_tui.collect.gpu import finding
+from aperture_tui.collect.gpu.frames import ROWS
+from aperture_tui.collect.gpu.inside._aperture_gpu import agent, wire
+from aperture_tui.collect.gpu.inside._aperture_gpu.known import Known
 from aperture_tui.collect.gpu.unrecorded import Heard, Stretch, events
 from aperture_tui.profile.gpu_launch import lane
 from aperture_tui.profile.kinds import UNRECORDED, Kind, Role
@@ -54,7 +59,7 @@ def test_what_a_gpu_did_while_another_profiler_had_cupti_is_not_known_and_the_ot
         before = program.work()
         settle(kept, before["launched"])
         time.sleep(0.6)  # nothing is left to be told when it is taken over
-        taken = program.work("take")
+        program.work("take")
         meanwhile = program.work()
         await_words(kept, "torch.profiler has CUPTI in this process")
         more = program.work()
@@ -65,15 +70,81 @@ def test_what_a_gpu_did_while_another_profiler_had_cupti_is_not_known_and_the_ot
         program.end()
     assert given["seen"] == meanwhile["launched"] + more["launched"], "it was not taken from them"
     found = stretches(kept, program.pid)
-    assert covered(found, taken["ended_ns"], given["began_ns"]) == pytest.approx(1, abs=0.001)
-    assert covered(found, before["began_ns"], before["ended_ns"] + 100 * MS) == 0
+    assert covered(found, before["ended_ns"], given["began_ns"]) == pytest.approx(1, abs=0.001)
+    assert covered(found, before["began_ns"], before["ended_ns"] - 20 * MS) == 0
     assert covered(found, after["began_ns"], after["ended_ns"]) == 0
     whole = view(kept, before["began_ns"], after["ended_ns"])
-    assert (whole.unknown, whole.idle, whole.gaps) == ((0,), (), ())
-    assert view(kept, more["began_ns"], given["began_ns"]).unknown == (0,)
-    first = view(kept, before["began_ns"], before["ended_ns"])
-    assert (first.unknown, len(first.idle)) == ((), 1)
+    (idle,) = whole.idle
+    assert whole.unknown == ()
+    assert idle.unknown_ns > given["began_ns"] - before["ended_ns"]
+    assert idle.time_ns < before["ended_ns"] - before["began_ns"] + after["ended_ns"] - after["began_ns"]
+    assert {gap.unrecorded for gap in whole.gaps if gap.length_ns > 500 * MS} == {True}
+    assert view(kept, more["began_ns"], given["began_ns"]).unknown == (0,), "there is nothing that is known"
+    (first,) = view(kept, before["began_ns"], before["ended_ns"] - 20 * MS).idle
+    assert first.unknown_ns == 0
     assert kept.store.latencies(Query(Kind.GPU_KERNEL, pids=(program.pid,)))[0].count == 60
+
+
+@of_session
+def test_what_still_ran_when_cupti_was_taken_over_is_no_idleness(tmp_path: Path) -> None:
+    """Its record goes to the other profiler, although it began long before that one came."""
+    with target(tmp_path, script=SCRIPT) as program, hearing(program) as kept:
+        before = program.work()
+        settle(kept, before["launched"])
+        ran = program.work("long")
+        program.work("take")
+        await_words(kept, "torch.profiler has CUPTI in this process")
+        program.end()
+    assert covered(stretches(kept, program.pid), ran["began_ns"], ran["ended_ns"]) > 0.999
+    (idle,) = view(kept, before["began_ns"], ran["ended_ns"]).idle
+    assert idle.time_ns < before["ended_ns"] - before["began_ns"]
+
+
+@of_session
+def test_what_cupti_had_given_back_when_it_was_taken_over_is_told_and_only_what_it_had_not_is_unknown(
+    tmp_path: Path,
+) -> None:
+    with target(tmp_path, script=SCRIPT) as program, hearing(program) as kept:
+        before = program.work()
+        settle(kept, before["launched"])
+        taken = program.work("burst")
+        await_words(kept, "torch.profiler has CUPTI in this process")
+        program.end()
+    told = sum(one.count for one in kept.store.latencies(Query(Kind.GPU_KERNEL, pids=(program.pid,))))
+    assert 5_000 < told < 20_030
+    whole = view(kept, before["began_ns"], taken["ended_ns"])
+    assert (whole.unknown, len(whole.idle)) == ((), 1), "it is not the whole window that is unknown"
+
+
+@of_session
+def test_what_was_done_before_anybody_asked_is_not_known_since_the_session_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+
+    def late(roots: list[str]) -> list[finding.Door]:
+        looked.append(time.time_ns())
+        return doors(roots) if looked[-1] > looked[0] + 2 * SECOND else []
+
+    doors = finding.doors
+    monkeypatch.setattr(finding, "doors", late)
+    with target(tmp_path, script=SCRIPT) as program:
+        unheard = program.work()
+        began = time.time_ns()
+        with hearing(program) as kept:
+            heard = program.work()
+            settle(kept, heard["launched"])
+            program.end()
+    found = stretches(kept, program.pid)
+    assert covered(found, found[0, 0], heard["began_ns"]) > 0.99
+    assert unheard["ended_ns"] < began < found[0, 0], "nobody can look at what was before"
+    assert found[0, 0] < looked[0] < heard["began_ns"]
+    assert covered(found, heard["began_ns"], heard["ended_ns"] - 20 * MS) == 0
+    whole = view(kept, int(found[0, 0]), heard["ended_ns"] - 20 * MS)
+    (idle,) = whole.idle
+    assert (whole.gaps[0].start_ns, whole.gaps[0].unrecorded) == (found[0, 0], True)
+    assert idle.time_ns < heard["ended_ns"] - heard["began_ns"]
+    assert idle.unknown_ns > heard["began_ns"] - found[0, 0] - 20 * MS
 
 
 @of_session
@@ -89,10 +160,12 @@ def test_what_a_program_did_that_was_killed_is_not_known_since_its_last_word_and
         program.process.wait()
         time.sleep(2.5)
     found = stretches(kept, program.pid)
-    assert covered(found, killed - 10 * MS, killed) == 1
-    assert killed - 1_800 * MS < found[0, 0] < killed
+    assert covered(found, told["ended_ns"], killed) == pytest.approx(1, abs=0.001), "it may have been running something"
+    assert covered(found, told["began_ns"], told["ended_ns"] - 20 * MS) == 0
     assert found[-1, 1] < killed + 1_500 * MS
-    assert view(kept, told["began_ns"], killed + 2 * SECOND).unknown == (0,)
+    (idle,) = view(kept, told["began_ns"], killed).idle
+    assert idle.unknown_ns > killed - told["ended_ns"]
+    assert idle.time_ns < told["ended_ns"] - told["began_ns"]
 
 
 @of_session
@@ -102,8 +175,8 @@ def test_a_program_that_ends_has_had_its_last_word_told_and_its_gpu_is_idle(tmp_
         program.end()
         settle(kept, told["launched"])
         time.sleep(1.5)
-    assert len(stretches(kept, program.pid)) == 0
-    assert view(kept, told["began_ns"], told["ended_ns"] + SECOND).unknown == ()
+    assert covered(stretches(kept, program.pid), told["began_ns"], told["ended_ns"] + SECOND) == 0
+    assert view(kept, told["began_ns"], told["ended_ns"] + SECOND).idle[0].unknown_ns == 0
 
 
 @of_session
@@ -146,6 +219,87 @@ def test_whatever_it_says_of_its_time_it_is_not_known_since_it_was_first_heard(u
     heard.word({"until_ns": until}, 0, 20)
     assert heard.silent(30) == [Stretch(10, 30)]
     assert heard.silent(40) == [Stretch(30, 40)]
+
+
+def test_what_was_before_the_session_is_left_out_and_what_was_told_as_unknown_is_not_told_more_of_than_that() -> None:
+    heard = Heard(10, since_ns=5)
+    spans = np.zeros(4, ROWS[wire.UNRECORDED])
+    for row, (start, end) in zip(spans, ((0, 3), (2, 7), (7, 9), (15, 99)), strict=True):
+        row["start_ns"], row["end_ns"] = start, end
+    assert heard.told(spans, 20) == [Stretch(5, 9), Stretch(15, 20)]
+    assert heard.told(spans[:0], 20) == []
+
+
+def test_who_is_heard_anew_is_not_known_since_the_last_that_was_told_of_it() -> None:
+    heard = Heard(10, since_ns=5)
+    assert heard.untold_ns == 5, "it has not spoken"
+    heard.word({"until_ns": 12}, 0, 20)
+    assert heard.untold_ns == 12
+
+
+class _Told:
+    """In place of an Outbox."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[int, int]] = []
+
+    def unrecorded(self, start_ns: int, end_ns: int) -> None:
+        if start_ns < end_ns:
+            self.spans.append((start_ns, end_ns))
+
+
+def _known(until_ns: int) -> tuple[Known, list[tuple[int, int]]]:
+    told = _Told()
+    return Known(told, until_ns), told.spans  # type: ignore[arg-type]  # as much of one as it needs
+
+
+def _ran(start_ns: int, end_ns: int) -> NDArray[np.void]:
+    return np.array([(start_ns, end_ns)], np.dtype([("start_ns", "u8"), ("end_ns", "u8")]))
+
+
+def test_what_a_gpu_was_given_before_it_was_recorded_is_not_known_until_something_begins() -> None:
+    known, told = _known(3)
+    known.begin(10)
+    known.take([], 20)
+    known.ask(20)
+    known.take([_ran(0, 15), _ran(25, 28)], 30)  # the first has no sense: nothing is recorded from before
+    known.ask(30)
+    known.take([_ran(33, 38)], 40)
+    known.ask(40)
+    assert told == [(3, 10), (10, 20), (20, 25)]
+    assert not known.is_blind
+
+
+def test_a_gpu_in_which_nothing_begins_for_long_is_believed_to_be_idle() -> None:
+    known, told = _known(SECOND)
+    known.begin(SECOND)
+    for second in range(2, 15):
+        known.ask(second * SECOND)
+    assert told == [(second * SECOND, (second + 1) * SECOND) for second in range(1, 11)]
+    assert (known.until_ns, known.is_blind) == (14 * SECOND, False)
+
+
+@pytest.mark.parametrize(("ended", "sure"), [(9 * SECOND, 9 * SECOND), (SECOND, 8 * SECOND), (1 << 62, 8 * SECOND)])
+def test_what_was_not_over_when_cupti_was_last_asked_is_not_known_to_be_none(ended: int, sure: int) -> None:
+    known, told = _known(0)
+    known.take([_ran(1, ended)], 10 * SECOND)
+    known.ask(10 * SECOND)
+    assert known.sure_ns == sure
+    known.give_up()
+    known.miss(11 * SECOND)
+    assert told == [(sure, 11 * SECOND)]
+
+
+def test_a_process_without_cuda_has_had_no_gpu_do_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        for has_it in (True, False):
+            began = time.time_ns()
+            monkeypatch.setattr(agent, "has_cuda", lambda has_it=has_it: has_it)
+            asked = agent._Asked(one, 5, 0, 10**6)
+            asked._look(time.monotonic_ns())
+            assert (asked._until_ns == 5) is has_it, "of one that has it, it is not known since when"
+            assert has_it or began <= asked._until_ns <= time.time_ns()
 
 
 def test_it_knows_nothing_of_what_is_to_come() -> None:

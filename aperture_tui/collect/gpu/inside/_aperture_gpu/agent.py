@@ -44,6 +44,8 @@ class Agent:
         self._wake: Any = None
         self._has_begun = self._is_of_other = False
         """Somebody has asked in this process; in one that it was forked from."""
+        self._since_ns = 0
+        """Before that the process can have had no GPU do anything."""
 
     def begin(self) -> None:
         """Listen from now on; or not at all, if the folder cannot be trusted."""
@@ -54,6 +56,7 @@ class Agent:
     # -- the thread's life
 
     def _start(self) -> None:
+        self._since_ns = time.time_ns()
         self._listener, self._path = listening(self._folder)
         self._resume()
 
@@ -173,13 +176,15 @@ class Agent:
             send_away(connection, "its process was forked from one whose GPU was looked at, and cannot have CUPTI")
         else:
             self._has_begun = True
-            self._asked = _Asked(connection, *request[1:])
+            self._asked = _Asked(connection, self._since_ns, *request[1:])
 
 
 class _Asked:
-    """Somebody asks. collecting: None while CUPTI cannot be had. millionths: of the limit."""
+    """Somebody asks. collecting: None while CUPTI cannot be had. since_ns: when the process began. millionths: of the
+    limit.
+    """
 
-    def __init__(self, connection: socket.socket, wish: int, millionths: int) -> None:
+    def __init__(self, connection: socket.socket, since_ns: int, wish: int, millionths: int) -> None:
         from .outbox import Outbox  # not before somebody asks: most programs are never asked
 
         self.connection = connection
@@ -191,7 +196,7 @@ class _Asked:
         self._clocks = _clocks()
         self._has_cuda = False
         self._now_ns = time.time_ns
-        self._until_ns = self._now_ns()
+        self._until_ns = since_ns
         """As of Collecting, while there is none."""
 
     @property
@@ -241,9 +246,10 @@ class _Asked:
 
     def _look(self, now_ns: int) -> None:
         """For the driver: in a program with very many mappings that takes its time."""
-        self._why, self._until_ns = "no CUDA in this process yet", self._now_ns()
+        self._why = "no CUDA in this process yet"
         if now_ns >= 1e9 * self._not_before:
-            self._has_cuda = has_cuda()
+            looked_ns, self._has_cuda = self._now_ns(), has_cuda()
+            self._until_ns = self._until_ns if self._has_cuda else looked_ns  # without, it has had no GPU do anything
             self._not_before = time.monotonic() + _ENOUGH * (time.monotonic_ns() - now_ns) / 1e9
             self._not_before *= not self._has_cuda
 
@@ -258,7 +264,7 @@ class _Asked:
         from .session import Collecting
 
         try:
-            self._collecting = Collecting(self._outbox, self._wish, self._limit)
+            self._collecting = Collecting(self._outbox, self._wish, self._limit, self._until_ns)
         except AsideError as error:
             self._stand_aside(str(error))
             return
@@ -282,7 +288,7 @@ class _Asked:
         self._why = f"its agent failed, and records nothing more: {error!r}"
         self._not_before = math.inf
         if failed is not None:
-            self._until_ns = failed.until_ns
+            self._until_ns = failed.known.sure_ns
             _end(failed)
 
     def _status(self) -> dict[str, Any]:
@@ -308,6 +314,8 @@ class _Asked:
         """The last word."""
         if self._collecting is not None:
             _end(self._collecting, last=True)
+        elif self._has_cuda:
+            self._miss()
         self._outbox.words(wire.STATUS, {**self._status(), "ended": True})
         until = time.monotonic() + _LAST_S
         with contextlib.suppress(OSError):  # the other end is gone

@@ -14,6 +14,7 @@ from .attached import AsideError, Attached, is_quiet, somebody_else
 from .devices import devices
 from .governor import NO_LIMIT, Governor, Launches, cost_ns, launches
 from .had import imported, names, source, version
+from .known import Known
 from .outbox import Outbox
 
 _CALL_BIT = 1 << 63
@@ -47,9 +48,11 @@ class Collecting:
     Recording is paid for out of a budget (governor.py). When that is spent everything is switched off, and on again for
     a moment when there is something left. What is recorded in a moment stands for the time since the moment before as
     well. Times of moments are those of CUPTI's clock.
+
+    since_ns: since when the process has done what nobody recorded, Unix time.
     """
 
-    def __init__(self, outbox: Outbox, wish: int, limit: float) -> None:
+    def __init__(self, outbox: Outbox, wish: int, limit: float, since_ns: int) -> None:
         self._outbox = outbox
         self.governor = Governor(limit)
         self._launches = Launches()
@@ -78,9 +81,9 @@ class Collecting:
         self._moment_s = _MOMENT_S
         self._is_first = True
         """What recording costs this program is not known yet."""
-        self.until_ns = self.now_ns()
-        """Everything that was done by then has been told, or it has been told that it is not known."""
-        self._taken_over = False
+        self.known = Known(outbox, self.now_ns() - max(0, time.time_ns() - since_ns))
+        self._taken_over = True
+        """What is done is not recorded, and that is no pause: somebody else has CUPTI, or nobody had it yet."""
         self._switch_on()
         self._outbox.rows(wire.DEVICES, devices())
 
@@ -111,14 +114,14 @@ class Collecting:
         if other and not self.aside:
             self._let_go()
         self.aside = f"{other} has CUPTI in this process" if other else ""
-        if other or self._taken_over:
-            self._miss()
+        if other or self._taken_over or (self.known.is_blind and self._state == _OFF):
+            self.known.miss(self.now_ns())
         if other:
             return
         if self._state == _OFF:
             self._switch_on_if_due()
             if not self._taken_over:
-                self.until_ns = self.now_ns()
+                self.known.ask(self.now_ns())
             return
         told = self._taken(0, wall_ns)
         self._is_first = False
@@ -137,20 +140,16 @@ class Collecting:
 
     def _let_go(self) -> None:
         """Somebody else has taken CUPTI over. What was recorded since the last time is told as far as CUPTI has given
-        it back: what it has not goes to that one, and when it was taken over nobody says.
+        it back: what it has not goes to that one, and when it was taken over nobody says. So what was done since the
+        last moment of which all is told is not known.
         """
         self._attached.let_go()
         told = self._read(0)
+        self.known.give_up()
         if self._state != _OFF:
-            self._tell_moment([*self._held, told], self.now_ns(), pauses=True)
+            self._tell_moment([*self._held, told], self.now_ns())
         self._state, self._due_ns, self._ended_ns, self._held = _OFF, 0, 0, []
         self._taken_over = True
-
-    def _miss(self) -> None:
-        """What was done since it was last told is not known."""
-        now_ns = self.now_ns()
-        self._outbox.unrecorded(self.until_ns, now_ns)
-        self.until_ns = now_ns
 
     def _end_if_long_enough(self) -> None:
         starts = [int(rows["start_ns"].min()) for told in self._held for rows in _of_gpu(told) if len(rows)]
@@ -197,7 +196,7 @@ class Collecting:
     def _switch_on(self) -> None:
         self._attached.begin()
         if self._taken_over:
-            self._miss()
+            self.known.begin(self.now_ns())
         self._why, self._taken_over = "", False
         self._since_ns, self._first_ns, self._due_ns = self.now_ns(), 0, 0
         self._state = _ON
@@ -216,13 +215,15 @@ class Collecting:
             try:
                 self._switch_on()
             except AsideError as error:
-                self._why = str(error)
+                self._why, self._taken_over = str(error), True
 
     def end(self, last: bool = False) -> None:
         """Have nothing more recorded. CUPTI stays: to detach it amid a program's work kills that (docs/gpu.md).
 
         last: the program ends, with what was told until then.
         """
+        if last and self._taken_over:
+            self.known.miss(self.now_ns())
         if self._state == _OFF:
             return
         if last:
@@ -273,9 +274,11 @@ class Collecting:
 
     def _taken(self, flush: int, wall_ns: int) -> dict[int, Any]:
         """What CUPTI has told, by the type of its frame, and paid for."""
-        self.until_ns = self.now_ns()
+        now_ns = self.now_ns()
         self._attached.flush(flush)
-        return self._read(wall_ns)
+        told = self._read(wall_ns)
+        self.known.ask(now_ns)
+        return told
 
     def _read(self, wall_ns: int) -> dict[int, Any]:
         """What CUPTI has given back of it."""
@@ -283,6 +286,7 @@ class Collecting:
         for frame, rows in self._source.take():
             parts.setdefault(frame, []).append(rows)
         told = {frame: np.concatenate(some) for frame, some in parts.items()}
+        self.known.take(_of_gpu(told), self.now_ns())
         of_cupti, self._cupti_ns = self._source.cost_ns - self._cupti_ns, self._source.cost_ns
         self.governor.spend(of_cupti + cost_ns(told))
         self._launches.add(launches(told), wall_ns)
@@ -353,7 +357,7 @@ class Collecting:
             "refused": self._source.refused - self._refused_before,
             "unknown": {str(kind): n for kind, n in self._source.unknown.items()},
             "failed": self._attached.failed,
-            "until_ns": self.until_ns,
+            "until_ns": self.known.sure_ns,
         }
 
 
