@@ -59,7 +59,7 @@ def test_what_a_gpu_did_while_another_profiler_had_cupti_is_not_known_and_the_ot
         before = program.work()
         settle(kept, before["launched"])
         time.sleep(0.6)  # nothing is left to be told when it is taken over
-        program.work("take")
+        taken = program.work("take")
         meanwhile = program.work()
         await_words(kept, "torch.profiler has CUPTI in this process")
         more = program.work()
@@ -70,17 +70,18 @@ def test_what_a_gpu_did_while_another_profiler_had_cupti_is_not_known_and_the_ot
         program.end()
     assert given["seen"] == meanwhile["launched"] + more["launched"], "it was not taken from them"
     found = stretches(kept, program.pid)
-    assert covered(found, before["ended_ns"], given["began_ns"]) == pytest.approx(1, abs=0.001)
-    assert covered(found, before["began_ns"], before["ended_ns"] - 20 * MS) == 0
+    since = max(before["ended_ns"], taken["began_ns"] - 1_500 * MS)  # what still ran is believed to take no longer
+    assert covered(found, since, given["began_ns"]) == pytest.approx(1, abs=0.001)
+    assert covered(found, before["began_ns"], before["ended_ns"] - 100 * MS) == 0
     assert covered(found, after["began_ns"], after["ended_ns"]) == 0
     whole = view(kept, before["began_ns"], after["ended_ns"])
     (idle,) = whole.idle
     assert whole.unknown == ()
-    assert idle.unknown_ns > given["began_ns"] - before["ended_ns"]
-    assert idle.time_ns < before["ended_ns"] - before["began_ns"] + after["ended_ns"] - after["began_ns"]
-    assert {gap.unrecorded for gap in whole.gaps if gap.length_ns > 500 * MS} == {True}
+    assert idle.unknown_ns > given["began_ns"] - since
+    within = [gap for gap in whole.gaps if gap.end_ns > taken["began_ns"] and gap.start_ns < given["began_ns"]]
+    assert {gap.unrecorded for gap in within} == {True}
     assert view(kept, more["began_ns"], given["began_ns"]).unknown == (0,), "there is nothing that is known"
-    (first,) = view(kept, before["began_ns"], before["ended_ns"] - 20 * MS).idle
+    (first,) = view(kept, before["began_ns"], before["ended_ns"] - 100 * MS).idle
     assert first.unknown_ns == 0
     assert kept.store.latencies(Query(Kind.GPU_KERNEL, pids=(program.pid,)))[0].count == 60
 
@@ -96,8 +97,7 @@ def test_what_still_ran_when_cupti_was_taken_over_is_no_idleness(tmp_path: Path)
         await_words(kept, "torch.profiler has CUPTI in this process")
         program.end()
     assert covered(stretches(kept, program.pid), ran["began_ns"], ran["ended_ns"]) > 0.999
-    (idle,) = view(kept, before["began_ns"], ran["ended_ns"]).idle
-    assert idle.time_ns < before["ended_ns"] - before["began_ns"]
+    assert sum(idle.time_ns for idle in view(kept, ran["began_ns"], ran["ended_ns"]).idle) < MS
 
 
 @of_session
@@ -139,12 +139,12 @@ def test_what_was_done_before_anybody_asked_is_not_known_since_the_session_began
     assert covered(found, found[0, 0], heard["began_ns"]) > 0.99
     assert unheard["ended_ns"] < began < found[0, 0], "nobody can look at what was before"
     assert found[0, 0] < looked[0] < heard["began_ns"]
-    assert covered(found, heard["began_ns"], heard["ended_ns"] - 20 * MS) == 0
-    whole = view(kept, int(found[0, 0]), heard["ended_ns"] - 20 * MS)
+    assert covered(found, heard["began_ns"], heard["ended_ns"] - 100 * MS) == 0
+    whole = view(kept, int(found[0, 0]), heard["ended_ns"] - 100 * MS)
     (idle,) = whole.idle
     assert (whole.gaps[0].start_ns, whole.gaps[0].unrecorded) == (found[0, 0], True)
     assert idle.time_ns < heard["ended_ns"] - heard["began_ns"]
-    assert idle.unknown_ns > heard["began_ns"] - found[0, 0] - 20 * MS
+    assert idle.unknown_ns > heard["began_ns"] - found[0, 0] - 100 * MS
 
 
 @of_session
@@ -160,12 +160,12 @@ def test_what_a_program_did_that_was_killed_is_not_known_since_its_last_word_and
         program.process.wait()
         time.sleep(2.5)
     found = stretches(kept, program.pid)
-    assert covered(found, told["ended_ns"], killed) == pytest.approx(1, abs=0.001), "it may have been running something"
-    assert covered(found, told["began_ns"], told["ended_ns"] - 20 * MS) == 0
+    since = max(told["ended_ns"], killed - 2 * SECOND)
+    assert covered(found, since, killed) == pytest.approx(1, abs=0.001), "it may have been running something"
+    assert covered(found, told["began_ns"], told["ended_ns"] - 100 * MS) == 0
     assert found[-1, 1] < killed + 1_500 * MS
     (idle,) = view(kept, told["began_ns"], killed).idle
-    assert idle.unknown_ns > killed - told["ended_ns"]
-    assert idle.time_ns < told["ended_ns"] - told["began_ns"]
+    assert idle.unknown_ns > killed - since - MS
 
 
 @of_session
