@@ -99,7 +99,7 @@ class Role(enum.IntEnum):
 
 
 UNRECORDED: Final = Role.HOLDER
-"""Of GPU_KERNEL: a stretch of time in which what a process had a GPU do was not recorded, although somebody asked."""
+"""Of GPU_KERNEL: a stretch of time in which what a process had a GPU do was not recorded."""
 
 STOP_SHIFT: Final = 8
 """Bits 8 to 11 of an event's `flags` are a Stop."""

@@ -62,7 +62,7 @@ DEVICE: Final = [
 """One GPU, by the number that the process knows it by. bandwidth: of its memory, kB/s. What is 0 is unknown."""
 
 SPAN: Final = [("start_ns", _U8), ("end_ns", _U8)]
-"""A stretch of time in which nothing was recorded of what the process had its GPUs do, although somebody asked."""
+"""A stretch of time in which nothing was recorded of what the process had its GPUs do."""
 
 MEMSET: Final = 64
 LAYOUTS: Final = {DEVICES: DEVICE, KERNELS: KERNEL, COPIES: COPY, CALLS: CALL, SYNCS: SYNC, UNRECORDED: SPAN}
