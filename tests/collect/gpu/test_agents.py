@@ -268,6 +268,24 @@ def test_a_program_does_not_wait_for_one_that_does_not_read_and_what_is_dropped_
         program.end()
 
 
+def test_one_that_reads_nothing_for_a_while_is_not_left(tmp_path: Path) -> None:
+    """A session that is stopped, or has no CPU, for a second: a socket is full long before, and all is kept for it."""
+    with target(tmp_path, 10_000, APERTURE_GPU=str(tmp_path / "gpu")) as program:
+        connection = ask(tmp_path / "gpu" / f"{program.pid}.sock")
+        ends = time.monotonic() + LONGEST_S
+        while not program.work()["on"]:
+            assert time.monotonic() < ends
+        time.sleep(2)
+        frames, statuses = Frames(), 0
+        connection.settimeout(LONGEST_S)
+        while statuses < 5:
+            data = connection.recv(1 << 20)
+            assert data, "it has hung up"
+            statuses += sum(one.frame == wire.STATUS for one in frames.feed(data))
+        connection.close()
+        program.end()
+
+
 def test_what_cupti_says_of_its_own_cost_is_told_and_what_is_the_drivers_is_not(tmp_path: Path) -> None:
     with target(tmp_path, 100, APERTURE_GPU=str(tmp_path / "gpu")) as program:
         connection = ask(tmp_path / "gpu" / f"{program.pid}.sock")

@@ -63,13 +63,14 @@ def may_ask(connection: socket.socket) -> bool:
 
 def received(connection: socket.socket) -> Any:
     """What is asked for: magic, wish, millionths; None if it is not asked in words like ours. They come at once, or not
-    at all.
+    at all. From then on the connection is waited for no more.
     """
     connection.settimeout(0.5)
     try:
         data = connection.recv(wire.REQUEST.size, socket.MSG_WAITALL)
     except OSError:
         return None
+    connection.setblocking(False)  # each send would wait as long, and then fail as if the other end had left
     if len(data) != wire.REQUEST.size or not data.startswith(wire.FAMILY):
         return None
     return wire.REQUEST.unpack(data)
