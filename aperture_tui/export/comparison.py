@@ -32,6 +32,8 @@ BASE, AFTER = 0, 1
 """The sides of whatever has two."""
 SLICES: Final = 32
 """Parts of equal length of each side: how much they differ is how much a side varies by itself."""
+_CLOSER: Final = 3
+"""How often that is looked at more closely which has samples in a small part of its time alone."""
 _STACKS: Final = 0.05  # of all stacks: so many more whole ones on one side move totals visibly
 _NAMES: Final = ("BASE", "AFTER")
 
@@ -99,10 +101,10 @@ class Comparison:
 def compared(base: Side, after: Side, per: Per) -> Comparison:
     """Both sides by function. Raises re.error."""
     sides = (base, after)
-    trees, counts, told = _carried(sides, Carrier(Symbols()))
+    trees, counts, told = _carried(sides, Carrier(Symbols()), per)
     without = _without_modules(told)
     if without is not None:
-        trees, counts, told = _carried(sides, Carrier(Symbols(), modules=False))
+        trees, counts, told = _carried(sides, Carrier(Symbols(), modules=False), per)
     times = [_seconds(side) for side in sides]
     if base.query.kind is not Kind.CPU:
         before, now = (Extent(tree.weight, seconds) for tree, seconds in zip(trees, times, strict=True))
@@ -130,34 +132,49 @@ class _Counts(NamedTuple):
 
 
 def _carried(
-    sides: tuple[Side, Side], carrier: Carrier
+    sides: tuple[Side, Side], carrier: Carrier, per: Per
 ) -> tuple[tuple[CallTree, ...], tuple[list[_Counts], ...], Functions]:
-    trees, counts = zip(*(_trees(side, carrier) for side in sides), strict=True)
+    trees, counts = zip(*(_trees(side, carrier, per) for side in sides), strict=True)
     return trees, counts, functions(*trees)
 
 
-def _trees(side: Side, carrier: Carrier) -> tuple[CallTree, list[_Counts]]:
+def _trees(side: Side, carrier: Carrier, per: Per) -> tuple[CallTree, list[_Counts]]:
     """All stacks of a side in its measure, and of samples how many in each slice of time."""
     if side.query.kind is not Kind.CPU:
         moved = [carrier.tree(tree, _leaf(leaf)) for leaf, tree in folded.parts(side.store, side.query)]
         nothing = CallTree(carrier.symbols, carrier.symbols.trie, np.zeros(1, np.int64))
         return reduce(CallTree.merge, moved, nothing), []
-    whole = carrier.tree(side.store.call_tree(side.query))
-    slices = (carrier.tree(side.store.call_tree(query)) for query in _sliced(side))
-    return whole, [_Counts(tree.weight, *by_function(tree)) for tree in slices]
+    return carrier.tree(side.store.call_tree(side.query)), _sliced(side, carrier, closer=per is Per.SHARE)
 
 
 def _leaf(name: str) -> Frame | None:
     return Frame(name, kind=FrameKind.KERNEL) if name else None
 
 
-def _sliced(side: Side) -> list[Query]:
-    """The query in slices of equal length; the first and the last reach as far as the query does."""
+def _sliced(side: Side, carrier: Carrier, closer: bool) -> list[_Counts]:
+    """The samples of a side in slices of equal length; the first and the last reach as far as the query does.
+
+    closer: slices without samples say nothing, as where shares are compared. Then those of a program that ran for a
+    small part of the time are of that part.
+    """
     start, end = time_range(side.store, side.query)
-    edges: list[int | None] = [start + (end - start) * i // SLICES for i in range(SLICES + 1)]
-    edges[0], edges[-1] = side.query.start_ns, side.query.end_ns
-    counts = replace(side.query, measure=Measure.COUNT)
-    return [replace(counts, start_ns=a, end_ns=b) for a, b in itertools.pairwise(edges)]
+    first, last = side.query.start_ns, side.query.end_ns
+    for _ in range(1 + _CLOSER):
+        edges = [start + (end - start) * i // SLICES for i in range(SLICES + 1)]
+        ranges = list(itertools.pairwise([first, *edges[1:-1], last]))
+        slices = [_counted(side, carrier, *of) for of in ranges]
+        filled = [i for i, one in enumerate(slices) if one.whole]
+        if not closer or not filled or 2 * (filled[-1] - filled[0] + 1) > SLICES or end - start < SLICES:
+            break
+        (first, _), (_, last) = ranges[filled[0]], ranges[filled[-1]]
+        start, end = edges[filled[0]], edges[filled[-1] + 1]
+    return slices
+
+
+def _counted(side: Side, carrier: Carrier, start_ns: int | None, end_ns: int | None) -> _Counts:
+    query = replace(side.query, measure=Measure.COUNT, start_ns=start_ns, end_ns=end_ns)
+    tree = carrier.tree(side.store.call_tree(query))
+    return _Counts(tree.weight, *by_function(tree))
 
 
 def _by_slice(slices: Sequence[_Counts], told: Functions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -27,9 +27,11 @@ from aperture_tui.profile.comparable import Per
 FALSE: Final = 0.01
 """Of the functions that are marked, the part that may be so by chance (false discovery rate)."""
 FEWEST: Final = 10
-"""Functions with fewer samples, both sides together, are not tested: no difference of theirs could be significant."""
-_SMALL: Final = 100  # expected samples on one side, up to which the exact distribution is summed up
+"""Functions with fewer samples, both sides together, are not tested: of as many functions as a profile has, hardly a
+difference of theirs could be significant."""
+_SMALL: Final = 100  # expected samples on one side, with or without a function, up to which the exact one is summed up
 _REACH: Final = 1000  # a hundred standard deviations where the mean is _SMALL
+_TRUSTED: Final = 8
 _SMALLEST_P: Final = 1e-300
 
 Weights = NDArray[np.int64]
@@ -70,8 +72,10 @@ def evidence(before: Weights, after: Weights, scale: float, per: Per) -> Evidenc
         return Evidence(p, p)
     wholes = (int(counts[0][0]), int(counts[1][0])) if per is Per.SHARE else None
     p = p_values(counts[0][1:], counts[1][1:], scale, wholes)
-    if per is not Per.RUN and len(before) > 1:
-        p = widened(p, effect(before, after, scale, per is Per.SHARE), len(before) - 1)
+    shares = per is Per.SHARE
+    slices = min(int(np.count_nonzero(_extents(side[:, 0], shares))) for side in (before, after))
+    if per is not Per.RUN and slices > 1:
+        p = widened(p, effect(before, after, scale, shares), slices - 1)
     return Evidence(p, adjusted(p))
 
 
@@ -90,7 +94,8 @@ def p_values(before: Weights, after: Weights, scale: float, wholes: tuple[int, i
     distance = np.maximum(np.abs(after - both * q) - 0.5, 0)  # 0.5: counts are whole numbers
     z = np.divide(distance, np.sqrt(variance), out=np.zeros(len(both)), where=variance > 0)
     p = tails(z)
-    small = np.flatnonzero(both * min(q, 1 - q) < _SMALL)
+    rare = np.minimum(both, sum(wholes) - both) if wholes else both  # what nearly all samples have is as the few others
+    small = np.flatnonzero(rare * min(q, 1 - q) < _SMALL)
     small = small[np.argsort(both[small], kind="stable")]
     for rows in np.split(small, np.flatnonzero(np.diff(both[small])) + 1) if len(small) else ():
         p[rows] = _exact(after[rows], int(both[rows[0]]), scale, wholes)
@@ -122,10 +127,10 @@ def spread(counts: Weights, extents: Numbers) -> Numbers:
     """The variance of the samples of functions, (n,), as slices of time of one side have it.
 
     counts: (slices, n). extents: (slices,), what their counts are compared with: all samples of the slice where shares
-    are, else 1. The variance of a ratio estimator: a function whose part is the same in all slices has that of
-    independent samples.
+    are, else 1; of at least two more than 0. The variance of a ratio estimator: a function whose part is the same in
+    all slices has that of independent samples.
     """
-    slices = len(counts)
+    slices = np.count_nonzero(extents)  # one without samples says nothing of shares
     part = counts.sum(axis=0) / max(float(extents.sum()), 1)
     residual = counts - np.outer(extents, part)
     out: Numbers = slices / (slices - 1) * np.square(residual).sum(axis=0)
@@ -143,10 +148,14 @@ def effect(before: Weights, after: Weights, scale: float, shares: bool) -> Numbe
         samples = of_functions.sum(axis=0)
         other = 1 - samples / max(int(whole.sum()), 1) if shares else 1.0
         expected = expected + factor**2 * samples * other
-        extents = whole.astype(np.float64) if shares else np.ones(len(counts))
-        measured = measured + factor**2 * spread(of_functions, extents)
+        measured = measured + factor**2 * spread(of_functions, _extents(whole, shares))
     out: Numbers = np.divide(measured, expected, out=np.ones(len(expected)), where=expected > 0)
     return np.maximum(out, 1)
+
+
+def _extents(wholes: Weights, shares: bool) -> Numbers:
+    """Of slices with so many samples: as of `spread`."""
+    return wholes.astype(np.float64) if shares else np.ones(len(wholes))
 
 
 def widened(p: Numbers, times: Numbers, freedom: int) -> Numbers:
@@ -154,8 +163,9 @@ def widened(p: Numbers, times: Numbers, freedom: int) -> Numbers:
 
     The factor is an estimate with so many degrees of freedom: the deviate has Student's distribution, which Wallace's
     transformation makes normal (Annals of Mathematical Statistics 30, 1959; off by less than 0.01 of a deviate here).
+    That a function does not vary by more than independent samples do is believed from _TRUSTED degrees on alone.
     """
-    rows = np.flatnonzero((times > 1) & (p < 1))
+    rows = np.flatnonzero(((times > 1) | (freedom < _TRUSTED)) & (p < 1))
     normal = NormalDist().inv_cdf
     z = np.array([-normal(max(value, _SMALLEST_P) / 2) for value in p[rows].tolist()])
     squared = z**2 / times[rows]

@@ -97,6 +97,28 @@ class TestCompared:
         assert row(time, "parse")["ratio"] == 2
         assert row(time, "parse")["p"] == row(compared(*slower, Per.SECOND), "parse")["p"]
 
+    def test_a_program_that_ran_for_a_moment_varies_within_that(self) -> None:
+        """Its samples were all of one slice, and so taken for independent: 500 of 1,000 and 600, by fifties."""
+
+        def ran(shares: Sequence[int]) -> Side:
+            """In a hundredth of the time; in each of its 20 parts 50 samples are of one function."""
+            rows = [
+                Fact(
+                    T0 + 50 * SECOND + (50 * i + n) * 1_000_000,
+                    sample.WEB,
+                    stack=(Frame("one" if i in shares else "other"),),
+                )
+                for i in range(20)
+                for n in range(50)
+            ]
+            others = [Fact(T0 + i * SECOND, sample.BAD, stack=(Frame("rest"),)) for i in range(101)]
+            return Side("x", filled([*others, *rows]), Query(pids=(sample.WEB.pid,)))
+
+        told = row(compared(ran(range(0, 20, 2)), ran([*range(0, 20, 2), 1, 5]), Per.SHARE), "one")
+        assert (told["before"], told["after"]) == (500, 600)
+        assert told["p"] > 0.1
+        assert not told["significant"]
+
     def test_a_recursive_function_counts_each_stack_once(self) -> None:
         once = [Fact(T0 + i, sample.WEB, stack=(Frame("r"), Frame("r"), Frame("r"))) for i in range(20)]
         side = Side("x", filled(once), Query())

@@ -89,6 +89,16 @@ class TestOneFunction:
         assert got == pytest.approx(float(fisher(52, 38, (200, 200))), rel=1e-9)
         assert float(tails(np.array([1.676]))[0]) < got < 1.3 * 0.0937
 
+    @pytest.mark.parametrize("wholes", [(19_000, 1000), (50_000, 500), (20_000, 20_000)])
+    @pytest.mark.parametrize("without", [(15, 5), (40, 0), (8, 6)])
+    def test_what_nearly_all_samples_have_is_judged_by_the_few_without_it(
+        self, wholes: tuple[int, int], without: tuple[int, int]
+    ) -> None:
+        """Taken for normal, 15 of 19,000 and 5 of 1,000 had less than a tenth of their probability."""
+        having = wholes[0] - without[0], wholes[1] - without[1]
+        exact = fisher_of_many(*without, wholes)
+        assert p_value(*having, wholes[0] / wholes[1], wholes) == pytest.approx(exact, rel=1e-6)
+
     def test_few_samples_are_not_tested(self) -> None:
         assert math.isnan(p_value(0, FEWEST - 1, 1, (100, 100)))
         assert p_value(0, FEWEST, 1, (100, 100)) < 0.05
@@ -200,6 +210,20 @@ class TestSimulated:
             wholes = int(base[:, 0].sum()), int(after[:, 0].sum())
             alarms += bool(evidence(base, after, wholes[0] / wholes[1], per).significant.any())
         assert alarms <= 400 * FALSE * 1.5
+
+    @pytest.mark.parametrize("bursts", [2, 3, 10])
+    def test_a_program_that_works_in_few_slices_does_not_differ_from_itself(self, bursts: int) -> None:
+        """Slices without samples were counted as if they said that it is the same in them: up to 98 % had a mark."""
+        rng = np.random.default_rng(5)
+        alarms = 0
+        for _ in range(100):
+            base, after = np.zeros((2, SLICES, 201), np.int64)
+            for side in (base, after):
+                at = rng.choice(SLICES, bursts, replace=False)
+                side[at] = steady(rng, 32_000, self.shares, 20)[:bursts]
+            wholes = int(base[:, 0].sum()), int(after[:, 0].sum())
+            alarms += bool(evidence(base, after, wholes[0] / wholes[1], Per.SHARE).significant.any())
+        assert alarms <= 100 * FALSE * 1.5
 
     def test_bursts_taken_for_independent_samples_would_differ(self) -> None:
         """What the slices are for."""
