@@ -24,6 +24,9 @@ _LOOK_AROUND_S: Final = 5.0
 """Between looks for containers: some microseconds a process."""
 _WAIT_S: Final = 10.0
 """Before one that refused is asked again."""
+_MAX_NAMES_BYTES: Final = 128 << 20
+"""Of the names of all agents: each may have a quarter of that."""
+_TOO_MANY: Final = f"agents that are not asked: {finding.MAX_SOCKETS} are heard"
 
 
 @dataclass(slots=True)
@@ -75,6 +78,11 @@ class Agents:
             _read(agent)
             if agent.hello:
                 self._refusals.pop(path, None)
+        names = {path: agent.frames.names_bytes for path, agent in self.talking.items() if not agent.ended}
+        while sum(names.values()) > _MAX_NAMES_BYTES:
+            most = max(names, key=names.__getitem__)
+            self.talking[most].ended = "agents with the most names, of too many in all"
+            del names[most]
 
     @property
     def refused(self) -> Counter[str]:
@@ -86,6 +94,9 @@ class Agents:
         self._refusals = {path: why for path, why in self._refusals.items() if path in paths}
         for door in doors:
             if door.path in self._not_before or door.path in self.talking:
+                continue
+            if len(self.talking) >= finding.MAX_SOCKETS:  # who listens may take its socket away, and go on to talk
+                self._refusals[door.path] = _TOO_MANY
                 continue
             self._not_before[door.path] = time.monotonic() + _WAIT_S
             try:

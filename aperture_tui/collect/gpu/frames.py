@@ -34,11 +34,11 @@ class Told(NamedTuple):
 
 
 class Frames:
-    """One agent's. names: number -> text, safe to show."""
+    """One agent's. names: number -> text, safe to show. names_bytes: what they take, without what is around them."""
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self._names_bytes = 0
+        self.names_bytes = 0
         self.names: dict[int, str] = {}
 
     def feed(self, data: bytes) -> Iterator[Told]:
@@ -74,8 +74,8 @@ class Frames:
         if len(body) < 8 or len(body) > 8 + wire.MAX_TEXT:
             raise ProtocolError("a name that is none")
         text = clean(body[8:])
-        self._names_bytes += len(text)
-        if len(self.names) >= MAX_NAMES or self._names_bytes > _MAX_NAMES_BYTES:
+        self.names_bytes += len(text.encode())
+        if len(self.names) >= MAX_NAMES or self.names_bytes > _MAX_NAMES_BYTES:
             raise ProtocolError("too many names")
         self.names[int.from_bytes(body[:8], "little")] = text
 

@@ -377,3 +377,46 @@ def test_all_agents_together_have_only_so_much_room() -> None:
         for pair in pairs:
             for one in pair:
                 one.close()
+
+
+@contextmanager
+def strangers(monkeypatch: pytest.MonkeyPatch, n: int) -> Iterator[list[socket.socket]]:
+    """The other ends of n sockets, which are all found."""
+    pairs = [socket.socketpair() for _ in range(n)]
+    doors = {finding.Door(f"{i}.sock", 0): ours for i, (ours, _) in enumerate(pairs)}
+    monkeypatch.setattr(finding, "doors", lambda roots: list(doors))
+    monkeypatch.setattr(finding, "connected", lambda door: (doors[door], os.getpid()))
+    try:
+        yield [theirs for _, theirs in pairs]
+    finally:
+        for pair in pairs:
+            for one in pair:
+                one.close()
+
+
+def test_one_who_takes_its_sockets_away_is_not_heard_at_ever_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is heard needs no socket any more: all that were found were kept, until no file could be opened."""
+    talking = Agents(lambda pid: True, 0.02)
+    with strangers(monkeypatch, finding.MAX_SOCKETS + 7):
+        talking.update()
+        assert len(talking.talking) == finding.MAX_SOCKETS
+        assert talking.refused == {"agents that are not asked: 256 are heard": 7}
+        talking.close()
+
+
+def test_names_of_all_agents_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "_MAX_NAMES_BYTES", 40_000)
+    talking = Agents(lambda pid: True, 0.02)
+    with strangers(monkeypatch, 3) as others:
+        talking.update()
+        for i, other in enumerate(others):
+            for number in range(5 * (i + 1)):
+                other.sendall(wire.FRAME.pack(wire.STRING, 0, 2008) + number.to_bytes(8, "little") + b"n" * 2000)
+        ends = time.monotonic() + LONGEST_S
+        while not (ended := talking.take_ended()):
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+            talking.update()
+        assert [one.door.path for one in ended] == ["2.sock"]
+        assert talking.refused == {"agents with the most names, of too many in all": 1}
+        talking.close()
