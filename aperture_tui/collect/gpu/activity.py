@@ -60,17 +60,13 @@ def launch_values(rows: NDArray[np.void], device_of: Mapping[int, Multiprocessor
     columns = (np.minimum(threads, 1 << 31).astype(np.uint64), rows["registers"], shared, rows["device"])
     keys = np.column_stack([column.astype(np.uint64) for column in columns])
     found, which = np.unique(keys, axis=0, return_inverse=True)
-    return np.array([_packed(key, device_of) for key in found.tolist()], np.uint64)[which.reshape(-1)]
-
-
-def _packed(key: list[int], device_of: Mapping[int, Multiprocessor]) -> int:
-    threads, registers, shared, device = key
-    of = device_of.get(device)
-    if of is None or not threads:
-        return Launch(threads, registers, shared).packed()
-    found = occupancy(of, *(np.array([n], np.int64) for n in (threads, registers, shared)))
-    limited = Factor(int(found.limited_by[0]))
-    return Launch(threads, registers, shared, int(found.blocks[0]), limited, of.warps).packed()
+    launches = [Launch(*key) for key in found[:, :3].tolist()]
+    for device, of in device_of.items():
+        mine = np.flatnonzero((found[:, 3] == device) & (found[:, 0] > 0))
+        known = occupancy(of, *found[mine, :3].astype(np.int64).T)
+        for i, blocks, limited in zip(mine.tolist(), known.blocks.tolist(), known.limited_by.tolist(), strict=True):
+            launches[i] = replace(launches[i], blocks=blocks, limited_by=Factor(limited), warps=of.warps)
+    return np.array([one.packed() for one in launches], np.uint64)[which.reshape(-1)]
 
 
 class Names:

@@ -41,6 +41,10 @@ NAMES: Final = ("gpu_kernel", "gpu_copy")
 """Those of Health, which are those of profile.kinds.Kind."""
 _NOBODY: Final = "no program tells of its GPU: start it by `aperture gpu run -- COMMAND`"
 _MAX_COMMS: Final = 1 << 14
+_NEW_COMMS: Final = 1 << 10
+"""Threads whose names are looked up at once; those beyond have their process's."""
+_MAX_UUIDS: Final = 256
+"""GPUs that agents name and no gauge does, as many as a lane can tell apart."""
 _TURN_NS: Final = 40_000_000
 """How much farther than a period of the clock a sample may be from a launch that it is to tell of: a thread that runs
 is sampled once a period; where CPUs are short it waits for its turn meanwhile, some tens of milliseconds."""
@@ -100,7 +104,8 @@ class ActivityCollector:
         """When it was begun to look for agents: what was before is in nobody's sight."""
         self._gauges = GpuGauges()
         self._uuids: dict[bytes, int] = {}
-        self._comms: dict[tuple[int, int], bytes] = {}
+        self._comms: dict[tuple[int, int, int], bytes] = {}
+        """By process, when it began, and thread."""
         self._delivered: Counter[Kind] = Counter()
         self._lost: Counter[str] = Counter()
         self._degraded: Counter[str] = Counter()
@@ -178,8 +183,7 @@ class ActivityCollector:
     ) -> list[NDArray[np.void]]:
         told, known.agent.told = known.agent.told, []
         rows = {frame: [one.rows for one in told if one.frame == frame] for frame in wire.LAYOUTS}
-        for devices in rows[wire.DEVICES]:
-            self._learn_devices(known, devices)
+        self._learn_devices(known, rows[wire.DEVICES])
         spans = self._sane(known, wire.UNRECORDED, rows[wire.UNRECORDED])
         known.missed += known.heard.told(spans, time.time_ns())
         timeless = (wire.DEVICES, wire.UNRECORDED)
@@ -238,17 +242,12 @@ class ActivityCollector:
 
     def _comms_of(self, known: _Known, tids: NDArray[np.uint32]) -> NDArray[np.bytes_]:
         found, which = np.unique(tids, return_inverse=True)
-        return np.array([self._comm_of(known, tid) for tid in found.tolist()], "S16")[which]
-
-    def _comm_of(self, known: _Known, tid: int) -> bytes:
-        if not tid:
-            return known.comm
-        key = known.agent.pid, tid
-        if key not in self._comms:
+        keys = [(known.agent.pid, known.start_ns, tid) for tid in found.tolist()]
+        for key in [key for key in keys if key[2] and key not in self._comms][:_NEW_COMMS]:
             if len(self._comms) >= _MAX_COMMS:
                 self._comms.clear()
-            self._comms[key] = _comm(*key) or known.comm
-        return self._comms[key]
+            self._comms[key] = _comm(known.agent.pid, key[2]) or known.comm
+        return np.array([self._comms.get(key, known.comm) for key in keys], "S16")[which]
 
     # -- what nobody recorded
 
@@ -286,16 +285,19 @@ class ActivityCollector:
 
     # -- devices
 
-    def _learn_devices(self, known: _Known, rows: NDArray[np.void]) -> None:
-        for row in rows:
+    def _learn_devices(self, known: _Known, told: list[NDArray[np.void]]) -> None:
+        rows = np.concatenate([np.zeros(0, ROWS[wire.DEVICES]), *told])
+        few = rows[rows["number"] < wire.MAX_DEVICES][: wire.MAX_DEVICES]
+        self._lost["GPUs that are more than a program can have"] += len(rows) - len(few)
+        for row in few:
             number, raw = int(row["number"]), row["uuid"].tobytes()
             of = activity.multiprocessor(row)
             if of is not None:
                 known.devices[number] = of
             ours = self._gauges.number(f"GPU-{uuid.UUID(bytes=raw)}")
-            if ours is None:
-                ours = self._uuids.setdefault(raw, len(self._uuids)) if any(raw) else number
-            known.numbers[number] = ours
+            if ours is None and any(raw) and (raw in self._uuids or len(self._uuids) < _MAX_UUIDS):
+                ours = self._uuids.setdefault(raw, len(self._uuids))
+            known.numbers[number] = number if ours is None else ours
 
     def _lanes(self, known: _Known, rows: NDArray[np.void]) -> NDArray[np.uint32]:
         found, which = np.unique(np.column_stack((rows["device"], rows["stream"])), axis=0, return_inverse=True)

@@ -10,7 +10,6 @@ import numpy as np
 
 from . import wire
 
-_MOST = 64
 _ATTRIBUTES = {
     "multiprocessors": 16,
     "major": 75,
@@ -48,7 +47,7 @@ def _asked(driver: Any) -> Any:
     n = ctypes.c_int()
     if driver.cuDeviceGetCount(ctypes.byref(n)):  # it has not been initialised yet
         return np.zeros(0, wire.DEVICE)
-    rows = np.zeros(max(0, min(n.value, _MOST)), wire.DEVICE)
+    rows = np.zeros(max(0, min(n.value, wire.MAX_DEVICES)), wire.DEVICE)
     uuid_of = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
     for i, row in enumerate(rows):
         row["number"] = i

@@ -21,6 +21,8 @@ PAUSES: Final = 1 << 15
 MOST_EACH: Final = PAUSES - 1
 MAX_FRAME: Final = 1 << 20
 MAX_TEXT: Final = 1 << 14
+MAX_DEVICES: Final = 64
+"""Of a process."""
 
 WISH_CALLS: Final = 1
 """Calls of the runtime too: which thread had what done."""

@@ -1,0 +1,103 @@
+"""What the collecting thread makes of what it is told, by programs that tell too much."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aperture_tui.collect.gpu import activity, receiver
+from aperture_tui.collect.gpu.frames import ROWS
+from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.collect.gpu.receiver import ActivityCollector
+from aperture_tui.collect.settings import Settings
+from aperture_tui.profile.gpu_launch import Launch
+from aperture_tui.profile.occupancy import MULTIPROCESSORS, Factor, Occupancy, occupancy
+
+
+@pytest.fixture
+def collector() -> Iterator[ActivityCollector]:
+    """One that nobody has begun."""
+    common: Any = SimpleNamespace(settings=Settings(events=("gpu",)))
+    made = ActivityCollector(common)
+    yield made
+    made._agents.close()
+
+
+def known() -> Any:
+    """This process's."""
+    agent: Any = SimpleNamespace(pid=os.getpid(), frames=SimpleNamespace(names={}))
+    return receiver._Known(agent)
+
+
+def devices(numbers: Sequence[int]) -> np.ndarray:
+    """Each with a number of its own in all the world."""
+    rows = np.zeros(len(numbers), ROWS[wire.DEVICES])
+    rows["number"], rows["major"] = numbers, 9
+    rows["uuid"] = np.frombuffer(os.urandom(16 * len(numbers)), "V16")
+    return rows
+
+
+def test_an_agent_has_no_more_gpus_than_there_may_be(collector: ActivityCollector) -> None:
+    """200,000 in a quarter of a second were looked at for three, and kept for ever."""
+    one = known()
+    for _ in range(6):
+        collector._learn_devices(one, [devices(range(1000)), devices([1 << 31])])
+    assert sorted(one.numbers) == sorted(one.devices) == list(range(wire.MAX_DEVICES))
+    assert len(collector._uuids) == 256
+    assert collector._lost == {"GPUs that are more than a program can have": 6 * (1001 - wire.MAX_DEVICES)}
+
+
+def test_names_of_few_threads_are_looked_up_at_once(
+    collector: ActivityCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent may name a thread in each of 400,000 calls."""
+    one, looked = known(), []
+    monkeypatch.setattr(receiver, "_comm", lambda pid, tid: looked.append(tid) or b"thread %d" % tid)
+    tids = np.arange(5000, dtype=np.uint32)
+    first = collector._comms_of(one, tids)
+    assert first.tolist()[:3] == [one.comm, b"thread 1", b"thread 2"]
+    assert first.tolist()[-1] == one.comm
+    assert len(looked) == 1024
+    collector._comms_of(one, tids[:1025])
+    assert len(looked) == 1024
+
+
+def test_a_thread_of_an_earlier_process_gives_its_name_to_none_of_a_later_one(
+    collector: ActivityCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = iter((b"before", b"after"))
+    monkeypatch.setattr(receiver, "_comm", lambda pid, tid: next(names) if tid == 7 else b"")
+    one, other = known(), known()
+    other.start_ns = one.start_ns + 1
+    tids = np.array([7], np.uint32)
+    assert [collector._comms_of(each, tids)[0] for each in (one, other)] == [b"before", b"after"]
+
+
+def test_launches_of_ever_other_shapes_are_reckoned_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by itself took 66 us, and there may be 150,000 in a quarter of a second."""
+    asked: list[int] = []
+
+    def counted(of: Any, threads: np.ndarray, *more: np.ndarray) -> Occupancy:
+        asked.append(len(threads))
+        return occupancy(of, threads, *more)
+
+    monkeypatch.setattr(activity, "occupancy", counted)
+    rows = np.zeros(3000, ROWS[wire.KERNELS])
+    rows["block_x"] = np.arange(3000) % 1025
+    rows["block_y"] = rows["block_z"] = 1
+    rows["dynamic_shared"], rows["device"] = 64 * np.arange(3000), np.arange(3000) % 3
+    values = activity.launch_values(rows, {0: MULTIPROCESSORS[9, 0], 1: MULTIPROCESSORS[7, 5]})
+    assert len(asked) == 2
+    for i in (0, 3, 4, 5, 1024, 1025, 1027, 2998):
+        launch, of = Launch.unpacked(int(values[i])), {0: MULTIPROCESSORS[9, 0], 1: MULTIPROCESSORS[7, 5]}.get(i % 3)
+        threads, shared = i % 1025, -(-64 * i // 128) * 128
+        if of is None or not threads:
+            assert launch == Launch(threads, 0, shared)
+            continue
+        true = occupancy(of, *(np.array([n]) for n in (threads, 0, 64 * i)))
+        assert launch == Launch(threads, 0, shared, int(true.blocks[0]), Factor(int(true.limited_by[0])), of.warps)
