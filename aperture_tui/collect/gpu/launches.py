@@ -4,6 +4,7 @@ process that runs already is seen as well; what the GPU makes of it is not.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -106,13 +107,15 @@ class LaunchCollector(Traced):
     def _probe(self, library: Library) -> None:
         told = cookies()
         try:
-            offsets = libraries.offsets(library, told)
+            file = libraries.opened(library)
         except OSError:  # its process has ended, or keeps it from us
             self._degraded["files named libcuda that cannot be opened"] += 1
             return
-        held, failed = uprobe.attach(
-            library.path, {offset: told[name] for name, offset in offsets.items()}, self._program
-        )
+        with contextlib.closing(file):
+            offsets = libraries.offsets(file, told)
+            # by its path another file could be met now, and amid an instruction of that a probe breaks who runs it
+            path = f"/proc/self/fd/{file.fileno()}"
+            held, failed = uprobe.attach(path, {at: told[name] for name, at in offsets.items()}, self._program)
         for fd in held:
             self.attach(fd)
         for error in failed:

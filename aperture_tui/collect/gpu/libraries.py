@@ -65,15 +65,20 @@ def _library(path: str) -> Iterator[Library]:
     yield Library(facts.st_dev, facts.st_ino, path)
 
 
-def offsets(library: Library, names: Collection[str]) -> dict[str, int]:
-    """Of these functions those that the file exports: name -> offset in the file. Raises OSError, or ElfError if it is
-    no file of this kind.
-    """
+def opened(library: Library) -> FileSource:
+    """The file itself. Raises OSError, or ElfError if another one has taken its place."""
     source = FileSource(_opened(library.path))
     facts = source.stat()
     if (facts.st_dev, facts.st_ino) != library[:2]:
         raise ElfError("it was exchanged while it was looked at")
-    elf = Elf.read(source)
+    return source
+
+
+def offsets(file: FileSource, names: Collection[str]) -> dict[str, int]:
+    """Of these functions those that the file exports: name -> offset in the file. Raises ElfError if it is no file of
+    this kind.
+    """
+    elf = Elf.read(file)
     found: dict[str, int] = {}
     for section in elf.sections:
         if section.type != SHT_DYNSYM:

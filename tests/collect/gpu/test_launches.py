@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from aperture_tui.profile.health import State
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Query
 from aperture_tui.session import Session
-from aperture_tui.symbolize.elf import ElfError
+from aperture_tui.symbolize.elf import ElfError, FileSource
 from tests.collect.c_structures import assert_mirrors, defines, enumerated, layout
 from tests.collect.collecting import Kept
 from tests.programs import build
@@ -86,7 +86,7 @@ def has_mapped(library: Path, pid: int) -> None:
 def probed(library: Path, pid: int) -> None:
     """Wait until the file has probes, as its process's memory shows: a breakpoint in place of an instruction."""
     has_mapped(library, pid)
-    offset = libraries.offsets(next(libraries.mapped(pid)), ["cuLaunchKernel"])["cuLaunchKernel"]
+    offset = libraries.offsets(libraries.opened(next(libraries.mapped(pid))), ["cuLaunchKernel"])["cuLaunchKernel"]
     rows = [line.split(maxsplit=5) for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
     row = next(row for row in rows if str(library) in row[-1] and "x" in row[1])
     address = int(row[0].split("-")[0], 16) + offset - int(row[2], 16)
@@ -98,6 +98,32 @@ def probed(library: Path, pid: int) -> None:
                 return
         time.sleep(0.02)
     raise AssertionError("it has no probe")
+
+
+@pytest.mark.bpf
+def test_no_file_is_probed_but_the_one_whose_functions_were_looked_up(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns the folder could have had probes put into any file of root's, at offsets of its choice."""
+    inode, offsets = library.stat().st_ino, libraries.offsets
+    link, other = library.with_name("link"), library.with_name("other.so")
+    shutil.copy(library, other)
+    link.symlink_to(other)
+
+    def looked_up(file: FileSource, names: Collection[str]) -> dict[str, int]:
+        found = offsets(file, names)
+        if file.stat().st_ino == inode:
+            link.replace(library)
+        return found
+
+    monkeypatch.setattr(libraries, "offsets", looked_up)
+    with started("launches", library, 400) as program:
+        has_mapped(library, program.pid)
+        with seeing() as kept:
+            told = program.run()
+        assert library.is_symlink()
+    seen = by_name(kept, program.pid)
+    assert_exact(kept, "gpu_call", seen["cuLaunchKernel"], told["launch"] + told["each"])
 
 
 @pytest.mark.bpf
@@ -199,13 +225,13 @@ def test_a_file_that_only_has_the_name_is_said_to_be_none_and_the_others_are_see
 
 def test_functions_are_found_in_the_file(library: Path) -> None:
     facts = library.stat()
-    found = libraries.offsets(libraries.Library(facts.st_dev, facts.st_ino, str(library)), cookies())
+    found = libraries.offsets(libraries.opened(libraries.Library(facts.st_dev, facts.st_ino, str(library))), cookies())
     assert set(found) == {
         *("cuLaunchKernel", "cuLaunchKernel_ptsz", "cuLaunchKernelEx", "cuGraphLaunch"),
         *("cuMemcpyHtoD_v2", "cuMemcpyDtoHAsync_v2", "cuMemcpyPeer", "cuMemsetD32_v2"),
     }
     with pytest.raises(ElfError, match="exchanged"):
-        libraries.offsets(libraries.Library(facts.st_dev, facts.st_ino + 1, str(library)), cookies())
+        libraries.opened(libraries.Library(facts.st_dev, facts.st_ino + 1, str(library)))
 
 
 @pytest.mark.parametrize(
