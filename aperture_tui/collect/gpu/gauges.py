@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect.gpu.device import GpuError, opened
+from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
     from aperture_tui.profile.gpu import GpuSample
@@ -19,7 +20,7 @@ class GpuGauges:
     def __init__(self) -> None:
         self.newest: tuple[GpuSample, ...] = ()
         self.problem = ""
-        """Why there are none; "" while there are."""
+        """Why there are none any more; "" while there may be."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gpu gauges", daemon=True)
 
@@ -39,12 +40,15 @@ class GpuGauges:
     def _run(self) -> None:
         try:
             devices = opened()
-        except GpuError as error:
-            self.problem = str(error)
+        except GpuError:  # `aperture gpu devices` says why there are none
             return
-        while not self._stopping.is_set():
-            newest = tuple(devices.read())
-            if not self._stopping.is_set():
-                self.newest = newest
-            self._stopping.wait(_EVERY_S)
-        devices.close()
+        try:
+            while not self._stopping.is_set():
+                newest = tuple(devices.read())
+                if not self._stopping.is_set():
+                    self.newest = newest
+                self._stopping.wait(_EVERY_S)
+        except Exception as error:  # of a vendor's package: what was read last must not look like what is now
+            self.newest, self.problem = (), f"its gauges have failed: {type(error).__name__}: {clean(str(error))}"
+        finally:
+            devices.close()

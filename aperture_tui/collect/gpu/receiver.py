@@ -111,6 +111,7 @@ class ActivityCollector:
         self._degraded: Counter[str] = Counter()
         self._before: Counter[str] = Counter()
         """What agents that have left had counted as lost."""
+        self._last_words = [Health(name, State.STARTING) for name in NAMES]
         self._cpu_ns = 0
         self._read_ns = 0
         self._near_ns = min(1_000_000_000 // common.settings.hz + _TURN_NS, _NEAR_MOST_NS)
@@ -165,6 +166,7 @@ class ActivityCollector:
 
     def stop(self) -> None:
         """End all conversations."""
+        self._last_words = [replace(one, state=State.STOPPED, message="") for one in self.health()]
         self._state = State.STOPPED
         self._agents.close()
         self._common.recent.pids = frozenset()
@@ -321,23 +323,18 @@ class ActivityCollector:
     def health(self) -> list[Health]:
         """Losses by cause, and who tells."""
         if self._state is not State.RUNNING:
-            return [Health(name, self._state, delivered=self._delivered[kind]) for name, kind in _KINDS.items()]
+            return self._last_words
         agents = list(self._agents.talking.values())
         lost = Counter(self._lost) + self._before
         for agent in agents:
             lost.update(_losses(agent))
-        message = (
-            "; ".join(filter(None, [*(_words(one, self._common.settings.gpu_limit) for one in agents[:4])]))
-            if agents
-            else _NOBODY
-        )
-        message += f"; and {len(agents) - 4} more" if len(agents) > 4 else ""
-        if self._agents.refused:
-            message += "; " + "; ".join(f"{n} {why}" for why, n in self._agents.refused.most_common(2))
+        words = [_words(one, self._common.settings.gpu_limit) for one in agents[:4]] if agents else [_NOBODY]
+        words.append(f"and {len(agents) - 4} more" if len(agents) > 4 else "")
+        words += [f"{n} {why}" for why, n in self._agents.refused.most_common(2)]
         one = Health(
             NAMES[0],
             State.RUNNING,
-            message,
+            "; ".join(filter(None, [*words, self._gauges.problem])),
             delivered=self._delivered[Kind.GPU_KERNEL],
             lost={cause: n for cause, n in lost.items() if n},
             degraded={cause: n for cause, n in self._degraded.items() if n},
@@ -345,9 +342,6 @@ class ActivityCollector:
         )
         other = Health(NAMES[1], State.RUNNING, delivered=self._delivered[Kind.GPU_COPY])
         return [one, other if agents else replace(other, message=_NOBODY)]
-
-
-_KINDS: Final = dict(zip(NAMES, (Kind.GPU_KERNEL, Kind.GPU_COPY), strict=True))
 
 
 def _losses(agent: Agent) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aperture_tui.collect.gpu import activity, receiver
+from aperture_tui.collect.gpu import activity, gauges, receiver
 from aperture_tui.collect.gpu.frames import ROWS
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.receiver import ActivityCollector
 from aperture_tui.collect.settings import Settings
+from aperture_tui.profile.gpu import GpuSample
 from aperture_tui.profile.gpu_launch import Launch
+from aperture_tui.profile.health import State
 from aperture_tui.profile.occupancy import MULTIPROCESSORS, Factor, Occupancy, occupancy
 
 
@@ -25,7 +28,8 @@ def collector() -> Iterator[ActivityCollector]:
     common: Any = SimpleNamespace(settings=Settings(events=("gpu",)))
     made = ActivityCollector(common)
     yield made
-    made._agents.close()
+    if made._state is not State.STOPPED:
+        made._agents.close()
 
 
 def known() -> Any:
@@ -101,3 +105,43 @@ def test_launches_of_ever_other_shapes_are_reckoned_together(monkeypatch: pytest
             continue
         true = occupancy(of, *(np.array([n]) for n in (threads, 0, 64 * i)))
         assert launch == Launch(threads, 0, shared, int(true.blocks[0]), Factor(int(true.limited_by[0])), of.warps)
+
+
+def test_what_was_lost_is_told_when_it_has_stopped_too(collector: ActivityCollector) -> None:
+    """Whoever leaves the GPU's screen has it detached: its losses are no less for that."""
+    collector._state = State.RUNNING
+    collector._lost["records whose time makes no sense"] = 3
+    collector._degraded["launch stacks not known"] = 5
+    collector._common.recent = SimpleNamespace(pids=frozenset())  # type: ignore[assignment]
+    collector.stop()
+    kernels, copies = collector.health()
+    assert (kernels.state, copies.state) == (State.STOPPED, State.STOPPED)
+    assert kernels.lost == {"records whose time makes no sense": 3}
+    assert kernels.degraded == {"launch stacks not known": 5}
+
+
+def test_gauges_that_fail_say_so_and_show_nothing_old(
+    collector: ActivityCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread ended, and the last reading was shown as that of now from then on."""
+    closed = threading.Event()
+
+    class Devices:
+        def __init__(self) -> None:
+            self.told = [(GpuSample(1, 0, "GPU-1", "one", "NVIDIA"),)]
+
+        def read(self) -> Sequence[GpuSample]:
+            if not self.told:
+                raise ValueError("something\x1bnew")
+            return self.told.pop()
+
+        def close(self) -> None:
+            closed.set()
+
+    monkeypatch.setattr(gauges, "opened", Devices)
+    monkeypatch.setattr(gauges, "_EVERY_S", 0.01)
+    collector._gauges.begin()
+    assert closed.wait(20)
+    assert collector._gauges.newest == ()
+    collector._state = State.RUNNING
+    assert collector.health()[0].message.endswith(r"; its gauges have failed: ValueError: something\x1bnew")
