@@ -12,14 +12,15 @@ import numpy as np
 
 from aperture_tui.export import folded
 from aperture_tui.export.collected import IMPORT, collected, kind_name, losses_of, time_range
-from aperture_tui.export.names import COUNTED, whole_share
+from aperture_tui.export.names import COUNTED, amount_ns, whole_share
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.comparable import Extent, Per, scale
 from aperture_tui.profile.difference import Carrier, Functions, Pair, by_function, functions
-from aperture_tui.profile.kinds import FrameKind, Kind
+from aperture_tui.profile.kinds import UNRECORDED, FrameKind, Kind
 from aperture_tui.profile.query import Measure, Query
 from aperture_tui.profile.significance import Evidence, evidence
 from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.profile.where import OF_STACKS, Bound, Key, Where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,8 @@ _CLOSER: Final = 3
 """How often that is looked at more closely which has samples in a small part of its time alone."""
 _STACKS: Final = 0.05  # of all stacks: so many more whole ones on one side move totals visibly
 _NAMES: Final = ("BASE", "AFTER")
+_OF_WORK: Final = OF_STACKS | {Key.NAME, Key.TAG, Key.TID, Key.THREAD}
+"""What a term of a filter line may be about that is of one event."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +229,7 @@ def caveats(comparison: Comparison) -> list[str]:
         _durations(comparison),
         _modules(comparison.without_modules),
         _completeness(base, after),
+        _unrecorded(base, after),
         _overlap(base, after),
     )
     return [line for line in told if line]
@@ -261,6 +265,24 @@ def _completeness(base: Side, after: Side) -> str:
     if before.share is None or now.share is None or abs(before.share - now.share) < _STACKS:
         return ""
     return _told(f"whole stacks, of {COUNTED[base.query.kind]}", whole_share(before), whole_share(now))
+
+
+def _unrecorded(base: Side, after: Side) -> str:
+    """Of what GPUs did: for how long nobody knows it, which looks like less work."""
+    if after.query.kind not in (Kind.GPU_KERNEL, Kind.GPU_COPY):
+        return ""
+    before, now = (sum(use.time_ns for use in side.store.processes(_unknown(side.query))) for side in (base, after))
+    if not before and not now:
+        return ""
+    times = f"{amount_ns(before)} in BASE, {amount_ns(now)} in AFTER"
+    return f"not recorded, of what programs had GPUs do, by program and GPU: {times}"
+
+
+def _unknown(query: Query) -> Query:
+    """For the stretches that nobody recorded of the same programs: they have neither a name nor a stack."""
+    terms = (term for term in query.where.but(_OF_WORK).terms if not isinstance(term, Bound))
+    query = replace(query, kind=Kind.GPU_KERNEL, role=UNRECORDED, measure=Measure.TIME, where=Where(tuple(terms)))
+    return replace(query, name=None, value=None, frame=None, tids=(), tags=(), without_tags=())
 
 
 def _overlap(base: Side, after: Side) -> str:

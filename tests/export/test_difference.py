@@ -22,9 +22,10 @@ from aperture_tui.export.svg import MissingInfernoError, find
 from aperture_tui.profile.comparable import Per
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts
-from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Kind, Role, Stop
+from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, UNRECORDED, Flag, Kind, Role, Stop
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.profile.where import parse
 from aperture_tui.store.memory import MemoryStore
 from tests.export import pairs, sample
 from tests.store import facts as words
@@ -178,6 +179,26 @@ class TestCaveats:
         whole = filled([Fact(T0, sample.WEB, flags=Flag.WHOLE)])
         sides = Side("x", cut, Query()), Side("y", whole, Query())
         assert caveats(compared(*sides, Per.SHARE)) == ["whole stacks, of samples: 0.0 % in BASE, 100.0 % in AFTER"]
+
+    @pytest.mark.parametrize("line", ["", 'comm:"web server" name:k fn:k >1ms'])
+    def test_what_of_gpus_was_not_recorded_on_one_side_alone(self, line: str) -> None:
+        """Half as much as before, said the comparison, where half of the time was not recorded."""
+
+        def side(recorded: int) -> Side:
+            rows = [
+                Fact(
+                    T0 + i * SECOND, sample.WEB, kind=Kind.GPU_KERNEL, stack=(Frame("k"),), name="k", duration_ns=SECOND
+                )
+                for i in range(10)
+            ]
+            unknown = {"flags": UNRECORDED << ROLE_SHIFT, "name": "", "stack": ()}
+            told = [*rows[:recorded], *(replace(one, **unknown) for one in rows[recorded:])]
+            return Side("x", filled(told), Query(Kind.GPU_KERNEL, measure=Measure.TIME, where=parse(line)))
+
+        assert caveats(compared(side(10), side(10), Per.SECOND)) == []
+        assert caveats(compared(side(10), side(5), Per.SECOND)) == [
+            "not recorded, of what programs had GPUs do, by program and GPU: 0 ns in BASE, 5 s in AFTER"
+        ]
 
     def test_windows_that_overlap(self) -> None:
         side = pairs.sides()[0]
