@@ -16,7 +16,8 @@ from aperture_tui.collect import bpf
 from aperture_tui.collect.gpu import activity
 from aperture_tui.collect.gpu.agents import Agents, losses, number, text
 from aperture_tui.collect.gpu.awaiting import Awaiting
-from aperture_tui.collect.gpu.frames import ROWS
+from aperture_tui.collect.gpu.finding import MAX_SOCKETS
+from aperture_tui.collect.gpu.frames import ROWS, Frames
 from aperture_tui.collect.gpu.gauges import GpuGauges
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.joining import joined
@@ -85,6 +86,11 @@ class _Known:
             self.names = activity.Names(symbols, self.agent.frames.names)
         return self.names
 
+    def forget(self) -> None:
+        """What only its records are read by, of which there are no more."""
+        self.names, self.agent.frames, self.awaiting = None, Frames(), Awaiting()
+        self.alike.clear()
+
 
 class ActivityCollector:
     """Owned by the collecting thread, but for `start`."""
@@ -152,7 +158,7 @@ class ActivityCollector:
             mine = moments[moments["pid"] == known.agent.pid]  # what an agent says of threads is not to be believed
             parts += self._events_of(known, symbols, mine, last=self._last or known in self._leaving)
         parts += self._unrecorded(symbols)
-        self._leaving = []
+        self._forget_gone()
         events = np.concatenate(parts)
         for kind in (Kind.GPU_KERNEL, Kind.GPU_COPY):
             own = (events["kind"] == kind) & (events["flags"] >> np.uint16(ROLE_SHIFT) & np.uint16(3) == Role.OWN)
@@ -284,6 +290,15 @@ class ActivityCollector:
         for field in ("pid", "process", "thread", "stack"):
             events[field] = who[field]
         return events
+
+    def _forget_gone(self) -> None:
+        """What those have said that have left; and those of whom there are too many, the first ones."""
+        for known in self._leaving:
+            known.forget()
+        self._leaving = []
+        for path in list(self._unheard)[: max(0, len(self._unheard) - MAX_SOCKETS)]:
+            del self._unheard[path]
+            self._lost["programs without their agent, more than are looked after"] += 1
 
     # -- devices
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from aperture_tui.collect.gpu import activity, gauges, receiver
-from aperture_tui.collect.gpu.frames import ROWS
+from aperture_tui.collect.gpu.frames import ROWS, Frames
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.receiver import ActivityCollector
 from aperture_tui.collect.settings import Settings
@@ -32,10 +33,10 @@ def collector() -> Iterator[ActivityCollector]:
         made._agents.close()
 
 
-def known() -> Any:
-    """This process's."""
-    agent: Any = SimpleNamespace(pid=os.getpid(), frames=SimpleNamespace(names={}))
-    return receiver._Known(agent)
+def known(**more: Any) -> Any:
+    """This process's, as far as is needed."""
+    agent = SimpleNamespace(pid=os.getpid(), frames=Frames())
+    return SimpleNamespace(agent=agent, start_ns=1, comm=b"this one", numbers={}, devices={}, **more)
 
 
 def devices(numbers: Sequence[int]) -> np.ndarray:
@@ -145,3 +146,17 @@ def test_gauges_that_fail_say_so_and_show_nothing_old(
     assert collector._gauges.newest == ()
     collector._state = State.RUNNING
     assert collector.health()[0].message.endswith(r"; its gauges have failed: ValueError: something\x1bnew")
+
+
+def test_of_programs_that_live_on_without_their_agent_few_are_kept_and_no_names(collector: ActivityCollector) -> None:
+    """One that hangs up at ever new sockets had all of that kept while it lived, 32 MB of names each."""
+    for i in range(300):
+        one = known(awaiting=None, alike={1: None}, names=None)
+        one.agent.frames.names[1] = "n" * 1000
+        one.forget = partial(receiver._Known.forget, one)
+        collector._unheard[f"{i}.sock"] = one
+        collector._leaving.append(one)
+    collector._forget_gone()
+    assert list(collector._unheard) == [f"{i}.sock" for i in range(44, 300)]
+    assert not any(one.agent.frames.names for one in collector._unheard.values())
+    assert collector._lost == {"programs without their agent, more than are looked after": 44}
