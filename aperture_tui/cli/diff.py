@@ -51,8 +51,9 @@ each side (aperture record -- COMMAND). Their changes are in percent of BASE's w
 
 * marks a change that is more than chance, of samples (--event cpu) alone; · one that may be chance, or has too few
 samples to tell. The number of functions compared is allowed for: of those marked, 1 % may be chance. With share and
-second, a side that varies from moment to moment by itself has to change by more. What differs from one run to the
-next (caches, other load, another machine) is not known from one recording of each.
+second, a side that varies from moment to moment by itself has to change by more; with run, a sample to which a filter
+gave more weight is taken for so many. What differs from one run to the next (caches, other load, another machine) is
+not known from one recording of each.
 
 Of what an aggregator holds, --base and --after say FROM..TO, and behind an @ which hosts or which service; without,
 those of --host and --service, or all.
