@@ -251,9 +251,9 @@ class ActivityCollector:
     def _comms_of(self, known: _Known, tids: NDArray[np.uint32]) -> NDArray[np.bytes_]:
         found, which = np.unique(tids, return_inverse=True)
         keys = [(known.agent.pid, known.start_ns, tid) for tid in found.tolist()]
+        if len(self._comms) > _MAX_COMMS - _NEW_COMMS:
+            self._comms.clear()
         for key in [key for key in keys if key[2] and key not in self._comms][:_NEW_COMMS]:
-            if len(self._comms) >= _MAX_COMMS:
-                self._comms.clear()
             self._comms[key] = _comm(known.agent.pid, key[2]) or known.comm
         return np.array([self._comms.get(key, known.comm) for key in keys], "S16")[which]
 

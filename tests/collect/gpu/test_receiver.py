@@ -70,6 +70,10 @@ def test_names_of_few_threads_are_looked_up_at_once(
     assert len(looked) == 1024
     collector._comms_of(one, tids[:1025])
     assert len(looked) == 1024
+    for start in range(0, 40_000, 1000):  # what is forgotten when there are too many is of none that is asked for
+        names = collector._comms_of(one, np.append(tids[1:20], np.arange(start, start + 1000, dtype=np.uint32) + 20))
+        assert names.tolist() == [b"thread %d" % tid for tid in (*range(1, 20), *range(start + 20, start + 1020))]
+    assert len(collector._comms) <= 1 << 14
 
 
 def test_a_thread_of_an_earlier_process_gives_its_name_to_none_of_a_later_one(
