@@ -349,6 +349,9 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
         self.palette = self.palette_of(self.looks[theme.name], self._colours)
         if self._view is not None:  # the others repaint when they are shown again
             self._view.repaint_all()
+        for screen in self.screen_stack:
+            if isinstance(screen, Panel):
+                screen.repaint_all()
 
     # -- keys
 

@@ -14,7 +14,7 @@ from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.panel import Panel
 from aperture_tui.tui.screens.view import ViewScreen
-from aperture_tui.tui.views import FILTERS, HOSTS, MODES, VIEW_KEYS, VIEWS
+from aperture_tui.tui.views import FILTERS, HOSTS, MODES, NUMBERS, VIEW_KEYS, VIEWS
 
 if TYPE_CHECKING:
     from aperture_tui.store.remote.link import Focus
@@ -82,6 +82,10 @@ class Switching(App[None]):
         self.show_view(name)
         if isinstance(view, ViewScreen):
             self.call_after_refresh(self._select, view.icicle.selection)
+
+    def action_numbered(self, number: str) -> None:
+        """The view of this number, whatever its keys."""
+        self.action_view(NUMBERS[int(number)])
 
     def _select(self, selection: Any) -> None:
         view = self._view

@@ -30,7 +30,7 @@ VIEWS: Final[dict[str, type[ViewScreen]]] = {
 }
 """Those that show something of a window of time."""
 MODES: Final[dict[str, Any]] = {**VIEWS, HOSTS: HostsScreen, FILTERS: FiltersScreen}
-_NUMBERS: Final = (HOSTS, "overview", "cpu", "syscalls", "locks", "offcpu", FILTERS, GPU)
+NUMBERS: Final = (HOSTS, "overview", "cpu", "syscalls", "locks", "offcpu", FILTERS, GPU)
 """By the numbers of their keys."""
 VIEW_KEYS: Final = (
     Binding("0", "view('hosts')", "hosts", show=False),
@@ -47,6 +47,6 @@ VIEW_KEYS: Final = (
 def titles(without: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """(key, title) of each view but some."""
     told: list[tuple[str, type[BaseScreen]]] = [
-        (str(i), MODES[name]) for i, name in enumerate(_NUMBERS) if name not in without
+        (str(i), MODES[name]) for i, name in enumerate(NUMBERS) if name not in without
     ]
     return tuple((key, view.TITLE_WORD) for key, view in told)

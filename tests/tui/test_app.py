@@ -15,7 +15,8 @@ from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
 from aperture_tui.store.base import Store
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.icicle.widget import Icicle
-from aperture_tui.tui.screens.panel import Panel
+from aperture_tui.tui.look import look
+from aperture_tui.tui.screens.panel import Panel, PanelRows
 from aperture_tui.tui.widgets.details import Details
 from aperture_tui.tui.widgets.processes import ProcessTable
 from tests.tui.screen import assert_golden, running, settled, text_of, until
@@ -294,6 +295,49 @@ async def test_a_click_on_the_keys_line_does_what_it_says() -> None:
         at = text_of(_app(pilot))[-1].index("freeze")
         await pilot.click("#keys", offset=(at, 0))
         assert _app(pilot).looking.past
+
+
+@pytest.mark.parametrize(("size", "word"), [((120, 40), "5 Off-CPU"), ((80, 24), "4 Locks")])
+async def test_a_click_on_the_name_of_a_view_goes_there(size: tuple[int, int], word: str) -> None:
+    async with running(size) as pilot:
+        at = text_of(_app(pilot))[0].index(word)
+        await pilot.click("#header", offset=(at + 3, 0))
+        await settled(pilot)
+        assert _app(pilot).current_mode == {"5": "offcpu", "4": "locks"}[word[0]]
+        await pilot.click("#header", offset=(3, 0))
+        await settled(pilot)
+        assert _app(pilot).current_mode == {"5": "offcpu", "4": "locks"}[word[0]], "nothing is meant by our name"
+
+
+async def test_a_panel_is_closed_with_the_mouse_alone() -> None:
+    """By its border, where it says how it is closed, or beside it; what is clicked within it is only read."""
+    for size, beside in (((120, 40), (1, 5)), ((80, 24), (0, 5)), ((80, 24), (75, 23))):
+        async with running(size) as pilot:
+            await pilot.press("question_mark")
+            await pilot.pause()
+            await pilot.click(offset=(size[0] // 2, 8))
+            assert isinstance(pilot.app.screen, Panel)
+            assert "esc closes" in _screen(pilot)
+            await pilot.click(offset=beside)
+            await pilot.pause()
+            assert not isinstance(pilot.app.screen, Panel)
+
+
+async def test_a_panel_has_the_colours_that_are_chosen_while_it_is_there() -> None:
+    async with running((120, 40)) as pilot:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        pilot.app.theme = "aperture-light"
+        await pilot.pause(0.2)
+        rows = pilot.app.screen.query_one(PanelRows)
+        (_, _, ground), *_ = [
+            (segment.text, y, segment.style.bgcolor)  # type: ignore[union-attr]
+            for y in range(3)
+            for segment in rows.render_line(y)
+            if "Keys" in segment.text
+        ]
+        assert ground is not None
+        assert ground.name == look("aperture-light").colours["bar"]
 
 
 # -- trouble

@@ -133,3 +133,17 @@ async def test_without_colours_it_holds_as_well(
     monkeypatch.setenv("NO_COLOR", "1")
     async with running(size, waiting.filled(in_flight=True)) as pilot:
         await _look_at_everything(pilot)
+
+
+@pytest.mark.parametrize("view", ["overview", "cpu", "syscalls", "locks", "offcpu", "filters"])
+async def test_who_had_no_room_for_anything_has_the_keys_again_with_room(view: str) -> None:
+    """As in a pane that somebody makes small and large again."""
+    async with running((80, 24), SyntheticStore()) as pilot:
+        app = _app(pilot)
+        app.action_view(view)
+        await settled(pilot)
+        for size in ((19, 4), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.1)
+        await settled(pilot)
+        assert app.screen.focused is not None

@@ -103,6 +103,12 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         forget(self.aperture._driver)
         self.set_class(event.size.height < _TIME_LINE_FROM, "-tiny")
         self.show_heading()
+        self.call_after_refresh(self._take_focus)
+
+    def _take_focus(self) -> None:
+        """What has no room loses the focus; once there is room again, keys must be listened to."""
+        if self.is_whole and self.focused is None and self.main_part.focusable:
+            self.set_focus(self.main_part)
 
     def on_screen_resume(self) -> None:
         """Another view was shown before: what it changed, colours too, holds here as well."""
@@ -115,6 +121,10 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         """Draw in other colours."""
         for rows in self.query(RowsView):
             rows.repaint_all()
+
+    def on_header_chosen(self, message: Header.Chosen) -> None:
+        """Another view, as its key would."""
+        self.aperture.action_numbered(message.number)
 
     def on_descendant_focus(self, _event: DescendantFocus) -> None:
         """Other keys work now."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.events import Click
 from textual.geometry import Size
 from textual.screen import ModalScreen
 
@@ -43,7 +44,7 @@ class PanelRows(RowsView, can_focus=True):
 
 
 class Panel(ModalScreen[None]):
-    """Rows over the view; escape, q or the key that opened it closes it."""
+    """Rows over the view; escape, q or the key that opened it closes it, and a click on its border or beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,exclamation_mark,enter,space", "dismiss", "close")
@@ -51,7 +52,7 @@ class Panel(ModalScreen[None]):
     AUTO_FOCUS = "PanelRows"
     DEFAULT_CSS = """
     Panel { align: center middle; background: $background 60%; }
-    Panel PanelRows { max-width: 80; border: round $primary; }
+    Panel PanelRows { max-width: 80; border: round $primary; border-subtitle-color: $foreground; }
     """
 
     def __init__(self, rows: Sequence[Spans]) -> None:
@@ -66,7 +67,18 @@ class Panel(ModalScreen[None]):
         """Show them."""
         rows = self.query_one(PanelRows)
         rows.styles.height = len(self._content) + 2
+        rows.border_subtitle = "esc closes"
         rows.show_rows(self._content)
+
+    def on_click(self, event: Click) -> None:
+        """What is clicked within it is only read."""
+        if not self.query_one(PanelRows).content_region.contains(event.screen_x, event.screen_y):
+            self.dismiss()
+
+    def repaint_all(self) -> None:
+        """Draw in other colours."""
+        for rows in self.query(RowsView):
+            rows.repaint_all()
 
 
 def help_rows(keys: Sequence[Key], width: int, marks: bool = False) -> list[Spans]:

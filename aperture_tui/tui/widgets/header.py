@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from textual.events import Click
+from textual.message import Message
+
 from aperture_tui.profile.health import State
 from aperture_tui.tui import figures
-from aperture_tui.tui.cells import fit
+from aperture_tui.tui.cells import fit, width_of
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.facts import Fact, cells, fitting
 from aperture_tui.tui.widgets.rows import RowsView
@@ -186,11 +189,38 @@ def _state(heading: Heading, short: bool) -> list[Span]:
     return spans
 
 
+def view_at(row: Spans, views: Sequence[tuple[str, str]], x: int) -> str | None:
+    """The key of the view whose name, or key, stands at a cell of the header; None for none."""
+    at = 0
+    for text, _ in row:
+        if at <= x < at + width_of(text):
+            return next((key for key, title in views if text in (f" {key} {title} ", f" {key} ")), None)
+        at += width_of(text)
+    return None
+
+
 class Header(RowsView):
-    """The header line."""
+    """The header line; a click at the name of a view goes there."""
 
     DEFAULT_CSS = "Header { height: 1; dock: top; }"
 
+    class Chosen(Message):
+        """The view with this number."""
+
+        def __init__(self, number: str) -> None:
+            super().__init__()
+            self.number = number
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._views: Sequence[tuple[str, str]] = ()
+
     def show(self, heading: Heading) -> None:
         """Say this."""
+        self._views = heading.views
         self.draw(lambda: [header_row(heading, self.size.width)])
+
+    def on_click(self, event: Click) -> None:
+        """Go to the view that was clicked at."""
+        if self.shown_rows and (number := view_at(self.shown_rows[0], self._views, event.x)):
+            self.post_message(self.Chosen(number))

@@ -153,10 +153,11 @@ async def test_a_page_shows_the_screens_and_takes_keys_and_the_mouse() -> None:
         await screen.see(r"2 CPU")
         await screen.press("1")
         await screen.see(r"1 Overview")
-        await screen.press("\x1b[<0;25;1M\x1b[<0;25;1m")
-        await screen.see(r"2 CPU")
-        await screen.say("resize", {"width": 60, "height": 20})
         (page,) = served.pages
+        await until(lambda: _app(page).current_mode == "overview", "the overview")
+        await screen.press("\x1b[<0;26;1M\x1b[<0;26;1m")
+        await until(lambda: _app(page).current_mode == "cpu", "the view that was clicked at")
+        await screen.say("resize", {"width": 60, "height": 20})
         await until(lambda: _app(page).size == (60, 20), "the new size")
 
 
