@@ -311,6 +311,27 @@ async def test_a_click_looks_at_a_moment_and_the_wheel_steps(place: str, served:
             assert _app(pilot).looking.time.at_ns == there + columns * grid.bucket_ns
 
 
+async def test_a_click_at_the_words_beside_the_timeline_goes_nowhere() -> None:
+    async with at("live", "") as pilot:
+        for x in (2, LABEL + _grid(pilot).columns + 2):
+            await pilot.click("#timeline", offset=(x, 0))
+            await settled(pilot)
+            assert not _app(pilot).looking.past
+
+
+async def test_a_range_of_which_nothing_is_held_is_told_to_be_that() -> None:
+    async with running((120, 40), Uneven(20)) as pilot:
+        await pilot.press("2")
+        await settled(pilot)
+        assert _grid(pilot).begin_of(4) < START_NS - 10 * SECOND
+        await pilot.mouse_down("#timeline", offset=(LABEL + 1, 0))
+        await pilot.hover("#timeline", offset=(LABEL + 4, 0))
+        await pilot.mouse_up("#timeline", offset=(LABEL + 4, 0))
+        await settled(pilot)
+        assert not _app(pilot).looking.past
+        assert [one.message for one in pilot.app._notifications] == ["nothing is held of that time"]
+
+
 # -- what is asked for
 
 

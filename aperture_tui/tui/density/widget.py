@@ -164,7 +164,8 @@ class Timeline(RowsView):
     def on_mouse_down(self, event: MouseDown) -> None:
         """Hold on to a moment."""
         at = self._moment(event.x)
-        if event.button == 1 and at is not None:
+        on_a_column = self._grid is not None and 0 <= event.x - LABEL < self._grid.columns
+        if event.button == 1 and at is not None and on_a_column:
             self._held = True
             self.capture_mouse()
             self._point(at)

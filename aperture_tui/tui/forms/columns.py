@@ -127,6 +127,15 @@ SORTS: Final = ("total", "self", "change", "self change", "name", "module")
 """What `s` goes through; changes only where something is compared."""
 
 
+_ALIKE: Final = {"SELF": "self", "TOTAL": "total"}
+"""The orders of columns that say the same as the one that has the mark."""
+
+
+def sort_of(column: Column) -> str:
+    """What a click on its heading sorts by, "" for nothing."""
+    return column.sort or _ALIKE.get(column.title, "")
+
+
 def columns(width: int, compared: bool, sort: str) -> tuple[Placed[Column], ...]:
     """The columns that a width has room for."""
     return place(COMPARED if compared else ALONE, width, sort)

@@ -10,7 +10,7 @@ from textual.events import Click
 from textual.message import Message
 
 from aperture_tui.tui.cells import fit
-from aperture_tui.tui.forms.columns import SORTS, Column, columns, order_of
+from aperture_tui.tui.forms.columns import SORTS, Column, columns, order_of, sort_of
 from aperture_tui.tui.forms.model import SHOWN, FunctionLine, FunctionsView
 from aperture_tui.tui.model import FrameLabel
 from aperture_tui.tui.palette import Spans
@@ -156,7 +156,7 @@ class FunctionTable(CursorTable):
         index = self._top + event.y - 1
         if event.y == 0:
             here = (p for p in self._placed(self.size.width) if p.at <= event.x < p.at + p.width)
-            if sort := next((p.column.sort for p in here), ""):
+            if sort := next((sort_of(p.column) for p in here), ""):
                 self.sort_by(sort)
         elif index < len(self._lines):
             self._choose(index)

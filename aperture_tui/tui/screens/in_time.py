@@ -173,6 +173,8 @@ class InTime(BaseScreen):
             if end > start:
                 window_s = (end - start) / 1e9
                 self.look(replace(looking, window_s=window_s, time=looking.time.frozen(end), stretch=None))
+            else:
+                self.notify("nothing is held of that time", severity="warning", timeout=3)
         self.on_timeline_left()
 
     def on_timeline_stepped(self, message: Timeline.Stepped) -> None:

@@ -221,6 +221,11 @@ async def test_the_table_is_sorted_by_each_of_its_columns() -> None:
         await pilot.click(FunctionTable, offset=(2, 0))
         await settled(pilot)
         assert table.sort == "name"
+        heading = "".join(text for text, _ in table.shown_rows[0])
+        for word, sort in ((" SELF ", "self"), (" TOTAL ", "total"), ("SELF %", "self"), ("FUNCTION", "name")):
+            await pilot.click(FunctionTable, offset=(heading.index(word) + 2, 0))
+            await settled(pilot)
+            assert table.sort == sort
         await pilot.click(FunctionTable, offset=(2, 5))
         await settled(pilot)
         assert table.selected == table._lines[4]
