@@ -254,7 +254,9 @@ class ViewScreen(InForms, Filterable):
         self.action_back()
 
     def action_back(self) -> None:
-        """One step back: of the zoom, of the search, of the process; then, over an aggregator, to the list of hosts."""
+        """One step back: of the export, the zoom, the search, the process; over an aggregator, to the list of hosts."""
+        if self.aperture.leave_export():
+            return
         before = self.aperture.looking
         looking = before.back()
         if before.form.function is not None and looking.form.function is None:

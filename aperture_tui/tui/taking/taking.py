@@ -108,6 +108,18 @@ class Taking(App[None]):
         self._focused_before = view.focused
         await view.mount(ExportPanel(self._offered, self._file_name, self._last_format))
 
+    def leave_export(self) -> bool:
+        """Close the panel, or cancel what it does, as its own key would -> whether it was open.
+
+        Whoever clicked at the view beside it has the keys there, and could not close it otherwise.
+        """
+        panel = self._panel
+        if panel is None:
+            return False
+        self._focused_before = self.screen.focused
+        panel.call_later(panel.action_leave)  # as itself: what a parent says through it stops there
+        return True
+
     def on_export_panel_wanted(self, message: ExportPanel.Wanted) -> None:
         """Write it. The panel is no part of a picture."""
         message.stop()

@@ -408,6 +408,12 @@ async def test_the_mouse(folder: Path) -> None:
         assert app_of(pilot).focused is app_of(pilot)._view.icicle  # type: ignore[union-attr]
         await press(pilot, "e")
         assert app_of(pilot).focused is panel(pilot)._list, "e leads back to it"
+        await pilot.click("#icicle", offset=(5, 3))
+        await press(pilot, "slash", "x", "escape")
+        assert app_of(pilot)._panel is not None, "that was of the search"
+        await press(pilot, "escape")
+        assert app_of(pilot)._panel is None, "closed from where the keys are"
+        assert app_of(pilot).focused is app_of(pilot)._view.icicle  # type: ignore[union-attr]
 
 
 async def test_from_the_palette(folder: Path) -> None:
