@@ -31,6 +31,8 @@ _NAMED_INK: Final = {
     "selection": "default", "user": "cyan", "system": "red", "iowait": "yellow", "steal": "magenta", "memory": "blue",
     "swap": "magenta", "history": "cyan", "track": "bright_black", "background": "default", "bar": "default",
 }  # fmt: skip
+_DARK: Final = ("red", "blue")
+"""Grounds on which black cannot be read."""
 _NAMED_BOX: Final = {
     "process": ("black", "white"),
     "kernel": ("bright_white", "red"),
@@ -51,7 +53,7 @@ _NAMED_BOX: Final = {
     f"{WAIT}native": ("bright_cyan", "blue"),
     f"{WAIT}jit": ("blue", "cyan"),
     f"{WAIT}python": ("bright_green", "blue"),
-    f"{WAIT}runtime": ("bright_white", "cyan"),
+    f"{WAIT}runtime": ("blue", "bright_cyan"),
     f"{WAIT}gpu": ("black", "bright_green"),
     f"{WAIT}unknown": ("white", "blue"),
     f"{WAIT}thread": ("blue", "white"),
@@ -132,13 +134,15 @@ class Palette:
             colour = None if ink in ("muted", "faint") else _NAMED_INK[ink]
             behind = None if on in ("background", "bar") else _NAMED_INK[on]
             if ink == "background" and behind:
-                colour = "black"  # what the terminal's own ink is there may be as light as the ground
+                # what the terminal's own ink is there may be as light as the ground
+                colour = "bright_white" if behind in _DARK else "black"
+                bold = bold and colour != "black"  # many terminals draw what is bold brighter: black as grey
             return Style(color=colour, bgcolor=behind, bold=bold or None, dim=ink in ("muted", "faint") or None)
         kind, _, state = key[4:].partition(":")
         if kind == "match":
             return Style(color="black", bgcolor="bright_magenta")
         if kind.startswith("selected"):
-            return Style(color="black", bgcolor="bright_white", bold=True, underline=kind != "selected" or None)
+            return Style(color="black", bgcolor="bright_white", underline=kind != "selected" or None)
         if state:
             return Style(color="bright_white", bgcolor="bright_black")
         ink, behind = _NAMED_BOX[kind[:-1]]

@@ -16,8 +16,10 @@ from rich.style import Style
 from textual.pilot import Pilot
 
 from aperture_tui.tui.app import ApertureApp
+from aperture_tui.tui.look import looks
 from tests.tui.scenes import SCENES, app_of, shown
 from tests.tui.screen import assert_golden, text_of
+from tests.tui.test_sight import contrast
 
 SIZES = ((80, 24), (120, 40), (200, 50))
 _LETTERS = [*string.ascii_letters, *(a + b for a in string.ascii_lowercase for b in string.ascii_uppercase)]
@@ -89,6 +91,22 @@ async def test_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
                     words = set(" ".join(chain.from_iterable(_styles(app))).split())
                     assert words <= set(_ATTRIBUTES), "no colours"
     assert_golden(f"screens/{name}", told)
+
+
+@pytest.mark.parametrize("name", ["overview", "search", "compared", "syscalls", "wakers", "offcpu", "filters", "gpu"])
+async def test_every_word_can_be_read_in_every_theme(name: str) -> None:
+    """WCAG 1.4.3 asks 3 of what is large or bold; nothing that is a word or a number has less."""
+    async with shown(SCENES[name], (120, 40)) as pilot:
+        app = app_of(pilot)
+        for theme in looks():
+            app.theme = theme
+            await _still(pilot)
+            for segment in chain.from_iterable(app.screen._compositor.render_strips()):
+                style = segment.style
+                if not any(map(str.isalnum, segment.text)) or style is None or not (style.color and style.bgcolor):
+                    continue
+                ink, ground = (colour.get_truecolor().hex for colour in (style.color, style.bgcolor))
+                assert contrast(ink, ground) >= 3.0, f"{theme}: {segment.text!r}, {ink} on {ground}"
 
 
 async def test_the_cursor_in_a_line_stands_still() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui.icicle.render import icicle_row
-from aperture_tui.tui.look import FRAMES, Look, looks
+from aperture_tui.tui.look import FRAMES, GAUGES, Look, looks
 from aperture_tui.tui.model import Box, FrameLabel, Row
 from aperture_tui.tui.palette import Palette, box_key, change_key
 from aperture_tui.tui.terminal import Colours
@@ -36,6 +36,17 @@ SIGHTS: Final = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
+_NAMES: Final = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+_TERMINALS: Final = {
+    "xterm": (
+        "#000000 #cd0000 #00cd00 #cdcd00 #0000ee #cd00cd #00cdcd #e5e5e5"
+        " #7f7f7f #ff0000 #00ff00 #ffff00 #5c5cff #ff00ff #00ffff #ffffff"
+    ),
+    "console": (
+        "#000000 #aa0000 #00aa00 #aa5500 #0000aa #aa00aa #00aaaa #aaaaaa"
+        " #555555 #ff5555 #55ff55 #ffff55 #5555ff #ff55ff #55ffff #ffffff"
+    ),
+}
 _TO_CONES: Final = np.array(
     [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
      [0.0883024619, 0.2817188376, 0.6299787005]]
@@ -51,7 +62,7 @@ def _linear(colour: str) -> Vector:
     return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
 
 
-def _contrast(a: str, b: str) -> float:
+def contrast(a: str, b: str) -> float:
     high, low = sorted((float(_linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (a, b)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
@@ -71,26 +82,45 @@ def _colour(palette: Palette, key: str, ground: bool) -> str:
 
 
 def test_the_measures_are_the_measures() -> None:
-    assert _contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert _contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
     assert _apart("#000000", "#ffffff", "all") == pytest.approx(1, abs=1e-3)
     assert _apart("#c00000", "#6d6d00", "no green") < _apart("#c00000", "#6d6d00", "all") / 3
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
-def test_what_is_read_has_contrast(one: Look) -> None:
+def test_what_is_read_hascontrast(one: Look) -> None:
     """WCAG 1.4.3 asks for 4.5, and where contrast is what the theme is for 1.4.6 for 7."""
     high = one.name == "high-contrast"
     for ink, ground in product(
         ("text", "muted", "accent", "good", "warning", "error"), ("background", "bar", "cursor")
     ):
         least = 7.0 if high and ground != "cursor" else 4.5 if ink in ("text", "accent") else 3.0
-        assert _contrast(one.colours[ink], one.colours[ground]) >= least, (ink, ground)
+        assert contrast(one.colours[ink], one.colours[ground]) >= least, (ink, ground)
     palette = Palette(one, Colours.RGB)
     keys = [box_key(kind, i, waits=waits) for kind, i, waits in product(FrameKind, range(3), (False, True))]
     for key in (*keys, *map(change_key, range(-3, 4)), "box:match", "box:selected", "box:selected-match"):
-        ratio = _contrast(_colour(palette, key, False), _colour(palette, key, True))
+        ratio = contrast(_colour(palette, key, False), _colour(palette, key, True))
         assert ratio >= (5.5 if high else 3.9), f"{key}: {ratio:.2f}"
+    for name in GAUGES:
+        if name != "history":  # the only one that is no word beside its bar
+            assert contrast(one.colours[name], one.colours["background"]) >= (7.0 if high else 4.5), name
+
+
+@pytest.mark.parametrize("terminal", _TERMINALS)
+def test_what_is_read_has_contrast_in_a_terminals_own_colours(terminal: str) -> None:
+    """Of 16 colours each terminal has its own; those of xterm and of the console are the furthest apart."""
+    names = (f"{bright}{name}" for bright in ("", "bright_") for name in _NAMES)
+    own = dict(zip(names, _TERMINALS[terminal].split(), strict=True))
+    palette = Palette(looks()["aperture-dark"], Colours.NAMED)
+    boxes = [box_key(kind, 1, waits=waits) for kind, waits in product(FrameKind, (False, True))]
+    grounds = [f"*background@{name}" for name in (*GAUGES, "accent", "good", "warning", "error", "match")]
+    for key in (*boxes, *map(change_key, range(-3, 4)), "box:match", "box:selected", *grounds):
+        style = palette.style(key)
+        assert style.color is not None
+        assert style.bgcolor is not None
+        assert not (style.bold and style.color.name == "black"), f"{key}: bold black is grey in many terminals"
+        assert contrast(own[style.color.name], own[style.bgcolor.name]) >= 2.9, key
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)

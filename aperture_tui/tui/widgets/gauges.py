@@ -106,7 +106,7 @@ def gauge_rows(samples: Sequence[HostSample], width: int, height: int, mono: boo
     curve = history([busy(s) for s in samples], side - 8, len(rows))
     scale = ["100 %", *[""] * (len(rows) - 2), "0"]
     return [
-        (*row, (f"{mark:>6} ", "faint"), (line, "history"), (" ", "text"))
+        (*row, (f"{mark:>6} ", "muted"), (line, "history"), (" ", "text"))
         for row, mark, line in zip(rows, scale, curve, strict=True)
     ]
 

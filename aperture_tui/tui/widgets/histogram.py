@@ -109,9 +109,9 @@ def _bucket_rows(latency: Latency, width: int, room: int, mono: bool) -> list[Sp
     rows = []
     for buckets, name in zip(shown, labels, strict=True):
         n = counts[buckets.start]
-        row: list[Span] = [(f" {name:>{label}} ", "muted" if n else "faint")]
+        row: list[Span] = [(f" {name:>{label}} ", "muted")]
         row.append((_bar(n / top, length, mono), "user"))
-        row.append((f" {figures.short(n):>5}", "text" if n else "faint"))
+        row.append((f" {figures.short(n):>5}", "text" if n else "muted"))
         if share:
             row.append((f" {figures.share(n, total) if n else '':>6} ", "text"))
             row.append((fit(f" ◂ {' '.join(marks[buckets.start])}" if buckets.start in marks else "", side), "accent"))
