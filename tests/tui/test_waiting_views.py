@@ -18,6 +18,7 @@ from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.screens.panel import Panel
 from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.tui.screens.words import is_running, nothing_yet
 from aperture_tui.tui.widgets.histogram import HistogramView
 from aperture_tui.tui.widgets.latencies import LatencyTable
 from tests.store.conformance import SH, STACK
@@ -430,3 +431,31 @@ async def test_another_theme_repaints_the_tables() -> None:
             s.style.bgcolor.get_truecolor().hex for strip in strips for s in strip if s.style and s.style.bgcolor
         }
         assert before not in grounds
+
+
+@pytest.mark.parametrize(("view", "name"), [("3", "syscall"), ("4", "lock"), ("5", "offcpu")])
+async def test_of_a_time_before_a_collector_began_it_is_not_said_that_there_was_nothing(view: str, name: str) -> None:
+    """Somebody looks at a moment in the icicle, and then wants to know who waited then."""
+    async with running((180, 40), filled((), health=RUNNING[:1])) as pilot:
+        await _press(pilot, "2", "comma", view)
+        store = _app(pilot).store
+        assert isinstance(store, MemoryStore)
+        store.set_health(RUNNING)
+        await until(pilot, lambda: f"{name} was not attached, or had just begun. L looks at" in _text(pilot))
+        assert "Nothing is known of" in _text(pilot)
+        assert " here" not in _text(pilot)
+        await until(pilot, lambda: RUNNING[-1] in _app(pilot).snapshot.health)  # type: ignore[union-attr]
+        assert " ? " in text_of(_app(pilot))[0], "not 0 of them"
+
+
+async def test_of_a_time_that_was_watched_it_is_said_that_there_was_nothing() -> None:
+    async with running((120, 40), filled((), health=RUNNING)) as pilot:
+        await _press(pilot, "4", "space")
+        snapshot, looking = _app(pilot).snapshot, _app(pilot).looking
+        assert snapshot is not None
+        assert snapshot.density is not None
+        assert not is_running(Kind.LOCK, snapshot)
+        watched = snapshot.density._replace(weights=(0,) * snapshot.density.grid.columns)
+        said = nothing_yet(replace(snapshot, density=watched), looking, Kind.LOCK)
+        assert said[0][0] == "No waits for locks here"
+        assert said[-1][0].startswith("None were collected up to ")

@@ -13,6 +13,7 @@ from aperture_tui.store.base import CUT_SHORT
 from aperture_tui.store.remote.link import Link, LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.attached import EVENTS, health_of, unsaid
+from aperture_tui.tui.density.model import UNKNOWN
 from aperture_tui.tui.filter_words import is_filter
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import IcicleView, Unit, ViewRequest, ViewSnapshot
@@ -101,6 +102,8 @@ def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Li
         recorded = kind in snapshot.recorded
         return _nothing_then(snapshot, looking, kind) if recorded else _not_recorded(snapshot, kind, noun)
     title = f"No {noun} {'here' if snapshot.span.events and state is not State.STARTING else 'yet'}"
+    if kind is not Kind.CPU and looking.past and _nobody_looked(snapshot):
+        title = f"Nothing is known of {noun} then"
     return [(title, "*text"), ("", "text"), (_why(snapshot, looking, kind, one), "muted")]
 
 
@@ -146,6 +149,15 @@ def _of_selection(looking: Looking, kind: Kind) -> str:
     return ""
 
 
+def _nobody_looked(snapshot: ViewSnapshot) -> bool:
+    """Whether the timeline knows that it knows nothing of the time that is looked at."""
+    density = snapshot.density
+    if density is None or not density.weights or not snapshot.end_ns:
+        return False
+    first, last = (density.grid.column_of(at) for at in (snapshot.end_ns - snapshot.range_ns, snapshot.end_ns - 1))
+    return all(weight == UNKNOWN for weight in density.weights[first : last + 1])
+
+
 def _why(snapshot: ViewSnapshot, looking: Looking, kind: Kind, one: Health | None) -> str:
     _, of_window, at_all = _NOTHING[kind]
     if one is not None and one.state is State.STARTING:
@@ -155,7 +167,10 @@ def _why(snapshot: ViewSnapshot, looking: Looking, kind: Kind, one: Health | Non
     if looking.past and snapshot.end_ns <= snapshot.span.dropped_until_ns:
         return f"What there was is not held any more: {snapshot.span.limit or 'the newest'} is. L shows the newest."
     if kind is not Kind.CPU and looking.past:
-        return f"There are none up to {clock(snapshot.end_ns) or 'now'}, where time stands still. space lets it go on."
+        if _nobody_looked(snapshot):
+            return f"The collector {EVENTS[kind]} was not attached, or had just begun. L looks at now."
+        up_to = clock(snapshot.end_ns) or "now"
+        return f"None were collected up to {up_to}, where time stands still. L looks at now."
     if kind is not Kind.CPU and (one is None or one.state is State.STOPPED):
         return f"The collector {EVENTS[kind]} is not attached."
     if words := _of_selection(looking, kind):
@@ -203,7 +218,8 @@ def is_running(kind: Kind, snapshot: ViewSnapshot) -> bool:
     if snapshot.recorded is not None:
         return kind in snapshot.recorded
     one = health_of(kind, snapshot.health)
-    return one is not None and one.state is State.RUNNING
+    stands_still = snapshot.request.end_ns is not None
+    return one is not None and one.state is State.RUNNING and not (stands_still and _nobody_looked(snapshot))
 
 
 def collectors(health: Sequence[Health]) -> tuple[tuple[str, State], ...]:
