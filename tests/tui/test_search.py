@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.tui.icicle.labels import make_label
 from aperture_tui.tui.search import compile_search
+from aperture_tui.tui.widgets.search import message_row
 
 
 def test_small_letters_match_both_cases_and_a_capital_is_exact() -> None:
@@ -36,6 +37,14 @@ def test_whatever_is_typed_is_a_pattern_or_one_clear_line(text: str) -> None:
         return
     with pytest.raises(ValueError, match=r"^(not a pattern|the pattern)[^\n]*$"):
         compile_search(text)
+
+
+def test_how_to_get_out_of_a_search_is_said_whole_in_any_width() -> None:
+    search = compile_search("read")
+    for width in (60, 50, 40, 34):
+        ((text, _),) = message_row("", search, ("92.0 % of samples match", "text"), width)
+        assert len(text) == width
+        assert text.rstrip().endswith("esc ends")
 
 
 def test_a_pattern_is_bounded() -> None:

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from aperture_tui.tui.cells import fit
+from aperture_tui.tui.cells import fit, width_of
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.search import LONGEST, Search, compile_search
 from aperture_tui.tui.widgets.prompt import Field, Prompt
@@ -27,7 +27,9 @@ def message_row(
     if search is None:
         return ((fit(f" {what}; small letters match both cases", width), "muted@bar"),)
     text, key = matching
-    return ((fit(f" {text}   {keys}", width), f"{key}@bar"),)
+    first, *_, last = keys.split("  ")  # last: how to get out of it
+    forms = (f" {text}   {keys}", f" {text}  {keys}", f" {text}  {first}  {last}", f" {text}  {last}")
+    return ((fit(next((form for form in forms if width_of(form) <= width), forms[-1]), width), f"{key}@bar"),)
 
 
 class PatternInput(Field):
