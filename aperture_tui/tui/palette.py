@@ -94,6 +94,11 @@ class Palette:
         return self.colours is Colours.MONO
 
     @property
+    def shapes(self) -> bool:
+        """Whether shapes or letters tell things apart, beside colours or without any."""
+        return self.mono or self.marks
+
+    @property
     def rich(self) -> bool:
         """Whether the terminal has many colours, and so most likely a font with more than a console's signs."""
         return self.colours is Colours.RGB and not self.ascii

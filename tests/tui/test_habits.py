@@ -23,8 +23,10 @@ from aperture_tui.tui.resuming import MAX_BYTES, Sitting, sitting_of
 from aperture_tui.tui.screens.panel import PanelRows
 from aperture_tui.tui.search import compile_search
 from aperture_tui.tui.widgets.keys import live_keys
+from aperture_tui.tui.widgets.rows import RowsView
 from tests.tui.screen import running, settled, text_of, until
 from tests.tui.synthetic import SyntheticStore
+from tests.tui.waiting import filled
 
 FULL = Sitting("locks", 300.0, "thread", True, "high-contrast", "read|write", "comm:nginx -lib:libc")
 
@@ -234,6 +236,20 @@ async def test_marks_are_letters_in_the_boxes_and_in_the_help() -> None:
         await until(pilot, lambda: bool(pilot.app.screen.query(PanelRows)), "the panel")
         rows = pilot.app.screen.query_one(PanelRows).shown_rows
         assert any(" k kernel " in span for row in rows for span, _ in row)
+
+
+async def test_marks_tell_the_parts_of_bars_apart_and_leave_them_their_colours() -> None:
+    """As in the boxes: who wants marks wants them wherever a hue alone says something."""
+    for marks in (False, True):
+        async with running((120, 40), filled(), habits=Habits(marks=marks)) as pilot:
+            await pilot.press("5")
+            await settled(pilot)
+            wall = pilot.app.screen.query_one("#wall", RowsView).shown_rows
+            signs = [text.strip() for row in wall[1:] for text, key in row if key not in ("text", "muted")]
+            assert len(set(signs)) == (len(signs) if marks else 1)
+            assert {key for _, key in wall[0]} >= {"user", "memory"}
+        async with running((120, 40), habits=Habits(marks=marks)) as pilot:
+            assert ("| user" in text_of(_app(pilot))[3]) is marks
 
 
 async def test_a_theme_of_the_users_can_be_had() -> None:

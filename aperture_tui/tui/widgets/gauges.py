@@ -179,4 +179,4 @@ class Gauges(RowsView):
 
     def show(self, samples: Sequence[HostSample]) -> None:
         """Show these readings, oldest first."""
-        self.draw(lambda: gauge_rows(samples, self.size.width, self.size.height, self.palette.mono))
+        self.draw(lambda: gauge_rows(samples, self.size.width, self.size.height, self.palette.shapes))

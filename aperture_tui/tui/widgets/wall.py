@@ -89,9 +89,12 @@ def _looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def wall_rows(
-    parts: Sequence[WallPart] | None, threads_ns: int | None, width: int, height: int, mono: bool = False
+    parts: Sequence[WallPart] | None, threads_ns: int | None, width: int, height: int, shapes: bool = False
 ) -> list[Spans]:
-    """The bar over the whole width and its legend below; in one row beside each other. At most `height` rows."""
+    """The bar over the whole width and its legend below; in one row beside each other. At most `height` rows.
+
+    shapes: its parts differ in more than their colours.
+    """
     if height < 1 or width < 1:
         return []
     whole = whole_ns(parts, threads_ns)
@@ -101,19 +104,19 @@ def wall_rows(
     for causes, times, rest in _LEGENDS:
         shown = stretches(parts, threads_ns, causes)
         named = shown if rest else [one for one in shown if one.name != REST]
-        legend = _flowing([_item(one, whole, times, mono) for one in named] + note, room)
+        legend = _flowing([_item(one, whole, times, shapes) for one in named] + note, room)
         if len(legend) <= max(1, height - 1):
             break
     else:
         largest = sorted(shown, key=lambda one: -one.time_ns)
-        legend = _flowing([_item(one, whole, False, mono) for one in largest], room)
-    bar = _bar(shown, whole, length, mono)
+        legend = _flowing([_item(one, whole, False, shapes) for one in largest], room)
+    bar = _bar(shown, whole, length, shapes)
     if height == 1:
         return [(*bar, *legend[0])]
     return [tuple(bar), *legend[: height - 1]]
 
 
-def _bar(shown: Sequence[Stretch], whole: int, width: int, mono: bool) -> list[Span]:
+def _bar(shown: Sequence[Stretch], whole: int, width: int, shapes: bool) -> list[Span]:
     """Exactly `width` cells. Each part ends where all up to it should end, so that roundings do not add up."""
     spans: list[Span] = []
     at = passed = 0
@@ -121,20 +124,20 @@ def _bar(shown: Sequence[Stretch], whole: int, width: int, mono: bool) -> list[S
         passed += one.time_ns
         end = (2 * width * passed + whole) // (2 * whole) if whole else 0
         if end > at:
-            spans.append((_cell(one, mono) * (end - at), "text" if mono else one.colour))
+            spans.append((_cell(one, shapes) * (end - at), one.colour))
             at = end
     return [*spans, ("·" * (width - at), "track")] if at < width else spans
 
 
-def _cell(one: Stretch, mono: bool) -> str:
-    return one.mark if mono else "░" if one.colour == "track" else "█"
+def _cell(one: Stretch, shapes: bool) -> str:
+    return one.mark if shapes else "░" if one.colour == "track" else "█"
 
 
-def _item(one: Stretch, whole: int, times: bool, mono: bool) -> list[Span]:
+def _item(one: Stretch, whole: int, times: bool, shapes: bool) -> list[Span]:
     """ "█ futex 41 % 12 s"; without times, "█ futex 41 %"."""
     name = plain(one.name)
     spans = [
-        (f" {_cell(one, mono)}", "text" if mono else one.colour),
+        (f" {_cell(one, shapes)}", one.colour),
         (f" {fit(name, min(_LONGEST, width_of(name)))} ", "muted"),
     ]
     if not one.known:
@@ -164,4 +167,4 @@ class WallBar(RowsView):
 
     def show(self, parts: tuple[WallPart, ...] | None, threads_ns: int | None) -> None:
         """Show these parts; None is not known. threads_ns: of all threads together, what they are parts of."""
-        self.draw(lambda: wall_rows(parts, threads_ns, self.size.width, self.size.height, self.palette.mono))
+        self.draw(lambda: wall_rows(parts, threads_ns, self.size.width, self.size.height, self.palette.shapes))

@@ -33,9 +33,9 @@ def _texts(rows: list[Spans]) -> list[str]:
 
 
 def _shown(
-    parts: tuple[WallPart, ...] | None, threads_ns: int | None, width: int, height: int, mono: bool = False
+    parts: tuple[WallPart, ...] | None, threads_ns: int | None, width: int, height: int, shapes: bool = False
 ) -> str:
-    return "\n".join(text.rstrip() for text in _texts(wall_rows(parts, threads_ns, width, height, mono)))
+    return "\n".join(text.rstrip() for text in _texts(wall_rows(parts, threads_ns, width, height, shapes)))
 
 
 NAMES = st.one_of(st.sampled_from(["on-CPU", "runnable", "futex"]), st.text(max_size=12))
@@ -48,18 +48,18 @@ NAMES = st.one_of(st.sampled_from(["on-CPU", "runnable", "futex"]), st.text(max_
     st.booleans(),
 )
 def test_any_parts_fit_any_room(
-    times: dict[str, int] | None, threads_ns: int | None, size: tuple[int, int], mono: bool
+    times: dict[str, int] | None, threads_ns: int | None, size: tuple[int, int], shapes: bool
 ) -> None:
     width, height = size
     parts = None if times is None else tuple(WallPart(name, ns, 1) for name, ns in times.items())
-    rows = _texts(wall_rows(parts, threads_ns, width, height, mono))
+    rows = _texts(wall_rows(parts, threads_ns, width, height, shapes))
     assert 1 <= len(rows) <= height
     assert {cell_len(row) for row in rows} == {width}
     assert all(row.isprintable() for row in rows)
 
 
 def test_the_bar_and_its_legend() -> None:
-    assert _shown(PARTS, 100 * S, 120, 3, mono=True).split("\n") == [
+    assert _shown(PARTS, 100 * S, 120, 3, shapes=True).split("\n") == [
         "██████████████▒▒▒▒" + "e" * 42 + "f" * 24 + "x" * 11 + "r" * 9 + "+" * 2 + "·" * 14,
         " █ on-CPU 12 % 12 s  ▒ runnable 3.0 % 3.0 s  e epoll_wait 35 % 35 s  f futex 20 % 20 s"
         "  x ext4 (disk) 9.0 % 9.0 s",
@@ -87,12 +87,12 @@ def test_the_parts_differ_on_every_terminal(name: str, colours: Colours) -> None
 
 def test_without_colours_each_part_has_a_sign_of_its_own() -> None:
     parts = tuple(WallPart(name, S, 1) for name in ("on-CPU", "runnable", "read", "readv", "recv", "rrr"))
-    bar = _texts(wall_rows(parts, 7 * S, 70, 4, mono=True))[0]
+    bar = _texts(wall_rows(parts, 7 * S, 70, 4, shapes=True))[0]
     assert sorted(Counter(bar).values()) == [10] * 7
 
 
 def test_time_on_the_cpu_that_is_not_known_is_no_part_of_the_bar() -> None:
-    text = _shown(PARTS[1:], None, 120, 3, mono=True)
+    text = _shown(PARTS[1:], None, 120, 3, shapes=True)
     assert "█ on-CPU ?" in text
     assert "█" not in text.split("\n")[0]
     assert text.endswith("of what was measured"), "the shares are not of the threads' time"
