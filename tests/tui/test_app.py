@@ -294,7 +294,13 @@ async def test_a_click_on_the_keys_line_does_what_it_says() -> None:
     async with running((120, 40)) as pilot:
         at = text_of(_app(pilot))[-1].index("freeze")
         await pilot.click("#keys", offset=(at, 0))
+        await settled(pilot)
         assert _app(pilot).looking.past
+        assert "space go on" in text_of(_app(pilot))[-1], "what it does now"
+        await pilot.click("#keys", offset=(at, 0))
+        await settled(pilot)
+        assert not _app(pilot).looking.past
+        assert "space freeze" in text_of(_app(pilot))[-1]
 
 
 @pytest.mark.parametrize(("size", "word"), [((120, 40), "5 Off-CPU"), ((80, 24), "4 Locks")])

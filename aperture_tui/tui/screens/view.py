@@ -154,6 +154,7 @@ class ViewScreen(InForms, Filterable):
             return
         app = self.aperture
         snapshot, looking = app.snapshot, app.looking
+        self.query_one(KeysLine).tell(frozen=looking.past)
         mine = snapshot if snapshot and snapshot.request.kind is self.KIND else None
         live, remote = not app.recording, app.remote
         time_line = self.query_one(TimeLine)

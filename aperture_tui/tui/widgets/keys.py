@@ -22,6 +22,7 @@ _FIRST: Final = (
     "quit",
     "search",
     "freeze",
+    "go on",
     "zoom",
     "next page",
     "only this process",
@@ -106,13 +107,22 @@ class KeysLine(RowsView):
         super().__init__(id="keys")
         self._kept = tuple(kept)
         self._places: Sequence[tuple[int, int, Key]] = ()
+        self._frozen = False
 
     def show(self) -> None:
         """Read the bindings again."""
         self.draw(self._row)
 
+    def tell(self, frozen: bool) -> None:
+        """What the key does that freezes. frozen: time stands still, and it lets it go on."""
+        if frozen is not self._frozen:
+            self._frozen = frozen
+            self.redraw()
+
     def _row(self) -> list[Spans]:
         keys = [key for key in live_keys(self.screen) if key.shown or key.does in self._kept]
+        if self._frozen:
+            keys = [key._replace(does="go on") if key.action == "freeze" else key for key in keys]
         first = (*_FIRST[:2], *self._kept, *_FIRST[2:])
         row, self._places = keys_row(keys, self.size.width, first)
         return [row]
