@@ -28,7 +28,7 @@ def message_row(
         return ((fit(f" {what}; small letters match both cases", width), "muted@bar"),)
     text, key = matching
     first, *_, last = keys.split("  ")  # last: how to get out of it
-    forms = (f" {text}   {keys}", f" {text}  {keys}", f" {text}  {first}  {last}", f" {text}  {last}")
+    forms = (f" {text}   {keys}", f" {text}  {keys}", f" {text}  {first}  {last}", f" {text}  {last}", f" {text}")
     return ((fit(next((form for form in forms if width_of(form) <= width), forms[-1]), width), f"{key}@bar"),)
 
 
