@@ -26,7 +26,7 @@ from aperture_tui.collect.settings import Settings
 from aperture_tui.collect.unwind.supply import Supply
 from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health, Losses, State
-from aperture_tui.profile.symbols import Symbols
+from aperture_tui.profile.symbols import GROWTH_BYTES, Symbols
 from aperture_tui.symbolize.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ _FILTERED_S: Final = 0.02
 """How long a drain waits for its filters: most are done by then, and what is shown is not one drain behind."""
 _TRIM_FIRST, _TRIM_EVERY = 4, 10
 """Tellings after which memory is given back: soon after the symbol tables were read, then every ten seconds."""
-_MAX_SYMBOLS: Final = 1_000_000
-"""Rows in Symbols past which a new generation begins: some 60 MB."""
 
 
 def facts(settings: Settings, filters: Chain | None = None) -> dict[str, Any]:
@@ -129,7 +127,7 @@ class Session:
         self._settings = settings
         self._clock = Clock.now()
         self._symbols = Symbols()
-        self._limit = _MAX_SYMBOLS
+        self._limit = GROWTH_BYTES
         self._carrying = False
         self._resolver = Resolver(self._symbols)
         self._supply = Supply([cpu.source] if "cpu" in settings.events else [])
@@ -324,10 +322,10 @@ class Session:
         self._each(lambda sink: sink.append(batch))
 
     def _keep_bounded(self) -> None:
-        if self._carrying:  # what the sinks hold came along: if that alone is large, the next generation has to wait
+        if self._carrying:  # what the sinks hold came along: by how much that may grow is what counts
             self._carrying = False
-            self._limit = max(_MAX_SYMBOLS, 2 * self._symbols.size())
-        if self._symbols.size() > self._limit:
+            self._limit = self._symbols.nbytes + GROWTH_BYTES
+        if self._symbols.nbytes > self._limit:
             self._begin_generation()
 
     def _begin_generation(self) -> None:

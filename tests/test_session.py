@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
@@ -162,10 +163,10 @@ def test_a_collector_that_hangs_does_not_keep_the_program(monkeypatch: pytest.Mo
 
 
 def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_MAX_SYMBOLS", 60)
+    monkeypatch.setattr(sessions, "GROWTH_BYTES", 10_000)
     monkeypatch.setattr(Budget, "is_spent", False)  # a machine full of others has all the time for it
     kept, store = Kept(), MemoryStore()
-    session = Session(Settings(hz=999), {"kept": kept, "memory": store})
+    session = Session(Settings(hz=999, pids=(os.getpid(),)), {"kept": kept, "memory": store})
     session.start()
     pid, out = run(build("ratio", *FRAME_POINTERS), "4")
     session.stop()
@@ -183,7 +184,7 @@ def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pyt
 
 def test_full_tables_are_left_between_drains_whatever_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that one drain brings, of several collectors, has ids of the same tables."""
-    monkeypatch.setattr(sessions, "_MAX_SYMBOLS", 60)
+    monkeypatch.setattr(sessions, "GROWTH_BYTES", 10_000)
     kept, store = Kept(), MemoryStore()
     session = Session(Settings(hz=199, events=("cpu", "offcpu", "syscall", "lock")), {"kept": kept, "memory": store})
     session.start()

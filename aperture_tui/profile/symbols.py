@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -20,6 +21,14 @@ from aperture_tui.profile.text import clean
 from aperture_tui.profile.trie import FEW, ROOT, StackTable, Trie
 
 _GENERATIONS = itertools.count(1)
+
+_DEEPEST: Final = 65_535
+GROWTH_BYTES: Final = 16 << 20
+"""What tables gain before a session begins new ones, so that what no event refers to any more does not stay for long.
+"""
+_NODE_BYTES: Final = 4 + 4 + 2 + 8 + 4  # a stack: parent, frame, depth, key, kid
+_ROW_BYTES: Final = 150  # measured: what CPython 3.11 takes for a row's tuple of ids and its entry in a dict
+_STRING_BYTES: Final = 60  # measured: a string's place in the list, and its entry in a dict
 
 FRAME: Final = np.dtype([("function", "<u4"), ("module", "<u4"), ("file", "<u4"), ("line", "<u4"), ("kind", "<u4")])
 """One frame: string ids, a line (0 is unknown), a profile.kinds.FrameKind."""
@@ -96,6 +105,7 @@ class Symbols:
         self.generation = next(_GENERATIONS)
         self._strings: list[str] = []
         self._string_ids: dict[str, int] = {}
+        self._string_bytes = 0
         self._frames = _Rows(FRAME)
         self._frame_ids: dict[tuple[int, ...], int] = {}
         self._processes = _Rows(PROCESS)
@@ -122,6 +132,7 @@ class Symbols:
             known = len(self._strings)
             self._strings.append(safe)
             self._string_ids[safe] = known
+            self._string_bytes += sys.getsizeof(safe) + _STRING_BYTES
         return known
 
     def known_string(self, text: str) -> int:
@@ -247,8 +258,16 @@ class Symbols:
         return out
 
     def size(self) -> int:
-        """Rows in all tables but that of tags together: what the session compares with its limit."""
+        """Rows in all tables but that of tags together."""
         return len(self._strings) + len(self._frames) + len(self._stacks) + len(self._processes)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by all tables but that of tags: what a session and a store compare with their limits."""
+        rows = len(self._frames) * (FRAME.itemsize + _ROW_BYTES) + len(self._processes) * (
+            PROCESS.itemsize + _ROW_BYTES
+        )
+        return self._string_bytes + rows + len(self._stacks) * _NODE_BYTES
 
 
 class Remap(NamedTuple):
@@ -278,19 +297,26 @@ def carry(
     tag_map = np.zeros(len(old.tag_sets), np.uint16)
     for i in tag_sets:
         tag_map[i] = new.tag_set(old.tag_sets[i])
+    return Remap(string_map, _carried_stacks(old, new, stacks), process_map, tag_map)
+
+
+def _carried_stacks(old: Symbols, new: Symbols, stacks: NDArray[np.integer]) -> NDArray[np.uint32]:
+    """(n,): the new node of each old one that is, or that leads to, one of these; 0 for others."""
     trie = old.trie
-    stack_map = np.zeros(len(trie), np.uint32)
-    kept = np.unique(stacks)
-    frame_map: dict[int, int] = {}
-    paths = []
-    for node in kept.tolist():
-        path = trie.path(node)
-        for frame in path:
-            if frame not in frame_map:
-                frame_map[frame] = new.frame(old.frame_at(frame))
-        paths.append([frame_map[frame] for frame in path])
-    stack_map[kept] = new.stacks(paths)
-    return Remap(string_map, stack_map, process_map, tag_map)
+    kept = np.zeros(len(trie), bool)
+    kept[stacks] = True
+    for level in trie.levels[:0:-1]:
+        kept[trie.parent[level[kept[level]]]] = True
+    kept[ROOT] = False
+    nodes = np.flatnonzero(kept)
+    place = np.full(len(trie), -1, np.int64)  # of the root: it is the new one's as well
+    place[nodes] = np.arange(len(nodes))
+    frame_map = np.zeros(len(old.frames), np.uint32)
+    for frame in np.unique(trie.frame[nodes]).tolist():
+        frame_map[frame] = new.frame(old.frame_at(frame))
+    out = np.zeros(len(trie), np.uint32)
+    out[nodes] = new.graft(place[trie.parent[nodes]], frame_map[trie.frame[nodes]], _DEEPEST)
+    return out
 
 
-__all__ = ["FRAME", "PROCESS", "ROOT", "Frame", "Process", "Remap", "Symbols", "carry"]
+__all__ = ["FRAME", "GROWTH_BYTES", "PROCESS", "ROOT", "Frame", "Process", "Remap", "Symbols", "carry"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.profile.health import Health, State
-from aperture_tui.profile.symbols import FRAME, PROCESS, Remap, Symbols, carry
+from aperture_tui.profile.symbols import Remap, Symbols, carry
 from aperture_tui.profile.tags import in_sets
 from aperture_tui.store.base import Span
 from aperture_tui.store.held import Held, HeldAnswers
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
 AHEAD_NS: Final = 10_000_000_000
 """A time further ahead of the clock than this is nonsense."""
 
-_NODE_BYTES: Final = 4 + 4 + 2 + 8 + 4  # a stack node: parent, frame, depth, key, kid
-_ROW_BYTES: Final = 150  # measured: what CPython 3.11 takes for a row's tuple of ids and its entry in a dict
-_STRING_BYTES: Final = 60  # measured: a string's place in the list, and its entry in a dict
+_GROWTH: Final = 4  # when tables are carried over, one part in so many of what may be held is kept free for new rows
 
 
 class MemoryStore(HeldAnswers):
@@ -54,7 +51,6 @@ class MemoryStore(HeldAnswers):
         self._clock = None if recorded else clock or _steady_clock()
         self._lock = threading.Lock()
         self._symbols = Symbols()
-        self._strings_seen = self._string_bytes = 0
         self._appended = self._clamped = 0
         self._gauges: list[HostSample] = []
         self._health: list[Health] = []
@@ -76,20 +72,36 @@ class MemoryStore(HeldAnswers):
             events = _remapped(events, _carried(batch.symbols, self._symbols, [events]))
         events = self._plausible(events)
         with self._lock:
+            self._slices.beside = self._symbols.nbytes
             self._slices.add(events)
             self._appended += len(events)
-        self._weigh_strings()
 
     def rebase(self, symbols: Symbols) -> None:
-        """Move what is held into another generation of Symbols, which this thread alone appends to."""
+        """Move what is held into another generation of Symbols, which this thread alone appends to.
+
+        The oldest seconds are let go where what the tables have to hold for them leaves no room for new ones.
+        """
         held = self._slices
         if held.events:
+            self._make_room()
             remap = _carried(self._symbols, symbols, held.all_views())
-            held = held.rewritten(lambda events: _remapped(events, remap))
+            with self._lock:  # to the end: tables and events are of one generation
+                held.rewrite(lambda events: _remapped(events, remap))
+                self._symbols = symbols
+        else:
+            with self._lock:
+                self._symbols = symbols
+
+    def _make_room(self) -> None:
+        limit = self._slices.limits.bytes
+        if limit is None:
+            return
+        seconds = self._slices.by_second()
+        sizes = np.cumsum([nbytes for nbytes, _views in seconds])
+        sizes += _carried_bytes(self._symbols, [views for _nbytes, views in seconds])
+        kept = int(np.searchsorted(sizes, limit - limit // _GROWTH, "right"))
         with self._lock:
-            self._slices, self._symbols = held, symbols
-            self._strings_seen = self._string_bytes = 0
-        self._weigh_strings()
+            self._slices.keep_newest(max(1, kept))
 
     def append_gauges(self, sample: HostSample) -> None:
         """Take one reading of the host."""
@@ -120,11 +132,6 @@ class MemoryStore(HeldAnswers):
         self._clamped += int(np.count_nonzero(odd))
         return fixed
 
-    def _weigh_strings(self) -> None:
-        new = self._symbols.strings[self._strings_seen :]
-        self._strings_seen += len(new)
-        self._string_bytes += sum(map(sys.getsizeof, new)) + len(new) * _STRING_BYTES
-
     # -- answering, in any thread
 
     def span(self) -> Span:
@@ -132,7 +139,7 @@ class MemoryStore(HeldAnswers):
         with self._lock:
             s = self._slices
             return Span(
-                s.start_ns, s.end_ns, s.events, s.bytes + self._table_bytes(), s.dropped, s.dropped_until_ns, s.limit
+                s.start_ns, s.end_ns, s.events, s.bytes + self._symbols.nbytes, s.dropped, s.dropped_until_ns, s.limit
             )
 
     def kinds(self) -> frozenset[int]:
@@ -155,7 +162,7 @@ class MemoryStore(HeldAnswers):
         """The newest word of all, and the store's own once it had to drop or to mend something."""
         with self._lock:
             out, late, clamped, appended = list(self._health), self._slices.late, self._clamped, self._appended
-            memory = self._slices.bytes + self._table_bytes()
+            memory = self._slices.bytes + self._symbols.nbytes
         if late or clamped:
             lost = {"older than what is held": late} if late else {}
             degraded = {"impossible time": clamped} if clamped else {}
@@ -192,12 +199,6 @@ class MemoryStore(HeldAnswers):
     def _gauge_index(self, time_ns: int) -> int:
         return bisect.bisect_left(self._gauges, time_ns, key=lambda s: s.time_ns)
 
-    def _table_bytes(self) -> int:
-        s = self._symbols
-        frames, processes, nodes = len(s.frames), len(s.processes), len(s.trie)
-        rows = frames * (FRAME.itemsize + _ROW_BYTES) + processes * (PROCESS.itemsize + _ROW_BYTES)
-        return self._string_bytes + rows + nodes * _NODE_BYTES
-
 
 def _steady_clock() -> Callable[[], int]:
     """Unix nanoseconds as the collectors' clocks have them: unmoved when the wall clock is set."""
@@ -213,6 +214,19 @@ def _carried(old: Symbols, new: Symbols, views: Sequence[NDArray[np.void]]) -> R
     }
     strings = np.union1d(used["thread"], used["name"]).tolist()
     return carry(old, new, strings, used["stack"], used["process"].tolist(), used["tags"].tolist())
+
+
+def _carried_bytes(symbols: Symbols, seconds: list[list[NDArray[np.void]]]) -> NDArray[np.int64]:
+    """(s,): how much of the tables the first k seconds refer to, for each k from 1; by their stacks, which are most."""
+    trie = symbols.trie
+    first = np.full(len(trie), len(seconds), np.int64)
+    for i in range(len(seconds) - 1, -1, -1):
+        for view in seconds[i]:
+            first[view["stack"]] = i
+    for nodes in trie.levels[:0:-1]:
+        np.minimum.at(first, trie.parent[nodes], first[nodes])
+    nodes_of = np.cumsum(np.bincount(first, minlength=len(seconds))[: len(seconds)])
+    return (nodes_of * (symbols.nbytes / len(trie))).astype(np.int64)
 
 
 def _remapped(events: NDArray[np.void], remap: Remap) -> NDArray[np.void]:

@@ -14,6 +14,7 @@ from aperture_tui.profile.event import EVENT
 
 SECOND_NS: Final = 1_000_000_000
 SLICE_BYTES: Final = 512  # a slice's objects beside its rows, so that many tiny slices meet the limit as well
+_LEAST: Final = 8  # of the bytes that a store may hold events have one part in so many, however large the tables are
 
 # A whole record as one opaque item: numpy copies structured arrays field by field, 20 times slower.
 _RECORD: Final = np.dtype((np.void, EVENT.itemsize))
@@ -21,7 +22,10 @@ _RECORD: Final = np.dtype((np.void, EVENT.itemsize))
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a store may hold: event time in whole seconds, bytes of events (None is no limit), readings of the host."""
+    """What a store may hold: event time in whole seconds, bytes, readings of the host. None is no limit.
+
+    bytes: of events and of the tables that they point into; events have an eighth of it, however large the tables are.
+    """
 
     seconds: int | None = 15 * 60
     bytes: int | None = 64 << 20
@@ -69,6 +73,8 @@ class Slices:
         self.dropped_until_ns = 0
         self.late = 0
         self.limit = ""
+        self.beside = 0
+        """Bytes of the tables, as of the last word of them."""
         self._seconds: list[int] = []
         self._slices: dict[int, dict[int, _Slice]] = {}
         self._floor = 0  # the first second that may still be held
@@ -121,18 +127,28 @@ class Slices:
         """Everything that is held."""
         return [s.view() for kinds in self._slices.values() for s in kinds.values()]
 
-    def rewritten(self, change: Callable[[NDArray[np.void]], NDArray[np.void]]) -> Slices:
-        """The same ring with every slice's events, (n,) of EVENT, put through `change`, which keeps their number."""
-        out = Slices(self.limits)
-        out.__dict__.update(self.__dict__)
-        out._seconds, out._slices, out.bytes = list(self._seconds), {}, 0
-        for second, kinds in self._slices.items():
-            out._slices[second] = {}
+    def rewrite(self, change: Callable[[NDArray[np.void]], NDArray[np.void]]) -> None:
+        """Put every slice's events, (n,) of EVENT, through `change`, which keeps their number.
+
+        One slice after the other, so that what is held is not there twice. Views of before stay as they were.
+        """
+        self.bytes = 0
+        for kinds in self._slices.values():
             for kind, old in kinds.items():
-                new = out._slices[second][kind] = _Slice(old.low_ns, old.high_ns)
+                new = kinds[kind] = _Slice(old.low_ns, old.high_ns)
                 new.rows, new.n = change(old.view()).view(_RECORD), old.n
-                out.bytes += new.rows.nbytes + SLICE_BYTES
-        return out
+                self.bytes += new.rows.nbytes + SLICE_BYTES
+
+    def by_second(self) -> list[tuple[int, list[NDArray[np.void]]]]:
+        """The bytes of each second, and its events: the newest first."""
+        seconds = [self._slices[second].values() for second in reversed(self._seconds)]
+        return [(sum(s.rows.nbytes + SLICE_BYTES for s in kinds), [s.view() for s in kinds]) for kinds in seconds]
+
+    def keep_newest(self, seconds: int) -> None:
+        """Let go of all but so many seconds, for want of room."""
+        while len(self._seconds) > seconds:
+            self._drop_oldest()
+            self.limit = _size(self.limits.bytes or 0)
 
     def _add(self, second: int, kind: int, rows: NDArray[np.void], low_ns: int, high_ns: int) -> None:
         if second < self._floor:
@@ -171,8 +187,11 @@ class Slices:
 
     def _shrink(self) -> None:
         limit = self.limits.bytes
-        while limit is not None and self.bytes > limit and self._seconds:
-            self.limit = f"{limit >> 20} MB" if limit >= 1 << 20 else f"{limit} bytes"
+        if limit is None:
+            return
+        room = max(limit // _LEAST, limit - self.beside)
+        while self.bytes > room and self._seconds:
+            self.limit = _size(limit)
             if len(self._seconds) > 1:
                 self._drop_oldest()
             elif not self._halve(self._seconds[0]):
@@ -215,6 +234,10 @@ def joined(views: list[NDArray[np.void]]) -> NDArray[np.void]:
 def taken(events: NDArray[np.void], keep: NDArray[np.bool_]) -> NDArray[np.void]:
     """The events, (n,) of EVENT, that a mask keeps; `events[keep]`, but fast."""
     return events.view(_RECORD).take(np.flatnonzero(keep)).view(EVENT)
+
+
+def _size(limit: int) -> str:
+    return f"{limit >> 20} MB" if limit >= 1 << 20 else f"{limit} bytes"
 
 
 def _minutes(seconds: int) -> str:

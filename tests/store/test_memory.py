@@ -114,6 +114,47 @@ class TestLimits:
         store.append(batch_of([Fact(T0 + i * SECOND, SH) for i in range(1000)], Symbols()))
         assert store.span().events < 300
 
+    def test_tables_count_and_the_events_make_room_for_them(self) -> None:
+        store, symbols, limit = MemoryStore(Limits(bytes=200_000)), Symbols(), 200_000
+        for i in range(300):
+            stack = (Frame(f"f{i}"), Frame("g"))
+            store.append(batch_of([Fact(T0 + i * SECOND, SH, stack=stack)] * 10, symbols))
+            assert store.span().bytes <= limit
+        span = store.span()
+        assert 50_000 < symbols.nbytes < 150_000
+        assert 0 < span.events == 3000 - span.dropped_events
+        assert span.limit == "200000 bytes"
+
+    def test_tables_that_are_too_large_leave_the_events_some_room(self) -> None:
+        store, symbols = MemoryStore(Limits(bytes=80_000)), Symbols()
+        store.append(batch_of([Fact(T0, SH, stack=(Frame(f"f{i}"),)) for i in range(2000)], symbols))
+        assert symbols.nbytes > 80_000
+        for i in range(100):
+            store.append(batch_of([Fact(T0 + i * SECOND, SH)] * 10, symbols))
+        assert 5_000 < store._slices.bytes <= 10_000
+
+    def test_new_tables_begin_with_room_to_grow(self) -> None:
+        """Each second has its own stacks: most of what is held is tables, and they come along for the newest only."""
+        limit, facts = 400_000, 0
+        store, symbols = MemoryStore(Limits(bytes=limit)), Symbols()
+        largest = 0
+        for i in range(200):
+            stacks = [tuple(Frame(f"f{(i * 7 + j * k) % 199}") for k in range(9)) for j in range(40)]
+            store.append(batch_of([Fact(T0 + i * SECOND, SH, stack=stack) for stack in stacks], symbols))
+            facts += len(stacks)
+            if symbols.nbytes > largest + limit // 4:
+                symbols = Symbols()
+                store.rebase(symbols)
+                largest = symbols.nbytes
+                assert store.span().bytes <= limit * 4 // 5
+            assert store.span().bytes <= limit
+        span = store.span()
+        assert span.events > 20 * 40, "new tables do not cost all events"
+        assert span.events + span.dropped_events == facts
+        assert words(store.call_tree(Query(start_ns=T0 + 199 * SECOND))) == {
+            stack: stacks.count(stack) for stack in stacks
+        }
+
     def test_late_events_go_to_their_second_while_it_is_held(self) -> None:
         store = MemoryStore(Limits(seconds=10))
         symbols = Symbols()
