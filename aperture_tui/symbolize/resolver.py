@@ -70,7 +70,11 @@ class Resolver:
         self._spaces: WeakKeyDictionary[AddressSpace, Known] = WeakKeyDictionary()
         self._shared = SharedAnswers()
         self._cached = 0
-        self._version = 0
+        self._version = self._told = 0
+        self._is_known = True
+        """Whether what is remembered now says of every file what it was called, since the symbols began."""
+        self.changed: frozenset[str] | None = frozenset()
+        """What the newest version differs in from the one before: frames of these modules; None: of any."""
 
     @property
     def error(self) -> str:
@@ -90,6 +94,7 @@ class Resolver:
         """Go on with a new generation of symbols; what is known of files is kept."""
         self._symbols = symbols
         self._forget()
+        self._is_known = True
 
     def tend(self) -> int:
         """Take in what was made ready meanwhile; to be called now and then, such as with every drain.
@@ -97,14 +102,18 @@ class Resolver:
         -> a version of the answers: another one than before means that some addresses have other frames now.
         """
         key = self.inlines.tend()
-        if key is not None:
-            self._shared.forget(key)
+        modules = set() if key is None else self._shared.forget(key)
         for known in self._spaces.values():
             if key is not None:
-                known.answers.forget([(m.start, m.end) for m, image in known.images.items() if image == key])
+                mapped = [mapping for mapping, image in known.images.items() if image == key]
+                modules.update(mapping.module for mapping in mapped)
+                known.answers.forget([(mapping.start, mapping.end) for mapping in mapped])
             if known.jit is not None and known.jit.nameless:
                 self._refresh_perf_map(known.jit, known)
+        is_jit = self._version != self._told
         self._version += key is not None
+        self._told = self._version
+        self.changed = None if is_jit or not self._is_known else frozenset(modules)
         return self._version
 
     def close(self) -> None:
@@ -118,6 +127,7 @@ class Resolver:
         self._chains.forget()
         self._kernel.forget()
         self._cached = 0
+        self._is_known = False
         for known in self._spaces.values():
             known.forget(None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from aperture_tui.profile.symbols import Symbols
 from aperture_tui.symbolize import resolver as resolving
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping
-from aperture_tui.symbolize.images import ImageCache, Opened
+from aperture_tui.symbolize.images import ImageCache, ImageKey, Opened
 from aperture_tui.symbolize.resolver import Resolver
-from aperture_tui.symbolize.together import located
+from aperture_tui.symbolize.together import SharedAnswers, located
 
 from .conftest import need, run
 
@@ -43,6 +45,39 @@ class Counting(ImageCache):
 
 def space_of(edges: list[int]) -> AddressSpace:
     return AddressSpace(GONE, [Mapping(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)], ended=True)
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=12), max_size=6))
+def test_what_was_found_once_is_not_asked_for_again(requests: list[list[tuple[int, bool]]]) -> None:
+    answers, asked = SharedAnswers(), list[tuple[int, bool]]()
+    key = ImageKey(1, 2, 3, 4, 5)
+
+    def miss(offsets: NDArray[np.uint64], is_return: NDArray[np.bool_]) -> list[int]:
+        pairs = list(zip(offsets.tolist(), is_return.tolist(), strict=True))
+        asked.extend(pairs)
+        return [1000 + 2 * offset + called for offset, called in pairs]
+
+    for request in requests:
+        offsets, called = np.array([o for o, _ in request], np.uint64), np.array([c for _, c in request], bool)
+        before = len(asked)
+        found, new = answers.through(key, "libc", offsets, called, miss)
+        assert found.tolist() == [1000 + 2 * o + c for o, c in request]
+        assert len(asked) - before == new
+    assert len(set(asked)) == len(asked)
+    assert answers.forget(key) == ({"libc"} if asked else set())
+    if asked:
+        assert answers.through(key, "libc", np.zeros(1, np.uint64), np.zeros(1, bool), miss)[1] == 1
+
+
+def test_what_was_found_takes_little_room() -> None:
+    answers, n = SharedAnswers(), 50_000
+    offsets = np.arange(n, dtype=np.uint64)
+    tracemalloc.start()
+    try:
+        answers.through(ImageKey(1, 2, 3, 4, 5), "libc", offsets, np.ones(n, bool), lambda o, _: (o + 7).tolist())
+        assert tracemalloc.get_traced_memory()[0] < 20 * n
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.lists(EDGES, min_size=1, max_size=5), st.data())
