@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import time
@@ -15,7 +16,8 @@ from aperture_tui.collect.object_code import MapSpec
 from aperture_tui.collect.ring import Ring
 from aperture_tui.collect.stack_frames import Raw, StackFrames
 from aperture_tui.profile.kinds import Flag, FrameKind
-from aperture_tui.profile.symbols import Frame, Symbols
+from aperture_tui.profile.symbols import ROOT, Frame, Symbols
+from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,9 +105,10 @@ class Stacks:
     def rebind(self) -> None:
         """Forget the ids of the symbols' last generation; the addresses stay."""
         self._naming.python.rebind()
-        self._frames: dict[int, NDArray[np.uint32]] = {}  # root first, behind a place for the process's
+        self._nodes: dict[bytes, dict[int, int]] = {}  # the process's name -> hash -> node
+        self._named: dict[int, int] = {}  # hash -> the node that it had first, under whatever name
         self._astray: set[int] = set()
-        self._nodes: dict[tuple[int, bytes], int] = {}
+        self._changed: set[str] = set()
 
     @property
     def are_new(self) -> bool:
@@ -113,14 +116,17 @@ class Stacks:
         return self.maps.ring.waiting > 0
 
     def update(self) -> None:
-        """Take in what the kernel has sent; where the resolver knows better now, all stacks are named anew."""
+        """Take in what the kernel has sent; what the resolver knows better now is named anew."""
         for payload in self.maps.ring.payloads():
             self._receive(payload)
         version = self._resolver.tend()
-        if version != self._version or self._naming.python.opened_late:
-            self._version = version
+        changed = self._resolver.changed if version != self._version else frozenset()
+        if changed is None or self._naming.python.opened_late:
             self._naming.python.opened_late = False
             self.rebind()
+        else:
+            self._changed |= changed
+        self._version = version
         self._budget.begin()
 
     @property
@@ -177,10 +183,13 @@ class Stacks:
         mixed = hashes ^ (image_of.astype(np.uint64) * _ODD)
         _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
         pairs = list(zip(hashes[first].tolist(), image_of[first].tolist(), strict=True))
-        fresh = [(key, i) for key, i in pairs if (key, images[i].name) not in self._nodes]
+        if self._changed:
+            self._forget_changed(symbols)
+        of = [self._nodes.setdefault(image.name, {}) for image in images]
+        fresh = [(key, i) for key, i in pairs if key not in of[i]]
         if fresh:
             self._intern(fresh, images, symbols)
-        nodes = [self._nodes.get((key, images[i].name)) for key, i in pairs]
+        nodes = [of[i].get(key) for key, i in pairs]
         flags = [
             Flag.NO_STACK if node is None else Flag.UNKNOWN_FRAME if key in self._astray else Flag.NONE
             for node, (key, _i) in zip(nodes, pairs, strict=True)
@@ -191,18 +200,41 @@ class Stacks:
             nodes = [bare[images[i].name] if n is None else n for n, (_key, i) in zip(nodes, pairs, strict=True)]
         return np.array(nodes, np.uint32)[inverse], np.array(flags, np.uint16)[inverse]
 
+    def _forget_changed(self, symbols: Symbols) -> None:
+        """Forget the nodes of the stacks that have a frame of the modules that are named better now."""
+        modules = [symbols.known_string(clean(module)) for module in self._changed]
+        self._changed = set()
+        trie, is_changed = symbols.trie, np.isin(symbols.frames["module"], modules)
+        at = np.fromiter(self._named.values(), np.int64, len(self._named))
+        through = np.zeros(len(at), bool)
+        while at.any():
+            through |= is_changed[trie.frame[at]]
+            at = np.maximum(trie.parent[at], ROOT)
+        gone = set(itertools.compress(self._named, through.tolist()))
+        for key in gone:
+            del self._named[key]
+        for known in self._nodes.values():
+            for key in gone.intersection(known):
+                del known[key]
+        self._astray -= gone
+
     def _intern(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
-        self._resolve(fresh, images, symbols)
+        found = self._resolve(fresh, images, symbols)
         mine = {name: self._process_frame(name, symbols) for name in {images[i].name for _key, i in fresh}}
+        trie = symbols.trie
         paths, known = [], []
         for key, i in fresh:
-            path = self._frames.get(key)
+            path, node = found.get(key), self._named.get(key)
+            if path is None and node is not None:  # under another process's name
+                path = np.array([0, *trie.path(node)[1:]], np.uint32)
             if path is not None:
                 path = path.copy()
                 path[0] = mine[images[i].name]
                 paths.append(path)
                 known.append((key, images[i].name))
-        self._nodes.update(zip(known, symbols.stacks(paths).tolist(), strict=True))
+        for (key, name), node in zip(known, symbols.stacks(paths).tolist(), strict=True):
+            self._nodes[name][key] = node
+            self._named.setdefault(key, node)
 
     def _bare(self, names: Iterable[bytes], symbols: Symbols) -> dict[bytes, int]:
         """The stacks of samples that came without one: their processes alone, by their names."""
@@ -213,22 +245,28 @@ class Stacks:
     def _process_frame(name: bytes, symbols: Symbols) -> int:
         return symbols.frame(Frame(symbols.strings[symbols.string(name)], kind=FrameKind.PROCESS))
 
-    def _resolve(self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols) -> None:
-        """Name the addresses of the stacks that are new, many at a time, until there is no time left."""
-        new = {key: i for key, i in fresh if key not in self._frames and (key in self._sent or key in self._leaving)}
+    def _resolve(
+        self, fresh: list[tuple[int, int]], images: list[Image], symbols: Symbols
+    ) -> dict[int, NDArray[np.uint32]]:
+        """The frames of the stacks that are new, root first, behind a place for the process's.
+
+        Many at a time, until there is no time left.
+        """
+        new = {key: i for key, i in fresh if key not in self._named and (key in self._sent or key in self._leaving)}
         keys = sorted(new, key=new.__getitem__)  # the stacks of a process together
+        found: dict[int, NDArray[np.uint32]] = {}
         for start in range(0, len(keys), _AT_ONCE):
             if start and self._budget.is_spent:
                 self.unnamed += len(keys) - start
-                return
+                break
             some = keys[start : start + _AT_ONCE]
             raws = [raw for key in some if (raw := self.raw(key)) is not None]
-            self._name(some, self._naming.paths([images[new[key]] for key in some], raws, symbols), symbols)
+            paths = self._naming.paths([images[new[key]] for key in some], raws, symbols)
+            self._note_astray(some, paths, symbols)
+            found.update(zip(some, paths, strict=True))
+        return found
 
-    def _name(self, keys: list[int], paths: list[NDArray[np.uint32]], symbols: Symbols) -> None:
+    def _note_astray(self, keys: list[int], paths: list[NDArray[np.uint32]], symbols: Symbols) -> None:
         unknown = symbols.frames["kind"][np.concatenate(paths)] == FrameKind.UNKNOWN
         astray = np.logical_or.reduceat(unknown, np.cumsum([0, *map(len, paths)])[:-1])
-        for key, path, odd in zip(keys, paths, astray.tolist(), strict=True):
-            self._frames[key] = path
-            if odd:
-                self._astray.add(key)
+        self._astray.update(itertools.compress(keys, astray.tolist()))

@@ -195,6 +195,7 @@ def test_a_running_program_is_resolved_anew_when_its_table_comes(cpp: Path, runn
     assert expanded(asking, address) == [[Frame(names[0], "inlines")]]
     versions = ready(asking)
     assert len(versions) == 2
+    assert asking.resolver.changed == {"inlines"}, "no other file's frames are others now"
     wanted = [Frame(name, "inlines") for name in names]
     assert expanded(asking, address, at["outer_cold"], address) == [
         wanted,

@@ -174,6 +174,7 @@ def test_code_that_gets_a_name_later_is_resolved_anew(executable_page: int) -> N
             file.write(f"{executable_page:x} 40 named\n")
         asking.clock.now += 10
         assert asking.resolver.tend() == first + 1
+        assert asking.resolver.changed is None, "it is not known whose stacks these are"
         assert asking.names(executable_page + 0x20) == ["named"]
         assert not +asking.resolver.unreadable
     finally:
