@@ -38,7 +38,7 @@ _AT_ONCE: Final = 256
 
 MAX_STACKS: Final = 1 << 14
 """Stacks remembered by hash, as many as the kernel does; past it all are forgotten, and the kernel sends them again."""
-MAX_BYTES: Final = 16 << 20
+MAX_BYTES: Final = 8 << 20
 """Past so much of them as well: deep stacks of Python are ten times as long as others."""
 LINGER_S: Final = 3.0
 """How long the hashes of stacks that are being forgotten may still come: in tables that are drained every second."""
