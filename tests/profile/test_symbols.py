@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -119,6 +120,20 @@ def test_carrying_keeps_every_word_and_only_what_is_asked_for(
     assert (len(remap.strings), len(remap.stacks)) == (len(old.strings), len(old.trie))
     if not kept:
         assert len(trie) == sizes[0]
+
+
+def test_carrying_takes_room_for_the_stacks_and_not_for_the_deepest_of_them_each() -> None:
+    old, new = Symbols(), Symbols()
+    frames = np.array([old.frame(Frame(f"f{i}")) for i in range(2000)], np.uint32)
+    nodes = old.stacks([frames, *(frames[i : i + 3] for i in range(1900))])
+    tracemalloc.start()
+    try:
+        remap = carry(old, new, [], nodes, [])
+        assert tracemalloc.get_traced_memory()[1] < 6_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(new.trie) == len(old.trie)
+    assert [new.frame_at(f).function for f in new.trie.path(int(remap.stacks[nodes[7]]))] == ["f6", "f7", "f8"]
 
 
 def test_a_batch_of_stacks_may_repeat_itself() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -63,6 +64,21 @@ class TestGenerations:
         assert len(fresh.trie) == 1 + len(STACK)
         assert store.span().bytes < before / 2
         assert words(store.call_tree(Query())) == {STACK: 1}
+
+    def test_what_moves_into_new_tables_is_not_there_twice(self) -> None:
+        store, symbols, n = MemoryStore(), Symbols(), 100_000
+        one = batch_of([Fact(T0, SH, stack=STACK)], symbols)
+        events = np.repeat(one.events, n)
+        events["time_ns"] += np.arange(n, dtype=np.uint64) * np.uint64(SECOND // 1000)
+        tracemalloc.start()
+        try:
+            store.append(Batch(symbols, events, one.tags))
+            tracemalloc.reset_peak()
+            store.rebase(Symbols())
+            assert tracemalloc.get_traced_memory()[1] < 1.3 * events.nbytes
+        finally:
+            tracemalloc.stop()
+        assert words(store.call_tree(Query())) == {STACK: n}
 
     def test_a_tree_taken_before_stays_true_after(self) -> None:
         store = MemoryStore()
