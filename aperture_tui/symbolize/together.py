@@ -126,7 +126,8 @@ class SharedAnswers:
     ) -> tuple[NDArray[np.uint32], int]:
         """The frames at these offsets, those that are not known yet by `miss`; -> and how many these were."""
         known, frames = self._answers.get((key, module), _NONE)
-        places, which = np.unique(offsets << np.uint64(1) | is_return, return_inverse=True)
+        asked: NDArray[np.uint64] = offsets << np.uint64(1) | is_return
+        places, which = np.unique(asked, return_inverse=True)
         at = np.searchsorted(known, places)
         new = np.flatnonzero(~np.isin(places, known, assume_unique=True))
         if len(new):
