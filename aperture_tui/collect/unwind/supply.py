@@ -169,7 +169,8 @@ class Supply:
 
     def _run(self, maps: KernelMaps) -> None:
         self._stopping.wait(_FIRST_PICTURE_S)
-        swept, tokens_s = time.monotonic(), _BURST_S
+        swept = earned = time.monotonic()
+        tokens_s = _BURST_S
         with selectors.EpollSelector() as selector:
             selector.register(maps.fds["unwind_requests"], selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
@@ -181,9 +182,10 @@ class Supply:
                     for new in sockets - answers:
                         selector.register(new, selectors.EVENT_READ)
                     answers = sockets
-                waited = time.monotonic()
                 until = min(swept + _SWEEP_S, self._coverage.interpreters.due)
-                selector.select(max(0.0, until - waited))
+                selector.select(max(0.0, until - time.monotonic()))
+                before, earned = earned, time.monotonic()
+                tokens_s = min(_BURST_S, tokens_s + (earned - before) * _SHARE_OF_A_CPU * (os.cpu_count() or 1))
                 began = time.thread_time_ns()
                 while self._work:
                     self._work.popleft()()
@@ -196,8 +198,7 @@ class Supply:
                     self._coverage.sweep()
                 spent = time.thread_time_ns() - began
                 self._cpu_ns += spent
-                earned = (time.monotonic() - waited) * _SHARE_OF_A_CPU * (os.cpu_count() or 1)
-                tokens_s = min(_BURST_S, tokens_s + earned - spent / 1e9)
+                tokens_s -= spent / 1e9
                 if tokens_s < 0:
                     self._stopping.wait(0.1)
 

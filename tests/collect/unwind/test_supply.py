@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from aperture_tui.collect.unwind import supply as supply_module
 from aperture_tui.collect.unwind.supply import Supply
 from aperture_tui.profile.kinds import Stop
+from tests.collect.collecting import collecting
 
 pytestmark = pytest.mark.bpf
 
@@ -35,3 +40,20 @@ def test_a_change_that_there_was_no_time_for_is_looked_at_later(supply: Supply) 
     supply._take_requests(supply.maps, 1.0)
     assert len(looked) == 2
     assert not supply._coverage.degraded
+
+
+def test_after_more_than_it_may_do_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While requests come without end: what it rests for counts as earned. It was asleep for ever after a storm."""
+    monkeypatch.setattr(supply_module, "_BURST_S", 0.02)
+    monkeypatch.setattr(supply_module, "_SHARE_OF_A_CPU", 0.005)
+    with collecting(pids=(os.getpid(),)) as kept:  # and what it starts
+        installed = []
+        for _ in range(3):
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                subprocess.run(["/bin/sh", "-c", "i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done"], check=True)
+            health = kept.health_of("unwind")
+            assert health is not None
+            installed.append(health.delivered)
+    assert health.degraded["requests for tables that there was no time for"] > 20, "else it says nothing"
+    assert installed[0] < installed[1] < installed[2]
