@@ -145,9 +145,8 @@ class OffCpuCollector(Traced):
                     "waits: table full": counts[_NO_ENTRY],
                     "waits: two threads at one place": counts[_NO_SLOT],
                     "long waits: ring full": counts[_NO_ROOM],
-                    "waits: the kernel did not tell their begin or end": counts[_UNTOLD],
                 },
-                degraded=dict(self._degraded),
+                degraded={**self._degraded, "switches that the kernel does not tell of": counts[_UNTOLD]},
             )
         ]
 

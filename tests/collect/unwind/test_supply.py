@@ -45,7 +45,6 @@ def test_a_change_that_there_was_no_time_for_is_looked_at_later(supply: Supply) 
 def test_after_more_than_it_may_do_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """While requests come without end: what it rests for counts as earned. It was asleep for ever after a storm."""
     monkeypatch.setattr(supply_module, "_BURST_S", 0.02)
-    monkeypatch.setattr(supply_module, "_SHARE_OF_A_CPU", 0.005)
     with collecting(pids=(os.getpid(),)) as kept:  # and what it starts
         installed = []
         for _ in range(3):
