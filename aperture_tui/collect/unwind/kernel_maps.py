@@ -40,7 +40,7 @@ ANONYMOUS: Final = 0xFFFFFFFE
 """table of a mapping with no file that has rows: code of a JIT."""
 
 ROWS_APART: Final = mmap.PAGESIZE // 8
-"""Of those rows of a file that are remembered here."""
+"""From one row of a file to the next that is kept in our own memory: a page of them."""
 MAX_MAPPINGS: Final = 4096
 """Of one process: what the program's search covers."""
 
