@@ -78,9 +78,7 @@ def _recorded(folder: Path, of: Container[int]) -> tuple[dict[int, int], tuple[H
 
 
 def _lost(health: tuple[Health, ...]) -> dict[str, int]:
-    """But for tracepoints within a program's own run, which a terminal has no part in."""
-    causes = {f"{one.name}: {cause}": n for one in health for cause, n in one.lost.items() if n}
-    return {cause: n for cause, n in causes.items() if not cause.endswith("the program was running already")}
+    return {f"{one.name}: {cause}": n for one in health for cause, n in one.lost.items() if n}
 
 
 def _is_closed_in_order(file: Path) -> bool:
