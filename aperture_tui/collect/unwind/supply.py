@@ -191,7 +191,8 @@ class Supply:
                     self._work.popleft()()
                 self._cpu_ns += time.thread_time_ns() - began
                 began = time.thread_time_ns()
-                self._take_requests(maps, tokens_s)
+                if tokens_s >= 0:  # in debt it does not even look who asks: that itself may take all that is earned
+                    self._take_requests(maps, tokens_s)
                 self._coverage.advance()
                 if time.monotonic() - swept >= _SWEEP_S:
                     swept = time.monotonic()
@@ -203,7 +204,7 @@ class Supply:
                     self._stopping.wait(0.1)
 
     def _take_requests(self, maps: KernelMaps, tokens_s: float) -> None:
-        """Look at the processes that were asked for, and at those that have changed."""
+        """Look at the processes that were asked for, and at those that have changed: at one at least."""
         with contextlib.suppress(BlockingIOError):  # nobody has called `changed`
             os.eventfd_read(self._wake)
         with self._lock:
@@ -212,8 +213,8 @@ class Supply:
         asked |= dict.fromkeys(changed - asked.keys(), int(Stop.NONE))
         began = time.thread_time()
         later = set()
-        for pid, stop in asked.items():
-            if time.thread_time() - began <= max(tokens_s, 0.0):
+        for i, (pid, stop) in enumerate(asked.items()):
+            if not i or time.thread_time() - began <= tokens_s:
                 self._coverage.cover(pid, stop)
             elif pid in changed:
                 later.add(pid)  # nobody may ever say this again
