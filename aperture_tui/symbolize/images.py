@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.symbolize.address_space import Mapping, map_file
+from aperture_tui.symbolize.address_space import Mapping, mapped_facts
 from aperture_tui.symbolize.debug_files import DebugInfo, debug_file, debug_info, mini_debug_info
 from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, FileSource, Loads, Section, Source
 from aperture_tui.symbolize.frame_header import frame_header
@@ -275,11 +275,11 @@ class ImageCache:
         return image
 
     def mapped(self, pid: int, mapping: Mapping) -> Opened | None:
-        """The image behind a process's mapping if it is held: one system call, instead of the six that open it."""
+        """The image behind a process's mapping if it is held: one system call most times, not the six that open it."""
         try:
-            key = ImageKey.of(os.stat(map_file(pid, mapping)))
+            key = ImageKey.of(mapped_facts(pid, mapping))
         except OSError:
-            return None  # opened by its path, perhaps
+            return None
         image = self.get(key)
         return None if image is None else Opened(key, image, False, None)
 

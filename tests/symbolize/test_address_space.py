@@ -15,7 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_tui.symbolize.address_space import AddressSpace, Mapping, open_mapping, parse_maps
+from aperture_tui.symbolize.address_space import (
+    AddressSpace,
+    Mapping,
+    executable_mappings,
+    map_file,
+    mapped_facts,
+    open_mapping,
+    parse_maps,
+)
 
 Running = Callable[..., tuple[int, dict[str, int]]]
 
@@ -134,7 +142,17 @@ def test_the_file_of_a_deleted_program_can_be_opened(calls: Path, tmp_path: Path
     except FileNotFoundError:  # refused, rather than the other program that has its name now
         pytest.skip("map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
     assert os.pread(fd, 4, 0) == b"\x7fELF"
+    assert mapped_facts(pid, mapping) == os.fstat(fd)
     os.close(fd)
+
+
+def test_what_stat_says_of_each_of_our_files() -> None:
+    of_files = [m for m in executable_mappings(os.getpid()) if m.has_file]
+    assert of_files
+    for mapping in of_files:
+        assert mapped_facts(os.getpid(), mapping) == os.stat(map_file(os.getpid(), mapping))
+        inside = Mapping(mapping.start + 1, mapping.end, 0, mapping.path, mapping.device, mapping.inode)
+        assert mapped_facts(os.getpid(), inside).st_ino == mapping.inode
 
 
 def test_a_file_that_has_taken_the_place_of_another_is_refused(tmp_path: Path) -> None:
@@ -144,8 +162,9 @@ def test_a_file_that_has_taken_the_place_of_another_is_refused(tmp_path: Path) -
     (tmp_path / "new").write_bytes(b"new")
     os.replace(tmp_path / "new", path)
     mapping = Mapping(0x1000, 0x2000, 0, str(path), os.stat(path).st_dev, inode)
-    with pytest.raises(FileNotFoundError, match="another file"):
-        open_mapping(os.getpid(), mapping)
+    for look in (open_mapping, mapped_facts):
+        with pytest.raises(FileNotFoundError, match="another file"):
+            look(os.getpid(), mapping)
 
 
 def test_without_map_files_a_program_is_found_by_path_if_it_is_the_same(calls: Path, running: Running) -> None:
@@ -178,6 +197,7 @@ def test_a_library_of_another_mount_namespace(calls: Path, tmp_path: Path, runni
     for found in (mapping, Mapping(mapping.start + 1, mapping.end, 0, mapping.path, mapping.device, mapping.inode)):
         fd = open_mapping(pid, found)
         assert os.fstat(fd).st_size == calls.stat().st_size
+        assert mapped_facts(pid, found) == os.fstat(fd)
         os.close(fd)
 
 

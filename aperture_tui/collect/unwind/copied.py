@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 import struct
 import time
 from bisect import bisect_right
@@ -27,7 +26,7 @@ from aperture_tui.collect.stack_frames import Raw
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING
 from aperture_tui.collect.unwind.table_walk import Code, Walked, walk
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop, stop_of
-from aperture_tui.symbolize.address_space import AddressSpace, Mapping, map_file
+from aperture_tui.symbolize.address_space import AddressSpace, Mapping, mapped_facts
 from aperture_tui.symbolize.images import ImageKey
 from aperture_tui.symbolize.vdso import vdso_key
 
@@ -135,7 +134,7 @@ class Copied:
                 continue
             pid = int(record["pid"])
             image = self._processes.image(pid, int(record["time_ns"]), bytes(record["comm"]))
-            walked = drain.walked(image.space, copy)
+            walked = drain.walked(image.space, copy, int(record["time_ns"]))
             if walked is not None:
                 samples["stack"][i], samples["flags"][i] = self._merged(walked, record, image)
         self._copies = copies  # of samples that were written since: they come with the next drain
@@ -170,9 +169,12 @@ class _Spot(NamedTuple):
 
 
 class _Space:
-    """An address space, for some walks. spots: of each mapping, once it was looked at; a Code if that is all."""
+    """An address space, for some walks. spots: of each mapping, once it was looked at; a Code if that is all.
+    seen_ns: when the first of these stacks was as it is, CLOCK_REALTIME.
+    """
 
-    def __init__(self, space: AddressSpace) -> None:
+    def __init__(self, space: AddressSpace, seen_ns: int) -> None:
+        self.seen_ns = seen_ns
         starts, lasts = space.bounds()
         self.starts: list[int] = starts.tolist()
         self.lasts: list[int] = lasts.tolist()
@@ -193,12 +195,14 @@ class _Drain:
         self._learn = learn
         self._rows = rows
         self._spaces: dict[AddressSpace, _Space] = {}
+        self._realtime_ns = time.time_ns() - time.monotonic_ns()
+        """What to add to CLOCK_MONOTONIC for CLOCK_REALTIME."""
 
-    def walked(self, space: AddressSpace, copy: Copy) -> Walked | None:
-        """The stack; None where it is not better than what the kernel has walked."""
+    def walked(self, space: AddressSpace, copy: Copy, time_ns: int) -> Walked | None:
+        """The stack; None where it is not better than what the kernel has walked. time_ns: as of `Copy`'s sample."""
         found = self._spaces.get(space)
         if found is None:
-            found = self._spaces[space] = _Space(space)
+            found = self._spaces[space] = _Space(space, time_ns + self._realtime_ns)
         walked = walk(partial(self._code, space, found), copy.word, copy.ip, copy.sp, copy.bp)
         stop = stop_of(walked.flags)
         if stop is Stop.NO_TABLES or stop is Stop.NO_MAPPING:
@@ -214,7 +218,7 @@ class _Drain:
             return None
         spot = found.spots[at]
         if spot is None:
-            spot = found.spots[at] = self._spot(space.pid, space.mapping_at(at))
+            spot = found.spots[at] = self._spot(space.pid, space.mapping_at(at), found.seen_ns)
         if isinstance(spot, Code):
             return spot
         relative = pc - spot.bias & 0xFFFFFFFF
@@ -227,10 +231,10 @@ class _Drain:
             self._rows[key] = code
         return code
 
-    def _spot(self, pid: int, mapping: Mapping) -> _Spot | Code:
+    def _spot(self, pid: int, mapping: Mapping, seen_ns: int) -> _Spot | Code:
         if not mapping.has_file and mapping.path != "[vdso]":
             return Code(ANONYMOUS, 0)
-        key = vdso_key(mapping) if mapping.path == "[vdso]" else _key(pid, mapping)
+        key = vdso_key(mapping) if mapping.path == "[vdso]" else _key(pid, mapping, seen_ns)
         placed = self._supply.placed(key) if key is not None else None
         if placed is not None and placed.found is not None:
             return _Spot(placed.found.bias(mapping.start, mapping.offset), placed)
@@ -239,11 +243,14 @@ class _Drain:
         return _NOT_YET
 
 
-def _key(pid: int, mapping: Mapping) -> ImageKey | None:
-    """What the file behind a mapping is known by; None where it cannot be found any more."""
-    for path in (map_file(pid, mapping), mapping.path):
-        with contextlib.suppress(OSError, ValueError):
-            facts = os.stat(path)
-            if (facts.st_ino, facts.st_dev) == (mapping.inode, mapping.device):
-                return ImageKey.of(facts)
+def _key(pid: int, mapping: Mapping, seen_ns: int) -> ImageKey | None:
+    """What the file behind a mapping is known by; None where it cannot be found any more.
+
+    Once its process has ended another file may have its name and its number, as the next try of a configure script has:
+    what has changed since is not believed.
+    """
+    with contextlib.suppress(OSError):
+        facts = mapped_facts(pid, mapping)
+        if facts.st_ino == mapping.inode and facts.st_ctime_ns <= seen_ns:
+            return ImageKey.of(facts)
     return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aperture_tui.collect.unwind.builder import Builder
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, ROWS_APART, KernelMaps
 from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table, without_rows
-from aperture_tui.symbolize.address_space import Mapping, map_file, open_mapping
+from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
 from aperture_tui.symbolize.elf import BytesSource, FileSource
 from aperture_tui.symbolize.images import ImageKey
 from aperture_tui.symbolize.unwind_cache import UnwindCache
@@ -81,27 +81,12 @@ class Files:
             return self._vdso(pid, mapping)
         if not mapping.has_file:
             return None
-        fd = -1
         try:
-            try:
-                facts = os.stat(map_file(pid, mapping))
-            except OSError:
-                fd = open_mapping(pid, mapping)
-                facts = os.fstat(fd)
-            key = ImageKey.of(facts)
-            placed = self.known(key)
-            if placed is None:
-                if fd < 0:
-                    fd = open_mapping(pid, mapping)
-                placed = self._new(key, fd)
-                fd = -1
-            return placed
+            placed = self.known(ImageKey.of(mapped_facts(pid, mapping)))
+            return self._new(open_mapping(pid, mapping)) if placed is None else placed
         except OSError:
             self._counts["files that cannot be opened"] += 1
             return None
-        finally:
-            if fd >= 0:
-                os.close(fd)
 
     def known(self, key: ImageKey) -> Placed | None:
         """A file that has been met before. Any thread may ask."""
@@ -110,8 +95,9 @@ class Files:
             placed.used = time.monotonic()
         return placed
 
-    def _new(self, key: ImageKey, fd: int) -> Placed:
+    def _new(self, fd: int) -> Placed:
         """A file that has not been met before. Takes fd over."""
+        key = ImageKey.of(os.fstat(fd))
         placed = self._files[key] = Placed(key, used=time.monotonic())
         self._find(placed, fd)
         return placed

@@ -6,18 +6,18 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect.unwind.kernel_maps import PYTHON
 from aperture_tui.profile.text import clean
 from aperture_tui.symbolize.address_space import executable_mappings
-from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter
+from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter, Walk
 
 if TYPE_CHECKING:
     from aperture_tui.collect.unwind.kernel_maps import KernelMaps
     from aperture_tui.symbolize.address_space import Mapping
-    from aperture_tui.symbolize.cpython import Walk
 
 _PAUSE_S: Final = 0.05
 """Before the first tries: an interpreter starts in 20 ms."""
@@ -33,12 +33,13 @@ _AT_ONCE: Final = 32
 """Tries between two looks at what the kernel asks for."""
 _MAX_REASONS: Final = 16
 """They name files and processes: past it they are counted together."""
+_members: Final = attrgetter(*(field.name for field in fields(Walk)))
 _FULL: Final = "too many processes are CPython"
 
 
 def packed(walk: Walk) -> bytes:
     """A walk as bpf/unwind.h has it."""
-    return PYTHON.pack(*astuple(walk))
+    return PYTHON.pack(*_members(walk))
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import OrderedDict
@@ -12,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.symbolize.address_space import Mapping, open_mapping
+from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
 from aperture_tui.symbolize.cpython.errors import CPythonError
 from aperture_tui.symbolize.cpython.loop import content, loop_ranges
 from aperture_tui.symbolize.elf import (
@@ -88,22 +89,25 @@ class Binaries:
     def get(self, pid: int, mapping: Mapping) -> Binary:
         """What the file behind a mapping says. Raises CPythonError if it cannot be opened or used."""
         try:
-            source = FileSource(open_mapping(pid, mapping))
+            key = ImageKey.of(mapped_facts(pid, mapping))
+            if key not in self._known:
+                key = self._add(FileSource(open_mapping(pid, mapping)))
         except OSError as error:
             raise CPythonError(f"{mapping.path} of process {pid}: {error.strerror}") from error
-        try:
-            key = ImageKey.of(source.stat())
-            known = self._known.get(key)
-            if known is None:
-                known = self._known[key] = _read(source)
-                if len(self._known) > _MAX_FILES:
-                    self._known.popitem(last=False)
-            self._known.move_to_end(key)
-        finally:
-            source.close()
+        self._known.move_to_end(key)
+        known = self._known[key]
         if isinstance(known, str):
             raise CPythonError(f"{mapping.path}: {known}")
         return known
+
+    def _add(self, source: FileSource) -> ImageKey:
+        """Read a file. Closes it."""
+        with contextlib.closing(source):
+            key = ImageKey.of(source.stat())
+            self._known[key] = _read(source)
+        if len(self._known) > _MAX_FILES:
+            self._known.popitem(last=False)
+        return key
 
 
 def specific_offset(binaries: Binaries, pid: int, mappings: Iterable[Mapping]) -> int:

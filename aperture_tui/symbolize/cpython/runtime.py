@@ -79,14 +79,14 @@ def find_slot(memory: Memory, states: Sequence[ThreadState], specific: int) -> t
     most threads (extension modules keep it under keys of theirs as well) and no thread's something else.
     Raises CPythonNotReady if there is none.
     """
-    addresses = np.array([state.address for state in states], np.uint64)
+    addresses = {state.address for state in states}
     living = _living(memory, states[-_CHECKED:])  # a list begins with the newest thread: the main one is at its end
     pointers = memory.read_many([s.thread + specific for s in living], [8 * _BLOCKS] * len(living))
     places = [
-        (state, block, int(pointer))
+        (state, block, pointer)
         for state, row in zip(living, pointers, strict=True)
         if row is not None
-        for block, pointer in enumerate(np.frombuffer(row, "<u8"))
+        for block, pointer in enumerate(np.frombuffer(row, "<u8").tolist())
         if pointer
     ]
     blocks = memory.read_many([pointer for _, _, pointer in places], [_KEYS * _PAIR] * len(places))
@@ -95,10 +95,11 @@ def find_slot(memory: Memory, states: Sequence[ThreadState], specific: int) -> t
     for (state, block, _), data in zip(places, blocks, strict=True):
         if data is None:
             continue
-        values = np.frombuffer(data, "<u8")[1::2]
-        holds.update((block, key) for key in np.flatnonzero(values == np.uint64(state.address)).tolist())
-        foreign = (values != 0) & ~np.isin(values, addresses)
-        refused.update((block, key) for key in np.flatnonzero(foreign).tolist())
+        for key, value in enumerate(np.frombuffer(data, "<u8")[1::2].tolist()):
+            if value == state.address:
+                holds[block, key] += 1
+            elif value and value not in addresses:
+                refused.add((block, key))
     found = [(-count, slot) for slot, count in holds.items() if slot not in refused]
     if not found:
         raise CPythonNotReady("no thread of CPython keeps its state where it is looked for")

@@ -20,7 +20,8 @@ from aperture_tui.collect.unwind import copied
 from aperture_tui.collect.unwind.copied import MOST_BYTES, Copied, Copy
 from aperture_tui.collect.unwind.kernel_maps import ROWS_APART, KernelMaps
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
-from aperture_tui.symbolize.address_space import AddressSpace
+from aperture_tui.symbolize.address_space import AddressSpace, Mapping
+from aperture_tui.symbolize.images import ImageKey
 from tests.collect.c_structures import defines, layout
 from tests.collect.collecting import collecting
 
@@ -142,6 +143,23 @@ def test_copies_wait_for_samples_that_were_not_read_yet_but_not_for_ever() -> No
     assert list(found._copies) == [(SECOND, 5)]
     found.read(SECOND + SECOND // 4)
     assert not found._copies
+
+
+def test_a_file_that_was_changed_since_is_another_one(tmp_path: Path) -> None:
+    """A configure script's tries have the same name, and on many file systems the same number, one after the other."""
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
+    path = tmp_path / "conftest"
+    path.write_bytes(b"first")
+    facts = path.stat()
+    mapping = Mapping(0x1000, 0x2000, 0, str(path), facts.st_dev, facts.st_ino)
+    seen_ns = time.time_ns()
+    assert copied._key(ended.pid, mapping, seen_ns) == ImageKey.of(facts)
+    time.sleep(0.02)  # the clock of file systems stands still for 10 ms at most
+    path.write_bytes(b"second")
+    assert path.stat().st_ino == mapping.inode
+    assert copied._key(ended.pid, mapping, seen_ns) is None
+    assert copied._key(ended.pid, mapping, time.time_ns()) is not None
 
 
 @given(st.lists(st.binary(max_size=80), max_size=5))

@@ -245,13 +245,13 @@ def test_files_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             # a second one of the same size does not fit while the first is in use
             other = shutil.copy(libc(), tmp_path / "other.so")
             key = key_of(other)
-            kernel.files._new(key, os.open(other, os.O_RDONLY))
+            kernel.files._new(os.open(other, os.O_RDONLY))
             kernel.wait()
             assert kernel.coverage.degraded == {"files whose rows found no room": 1}
         until(lambda: child.pid not in kernel.maps.slices())
         kernel.coverage.sweep()
         kernel.coverage.sweep()
-        kernel.files._new(key, os.open(other, os.O_RDONLY))
+        kernel.files._new(os.open(other, os.O_RDONLY))
         kernel.wait()
         assert kernel.files._files[key].rows > 10_000, "those that nobody uses have made room"
     finally:

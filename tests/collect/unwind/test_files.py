@@ -22,7 +22,7 @@ from aperture_tui.symbolize.elf import FileSource
 from aperture_tui.symbolize.images import ImageKey
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 from aperture_tui.symbolize.vdso import vdso_memory
-from tests.collect.unwind.known_files import key_of, libc
+from tests.collect.unwind.known_files import libc
 
 
 class Maps:
@@ -57,7 +57,7 @@ def files(maps: Maps, cache: Path) -> Iterator[Files]:
 
 
 def new(files: Files, path: Path) -> Placed:
-    return files._new(key_of(path), os.open(path, os.O_RDONLY))
+    return files._new(os.open(path, os.O_RDONLY))
 
 
 def settle(files: Files) -> list[Placed]:
