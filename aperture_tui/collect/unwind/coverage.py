@@ -92,12 +92,15 @@ class Coverage:
             self._point(pid, new)
             self.interpreters.look(pid, mappings)
 
-    def mappings_of(self, pid: int) -> NDArray[np.void] | None:
-        """The mappings of a process as the kernel has them, in order: (n,) of MAPPING; None if it is not covered."""
+    def mappings_of(self, pid: int) -> tuple[NDArray[np.void], list[Placed | None]] | None:
+        """The mappings of a process as the kernel has them, in order: (n,) of MAPPING, and the files behind them; None
+        if it is not covered.
+        """
         found = self._processes.get(pid)
         if found is None or not self._is_there(found):
             return None
-        return self._maps.mappings[found.first : found.first + len(found.entries)].copy()
+        mappings = self._maps.mappings[found.first : found.first + len(found.entries)].copy()
+        return mappings, [placed for _mapping, placed in found.entries]
 
     def _is_there(self, one: _Slice) -> bool:
         """Whether a slice has not been freed; its place may have been given to another one since."""

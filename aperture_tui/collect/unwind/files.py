@@ -24,7 +24,7 @@ _MAX_FILES: Final = 4096
 _NO_ROWS: Final = np.zeros(0, np.uint64)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Placed:
     """A file. found: None while its table is being made. first: of its rows in the kernel's map. every: of
     `KernelMaps.row`.

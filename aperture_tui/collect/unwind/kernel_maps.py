@@ -132,11 +132,6 @@ class KernelMaps:
         with self._window(first, len(rows)) as window:
             window[:] = rows
 
-    def read_rows(self, first: int, n: int) -> NDArray[np.uint64]:
-        """What stands there: (n,), a copy."""
-        with self._window(first, n) as window:
-            return window.copy()
-
     def row(self, first: int, n: int, every: NDArray[np.uint64], relative: int) -> int:
         """Of the n rows from there on, the one that holds for an address less its bias, 0 where there is none. Any
         thread may ask. every: each ROWS_APART-th of them: what is mapped to look into it is one page, or two.

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aperture_tui.collect.stacks import Stacks
-    from aperture_tui.collect.unwind.kernel_maps import KernelMaps
+    from aperture_tui.collect.unwind.files import Placed
     from aperture_tui.collect.unwind.supply import Supply
 
 _PROGRAM_32: Final = 1 << 32
@@ -43,12 +43,6 @@ _FORGET_S: Final = 60.0
 """Where very many threads wait, each is wanted less often: collect.waits."""
 _SHARE: Final = 0.05
 """CPU seconds a second that the supply's thread takes for it."""
-_MAX_ROWS: Final = 1 << 21
-"""Kept while some threads are walked one after the other, most often of one process."""
-
-_MAX_CODE: Final = 1 << 14
-"""Addresses whose rows are kept likewise, of one process."""
-
 _Key = tuple[int, int]
 """(tid, when it began to wait, CLOCK_MONOTONIC)"""
 
@@ -241,12 +235,14 @@ class _Space(NamedTuple):
 
 
 class _Walks:
-    """Some walks, one after the other, with what they have in common. In the supply's thread."""
+    """Some walks, one after the other, with what they have in common: threads sit in the same few places. In the
+    supply's thread, of which they take so little time that what is kept here needs no limit.
+    """
 
     def __init__(self, supply: Supply) -> None:
         self._supply = supply
         self._spaces: dict[int, _Space | None] = {}
-        self._rows: dict[int, NDArray[np.uint64]] = {}
+        self._code_in = cache(supply.code)
 
     def answer(self, pid: int, tid: int) -> _Answer | None:
         """A thread's stack; None if it runs, or has run meanwhile. Raises OSError if it is gone."""
@@ -271,34 +267,22 @@ class _Walks:
         return _Answer(_hash(space.seed + words.tobytes()), words, walked.flags, time_ns)
 
     def _space(self, pid: int) -> _Space | None:
-        mappings, maps = self._supply.mappings_of(pid), self._supply.maps
-        if mappings is None or maps is None:
+        covered = self._supply.mappings_of(pid)
+        if covered is None:
             return None
-        code = lru_cache(_MAX_CODE)(lambda pc: self._code(mappings, maps, pc))  # threads sit in the same few places
+        mappings, files = covered
         seed = struct.pack("=Q", pid) + mappings.tobytes()
+        code = cache(lambda pc: self._code(mappings, files, pc))
         return _Space(seed, int(mappings["end"].max()) <= _PROGRAM_32, code)
 
-    def _code(self, mappings: NDArray[np.void], maps: KernelMaps, pc: int) -> Code | None:
+    def _code(self, mappings: NDArray[np.void], files: list[Placed | None], pc: int) -> Code | None:
         """What bpf/unwind.h finds."""
         at = int(mappings["start"].searchsorted(np.uint64(pc), "right")) - 1
         if at < 0 or pc >= int(mappings["end"][at]):
             return None
-        table, bias = int(mappings["table"][at]), int(mappings["bias"][at])
-        first, n = table & 0xFFFFFFFF, table >> 32
-        if not n:
-            return Code(first, 0)
-        rows = self._rows_at(maps, table)
-        relative = pc - bias & 0xFFFFFFFF
-        row = int(rows.searchsorted(np.uint64(relative << 32 | 0xFFFFFFFF), "right")) - 1
-        return Code(first, int(rows[row]) if row >= 0 else 0)
-
-    def _rows_at(self, maps: KernelMaps, table: int) -> NDArray[np.uint64]:
-        rows = self._rows.get(table)
-        if rows is None:
-            if sum(map(len, self._rows.values())) > _MAX_ROWS:
-                self._rows.clear()
-            rows = self._rows[table] = maps.read_rows(table & 0xFFFFFFFF, table >> 32)
-        return rows
+        placed = files[at]
+        found = self._code_in(placed, pc - int(mappings["bias"][at]) & 0xFFFFFFFF) if placed is not None else None
+        return found or Code(int(mappings["table"][at]) & 0xFFFFFFFF, 0)  # of no file, or of one that has no rows
 
 
 def _hash(data: bytes) -> int:

@@ -123,8 +123,10 @@ class Supply:
         self._work.append(work)
         os.eventfd_write(self._wake, 1)
 
-    def mappings_of(self, pid: int) -> NDArray[np.void] | None:
-        """For work given to `later`: cover a process -> its mappings, (n,) of MAPPING; None where that cannot be."""
+    def mappings_of(self, pid: int) -> tuple[NDArray[np.void], list[Placed | None]] | None:
+        """For work given to `later`: cover a process -> its mappings, (n,) of MAPPING, and the files behind them; None
+        where that cannot be.
+        """
         self._coverage.cover(pid, Stop.NONE)
         return self._coverage.mappings_of(pid)
 

@@ -23,7 +23,7 @@ from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMa
 from aperture_tui.profile.kinds import Stop
 from aperture_tui.symbolize.address_space import AddressSpace
 from aperture_tui.symbolize.unwind_cache import UnwindCache
-from tests.collect.unwind.known_files import key_of, libc
+from tests.collect.unwind.known_files import key_of, libc, rows_at
 from tests.programs import build
 
 pytestmark = pytest.mark.bpf
@@ -113,7 +113,7 @@ def test_a_process_has_its_mappings_in_order_and_each_file_its_rows(kernel: Kern
         for row, mapping in zip(rows, expected, strict=True):
             first, count = int(row["table"]) & 0xFFFFFFFF, int(row["table"]) >> 32
             assert count > 3, f"{mapping.path} has rows"
-            table = kernel.maps.read_rows(first, count)
+            table = rows_at(kernel.maps, first, count)
             assert (np.diff((table >> np.uint64(32)).astype(np.int64)) > 0).all()
             low, high = ((a - int(row["bias"])) % 2**64 for a in (mapping.start, mapping.end))
             inside = ((table >> np.uint64(32)) >= low) & ((table >> np.uint64(32)) < high)
@@ -269,7 +269,7 @@ def test_a_file_in_the_place_of_another_has_its_own_rows(kernel: Kernel, tmp_pat
             kernel.cover(child.pid)
             (at,) = [i for i, m in enumerate(kernel.coverage._processes[child.pid].mappings) if m.path == str(program)]
             word = int(kernel.mappings(child.pid)["table"][at])
-            tables.append(kernel.maps.read_rows(word & 0xFFFFFFFF, word >> 32).tolist())
+            tables.append(rows_at(kernel.maps, word & 0xFFFFFFFF, word >> 32).tolist())
         finally:
             child.kill()
             child.wait()

@@ -9,6 +9,7 @@ import pytest
 
 from aperture_tui.collect.unwind import kernel_maps
 from aperture_tui.collect.unwind.kernel_maps import PYTHON, KernelMaps
+from tests.collect.unwind.known_files import rows_at
 
 pytestmark = pytest.mark.bpf
 
@@ -40,5 +41,5 @@ def test_a_bank_is_made_when_files_need_it(monkeypatch: pytest.MonkeyPatch) -> N
     for first, of_file in zip(places, rows, strict=False):
         maps.write_rows(first, of_file)  # type: ignore[arg-type]
     for first, of_file in zip(places, rows, strict=False):
-        assert np.array_equal(maps.read_rows(first, 3000), of_file)  # type: ignore[arg-type]
+        assert np.array_equal(rows_at(maps, first, 3000), of_file)  # type: ignore[arg-type]
     maps.close()
