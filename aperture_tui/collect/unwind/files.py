@@ -169,8 +169,9 @@ class Files:
             self._counts["files without an unwind table"] += 1
         self._maps.write_rows(first, rows)
         table = found.table
-        placed.found = replace(found, table=replace(table, rows=_NO_ROWS))  # they are in the kernel's map now
         placed.first, placed.rows, placed.every = first, len(rows), rows[::ROWS_APART].copy()
+        # last: other threads take it for found from here on. Its rows are in the kernel's map now
+        placed.found = replace(found, table=replace(table, rows=_NO_ROWS))
         if table.truncated:
             self._counts["files whose unwind table is cut at its limit"] += 1
         if table.malformed:

@@ -104,6 +104,27 @@ def test_copies_of_a_file_are_built_once(files: Files, maps: Maps, tmp_path: Pat
         assert np.array_equal(maps.of(one), made(libc()).table.rows)
 
 
+def test_a_file_that_is_found_has_its_rows_whoever_looks_between_two_steps(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other threads look, and keep what they find for long: that there are no rows, if they come a moment too early."""
+    seen: list[tuple[int, int]] = []
+
+    class Watched(Placed):
+        __slots__ = ()
+
+        def __setattr__(self, name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+            if getattr(self, "found", None) is not None:
+                seen.append((self.word >> 32, len(self.every)))
+
+    monkeypatch.setattr(module, "Placed", Watched)
+    placed = new(files, libc())
+    settle(files)
+    assert placed.rows > 10_000
+    assert set(seen) == {(placed.rows, len(placed.every))}
+
+
 def test_a_file_that_changes_while_it_waits_is_not_taken_for_what_it_was(
     files: Files, maps: Maps, cache: Path, tmp_path: Path
 ) -> None:
