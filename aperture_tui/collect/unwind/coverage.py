@@ -120,18 +120,21 @@ class Coverage:
         self.installed += 1
 
     def _new_slice(self, pid: int, mappings: Sequence[Mapped]) -> _Slice | None:
-        entries = [(m, self._files.of(pid, m)) for m in mappings if m.path != "[vsyscall]"]
-        if not entries:
+        searched = [m for m in mappings if m.path != "[vsyscall]"]
+        if not searched:
             return None  # it has ended: a zombie's maps are empty
-        first = self._maps.free_mappings.take(len(entries))
+        first = self._maps.free_mappings.take(len(searched))
         if first is None:
             self._counts["processes whose mappings found no room"] += 1
             return None
+        entries = []
+        for mapping in searched:
+            placed = self._files.of(pid, mapping)
+            if placed is not None:
+                placed.slices.add(first)  # at once: or it would make room for the next one
+            entries.append((mapping, placed))
         new = self._slices[first] = _Slice(first, tuple(mappings), entries, any(map(is_python, mappings)))
         self._maps.mappings[first : first + len(entries)] = _rows_of(entries)
-        for _mapping, placed in entries:
-            if placed is not None:
-                placed.slices.add(first)
         return new
 
     def advance(self) -> None:

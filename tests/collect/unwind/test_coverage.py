@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
 import shutil
 import signal
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 
 from aperture_tui.collect import bpf, compiler
-from aperture_tui.collect.unwind import kernel_maps, supply
+from aperture_tui.collect.unwind import coverage, kernel_maps, supply
 from aperture_tui.collect.unwind.coverage import Coverage
 from aperture_tui.collect.unwind.files import Files
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMaps
@@ -256,6 +258,29 @@ def test_files_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert kernel.files._files[key].rows > 10_000, "those that nobody uses have made room"
     finally:
         kernel.close()
+
+
+def test_a_file_makes_no_room_for_another_of_the_same_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have that one's rows, as long as the process lives."""
+    monkeypatch.setattr(kernel_maps, "_ROWS", (1 << 15,))
+    monkeypatch.setattr(kernel_maps, "_BANKS", 1)
+    paths = [Path(shutil.copy(libc(), tmp_path / f"{n}.so")) for n in range(2)]
+    kernel = Kernel(tmp_path / "cache")
+    with contextlib.ExitStack() as stack:
+        stack.callback(kernel.close)
+        for path in paths:
+            file = stack.enter_context(path.open("rb"))
+            flags = mmap.MAP_PRIVATE
+            stack.enter_context(mmap.mmap(file.fileno(), 1 << 20, flags, mmap.PROT_READ | mmap.PROT_EXEC))
+        ours = [m for m in AddressSpace.read(os.getpid()).mappings if m.path in map(str, paths)]
+        assert len(ours) == 2
+        monkeypatch.setattr(coverage, "executable_mappings", lambda _pid: ours)
+        kernel.files._new(key_of(paths[0]), os.open(paths[0], os.O_RDONLY))
+        kernel.wait()  # its rows are on disk now: those of the other one are there at once
+        kernel.cover(os.getpid())
+        tables = kernel.mappings(os.getpid())["table"].tolist()
+        assert sorted(word >> 32 > 0 for word in tables) == [False, True]
+        assert kernel.coverage.degraded == {"files whose rows found no room": 1}
 
 
 def test_a_file_in_the_place_of_another_has_its_own_rows(kernel: Kernel, tmp_path: Path) -> None:
