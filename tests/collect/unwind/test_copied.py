@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 
 from aperture_tui.collect import cpu
 from aperture_tui.collect.cpu import SAMPLE
+from aperture_tui.collect.stack_frames import Raw
 from aperture_tui.collect.unwind import copied
 from aperture_tui.collect.unwind.copied import MOST_BYTES, Copied, Copy
 from aperture_tui.collect.unwind.kernel_maps import ROWS_APART, KernelMaps
+from aperture_tui.collect.unwind.table_walk import EXACT, Code
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
+from aperture_tui.symbolize import unwind_layout as rows_of
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping
 from aperture_tui.symbolize.images import ImageKey
 from tests.collect.c_structures import defines, layout
@@ -86,13 +89,23 @@ class Supply:
         self.asked.append(mapping.path)
 
 
-def copies(supply: Supply, *payloads: bytes) -> Copied:
+class Simple(Supply):
+    """All code has frames of one word, the return address."""
+
+    def placed(self, key: object) -> Any:
+        return SimpleNamespace(key=key, found=SimpleNamespace(bias=lambda *_: 0))
+
+    def code(self, _placed: object, _relative: int) -> Code:
+        return Code(0, 8 << rows_of.CFA_OFFSET_SHIFT | rows_of.CFA_RSP << rows_of.CFA_RULE_SHIFT)
+
+
+def copies(supply: Supply, *payloads: bytes, stacks: object = None) -> Copied:
     found = Copied.__new__(Copied)
     image = SimpleNamespace(pid=os.getpid(), since_ns=0, space=AddressSpace.read(os.getpid()))
     processes = SimpleNamespace(image=lambda *_: image)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copied, "Ring", lambda *_: Ring(*payloads))
-        found.__init__({"copies": 0, "copies_lost": 0}, 0, cast(Any, supply), cast(Any, processes), cast(Any, None))  # type: ignore[misc]
+        found.__init__({"copies": 0, "copies_lost": 0}, 0, cast(Any, supply), cast(Any, processes), cast(Any, stacks))  # type: ignore[misc]
     return found
 
 
@@ -160,6 +173,23 @@ def test_a_file_that_was_changed_since_is_another_one(tmp_path: Path) -> None:
     assert path.stat().st_ino == mapping.inode
     assert copied._key(ended.pid, mapping, seen_ns) is None
     assert copied._key(ended.pid, mapping, time.time_ns()) is not None
+
+
+@given(st.lists(st.one_of(st.integers(0, (1 << 64) - 1), st.integers(-2, 2)), max_size=20))
+def test_of_a_stacks_memory_only_addresses_of_code_are_kept(words: list[int]) -> None:
+    """What else lies there is nobody's business: passwords are on stacks. words: those near 0 are near our code."""
+    kept: list[Raw] = []
+    stacks = SimpleNamespace(raw=lambda _: None, put=lambda _, raw: kept.append(raw))
+    at = own_code()
+    memory = b"".join((at + 64 + word if abs(word) <= 2 else word).to_bytes(8, "little") for word in words)
+    payload = copied._HEADER.pack(9, 5, len(memory), at, 0x7FFF_0000_1000, 0) + memory
+    found = copies(Simple(), payload, stacks=stacks)
+    found.read(0)
+    found.fill(sample(9, 5))
+    assert not found._copies
+    of_code = AddressSpace.read(os.getpid()).mappings
+    for address in (int(word) & ~EXACT for raw in kept for word in raw.user):
+        assert any(m.start <= address <= m.end for m in of_code)
 
 
 @given(st.lists(st.binary(max_size=80), max_size=5))

@@ -275,7 +275,7 @@ def test_a_file_makes_no_room_for_another_of_the_same_process(tmp_path: Path, mo
         ours = [m for m in AddressSpace.read(os.getpid()).mappings if m.path in map(str, paths)]
         assert len(ours) == 2
         monkeypatch.setattr(coverage, "executable_mappings", lambda _pid: ours)
-        kernel.files._new(key_of(paths[0]), os.open(paths[0], os.O_RDONLY))
+        kernel.files._new(os.open(paths[0], os.O_RDONLY))
         kernel.wait()  # its rows are on disk now: those of the other one are there at once
         kernel.cover(os.getpid())
         tables = kernel.mappings(os.getpid())["table"].tolist()
