@@ -129,3 +129,11 @@ def await_words(kept: Kept, words: str) -> Health:
             return health
         assert time.monotonic() < ends, f"{words!r} is not in {health}"
         time.sleep(0.05)
+
+
+def settle(kept: Kept, kernels: int) -> None:
+    """Until so many kernels have come."""
+    ends = time.monotonic() + 15
+    while (health := kept.health_of("gpu_kernel")) is None or health.delivered + health.lost_total < kernels:
+        assert time.monotonic() < ends, health
+        time.sleep(0.05)

@@ -16,18 +16,10 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.occupancy import Factor
 from aperture_tui.profile.query import Query
 from tests.collect.collecting import Kept
-from tests.collect.gpu.targets import HERE, await_words, hearing, target
+from tests.collect.gpu.targets import HERE, await_words, hearing, settle, target
 from tests.truth.told import stack_weights
 
 pytestmark = pytest.mark.bpf  # a Session needs the kernel; the agent does not
-
-
-def settle(kept: Kept, kernels: int) -> None:
-    """Until so many kernels have come."""
-    ends = time.monotonic() + 15
-    while (health := kept.health_of("gpu_kernel")) is None or health.delivered + health.lost_total < kernels:
-        assert time.monotonic() < ends, health
-        time.sleep(0.05)
 
 
 def counted(kept: Kept, kind: Kind, pid: int) -> Counter[str]:

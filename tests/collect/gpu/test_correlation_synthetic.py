@@ -11,8 +11,7 @@ import pytest
 from aperture_tui.profile.kinds import Flag, Kind
 from aperture_tui.profile.query import Measure, Query
 from tests.collect.collecting import HZ, Kept
-from tests.collect.gpu.targets import HERE, Target, hearing, target
-from tests.collect.gpu.test_agent_synthetic import settle
+from tests.collect.gpu.targets import HERE, Target, hearing, settle, target
 from tests.truth.told import stack_weights
 
 pytestmark = pytest.mark.bpf

@@ -12,8 +12,7 @@ import pytest
 from aperture_tui.profile.health import Health
 from aperture_tui.profile.kinds import ROLE_SHIFT, Flag, Kind, Role
 from tests.collect.collecting import Kept
-from tests.collect.gpu.targets import HERE, Target, await_words, hearing, target
-from tests.collect.gpu.test_agent_synthetic import settle
+from tests.collect.gpu.targets import HERE, Target, await_words, hearing, settle, target
 
 pytestmark = pytest.mark.bpf  # a Session needs the kernel; the agent does not
 BUSY = HERE / "synthetic_busy.py"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,14 +25,23 @@ from aperture_tui.profile.query import Query
 from aperture_tui.tui.gpu import answer
 from aperture_tui.tui.gpu.model import GpuView, Sight
 from tests.collect.collecting import Kept
-from tests.collect.gpu.targets import HERE, await_words, hearing, target
-from tests.collect.gpu.test_agent_synthetic import settle
+from tests.collect.gpu.targets import HERE, Target, await_words, hearing, settle, target
 
 of_session = pytest.mark.bpf  # a Session needs the kernel; the agent does not
 
 SCRIPT = HERE / "synthetic_taken.py"
+TAKEN = "torch.profiler has CUPTI in this process"
 MS = 1_000_000
 SECOND = 1000 * MS
+
+
+@contextmanager
+def heard(folder: Path) -> Iterator[tuple[Target, Kept, dict[str, Any]]]:
+    """A program that is heard, the session, and what it has done once, of which all is told."""
+    with target(folder, script=SCRIPT) as program, hearing(program) as kept:
+        told = program.work()
+        settle(kept, told["launched"])
+        yield program, kept, told
 
 
 def stretches(kept: Kept, pid: int) -> NDArray[np.int64]:
@@ -55,13 +67,11 @@ def view(kept: Kept, start_ns: int, end_ns: int) -> GpuView:
 def test_what_a_gpu_did_while_another_profiler_had_cupti_is_not_known_and_the_other_one_has_it_all(
     tmp_path: Path,
 ) -> None:
-    with target(tmp_path, script=SCRIPT) as program, hearing(program) as kept:
-        before = program.work()
-        settle(kept, before["launched"])
+    with heard(tmp_path) as (program, kept, before):
         time.sleep(0.6)  # nothing is left to be told when it is taken over
         taken = program.work("take")
         meanwhile = program.work()
-        await_words(kept, "torch.profiler has CUPTI in this process")
+        await_words(kept, TAKEN)
         more = program.work()
         given = program.work("give")
         await_words(kept, "")
@@ -89,12 +99,10 @@ def test_what_a_gpu_did_while_another_profiler_had_cupti_is_not_known_and_the_ot
 @of_session
 def test_what_still_ran_when_cupti_was_taken_over_is_no_idleness(tmp_path: Path) -> None:
     """Its record goes to the other profiler, although it began long before that one came."""
-    with target(tmp_path, script=SCRIPT) as program, hearing(program) as kept:
-        before = program.work()
-        settle(kept, before["launched"])
+    with heard(tmp_path) as (program, kept, _):
         ran = program.work("long")
         program.work("take")
-        await_words(kept, "torch.profiler has CUPTI in this process")
+        await_words(kept, TAKEN)
         program.end()
     assert covered(stretches(kept, program.pid), ran["began_ns"], ran["ended_ns"]) > 0.999
     assert sum(idle.time_ns for idle in view(kept, ran["began_ns"], ran["ended_ns"]).idle) < MS
@@ -104,11 +112,9 @@ def test_what_still_ran_when_cupti_was_taken_over_is_no_idleness(tmp_path: Path)
 def test_what_cupti_had_given_back_when_it_was_taken_over_is_told_and_only_what_it_had_not_is_unknown(
     tmp_path: Path,
 ) -> None:
-    with target(tmp_path, script=SCRIPT) as program, hearing(program) as kept:
-        before = program.work()
-        settle(kept, before["launched"])
+    with heard(tmp_path) as (program, kept, before):
         taken = program.work("burst")
-        await_words(kept, "torch.profiler has CUPTI in this process")
+        await_words(kept, TAKEN)
         program.end()
     told = sum(one.count for one in kept.store.latencies(Query(Kind.GPU_KERNEL, pids=(program.pid,))))
     assert 5_000 < told < 20_030
@@ -151,9 +157,7 @@ def test_what_was_done_before_anybody_asked_is_not_known_since_the_session_began
 def test_what_a_program_did_that_was_killed_is_not_known_since_its_last_word_and_then_it_does_nothing(
     tmp_path: Path,
 ) -> None:
-    with target(tmp_path, script=SCRIPT) as program, hearing(program) as kept:
-        told = program.work()
-        settle(kept, told["launched"])
+    with heard(tmp_path) as (program, kept, told):
         time.sleep(0.5)
         killed = time.time_ns()
         program.process.kill()
@@ -192,8 +196,7 @@ def test_where_cupti_cannot_be_had_at_all_nothing_is_known_of_the_gpu(tmp_path: 
 @of_session
 def test_a_child_that_is_forked_while_its_parent_is_recorded_leaves_cupti_alone_and_ends(tmp_path: Path) -> None:
     """CUPTI's own thread is not in it: who flushed there would wait for ever, and the end of the program for that."""
-    with target(tmp_path, script=SCRIPT) as program, hearing(program) as kept:
-        settle(kept, program.work()["launched"])
+    with heard(tmp_path) as (program, kept, _):
         with ThreadPoolExecutor(1) as pool:
             forked = pool.submit(program.work, "fork")
             await_words(kept, "its process was forked from one whose GPU was looked at")
