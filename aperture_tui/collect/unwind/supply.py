@@ -12,7 +12,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -206,18 +206,25 @@ class Supply:
                     self._stopping.wait(0.1)
 
     def _take_requests(self, maps: KernelMaps, tokens_s: float) -> None:
-        """Look at the processes that were asked for, and at those that have changed: at one at least."""
+        """Look at the processes that were asked for, and at those that have changed: at one at least.
+
+        Those first that were asked for most often: they have most samples, and are there still when it is their turn.
+        """
         with contextlib.suppress(BlockingIOError):  # nobody has called `changed`
             os.eventfd_read(self._wake)
         with self._lock:
             changed, self._changed = self._changed, set()
-        asked = {int(request["pid"]): int(request["stop"]) >> STOP_SHIFT for request in maps.requests()}
-        asked |= dict.fromkeys(changed - asked.keys(), int(Stop.NONE))
+        requests = maps.requests()
+        pids = requests["pid"].tolist()
+        asked = dict.fromkeys(changed, int(Stop.NONE))
+        asked |= zip(pids, (requests["stop"] >> STOP_SHIFT).tolist(), strict=True)
+        often = Counter(pids)
+        often.update(changed)
         began = time.thread_time()
         later = set()
-        for i, (pid, stop) in enumerate(asked.items()):
+        for i, pid in enumerate(sorted(asked, key=often.__getitem__, reverse=True)):
             if not i or time.thread_time() - began <= tokens_s:
-                self._coverage.cover(pid, stop)
+                self._coverage.cover(pid, asked[pid])
             elif pid in changed:
                 later.add(pid)  # nobody may ever say this again
             else:

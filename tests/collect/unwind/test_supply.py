@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from aperture_tui.collect.unwind import supply as supply_module
 from aperture_tui.collect.unwind.coverage import Coverage
+from aperture_tui.collect.unwind.kernel_maps import REQUEST
 from aperture_tui.collect.unwind.supply import Supply
-from aperture_tui.profile.kinds import Stop
+from aperture_tui.profile.kinds import STOP_SHIFT, Stop
 
 pytestmark = pytest.mark.bpf
 
@@ -38,6 +40,19 @@ def test_a_change_that_there_was_no_time_for_is_looked_at_later(supply: Supply) 
     supply._take_requests(supply.maps, 1.0)
     assert len(looked) == 2
     assert not supply._coverage.degraded
+
+
+def test_who_is_asked_for_most_often_is_looked_at_first(supply: Supply, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a storm of processes that end at once there is time for a few: those that stay have most of the samples."""
+    looked: list[tuple[int, int]] = []
+    supply._coverage.cover = lambda pid, stop: looked.append((pid, stop))  # type: ignore[method-assign]
+    no_tables, no_mapping = (int(stop) << STOP_SHIFT for stop in (Stop.NO_TABLES, Stop.NO_MAPPING))
+    asked = [(5, no_tables), (6, no_tables), (7, no_tables), (6, no_mapping), (8, no_tables)]
+    monkeypatch.setattr(supply.maps, "requests", lambda: np.array(asked, REQUEST))
+    assert supply.maps is not None
+    supply._take_requests(supply.maps, 0.0)
+    assert looked == [(6, Stop.NO_MAPPING)]
+    assert sum(supply._coverage.degraded.values()) == 3
 
 
 def test_after_more_than_it_may_do_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
