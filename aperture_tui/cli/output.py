@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import stat
 import sys
-from pathlib import Path
 from typing import Final
 
 from aperture_tui.cli.arguments import fail
@@ -17,7 +18,7 @@ def write(program: str, data: bytes, output: str | None) -> int:
     """All of it -> exit status. As bytes: data is UTF-8 whatever the locale is. output: a file, else stdout."""
     try:
         if output:
-            Path(output).write_bytes(data)
+            _write_file(output, data)
         else:
             with open(1, "wb", closefd=False) as out:  # sys.stdout is None where it is closed
                 out.write(data)
@@ -26,6 +27,21 @@ def write(program: str, data: bytes, output: str | None) -> int:
     except OSError as error:
         return fail(program, f"{output or 'stdout'}: {error.strerror}")
     return 0
+
+
+def _write_file(path: str, data: bytes) -> None:
+    """A part of a flame graph or of JSON is neither: of a plain file that gets no more nothing is left."""
+    with open(path, "wb", buffering=0) as file:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                there = os.lstat(path)
+                if stat.S_ISREG(there.st_mode) and os.path.samestat(there, os.fstat(file.fileno())):
+                    os.unlink(path)
+            raise
 
 
 def width(output: str | None) -> int:

@@ -78,12 +78,13 @@ def run(argv: list[str]) -> int:
     with unhurried():
         wait(chosen.duration, "recording", _ended(launched, session))
         session.stop()
+        failure = session.failure
         try:
             writer.close()
         except OSError as error:
-            return fail(_PROGRAM, _said(error))
-    if session.failure:
-        return fail(_PROGRAM, session.failure)
+            failure = failure or _said(error)
+    if failure:
+        return fail(_PROGRAM, f"{failure} ({_kept(writer)})")
     _tell(chosen, writer)
     return launched.status() if launched else 0
 
@@ -148,6 +149,12 @@ def _said(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+
+
+def _kept(writer: Writer | RotatingWriter) -> str:
+    """What is there of a recording that failed."""
+    lost = f", {writer.lost:,} could not be written" if writer.lost else ""
+    return f"{f'{writer.events:,}' if writer.events else 'no'} events were recorded{lost}"
 
 
 def _tell(chosen: argparse.Namespace, writer: Writer | RotatingWriter) -> None:

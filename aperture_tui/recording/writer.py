@@ -77,18 +77,28 @@ class Writer:
         self._health: list[Health] = []
         self._told: list[object] = []
         self._told_at = self._flushed_at = time.monotonic()
-        with self._closing_on_error():
+        with self._leaving_nothing():
             self._write(
                 file_header({"generator": f"aperture {__version__}", "created_ns": time.time_ns(), **(facts or {})})
             )
 
     @contextlib.contextmanager
-    def _closing_on_error(self) -> Iterator[None]:
+    def _leaving_nothing(self) -> Iterator[None]:
+        """Without its header a file is no recording, and an empty one says not even that one was to be there."""
         try:
             yield
         except OSError:
+            self._remove()
             self.close()
             raise
+
+    def _remove(self) -> None:
+        """Only the plain file that is open: no device, and no link to what others have put elsewhere."""
+        assert self._file is not None  # noqa: S101 - it has just been opened
+        with contextlib.suppress(OSError):
+            there = os.lstat(self.path)
+            if stat.S_ISREG(there.st_mode) and os.path.samestat(there, os.fstat(self._file)):
+                os.unlink(self.path)
 
     @property
     def lost(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from aperture_tui.recording.replay import replay
+from tests.cli.full import fill
 from tests.collect.test_cpu import FRAME_POINTERS, assert_gone, programs_of
 from tests.programs import build
 
@@ -209,25 +209,8 @@ def test_without_rights_the_reason_is_on_the_screen(tmp_path: Path) -> None:
         opened.close()
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small one of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def _fill(disk: Path) -> None:
-    with (disk / "all else").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-
-
 def test_on_a_full_disk_the_screens_go_on_without_the_recording(tmp_path: Path, load: object, disk: Path) -> None:
-    _fill(disk)
+    fill(disk)
     terminal = Terminal(tmp_path, [*APERTURE_TOP, "--record", str(disk / "busy.aperture")])
     try:
         terminal.see("three_parts")
@@ -247,7 +230,7 @@ def test_a_disk_that_fills_meanwhile_costs_the_rest_of_the_recording_alone(
     try:
         terminal.see("three_parts")
         terminal.until(lambda: path.stat().st_size > 2000, "a recording")
-        _fill(disk)
+        fill(disk)
         terminal.see("recording failed: cannot write the recording: No space left on device")
         samples = terminal.text()
         terminal.until(lambda: terminal.text() != samples, "a picture that goes on")
