@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.packed import words
-from aperture_tui.recording.blocks import HEADER, MARKER, MAX_BLOCK, BlockType, Cut, RecordingError, block_at, scan
+from aperture_tui.recording.blocks import (
+    HEADER,
+    MARKER,
+    MAX_BLOCK,
+    BlockType,
+    Cut,
+    RecordingError,
+    block_at,
+    headers,
+    scan,
+)
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -30,6 +40,9 @@ INDEX: Final = np.dtype(
 """One block: its place, its BlockType; of events and gauges their time, half-open; of events and symbols their
 generation. kind: the Kind of all its events. What does not apply is 0."""
 
+_ROW: Final = struct.Struct("<QQQIIHH4x")
+"""The same, packed by hand: an array of one row takes ten times as long."""
+
 EVENTS_HEAD: Final = struct.Struct("<II")
 """Before the events of a block: generation, number of events."""
 LINK: Final = struct.Struct("<Q")
@@ -39,15 +52,25 @@ _MAX_ROWS: Final = 1 << 22
 """Blocks in a file: 168 MB of index; an honest file of a week has a tenth of that."""
 _WINDOW: Final = 4 << 20
 _SEARCHED: Final = 2 * MAX_BLOCK
-"""Bytes that are read of what looks like an index block and is none, before all blocks are read in their order."""
+_TRIED: Final = 1 << 6
+"""Bytes that are read of what looks like an index block and is none, and how many of them are tried, before all blocks
+are read in their order."""
+_MAX_CHAIN: Final = 1 << 16
+"""Index blocks: there is one every 16 MB or so."""
+_MANY: Final = 1 << 17
+_LEAST: Final = HEADER + 40
+"""From so many blocks on they have to be as long as this on average: those that are written often are longer."""
+_UNPACKED: Final = 1 << 30
+_MOST_PACKED: Final = 100
+"""Bytes that may be unpacked where blocks are read in their order, and for each byte of the file: ours have ten."""
 
 
 class Index:
-    """The blocks of one file, in its order. Raises RecordingError for a file with too many.
+    """The blocks of one file, in its order. Raises RecordingError for a file with too many, or that was made to delay.
 
     rows: (n,) of INDEX. complete: the file was closed in order. cut_bytes: at its end, that are no block.
-    skipped_bytes: between blocks. damaged: index blocks that cannot be read. Of what is before the last index block
-    damage is met only when it is read.
+    skipped_bytes: between blocks. damaged: blocks that cannot be read, which have no row. Of what is before the last
+    index block damage is met only when it is read.
     """
 
     def __init__(self, file: BinaryIO, first: int, size: int, name: str) -> None:
@@ -72,19 +95,17 @@ class Index:
     def _searched(self) -> int:
         """The last index block, found from the end: a file that was not closed has one for each generation."""
         mark = MARKER + bytes([BlockType.INDEX])
-        end, most = self._size, _SEARCHED
+        end, most, tries = self._size, _SEARCHED, _TRIED
         while end > self._first:
             start = max(self._first, end - _WINDOW)
             self._file.seek(start)
-            window = self._file.read(end - start + len(mark) - 1)
-            at = window.rfind(mark)
-            while at >= 0:
+            for at in headers(self._file.read(end - start + HEADER - 1), mark)[::-1].tolist():
                 if _rows_at(self._file, start + at) is not None:
-                    return start + at
+                    return start + int(at)
                 most -= self._file.tell() - start - at
-                if most < 0:
+                tries -= 1
+                if most < 0 or not tries:
                     return 0
-                at = window.rfind(mark, 0, at + len(mark) - 1)
             end = start
         return 0
 
@@ -94,7 +115,7 @@ class Index:
         at, above, total = last, self._size, 0
         while at:
             found = _rows_at(self._file, at) if self._first <= at < above else None
-            if found is None:
+            if found is None or len(parts) == _MAX_CHAIN:
                 return []
             before, rows = found
             total += len(rows) + 1
@@ -112,7 +133,7 @@ class Index:
     def _scanned(self, offset: int) -> NDArray[np.void]:
         """The rows of what comes from here on, read block by block."""
         self._file.seek(offset)
-        found: list[NDArray[np.void]] = []
+        found, count, unpacked = bytearray(), 0, 0
         for block in scan(self._file, self._size):
             if isinstance(block, Cut):
                 if block.end:
@@ -121,37 +142,47 @@ class Index:
                     self.skipped_bytes += block.length
                 continue
             self.complete |= block.kind == BlockType.END
-            if block.kind in (BlockType.INDEX, BlockType.END):
-                self.damaged += block.payload is None
+            if block.payload is None:
+                self.damaged += 1
                 continue
-            found.append(row(block.offset, block.kind, block.payload or b""))
-            self._check(len(found))
-        return np.concatenate(found) if found else np.zeros(0, INDEX)
+            unpacked += len(block.payload)
+            if block.kind not in (BlockType.INDEX, BlockType.END):
+                found += row(block.offset, block.kind, block.payload)
+                count += 1
+            self._check(count)
+            self._check_shape(count, block.end - offset, unpacked)
+        return np.frombuffer(found, INDEX)
 
     def _check(self, rows: int) -> None:
         if rows > _MAX_ROWS:
             raise RecordingError(f"{self._name}: more than {_MAX_ROWS:,} blocks: record with --rotate")
 
+    def _check_shape(self, rows: int, size: int, unpacked: int) -> None:
+        """Nobody is to wait for minutes for a file that was made for that."""
+        if rows > _MANY and size < rows * _LEAST:
+            raise RecordingError(f"{self._name}: not a recording of aperture: {rows:,} blocks in {size:,} bytes")
+        if unpacked > _UNPACKED + _MOST_PACKED * self._size:
+            raise RecordingError(f"{self._name}: not a recording of aperture: what is packed in it has no end")
 
-def row(offset: int, kind: int, payload: bytes) -> NDArray[np.void]:
-    """(1,) of INDEX for a block, by its unpacked payload; what that does not tell is 0."""
-    out = np.zeros(1, INDEX)
-    out["offset"], out["type"] = offset, kind
+
+def row(offset: int, kind: int, payload: bytes) -> bytes:
+    """One of INDEX for a block, by its unpacked payload; what that does not tell is 0."""
+    start_ns = end_ns = events = generation = kind_of_all = 0
     if kind == BlockType.SYMBOLS and len(payload) >= 4:
-        out["generation"] = int.from_bytes(payload[:4], "little")
+        generation = int.from_bytes(payload[:4], "little")
     elif kind == BlockType.EVENTS and len(payload) >= EVENTS_HEAD.size:
-        out["generation"], count = EVENTS_HEAD.unpack_from(payload)
+        generation, count = EVENTS_HEAD.unpack_from(payload)
         if count and len(payload) == EVENTS_HEAD.size + count * EVENT.itemsize:
-            events = np.frombuffer(payload, EVENT, offset=EVENTS_HEAD.size)
-            kinds = events["kind"]
-            out["kind"] = kinds[0] if (kinds == kinds[0]).all() else 0
-            out["events"] = count
-            out["start_ns"], out["end_ns"] = _span(events["time_ns"])
+            records = np.frombuffer(payload, EVENT, offset=EVENTS_HEAD.size)
+            kinds = records["kind"]
+            kind_of_all = int(kinds[0]) if (kinds == kinds[0]).all() else 0
+            events = count
+            start_ns, end_ns = _span(records["time_ns"])
     elif kind == BlockType.GAUGES:
         times = [sample.time_ns for sample in words.gauges(payload) or ()]
         if times:
-            out["start_ns"], out["end_ns"] = min(times), max(times) + 1
-    return out
+            start_ns, end_ns = min(times), max(times) + 1
+    return _ROW.pack(offset, start_ns, end_ns, events, generation, kind, kind_of_all)
 
 
 def _span(times: NDArray[np.uint64]) -> tuple[int, int]:

@@ -218,7 +218,7 @@ class Writer:
         at = self.bytes
         self._write(pack(kind, payload))
         if kind not in (BlockType.INDEX, BlockType.END):
-            self._rows += row(at, kind, payload).tobytes()
+            self._rows += row(at, kind, payload)
 
     def _write(self, data: bytes) -> None:
         assert self._file is not None  # noqa: S101 - no public method comes here once it is closed

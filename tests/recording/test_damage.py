@@ -20,7 +20,7 @@ from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.packed import tables
 from aperture_tui.profile.query import Query
 from aperture_tui.profile.symbols import Frame, Symbols
-from aperture_tui.recording import index
+from aperture_tui.recording import blocks, index
 from aperture_tui.recording.blocks import MAX_BLOCK, MAX_JSON, Block, BlockType, Cut, file_header, pack, scan
 from aperture_tui.recording.reader import Reader, RecordingError
 from aperture_tui.recording.replay import replay
@@ -76,8 +76,8 @@ class TestDamage:
 
     def test_a_damaged_block_costs_that_block(self, path: Path) -> None:
         data = bytearray(GOOD)
-        blocks = blocks_of(GOOD)
-        first_events = next(b for b in blocks if b.kind == BlockType.EVENTS)
+        found = blocks_of(GOOD)
+        first_events = next(b for b in found if b.kind == BlockType.EVENTS)
         data[first_events.offset + 30] ^= 1
         path.write_bytes(data)
         got, reader = everything(path)
@@ -89,9 +89,9 @@ class TestDamage:
     def test_a_damaged_length_costs_a_block_and_without_index_the_bytes_to_the_next(
         self, path: Path, closed: bool
     ) -> None:
-        blocks = blocks_of(GOOD)
-        end = len(GOOD) if closed else next(b for b in blocks if b.kind == BlockType.INDEX).offset
-        first, second = (b for b in blocks if b.kind == BlockType.EVENTS)
+        found = blocks_of(GOOD)
+        end = len(GOOD) if closed else next(b for b in found if b.kind == BlockType.INDEX).offset
+        first, second = (b for b in found if b.kind == BlockType.EVENTS)
         data = bytearray(GOOD[:end] if closed else GOOD[:end] + GOOD[second.offset : second.end])
         data[first.offset + 8] ^= 0xFF
         path.write_bytes(data)
@@ -193,6 +193,67 @@ class TestStrangers:
         assert len(tried) < 200
         assert sum(got.values()) == 4
         assert reader.damage.message
+
+    @pytest.mark.parametrize("mark", [b"ApBk", b"ApBk\x06", b"ApBk\x06" + bytes(11)], ids=["any", "index", "short"])
+    def test_marks_alone_are_looked_at_together(self, path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes) -> None:
+        """Twenty megabytes of them took a quarter of a minute, one by one."""
+        path.write_bytes(GOOD[: blocks_of(GOOD)[-2].offset] + mark * ((2 << 20) // len(mark)))
+        looked: list[bytes] = []
+        lengths = blocks._lengths
+        monkeypatch.setattr(blocks, "_lengths", lambda fields: looked.append(fields) or lengths(fields))
+        got, reader = everything(path)
+        assert len(looked) < 100
+        assert sum(got.values()) == 4
+        assert reader.damage.truncated_bytes >= (2 << 20) - 20
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.sampled_from([b"ApBk", b"ApBk\x06", b"Ap", b"\x00" * 9, b"!", b"v", b"i"]), max_size=30))
+    def test_headers_found_together_are_those_found_one_by_one(self, parts: list[bytes]) -> None:
+        real = {b"!": pack(BlockType.HOSTS, b"[]"), b"v": pack(BlockType.HOSTS, bytes(99)), b"i": GOOD[-32:]}
+        window = b"".join(real.get(part, part) for part in parts)
+        one_by_one = [at for at in range(len(window)) if blocks._lengths(window[at : at + blocks.HEADER])]
+        assert blocks.headers(window).tolist() == one_by_one
+        of_end = [at for at in one_by_one if window[at + 4] == BlockType.END]
+        assert blocks.headers(window, b"ApBk" + bytes([BlockType.END])).tolist() == of_end
+
+    def test_gaps_without_end_are_one(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(blocks, "_MOST_CUTS", 3)
+        path.write_bytes(file_header({}) + (pack(BlockType.HOSTS, b"[]") + b"gap") * 10)
+        with Reader(path) as reader:
+            assert len(list(reader.contents())) == 3
+        rest = 7 * (len(pack(BlockType.HOSTS, b"[]")) + 3)
+        assert (reader.damage.skipped_bytes, reader.damage.truncated_bytes) == (9 + rest, 0)
+
+    def test_blocks_that_are_made_to_be_many_are_refused(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Millions of them, with nothing in them."""
+        monkeypatch.setattr(index, "_MANY", 20)
+        path.write_bytes(file_header({}) + pack(BlockType.HOSTS, b"") * 21)
+        with pytest.raises(RecordingError, match=r"x\.aperture: not a recording of aperture: 21 blocks in 504 bytes"):
+            Reader(path)
+
+    def test_bombs_in_a_row_are_refused(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each is no larger than a block may be; a megabyte of them took half a minute."""
+        monkeypatch.setattr(index, "_UNPACKED", 1 << 20)
+        path.write_bytes(file_header({}) + pack(BlockType.EVENTS, bytes(1 << 20)) * 5)
+        with pytest.raises(RecordingError, match="what is packed in it has no end"):
+            Reader(path)
+
+    def test_an_index_of_links_alone_is_not_followed(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(index, "_MAX_CHAIN", 5)
+        data, before = GOOD[: blocks_of(GOOD)[-2].offset], 0
+        for _ in range(7):
+            data, before = data + pack(BlockType.INDEX, before.to_bytes(8, "little")), len(data)
+        path.write_bytes(data + pack(BlockType.END, before.to_bytes(8, "little")))
+        assert sum(everything(path)[0].values()) == 4, "by its blocks"
+
+    def test_a_damaged_block_of_a_file_that_was_not_closed_is_said_at_once(self, path: Path) -> None:
+        """Nobody will ask for it: its time is not known either."""
+        found = blocks_of(GOOD)
+        first = next(b for b in found if b.kind == BlockType.EVENTS)
+        data = bytearray(GOOD[: next(b for b in found if b.kind == BlockType.INDEX).offset])
+        data[first.offset + 30] ^= 1
+        path.write_bytes(data)
+        assert "1 damaged blocks skipped" in replay(path).health()[-1].message
 
     def test_an_index_without_room_for_its_blocks_is_not_believed(self, path: Path) -> None:
         """Four million rows that are a byte apart would take more memory than any file of that size should."""

@@ -124,7 +124,7 @@ def parsed(text: bytes) -> object:
     if len(text) > MAX_JSON:
         return None
     try:
-        value: object = json.loads(text, parse_constant=_no_number)
+        value: object = _JSON.decode(text.decode(json.detect_encoding(text), "surrogatepass"))
     except (ValueError, RecursionError):
         return None
     return value
@@ -132,3 +132,7 @@ def parsed(text: bytes) -> object:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is not a number")
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_no_number)
+"""`json.loads` makes one each time, which takes longer than most of what is read."""
