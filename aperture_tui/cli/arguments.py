@@ -59,6 +59,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Wrong usage: status 2."""
+        if found := re.fullmatch(r"argument (?:.*/)?(--\S+): expected one argument", message):
+            message += f"; one that begins with - is given as {found[1]}=-..."
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 

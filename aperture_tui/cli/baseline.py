@@ -25,8 +25,11 @@ def check(parser: Parser, chosen: argparse.Namespace) -> None:
     if chosen.baseline is None:
         return
     if chosen.remote is not None:
+        token = f" --token-file {chosen.token_file}" if chosen.token_file else ""
+        now = f"aperture export --remote {chosen.remote}{token} -o now.pb.gz"
         parser.error(
-            "--baseline is for what is live or recorded: over an aggregator, c in the list compares with a host"
+            "--baseline is for what is live or recorded: over an aggregator, c in the list compares with a host; with "
+            f"this recording do `{now}` and `aperture diff {chosen.baseline} now.pb.gz`"
         )
     if chosen.once:
         parser.error("--baseline is for the screens: aperture diff compares recordings without them")

@@ -135,7 +135,12 @@ def _asked(
 
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "Write a recording in a format that other tools read, or as a report in text.", _EXAMPLES)
-    parser.add_argument("file", nargs="?", metavar="FILE", help="a recording; in its place --remote")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="a recording, a folder of them, folded stacks, pprof or\nthe text of perf script; in its place --remote",
+    )
     parser.add_argument("-o", dest="output", metavar="OUT", help="the file to write (else stdout)")
     forms = sorted({*_SUFFIXES.values(), "histogram"})
     parser.add_argument("--format", choices=forms, help="else by the suffix of OUT; on stdout folded")

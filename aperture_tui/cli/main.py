@@ -13,8 +13,8 @@ from aperture_tui.cli.arguments import Parser, prepare
 
 COMMANDS: Final = {
     "record": "samples, calls and waits of this machine, or of a command, in a file",
-    "export": "a recording as folded stacks, JSON, histograms or text",
-    "diff": "what changed between two recordings, and what of it is more than chance",
+    "export": "a recording as a flame graph, pprof, speedscope, a timeline, folded stacks, JSON or text",
+    "diff": "what changed between two recordings or two times, and what of it is more than chance",
     "query": "what an aggregator holds: its hosts, how much over time, the pushes themselves",
     "aggregate": "the stacks of an aggregator's hosts, merged",
     "filter": "programs in WebAssembly that decide about events: those that come along, and whether one will do",
@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "token": "a token for an agent or a reader, and the aggregator's line for it",
     "doctor": "what this machine offers, what is missing, and the command that mends it",
     "completions": "what a shell completes these commands by",
-    "man": "the manual page of a command",
+    "man": "the manual page of these commands, or of aperture-top",
 }
 
 DESCRIPTION: Final = "A profiler for Linux machines."

@@ -44,6 +44,8 @@ def _imported(path: str, watch: Callable[[float], None] | None, filters: Recorde
         other = imported(path, watch=watch, filters=filters)
     except ImportingError as error:
         raise OpeningError(str(error)) from error
+    if other is None and os.path.isfile(path) and not os.path.getsize(path):
+        raise OpeningError(f"{path}: this file is empty")
     if other is None:
         raise OpeningError(f"{path}: not a recording of aperture, nor folded stacks, pprof or the text of perf script")
     return other

@@ -123,6 +123,8 @@ def _ended(launched: _Launched | None, session: Session) -> Callable[[], bool]:
 
 
 def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace) -> None:
+    if not chosen.output:
+        parser.error("-o needs the name of a file")
     if chosen.output == "-":
         parser.error("a recording is no stream: give the name of a file")
     if chosen.keep and not chosen.rotate:

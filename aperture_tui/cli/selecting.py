@@ -157,7 +157,7 @@ def attached(argv: list[str], options: tuple[str, ...]) -> list[str]:
     """The command line with `--base -2h..-1h` made `--base=-2h..-1h`: argparse would take the value for an option."""
     out: list[str] = []
     for argument in argv:
-        if out and out[-1] in options and re.match(r"-\d.*\.\.", argument):
+        if out and out[-1] in options and re.match(r"-\d", argument):
             out[-1] = f"{out[-1]}={argument}"
         else:
             out.append(argument)

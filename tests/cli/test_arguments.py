@@ -60,6 +60,11 @@ def aperture(*arguments: str, module: str = "top") -> subprocess.CompletedProces
         (["--format", "yaml"], "yaml"),
         (["--cgroup", "/no/such/group", "--once"], "no control group"),
         (["--nonsense"], "--nonsense"),
+        (["--theme", "-x"], "argument --theme: expected one argument; one that begins with - is given as --theme=-..."),
+        (
+            ["--baseline", "good.aperture", "--remote", "agg", "--token-file", "t"],
+            "`aperture export --remote agg:50051 --token-file t -o now.pb.gz` and `aperture diff good.aperture now",
+        ),
         (["extra"], "extra"),
     ],
     ids=" ".join,
@@ -122,7 +127,9 @@ def test_wrong_usage_of_a_recording_touches_no_file_and_starts_no_command(tmp_pa
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["record"], ["record", "-F", "0", "-o", "x"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["record"], ["record", "-F", "0", "-o", "x"], ["record", "-o", ""]], ids=" ".join
+)
 def test_wrong_usage_of_the_other_commands(arguments: list[str]) -> None:
     done = aperture(*arguments, module="main")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -204,10 +204,12 @@ def test_a_file_that_cannot_be_read_or_written_is_one_line_and_status_1(
 ) -> None:
     (tmp_path / "other").write_text("#!/bin/sh\n")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "none").touch()
     for arguments, words in (
         ([str(tmp_path / "absent")], "No such file"),
         ([str(tmp_path / "empty")], "empty"),
         ([str(tmp_path / "other")], "not a recording"),
+        ([str(tmp_path / "none")], "none: this file is empty"),
         ([recording, "-o", str(tmp_path / "absent" / "x.json")], "No such file"),
         ([recording, "-o", "/dev/full", "--format", "json"], "No space left"),
     ):

@@ -301,6 +301,7 @@ def test_two_groups_of_machines_at_the_same_time(remote: list[str], out: Out, ag
         (["a.aperture", "--base", "-2h..-1h", "--after", ".."], "'a.aperture', a recording, or --remote"),
         (["--base", "-1h..-2h", "--after", ".."], "--base from is not before --base to"),
         (["--base", "yesterday", "--after", ".."], "no part of what an aggregator holds"),
+        (["--base", "-1h", "--after", ".."], "'-1h' is no part of what an aggregator holds: give FROM..TO"),
         (["--base", "-1h..@", "--after", ".."], "no part"),
         (["--base", "-1h..@service:", "--after", ".."], "no part"),
         (["--base", "..", "--after", "..", "--from", "-1h"], "--from is of recordings"),

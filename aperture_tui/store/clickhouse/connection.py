@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _CLIENTS: Final = 8
 """At the same time; who comes later waits."""
+_LONGEST: Final = 300
+"""Characters of what a server says that are passed on."""
 _CONNECT_S: Final = 5
 _ANSWER_S: Final = 60
 _MISSING: Final = "needs what is not installed: pip install 'aperture-tui[aggregator]'"
@@ -169,6 +172,8 @@ class Connection:
 def _chdb(path: str) -> Client:
     import clickhouse_connect
 
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise StorageError(f"chdb://{clean(path)} cannot be opened: {clean(path)} is no folder")
     try:
         return clickhouse_connect.get_client(interface="chdb", path=path)
     except ImportError as error:
@@ -176,7 +181,7 @@ def _chdb(path: str) -> Client:
     except Exception as error:
         words = clean(str(error)).splitlines()[0] if str(error) else type(error).__name__
         locked = "EmbeddedServer: ." in words  # what it says, and no more, where another process has the folder
-        hint = "another process has it open" if locked else words
+        hint = "another process has it open" if locked else words.partition(", Stack trace")[0][:_LONGEST]
         raise StorageError(f"chdb://{clean(path)} cannot be opened: {hint}") from error
 
 
@@ -189,4 +194,4 @@ def _said(error: Exception, address: Address) -> StorageError:
     text = " ".join(clean(str(error)).split())
     text = text[max(0, text.find("Code: ")) :].partition(" (for url ")[0]
     kind = TooMuchError if any(code in text for code in _TOO_MUCH) else StorageError
-    return kind(f"ClickHouse: {text[:300]}")
+    return kind(f"ClickHouse: {text[:_LONGEST]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -408,6 +409,14 @@ class TestOpening:
         with pytest.raises(StorageError, match=r"cannot be reached|ClickHouse") as caught:
             Database.open("clickhouse://127.0.0.1:9")
         assert "\n" not in str(caught.value)
+
+    def test_a_file_where_the_folder_is_to_be_is_one_line(self, tmp_path: Path) -> None:
+        """What chDB says of it is a page, with the addresses of its own stack."""
+        path = tmp_path / "busy.aperture"
+        path.touch()
+        with pytest.raises(StorageError) as caught:
+            Database.open(f"chdb://{path}")
+        assert str(caught.value) == f"chdb://{path} cannot be opened: {path} is no folder"
 
     def test_a_second_folder_in_the_process_is_refused_in_words(self, tmp_path: object) -> None:
         database()
