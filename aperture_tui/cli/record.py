@@ -77,12 +77,13 @@ def run(argv: list[str]) -> int:
         launched.go()
     with unhurried():
         wait(chosen.duration, "recording", _ended(launched, session))
-        session.stop()
+        has_ended = session.stop()
         failure = session.failure
-        try:
-            writer.close()
-        except OSError as error:
-            failure = failure or _said(error)
+        if has_ended:  # else the writer is still its thread's, and what both write would be in each other
+            try:
+                writer.close()
+            except OSError as error:
+                failure = failure or _said(error)
     if failure:
         return fail(_PROGRAM, f"{failure} ({_kept(writer)})")
     _tell(chosen, writer)
