@@ -44,6 +44,8 @@ _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
 _TELL_S: Final = 1.0
 _STOP_S: Final = 10.0
+"""Without any work, after which the thread is said to hang."""
+_LONGEST_STOP_S: Final = 60.0
 _SWITCH_S: Final = 0.0005
 """How long a thread at work, mostly the collecting one, keeps another waiting after each system call, mostly that which
 gives new processes their unwind tables. Twenty short reads took 37 ms with the usual 5 ms, 0.7 with this (measured)."""
@@ -178,13 +180,20 @@ class Session:
         self._attached.want(events)
 
     def stop(self) -> bool:
-        """Drain a last time, detach, and wait for the thread; not for ever, for it may hang on a dead file system.
+        """Drain a last time, detach, and wait for the thread while it works; it may hang on a dead file system.
 
         -> whether it has ended: until then the sinks are its own.
         """
         self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(_STOP_S)
+        worked_ns, began = -1, time.monotonic()
+        seen = began
+        while self._thread.is_alive():
+            now = time.monotonic()
+            if (ns := _worked_ns(self._thread.native_id)) != worked_ns:
+                worked_ns, seen = ns, now
+            if now - seen >= _STOP_S or now - began >= _LONGEST_STOP_S:
+                break
+            self._thread.join(_STOP_S / 10)
         return not self._thread.is_alive()
 
     @property
@@ -351,6 +360,15 @@ class Session:
                     delivered=max(0, output.health.delivered - lost),
                     lost={"events: sink failed": lost} if lost else {},
                 )
+
+
+def _worked_ns(tid: int | None) -> int:
+    """What a thread of ours has had of the CPU (Documentation/scheduler/sched-stats.rst); 0 where that is not known."""
+    try:
+        with open(f"/proc/self/task/{tid}/schedstat", "rb") as file:
+            return int(file.read().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _failed(words: Iterable[Health | None]) -> str:

@@ -162,6 +162,25 @@ def test_a_collector_that_hangs_does_not_keep_the_program(monkeypatch: pytest.Mo
     assert session.failure == ""
 
 
+def test_a_last_drain_is_waited_for_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine full of others the names of all that waits take their time."""
+    monkeypatch.setattr(sessions, "_STOP_S", 0.5)
+    session = Session(Settings(hz=99), {"kept": Kept()})
+    session.start()
+    time.sleep(0.3)
+    read = CpuCollector.read
+
+    def slow(self: CpuCollector) -> None:
+        until = time.thread_time() + 1.5
+        while time.thread_time() < until:
+            pass
+        read(self)
+
+    monkeypatch.setattr(CpuCollector, "read", slow)
+    assert session.stop()
+    assert session.failure == ""
+
+
 def test_full_tables_begin_a_new_generation_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "GROWTH_BYTES", 10_000)
     monkeypatch.setattr(Budget, "is_spent", False)  # a machine full of others has all the time for it
