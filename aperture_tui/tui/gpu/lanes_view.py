@@ -53,7 +53,12 @@ class LanesView(RowsView, can_focus=True):
             self.columns = columns
 
     class Out(Message):
-        """One step back, of something else than the lanes."""
+        """One step back: if the lanes show a stretch, so many times farther about a moment, Unix nanoseconds."""
+
+        def __init__(self, factor: float, about_ns: int) -> None:
+            super().__init__()
+            self.factor = factor
+            self.about_ns = about_ns
 
     class Moved(Message):
         """Something else is under the cursor."""
@@ -162,8 +167,7 @@ class LanesView(RowsView, can_focus=True):
 
     def action_farther(self) -> None:
         """Four times as much; from all of it, one step back."""
-        whole = self._lanes.stretch == self._lanes.window
-        self.post_message(self.Out() if whole else self.Zoomed(1 / _LEAP, self.moment_ns))
+        self.post_message(self.Out(1 / _LEAP, self.moment_ns))
 
     # -- the mouse
 

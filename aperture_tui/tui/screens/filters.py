@@ -159,7 +159,9 @@ class FiltersScreen(BaseScreen):
         self.action_switch()
 
     def action_back(self) -> None:
-        """To the list."""
+        """Out of the export; else to the list."""
+        if self.aperture.leave_export():
+            return
         self.remove_class("-reading")
         self.set_focus(self.table)
 

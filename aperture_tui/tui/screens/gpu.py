@@ -308,9 +308,11 @@ class GpuScreen(ViewScreen):
 
     def on_lanes_view_zoomed(self, message: LanesView.Zoomed) -> None:
         """Closer, or farther."""
+        self._zoom(message.factor, message.about_ns)
+
+    def _zoom(self, factor: float, about_ns: int) -> None:
         if self._window is not None:
-            now = self.aperture.looking.stretch
-            self._look_closer(stretches.closer(now, self._window, message.factor, message.about_ns))
+            self._look_closer(stretches.closer(self.aperture.looking.stretch, self._window, factor, about_ns))
 
     def on_lanes_view_panned(self, message: LanesView.Panned) -> None:
         """Later, or earlier, as far as the window goes."""
@@ -318,9 +320,13 @@ class GpuScreen(ViewScreen):
         if stretch is not None:
             self._pan(message.columns * stretch.length_ns // plot_width(self.size.width))
 
-    def on_lanes_view_out(self) -> None:
-        """One step back."""
-        self.action_back()
+    def on_lanes_view_out(self, message: LanesView.Out) -> None:
+        """One step back: of the export, the stretch, or what every view goes back from."""
+        lanes = self.lanes.lanes
+        if lanes.stretch == lanes.window:
+            self.action_back()
+        elif not self.aperture.leave_export():
+            self._zoom(message.factor, message.about_ns)
 
     def _pan(self, by_ns: int) -> bool:
         """Whether there was anything to move."""

@@ -154,7 +154,10 @@ class HostsScreen(Filterable):
         self.set_focus(self.query_one(PatternInput))
 
     def action_end_search(self) -> None:
-        """All machines again: first of the search, then of the filter."""
+        """Out of the export; else all machines again: first of the search, then of the filter."""
+        typing = isinstance(self.focused, Input)  # it is of the line that has the keys
+        if not typing and self.aperture.leave_export():
+            return
         if not self.query(SearchLine) and not self.table.is_searched:
             self.take_filter_off()
         for line in self.query(SearchLine):

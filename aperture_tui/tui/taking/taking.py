@@ -66,14 +66,16 @@ class Taking(App[None]):
 
     @property
     def _panel(self) -> ExportPanel | None:
-        """The panel over the view, if it is open."""
-        return next(iter(self.screen.query(ExportPanel)), None)
+        """The panel over the view, if it is open, whatever lies over both."""
+        view = self._ours._view
+        return None if view is None else next(iter(view.query(ExportPanel)), None)
 
     # -- export
 
     def _subject(self) -> Subject | None:
-        """What the view shows; None of views that show no events."""
-        app, view = self._ours, self._shown
+        """What the view shows, whatever lies over it; None of views that show no events."""
+        app = self._ours
+        view = app._view
         snapshot = app.snapshot
         of_view = isinstance(view, ViewScreen) and snapshot is not None and snapshot.request.kind is view.KIND
         return subject(snapshot, app.looking, self._host()) if of_view else None
@@ -90,7 +92,8 @@ class Taking(App[None]):
         return what.words if what is not None else "this screen", choices(what, inferno)
 
     def _file_name(self, suffix: str) -> str:
-        what, view, app = self._subject(), self._shown, self._ours
+        what, app = self._subject(), self._ours
+        view = app._view
         if what is not None:
             return default_name(what.host, what.event, what.end_ns, suffix)
         word = view.TITLE_WORD.lower() if view is not None else "screen"
@@ -116,7 +119,7 @@ class Taking(App[None]):
         panel = self._panel
         if panel is None:
             return False
-        self._focused_before = self.screen.focused
+        self._focused_before = panel.screen.focused
         panel.call_later(panel.action_leave)  # as itself: what a parent says through it stops there
         return True
 
@@ -138,16 +141,16 @@ class Taking(App[None]):
             else:
                 self._begin(panel, Order(form, path, replace, what))
             return
-        typing = self.screen.focused
+        typing = panel.screen.focused
         panel.display = False
         self._focus_view()
-        self.screen.call_after_refresh(self._picture, panel, typing, form, path, replace)
+        panel.screen.call_after_refresh(self._picture, panel, typing, form, path, replace)
 
     def _picture(self, panel: ExportPanel, typing: Widget | None, form: str, path: Path, replace: bool) -> None:
         title = f"{self.title} {self._host()}".strip()
         picture = svg_picture(self, title) if form == SVG_PICTURE else text_picture(self)
         panel.display = True
-        self.screen.set_focus(typing)
+        panel.screen.set_focus(typing)
         self._begin(panel, Order(form, path, replace, picture=picture.encode()))
 
     def _begin(self, panel: ExportPanel, order: Order) -> None:
@@ -169,7 +172,7 @@ class Taking(App[None]):
 
     def _focus_view(self) -> None:
         """What had the focus before the panel has it again."""
-        view, before = self._shown, self._focused_before
+        view, before = self._ours._view, self._focused_before
         if view is not None:
             view.set_focus(before if before is not None and before.is_attached else view.main_part)
 

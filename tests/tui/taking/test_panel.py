@@ -18,6 +18,7 @@ from aperture_tui.store.base import Store
 from aperture_tui.tui.app import ApertureApp
 from aperture_tui.tui.taking.job import State
 from aperture_tui.tui.taking.panel import ExportPanel
+from tests.tui.scenes import SCENES, shown
 from tests.tui.screen import assert_golden, running, settled, text_of, until
 from tests.tui.synthetic import SyntheticStore
 from tests.tui.waiting import filled
@@ -426,3 +427,50 @@ async def test_from_the_palette(folder: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: app_of(pilot)._panel is not None, "the panel")
         assert await write(pilot, "end", "enter") is State.DONE
+
+
+async def test_the_formats_stay_while_the_palette_lies_over_the_panel() -> None:
+    """They are of the view below; the palette has no stacks, nor has the help."""
+    async with running((120, 40), store=filled()) as pilot:
+        await press(pilot, "2", "e")
+        before = [one.problem for one in panel(pilot)._list.choices]
+        name = panel(pilot)._input.value
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: len(app_of(pilot).screen_stack) > 1, "the palette")
+        panel(pilot)._show()
+        assert [one.problem for one in panel(pilot)._list.choices] == before
+        assert panel(pilot)._input.value == name
+        assert "CPU samples" in panel(pilot)._title.shown_rows[0][0][0]
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app_of(pilot).screen_stack) == 1, "the view again")
+        assert panel(pilot)._list.has_focus
+
+
+# the scene, and the part that is clicked at beside the panel
+BESIDE = [("filters", "#filters"), ("hosts", "HostTable"), ("gpu-zoomed", "LanesView"), ("locks", "#latencies")]
+
+
+@pytest.mark.parametrize(("name", "part"), BESIDE, ids=[name for name, _ in BESIDE])
+async def test_escape_beside_the_panel_closes_it_and_nothing_else(name: str, part: str) -> None:
+    async with shown(SCENES[name], (120, 40)) as pilot:
+        view = app_of(pilot)._view
+        assert view is not None
+        await press(pilot, "e")
+        await pilot.click(part, offset=(30, 1))
+        await settled(pilot)
+        assert app_of(pilot).focused is view.query_one(part)
+        looking = app_of(pilot).looking
+        await press(pilot, "escape")
+        await until(pilot, lambda: app_of(pilot)._panel is None, "the view without the panel")
+        assert app_of(pilot).looking == looking
+        assert app_of(pilot).focused is view.query_one(part)
+
+
+async def test_escape_of_the_search_for_hosts_leaves_the_panel() -> None:
+    async with shown(SCENES["hosts"], (120, 40)) as pilot:
+        await press(pilot, "e")
+        await pilot.click("HostTable", offset=(30, 1))
+        await press(pilot, "slash", "w", "escape")
+        assert app_of(pilot)._panel is not None, "that was of the search"
+        await press(pilot, "escape")
+        await until(pilot, lambda: app_of(pilot)._panel is None, "the view without the panel")
