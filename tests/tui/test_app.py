@@ -244,7 +244,7 @@ async def test_help_lists_every_key_of_what_has_the_focus(size: tuple[int, int])
 async def test_the_palette_has_every_action() -> None:
     async with running((120, 40)) as pilot:
         titles = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
-        assert {"Search", "Freeze", "Zoom", "Sort", "Longer", "CPU", "Overview", "Help", "Quit"} <= titles
+        assert {"Search", "Freeze", "Zoom", "Sort", "Longer window", "CPU", "Overview", "Help", "Quit"} <= titles
         await pilot.press("ctrl+p", *"freeze")
         await pilot.pause(0.3)
         await pilot.press("enter")

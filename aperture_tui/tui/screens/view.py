@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.events import Resize
 from textual.widgets import Input
 
 from aperture_tui.profile.kinds import Kind
@@ -51,8 +52,8 @@ class ViewScreen(InForms, Filterable):
         Binding("slash", "search", "search", priority=True),  # or what is typed right after it is lost
         FILTER_KEY,
         *TIME_KEYS,
-        Binding("left_square_bracket", "window(-1)", "shorter", key_display="["),
-        Binding("right_square_bracket", "window(1)", "longer", key_display="]"),
+        Binding("left_square_bracket", "window(-1)", "shorter window", key_display="["),
+        Binding("right_square_bracket", "window(1)", "longer window", key_display="]"),
         Binding("tab", "app.focus_next", "other part"),
         Binding("shift+tab", "app.focus_previous", "other part", show=False),
         *FORM_KEYS,
@@ -76,6 +77,11 @@ class ViewScreen(InForms, Filterable):
     def on_mount(self) -> None:
         """A recording has a line of time, an aggregator one of its own."""
         self.set_class(bool(self.aperture.recording) or self.aperture.remote is not None, "-recorded")
+
+    def on_resize(self, event: Resize) -> None:
+        """There may be room for the icicle, or none any more."""
+        super().on_resize(event)
+        self.call_after_refresh(self.show_crumbs)
 
     def body(self) -> ComposeResult:
         """What stands in the middle; one of it is an Icicle."""

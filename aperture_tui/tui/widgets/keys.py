@@ -37,6 +37,10 @@ OF_REMOTE: Final = ("hosts",)
 """The same over an aggregator."""
 
 
+_TOGETHER: Final = {("shorter window", "longer window"): "window length"}
+"""Two opposite things, and what both are about: where there is no room for every key they stand under these words."""
+
+
 class Key(NamedTuple):
     """One thing that keys do. keys: as they are shown, all that do it; shown: in the keys line."""
 
@@ -80,21 +84,42 @@ def keys_row(
 
     first: what is kept longest.
     """
+    ranked = sorted(
+        (key for key in keys if key.keys), key=lambda key: first.index(key.does) if key.does in first else len(first)
+    )
+    told = [[(key, _words(key, key.does))] for key in ranked]
+    if sum(width_of(words) for hint in told for _, words in hint) > width:
+        told = _together(ranked)
     spans: list[Span] = []
     places: list[tuple[int, int, Key]] = []
     at = 0
-    for key in sorted(
-        (key for key in keys if key.keys), key=lambda key: first.index(key.does) if key.does in first else len(first)
-    ):
-        name, does = f" {plain(key.keys[0])}", f" {key.does} "
-        cells = width_of(name) + width_of(does)
-        if at + cells > width:
+    for hint in told:
+        if at + sum(width_of(words) for _, words in hint) > width:
             break
-        spans += [(name, "*accent@bar"), (does, "muted@bar")]
-        places.append((at, at + cells, key))
-        at += cells
+        for key, words in hint:
+            name = f" {plain(key.keys[0])}"
+            spans += [(name, "*accent@bar"), (words.removeprefix(name), "muted@bar")]
+            places.append((at, at + width_of(words), key))
+            at += width_of(words)
     spans.append((fit("", width - at), "muted@bar"))
     return tuple(spans), places
+
+
+def _words(key: Key, does: str) -> str:
+    return f" {plain(key.keys[0])} {does} " if does else f" {plain(key.keys[0])}"
+
+
+def _together(keys: Sequence[Key]) -> list[list[tuple[Key, str]]]:
+    """What stands in the row together, and in which words: of two opposite things, one word for both."""
+    out: list[list[tuple[Key, str]]] = []
+    for key in keys:
+        before = out[-1][0][0] if out else key
+        word = _TOGETHER.get((before.does, key.does), "")
+        if word:
+            out[-1] = [(before, _words(before, "")), (key, _words(key, word))]
+        else:
+            out.append([(key, _words(key, key.does))])
+    return out
 
 
 class KeysLine(RowsView):
