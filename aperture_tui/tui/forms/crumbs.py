@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from textual.events import Click
 from textual.message import Message
 
+from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.tui.cells import cut, fit, plain, width_of
 from aperture_tui.tui.forms.model import Form, Which
 from aperture_tui.tui.forms.orient import is_above
@@ -38,13 +39,32 @@ class Trail(NamedTuple):
         return not (self.form or self.hidden or len(self.of) > 1)
 
 
-def trail(form: Form, zoom: Path, view: IcicleView | None) -> Trail:
-    """What is to be said of what is looked at. view: the picture that is shown, for what it leaves out."""
-    told, steps = "" if form.which is Which.TREE else form.which.value, zoom
-    whole = "all"
+_CALLS: Final = "callers of", "callees of", "callers and callees of"
+_SIDES: Final = {
+    FrameKind.GPU: ("launchers of", "launches of", "launchers and launches of"),
+    FrameKind.LOCK: ("waiters for", "waiters for", "waiters for"),  # below it there is nothing
+}
+"""What stands above a frame, below it, and on both sides: who launched a kernel did not call it."""
+
+
+def who(kind: Kind, wakers: bool) -> str:
+    """Those whom stacks that are turned round lead to, from what is at their end."""
+    if kind in (Kind.LOCK, Kind.OFFCPU):
+        return "wakers" if wakers else "waiters"
+    return "launchers" if kind is Kind.GPU_KERNEL else Which.CALLERS.value
+
+
+def trail(form: Form, zoom: Path, view: IcicleView | None, whom: str = Which.CALLERS.value) -> Trail:
+    """What is to be said of what is looked at.
+
+    view: the picture that is shown, for what it leaves out. whom: see `who`.
+    """
+    told = {Which.TREE: "", Which.CALLERS: whom}.get(form.which, form.which.value)
+    steps, whole = zoom, "all"
     if form.function is not None:
         whole = cut_to(form.function.forms[-1], _LONGEST)
-        told = "callers of" if is_above(zoom) else "callees of" if zoom else "callers and callees of"
+        above, below, both = _SIDES.get(form.function.kind, _CALLS)
+        told = above if is_above(zoom) else below if zoom else both
         steps = zoom[1:]
     names = (whole, *(cut_to(label.forms[-1], _LONGEST) for label in steps))
     return Trail(told, names, tuple(_hidden(form, view)))
@@ -80,7 +100,9 @@ def crumbs_row(told: Trail, width: int) -> tuple[Spans, list[tuple[int, int, int
         word = cut(told.form, max(0, room - 1)) if width_of(told.form) >= room else told.form
         spans.append((f"{word} ", "accent"))
         at += width_of(word) + 1
-    for depth, name in _steps(told.of, room - at - 1) if len(told.of) > 1 or told.form.endswith("of") else []:
+    for depth, name in (
+        _steps(told.of, room - at - 1) if len(told.of) > 1 or told.form.endswith((" of", " for")) else []
+    ):
         if at > 1 + (width_of(told.form) + 1 if told.form else 0):
             spans.append((_STEP, "faint"))
             at += width_of(_STEP)

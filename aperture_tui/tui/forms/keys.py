@@ -10,7 +10,7 @@ from textual.binding import Binding
 from aperture_tui.profile.shape import NO_FUNCTIONS
 from aperture_tui.tui import figures, wall_clock
 from aperture_tui.tui.cells import plain
-from aperture_tui.tui.forms.crumbs import Crumbs, trail
+from aperture_tui.tui.forms.crumbs import Crumbs, trail, who
 from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.model import Baseline
@@ -86,13 +86,16 @@ class InForms(InTime):
             self.set_focus(self.tree_part)
 
     def show_crumbs(self) -> None:
-        """The zoom's path and what is not shown; no line where there is neither."""
+        """The zoom's path and what is not shown; no line where there is neither, or no call tree on the screen."""
         app = self.aperture
         looking, snapshot = app.looking, app.snapshot
         mine = snapshot is not None and snapshot.request.kind is self.KIND and snapshot.request.form == looking.form
-        told = trail(looking.form, looking.zoom, snapshot.icicle if snapshot is not None and mine else None)
+        view = snapshot.icicle if snapshot is not None and mine else None
+        told = trail(looking.form, looking.zoom, view, who(self.KIND, looking.wakers))
         crumbs = self.query_one(Crumbs)
-        crumbs.set_class(not told.empty, "-told")  # a class of the screen's would have all its widgets styled anew
+        crumbs.set_class(
+            self.tree_part.display and not told.empty, "-told"
+        )  # a class of the screen's would have all its widgets styled anew
         crumbs.show(told)
 
     def against(self, mine: ViewSnapshot | None) -> str:

@@ -140,6 +140,7 @@ class GpuScreen(ViewScreen):
             if page is not Page.TIMELINE:
                 self._part_of(page).display = page is self._below and not alone
         self._make_room(both)
+        self.show_crumbs()
 
     def _make_room(self, both: bool) -> None:
         """The lanes take what they need, up to half of the screen."""

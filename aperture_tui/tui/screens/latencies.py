@@ -70,6 +70,7 @@ class LatencyScreen(ViewScreen):
         was_empty = self.has_class("-nothing")
         self.set_class(empty, "-nothing")
         self.set_class(not empty and self.has_stacks(snapshot), "-stacks")
+        self.call_after_refresh(self.show_crumbs)  # the icicle may have come, or gone
         without = frozenset({"RECENT"} if snapshot.pushed is not None else ())
         if told.lines and not any(line.key.pid for line in told.lines):
             without |= {"PID"}

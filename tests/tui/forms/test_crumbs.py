@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.profile.kinds import FrameKind, Kind
 from aperture_tui.profile.shape import Shape
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.tui.cells import width_of
-from aperture_tui.tui.forms.crumbs import Trail, crumbs_row, trail
+from aperture_tui.tui.forms.crumbs import Trail, crumbs_row, trail, who
 from aperture_tui.tui.forms.model import TREE, Form, Which
 from aperture_tui.tui.forms.orient import ABOVE
 from aperture_tui.tui.icicle.labels import make_label
@@ -82,6 +82,25 @@ def test_forms_have_words() -> None:
     assert row(trail(sides, (), None), 60).strip() == "callers and callees of parse"
     assert row(trail(sides, (ABOVE, label("main")), None), 60).strip() == "callers of parse › main"
     assert row(trail(sides, path("parse", "read"), None), 60).strip() == "callees of parse › read"
+
+
+def test_stacks_lead_to_those_who_waited_woke_or_launched() -> None:
+    waits = Kind.LOCK, Kind.OFFCPU
+    assert {who(kind, wakers=False) for kind in waits} == {"waiters"}
+    assert {who(kind, wakers=True) for kind in waits} == {"wakers"}
+    assert {who(kind, wakers=False) for kind in (Kind.CPU, Kind.SYSCALL)} == {"callers"}
+    assert row(trail(Form(Which.CALLERS), (), None, who(Kind.GPU_KERNEL, wakers=False)), 40).strip() == "launchers"
+    assert row(trail(Form(Which.FUNCTIONS), (), None, "waiters"), 40).strip() == "functions"
+
+
+def test_nobody_calls_a_lock_or_a_kernel() -> None:
+    lock = Form(function=make_label(*Frame("table_lock", "m", kind=FrameKind.LOCK)))
+    kernel = Form(function=make_label(*Frame("gemm", "m", kind=FrameKind.GPU)))
+    assert row(trail(lock, (), None), 60).strip() == "waiters for table_lock"
+    assert row(trail(lock, (ABOVE, label("main")), None), 60).strip() == "waiters for table_lock › main"
+    assert row(trail(kernel, (), None), 60).strip() == "launchers and launches of gemm"
+    assert row(trail(kernel, (ABOVE, label("step")), None), 60).strip() == "launchers of gemm › step"
+    assert row(trail(replace(kernel, function=label("all")), (), None), 60).strip() == "callers and callees of all"
 
 
 @given(

@@ -13,6 +13,7 @@ from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.widgets.keys import live_keys
 from tests.tui.forms.driving import SIZES, app_of, boxes_of, crumbs_of, icicle_of, press, screen_of, select, view_of
+from tests.tui.scenes import SCENES, shown
 from tests.tui.screen import assert_golden, running, settled, text_of
 from tests.tui.synthetic import SyntheticStore
 from tests.tui.waiting import filled
@@ -330,3 +331,32 @@ async def test_weights_in_place_of_shares_in_every_form() -> None:
         assert sides.absolute
         assert {box.was for box in boxes_of(sides)} == {box.total for box in boxes_of(sides)}
         assert "by weight" in text_of(app_of(pilot))[0]
+
+
+@pytest.mark.parametrize(
+    ("scene", "keys", "said"),
+    [
+        ("locks", ["v"], "waiters"),
+        ("wakers", ["v"], "wakers"),
+        ("offcpu", ["v"], "waiters"),
+        ("gpu-stacks", ["v"], "launchers"),
+        ("syscalls", ["v"], ""),  # no call has a stack there
+        ("gpu-kernels", ["v"], ""),
+        ("gpu-stacks", ["v", "p"], ""),
+        ("gpu", ["v", "P"], "launchers"),
+    ],
+)
+async def test_the_line_speaks_of_the_tree_that_is_on_the_screen(scene: str, keys: list[str], said: str) -> None:
+    async with shown(SCENES[scene], (80, 24)) as pilot:
+        await press(pilot, *keys)
+        assert crumbs_of(pilot).strip() == said
+
+
+async def test_the_line_comes_and_goes_with_the_icicle() -> None:
+    async with shown(SCENES["locks"], (80, 24)) as pilot:
+        await press(pilot, "v")
+        assert crumbs_of(pilot).strip() == "waiters"
+        for size, said in (((40, 10), ""), ((80, 24), "waiters")):
+            await pilot.resize_terminal(*size)
+            await settled(pilot)
+            assert crumbs_of(pilot).strip() == said
