@@ -315,6 +315,15 @@ async def test_a_click_on_the_name_of_a_view_goes_there(size: tuple[int, int], w
         assert _app(pilot).current_mode == {"5": "offcpu", "4": "locks"}[word[0]], "nothing is meant by our name"
 
 
+@pytest.mark.parametrize("size", [(120, 40), (60, 16)])
+async def test_a_click_at_the_line_of_health_shows_all_of_it(size: tuple[int, int]) -> None:
+    async with running(size) as pilot:
+        await pilot.click("#health", offset=(4, 0))
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, Panel)
+        assert "Health" in _screen(pilot)
+
+
 async def test_a_panel_is_closed_with_the_mouse_alone() -> None:
     """By its border, where it says how it is closed, or beside it; what is clicked within it is only read."""
     for size, beside in (((120, 40), (1, 5)), ((80, 24), (0, 5)), ((80, 24), (75, 23))):

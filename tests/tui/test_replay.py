@@ -491,3 +491,27 @@ def test_where_nobody_recorded_nothing_is_said_to_have_stood_still() -> None:
     assert nothing_yet(between, Looking(), Kind.CPU)[-1][0].startswith("None were recorded in this window")
     idle = replace(between, gauges=(HostSample(START_NS),))
     assert nothing_yet(idle, Looking(), Kind.CPU)[-1][0].startswith("Nothing ran in this window.")
+
+
+@SIZES
+async def test_a_click_at_the_mark_plays_and_pauses(size: tuple[int, int]) -> None:
+    async with replaying(size) as pilot:
+        await pilot.press("b")
+        await settled(pilot)
+        for plays in (True, False):
+            await pilot.click(TimeLine, offset=(2, 0))
+            assert _app(pilot).looking.time.plays is plays
+
+
+async def test_a_click_at_the_time_asks_for_another() -> None:
+    async with replaying((80, 24)) as pilot:
+        line = pilot.app.screen.query_one(TimeLine)
+        before = _app(pilot).looking
+        await pilot.click(TimeLine, offset=(line._bar.start - 3, 0))
+        await pilot.pause()
+        assert pilot.app.screen.query(TimePrompt)
+        assert _app(pilot).looking == before
+        await pilot.press("escape")
+        await pilot.click(TimeLine, offset=(line._bar.start, 0))
+        assert not pilot.app.screen.query(TimePrompt)
+        assert _app(pilot).looking.time.place(_app(pilot).held) == _app(pilot).held.first_ns, "of the bar, its moment"

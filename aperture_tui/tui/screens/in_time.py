@@ -61,6 +61,14 @@ class InTime(BaseScreen):
         """The moment that was clicked at."""
         self.at(self.aperture.looking.time.to(message.at_ns, self.aperture.held))
 
+    def on_time_line_toggled(self) -> None:
+        """A click at the mark of a recording."""
+        self.action_play()
+
+    async def on_time_line_asked(self) -> None:
+        """A click at its time."""
+        await self.action_go_to()
+
     def at(self, time: Playhead) -> None:
         """Look at another moment. A timeline that lay about one of its own goes along when that is beside it."""
         app = self.aperture

@@ -124,7 +124,7 @@ def _joined(parts: list[list[Span]], width: int) -> Spans:
 
 
 class HealthLine(RowsView):
-    """The health line."""
+    """The health line; a click shows all of it in full, as its key does."""
 
     DEFAULT_CSS = "HealthLine { height: 1; }"
 
@@ -140,3 +140,7 @@ class HealthLine(RowsView):
     ) -> None:
         """Say this."""
         self.draw(lambda: [health_row(health, own, held, stacks, self.size.width, error, recorded, many)])
+
+    async def on_click(self) -> None:
+        """In full."""
+        await self.app.run_action("app.health")

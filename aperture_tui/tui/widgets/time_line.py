@@ -19,6 +19,8 @@ _BAR: Final = 12
 """Cells that the bar wants before words are left out."""
 _SHORTEST_BAR: Final = 4
 _NAME: Final = 32
+_HEAD: Final = 7
+"""Cells of the mark that says whether time passes, and how fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def moment_of(cell: int, held: Held, cells: int) -> int:
 
 def time_row(facts: TimeFacts, width: int, ascii_only: bool = False) -> tuple[Spans, range]:
     """One row, and the cells that are the inside of the bar. The host, the zone and the name give way to the bar."""
-    head = f" {mark(facts.plays, facts.speed, ascii_only):<6}"
+    head = f" {mark(facts.plays, facts.speed, ascii_only):<{_HEAD - 1}}"
     if not facts.held.end_ns:
         what = "opening" if facts.opening else "nothing in"
         return _without_bar([(head, "*accent@bar"), (f" {what} {plain(facts.name)}", "text@bar")], width)
@@ -119,7 +121,9 @@ def _cells(spans: Sequence[Span]) -> int:
 
 
 class TimeLine(RowsView):
-    """The line of time. A click on the bar looks at that moment."""
+    """The line of time. A click on the bar looks at that moment, on the mark it lets time pass or stand still, on the
+    time it asks for another.
+    """
 
     DEFAULT_CSS = "TimeLine { height: 1; display: none; }"
 
@@ -130,9 +134,16 @@ class TimeLine(RowsView):
             super().__init__()
             self.at_ns = at_ns
 
+    class Toggled(Message):
+        """Play, or pause."""
+
+    class Asked(Message):
+        """A time is to be typed."""
+
     def __init__(self) -> None:
         super().__init__(id="time")
         self._bar = range(0)
+        self._has_mark = False
         self._held = Held()
 
     def show(self, facts: TimeFacts) -> None:
@@ -142,9 +153,14 @@ class TimeLine(RowsView):
 
     def _row(self, facts: TimeFacts) -> list[Spans]:
         row, self._bar = time_row(facts, self.size.width, not self.palette.rich)
+        self._has_mark = bool(facts.held.end_ns)
         return [row]
 
     def on_click(self, event: Click) -> None:
         """Look at what stands there."""
-        if event.x in self._bar:
+        if self._has_mark and event.x < _HEAD:
+            self.post_message(self.Toggled())
+        elif self._has_mark and event.x < self._bar.start - 1:
+            self.post_message(self.Asked())
+        elif event.x in self._bar:
             self.post_message(self.Chosen(moment_of(event.x - self._bar.start, self._held, len(self._bar))))
