@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Final
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
 
 from rich.cells import cell_len
 from textual.binding import Binding, BindingType
@@ -15,6 +15,8 @@ from aperture_tui.tui.model import ProcessKey, ProcessLine
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.cursor import CursorTable
 from aperture_tui.tui.widgets.gauges import bar
+from aperture_tui.tui.widgets.histogram import exactly
+from aperture_tui.tui.widgets.placing import aligned
 from aperture_tui.tui.widgets.stacks import figure, is_enough
 
 _PID: Final = 8
@@ -22,7 +24,24 @@ _CPU: Final = 8
 _THREADS: Final = 5
 _SHARE: Final = 12
 _RECENT: Final = 10
-_STACKS: Final = 8
+_STACKS: Final = 9
+
+SORTS: Final = ("cpu", "stacks", "threads", "place", "name", "pid")
+"""What `s` goes through, where there is such a column. The most come first, of stacks the least whole; names by the
+alphabet, PIDs as they are counted."""
+
+
+class Title(NamedTuple):
+    """The name of a column, from which cell on it stands and in how many. sort: one of SORTS, "" for none.
+
+    left: aligned to the left.
+    """
+
+    text: str
+    sort: str
+    at: int
+    width: int
+    left: bool = False
 
 
 class Columns:
@@ -46,18 +65,58 @@ class Columns:
         self.name = min(room, 30)
         self.share += min(room - self.name, 12) if self.share else 0
 
+    @property
+    def titles(self) -> tuple[Title, ...]:
+        """The names of those that there are, from left to right."""
+        is_numbered = self.pid == _PID
+        found: list[Title] = []
+        at = 0
+        for gap, text, sort, width, left in (
+            (0, "PID", "pid", self.pid if is_numbered else 0, False),
+            (1 if is_numbered else self.pid + 1, "PROCESS", "name", self.name, True),
+            (1, "CONTAINER", "place", self.place, True),
+            (1, "THR", "threads", self.threads, False),
+            (0, "CPU %", "cpu", _CPU, False),
+            (0, "STACK %", "stacks", self.stacks, False),
+            (2, "SHARE", "", self.share, True),
+            (2, "RECENT", "", self.recent, True),
+        ):
+            if width > 0:
+                found.append(Title(text, sort, at + gap, width, left))
+                at += gap + width
+        return tuple(found)
 
-def heading_row(columns: Columns, filtered: ProcessKey | None) -> Spans:
-    """The names of the columns."""
-    c = columns
-    text = f"{'PID' if c.pid == _PID else '':>{c.pid}} {fit('PROCESS', c.name)}"
-    text += f" {fit('CONTAINER', c.place)}" if c.place else ""
-    text += f" {'THR':>{c.threads}}" if c.threads else ""
-    text += f"{'CPU %':>{_CPU}}"
-    text += f"{'STACK %':>{c.stacks}}" if c.stacks else ""
-    text += f"  {fit('SHARE', c.share)}" if c.share else ""
-    text += f"  {fit('RECENT', c.recent)}" if c.recent else ""
-    return ((fit(text, c.width), "muted" if filtered is None else "accent"),)
+    @property
+    def sorts(self) -> tuple[str, ...]:
+        """What there is of SORTS."""
+        there = {title.sort for title in self.titles}
+        return tuple(sort for sort in SORTS if sort in there)
+
+
+def heading_row(columns: Columns, filtered: ProcessKey | None, sort: str = SORTS[0]) -> Spans:
+    """The names of the columns; ▼ marks what the rows are sorted by."""
+    key = "muted" if filtered is None else "accent"
+    spans: list[Span] = []
+    at = 0
+    for title in columns.titles:
+        mark = "▼" if title.sort == sort else ""
+        text = f"{fit(title.text, min(len(title.text), title.width - len(mark)))}{mark}"
+        spans.append((" " * (title.at - at), key))
+        spans.append((aligned(text, title.width, title.left), "accent" if mark else key))
+        at = title.at + title.width
+    return exactly(spans, columns.width, key)
+
+
+def ordered(lines: Sequence[ProcessLine], sort: str) -> list[ProcessLine]:
+    """The processes by one of SORTS; they come by CPU, and of equal ones that order is kept."""
+    by: dict[str, Callable[[ProcessLine], Any]] = {
+        "pid": lambda line: line.key.pid,
+        "name": lambda line: line.key.name,
+        "place": lambda line: (not line.place, line.place),
+        "threads": lambda line: -line.threads,
+        "stacks": lambda line: 2.0 if line.stacks.share is None else line.stacks.share,
+    }
+    return sorted(lines, key=by[sort]) if sort in by else list(lines)
 
 
 def process_row(line: ProcessLine, columns: Columns, selected: bool, focused: bool, scale: float, mono: bool) -> Spans:
@@ -97,12 +156,13 @@ def _spark(values: Sequence[float], width: int) -> str:
 
 
 class ProcessTable(CursorTable):
-    """Processes, most CPU first. The selection follows the process, not the row."""
+    """Processes, most CPU first until they are sorted otherwise. The selection follows the process, not the row."""
 
     KEYS_TITLE = "the process table"
     DEFAULT_CSS = "ProcessTable { height: 8; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "only this process", key_display="enter"),
+        Binding("s", "sort", "sort"),
     ]
 
     class Chosen(Message):
@@ -114,14 +174,17 @@ class ProcessTable(CursorTable):
 
     def __init__(self) -> None:
         super().__init__(id="processes")
-        self._lines: tuple[ProcessLine, ...] = ()
+        self._every: tuple[ProcessLine, ...] = ()
+        self._lines: list[ProcessLine] = []
+        self._sort = SORTS[0]
         self._selected: ProcessKey | None = None
         self._filtered: ProcessKey | None = None
         self._recent = True
 
     def show(self, lines: tuple[ProcessLine, ...], filtered: ProcessKey | None, recent: bool = True) -> None:
         """Show these processes; filtered: the one that alone is looked at. recent: their last seconds are known."""
-        self._lines, self._filtered, self._recent = lines, filtered, recent
+        self._every, self._filtered, self._recent = lines, filtered, recent
+        self._lines = ordered(lines, self.sort)
         self.draw(self._rows_now)
 
     @property
@@ -132,15 +195,24 @@ class ProcessTable(CursorTable):
     def _index(self) -> int:
         return next((i for i, line in enumerate(self._lines) if line.key == self._selected), 0)
 
+    @property
+    def sort(self) -> str:
+        """What the rows are sorted by: the CPU where the present width lacks the column of what was asked for."""
+        return self._sort if self._sort in self._columns.sorts else SORTS[0]
+
+    @property
+    def _columns(self) -> Columns:
+        numbers = not self._every or any(line.key.pid for line in self._every)
+        return Columns(self.size.width, numbers, self._recent)
+
     def _rows_now(self) -> list[Spans]:
-        width = self.size.width
+        columns, sort = self._columns, self.sort
+        self._lines = ordered(self._every, sort)
         if self.size.height < 2:
             return []
-        numbers = not self._lines or any(line.key.pid for line in self._lines)
-        columns = Columns(width, numbers, self._recent)
         index = self._index()
         scale = max((line.share for line in self._lines), default=0.0)
-        rows = [heading_row(columns, self._filtered)]
+        rows = [heading_row(columns, self._filtered, sort)]
         for i in self.in_sight(index, len(self._lines)):
             rows.append(process_row(self._lines[i], columns, i == index, self.has_focus, scale, self.palette.mono))
         return rows
@@ -156,10 +228,24 @@ class ProcessTable(CursorTable):
         if self.selected is not None:
             self.post_message(self.Chosen(self.selected.key))
 
+    def action_sort(self) -> None:
+        """Sort by the next of SORTS."""
+        sorts = self._columns.sorts
+        self.sort_by(sorts[(sorts.index(self.sort) + 1) % len(sorts)])
+
+    def sort_by(self, name: str) -> None:
+        """Sort by one of SORTS."""
+        self._sort = name
+        self.draw(self._rows_now)
+
     def on_click(self, event: Click) -> None:
-        """Select; a second click chooses."""
+        """Select, a second click chooses; on a heading, sort by it."""
         index = self._top + event.y - 1
-        if event.y >= 1 and index < len(self._lines):
+        if event.y == 0:
+            here = (one for one in self._columns.titles if one.at <= event.x < one.at + one.width)
+            if sort := next((one.sort for one in here), ""):
+                self.sort_by(sort)
+        elif index < len(self._lines):
             self._selected = self._lines[index].key
             self.draw(self._rows_now)
             if event.chain == 2:

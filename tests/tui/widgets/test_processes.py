@@ -6,7 +6,8 @@ from rich.cells import cell_len
 from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.kinds import Stop
 from aperture_tui.tui.model import ProcessKey, ProcessLine
-from aperture_tui.tui.widgets.processes import Columns, heading_row, process_row
+from aperture_tui.tui.widgets.processes import SORTS, Columns, ProcessTable, heading_row, ordered, process_row
+from tests.tui.screen import running, settled, text_of
 
 LINE = ProcessLine(
     ProcessKey(4_194_303, 1, "视频转码\x1b[31m" + "x" * 200),
@@ -61,3 +62,83 @@ def test_the_share_of_whole_stacks_has_a_column_where_there_is_room(stacks: Comp
     narrow = Columns(80)
     assert "STACK" not in "".join(text for text, _ in heading_row(narrow, None))
     assert (narrow.place, narrow.name, narrow.threads) == (11, 17, 5), "nothing gave way for it"
+
+
+# -- in which order
+
+
+@pytest.mark.parametrize("width", [20, 30, 57, 80, 118, 200])
+@pytest.mark.parametrize("sort", SORTS)
+def test_the_mark_stands_at_the_column_that_is_sorted_by(width: int, sort: str) -> None:
+    columns = Columns(width)
+    told = "".join(text for text, _ in heading_row(columns, None, sort))
+    assert cell_len(told) == width
+    marked = [title.sort for title in columns.titles if "▼" in told[title.at : title.at + title.width]]
+    assert marked == ([sort] if sort in columns.sorts else [])
+    ends = [title.at + title.width for title in columns.titles if not title.left]
+    assert all(told[end - 1] != " " for end in ends), "headings of numbers end where the numbers do"
+
+
+def test_each_order() -> None:
+    whole, half, unknown = Completeness(10, 10), Completeness(10, 5), Completeness(unknown=7)
+    lines = [
+        LINE._replace(key=ProcessKey(7, 1, "b"), place="", threads=2, stacks=whole),
+        LINE._replace(key=ProcessKey(9, 1, "a"), place="web", threads=2, stacks=unknown),
+        LINE._replace(key=ProcessKey(8, 1, "c"), place="db", threads=5, stacks=half),
+    ]
+    told = {sort: "".join(line.key.name for line in ordered(lines, sort)) for sort in SORTS}
+    assert told == {"cpu": "bac", "stacks": "cba", "threads": "cba", "place": "cab", "name": "abc", "pid": "bca"}
+
+
+async def test_a_click_on_a_heading_sorts_and_the_selection_stays_on_its_process() -> None:
+    async with running((120, 40)) as pilot:
+        table = pilot.app.screen.query_one(ProcessTable)
+
+        def rows() -> list[str]:
+            return text_of(pilot.app)[table.region.y : table.region.bottom]  # type: ignore[arg-type]
+
+        await pilot.click(table, offset=(10, 2))
+        chosen = table.selected
+        for word, sort in (
+            ("THR", "threads"),
+            ("PROCESS", "name"),
+            ("STACK", "stacks"),
+            ("PID", "pid"),
+            ("CPU", "cpu"),
+        ):
+            await pilot.click(table, offset=(rows()[0].index(word), 0))
+            await settled(pilot)
+            assert (table.sort, rows()[0].count("▼")) == (sort, 1)
+            assert table.selected == chosen
+            (under,) = [row for row in rows() if row.startswith("›")]
+            assert "postgres" in under
+        await pilot.click(table, offset=(rows()[0].index("SHARE"), 0))
+        assert table.sort == "cpu"
+
+
+async def test_s_sorts_the_table_while_it_has_the_keys_and_goes_through_the_columns_that_there_are() -> None:
+    for size, sorts in (((120, 40), SORTS), ((80, 24), tuple(sort for sort in SORTS if sort != "stacks"))):
+        async with running(size) as pilot:
+            table = pilot.app.screen.query_one(ProcessTable)
+            before = pilot.app.looking.by_weight  # type: ignore[attr-defined]
+            await pilot.press("tab")
+            assert table.has_focus
+            seen = []
+            for _ in sorts:
+                seen.append(table.sort)
+                await pilot.press("s")
+            assert tuple(seen) == sorts
+            assert table.sort == SORTS[0]
+            assert pilot.app.looking.by_weight is before, "the frames keep theirs"  # type: ignore[attr-defined]
+
+
+async def test_where_the_column_has_no_room_the_rows_are_by_cpu() -> None:
+    async with running((120, 40)) as pilot:
+        table = pilot.app.screen.query_one(ProcessTable)
+        table.sort_by("stacks")
+        await pilot.resize_terminal(80, 24)
+        await settled(pilot)
+        assert table.sort == "cpu"
+        await pilot.resize_terminal(120, 40)
+        await settled(pilot)
+        assert table.sort == "stacks"
