@@ -143,7 +143,7 @@ def _of_selection(looking: Looking, kind: Kind) -> str:
     if looking.wakers:
         return "None was seen in this window. w shows who waited."
     if looking.lock is not None:
-        return f"Nothing waited for {looking.lock.name} in this window. Esc shows all locks."
+        return f"No wait for {looking.lock.name} ended in this window. Esc shows all locks."
     if looking.process is not None:
         return f"{looking.process.words} {_NOTHING[kind][0]}. Esc shows all processes."
     return ""

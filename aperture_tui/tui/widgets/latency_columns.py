@@ -67,10 +67,13 @@ def lock_label(name: str, address: int, width: int) -> str:
     if not address:
         return f"{name} ?"
     digits = f"{address:x}"
-    room = width - width_of(name) - 1
-    if room >= len(digits) + 2:
+    if width_of(name) + len(digits) + 3 <= width:
         return f"{name} 0x{digits}"
-    return f"{name} …{digits[1 - room :]}" if room >= 5 else f"…{digits[1 - width :]}"
+    for kind in (name, name.removeprefix("kernel ")):
+        room = width - width_of(kind) - 1
+        if room >= 5:
+            return f"{kind} …{digits[1 - room :]}"
+    return f"…{digits[1 - width :]}"
 
 
 def in_flight_text(threads: int, age_ns: int, at_least: bool, width: int, mono: bool = False) -> str:

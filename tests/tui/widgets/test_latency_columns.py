@@ -46,6 +46,9 @@ def test_what_an_incident_is_about_stays_when_the_screen_is_narrow() -> None:
         ("kernel spinlock", 0x1234, 30, "kernel spinlock 0x1234"),
         ("kernel rwsem read", 0x1234, 30, "kernel rwsem read 0x1234"),
         ("kernel rwsem write mmap_lock", 0x1234, 12, "mmap_lock"),
+        ("kernel rwsem read", 0xFFFF888104C3D2A8, 26, "kernel rwsem read …4c3d2a8"),
+        ("kernel rwsem read", 0xFFFF888104C3D2A8, 17, "rwsem read …3d2a8"),
+        ("kernel rwsem read", 0xFFFF888104C3D2A8, 12, "…88104c3d2a8"),
         ("mutex \x1b[2J", 0x1234, 30, r"mutex \x1b[2J"),
     ],
 )
