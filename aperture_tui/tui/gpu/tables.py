@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from textual.binding import Binding, BindingType
+
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain
 from aperture_tui.tui.gpu.kernel_names import shortened
@@ -88,6 +90,7 @@ class KernelTable(GpuTable[KernelRow]):
     """Kernels by process, most time first."""
 
     KEYS_TITLE = "the table of kernels"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "who launched it", key_display="enter")]
     COLUMNS: ClassVar[Any] = KERNELS
     SORTS = ("total", "calls", "mean", "p99", "max", "occupancy", "name")
 
@@ -259,6 +262,7 @@ class GapTable(GpuTable[Gap]):
     """Idle gaps, the longest first, and times that were not recorded."""
 
     KEYS_TITLE = "the table of gaps"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "on the timeline", key_display="enter")]
     COLUMNS: ClassVar[Any] = GAPS
     SORTS = ("length", "cause", "time")
 

@@ -160,7 +160,7 @@ class ViewScreen(InForms, Filterable):
             return
         app = self.aperture
         snapshot, looking = app.snapshot, app.looking
-        self.query_one(KeysLine).tell(frozen=looking.past)
+        self.query_one(KeysLine).tell(self._told_of_keys(looking, snapshot))
         mine = snapshot if snapshot and snapshot.request.kind is self.KIND else None
         live, remote = not app.recording, app.remote
         time_line = self.query_one(TimeLine)
@@ -193,6 +193,16 @@ class ViewScreen(InForms, Filterable):
             time_line.show(facts)
         elif remote is not None and isinstance(time_line, RemoteLine):
             time_line.show_remote(self._remote_facts(remote, mine))
+
+    def _told_of_keys(self, looking: Looking, snapshot: ViewSnapshot | None) -> dict[str, str]:
+        """What the keys lead to from here that go on to the next of several things."""
+        after = looking.grouped(tags=snapshot is not None and bool(snapshot.tags))
+        told = {
+            "group": words.grouped(after.group, after.form.shape.by_module) or "by process",
+            "wakers": "waiters" if looking.wakers else "wakers",
+            "play": "pause" if looking.time.plays else "play",
+        }
+        return told | {"freeze": "go on"} if looking.past else told
 
     def _time_facts(self) -> TimeFacts:
         """What the line of time says."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from textual.events import Click
@@ -28,10 +28,12 @@ _FIRST: Final = (
     "only this process",
     "only this lock",
     "waiters or wakers",
+    "wakers",
+    "waiters",
     "out",
 )
 """What a narrow line keeps."""
-OF_TIME: Final = ("play or pause", "back 1 s", "on 1 s", "faster", "go to a time")
+OF_TIME: Final = ("play or pause", "play", "pause", "back 1 s", "on 1 s", "faster", "go to a time")
 """What a narrow line over a recording keeps as well."""
 OF_REMOTE: Final = ("hosts",)
 """The same over an aggregator."""
@@ -132,22 +134,21 @@ class KeysLine(RowsView):
         super().__init__(id="keys")
         self._kept = tuple(kept)
         self._places: Sequence[tuple[int, int, Key]] = ()
-        self._frozen = False
+        self._told: Mapping[str, str] = {}
 
     def show(self) -> None:
         """Read the bindings again."""
         self.draw(self._row)
 
-    def tell(self, frozen: bool) -> None:
-        """What the key does that freezes. frozen: time stands still, and it lets it go on."""
-        if frozen is not self._frozen:
-            self._frozen = frozen
+    def tell(self, told: Mapping[str, str]) -> None:
+        """What keys lead to from here, by their actions, of those that lead to several things in turn."""
+        if told != self._told:
+            self._told = told
             self.redraw()
 
     def _row(self) -> list[Spans]:
         keys = [key for key in live_keys(self.screen) if key.shown or key.does in self._kept]
-        if self._frozen:
-            keys = [key._replace(does="go on") if key.action == "freeze" else key for key in keys]
+        keys = [key._replace(does=self._told.get(key.action, key.does)) for key in keys]
         first = (*_FIRST[:2], *self._kept, *_FIRST[2:])
         row, self._places = keys_row(keys, self.size.width, first)
         return [row]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from aperture_tui.tui.widgets.keys import Key, keys_row
+from tests.tui.scenes import SCENES, press, shown
 from tests.tui.screen import running, text_of
 
 
@@ -60,3 +63,27 @@ async def test_a_click_at_either_bracket_changes_the_window() -> None:
         await pilot.click("#keys", offset=(row.index("]"), 0))
         await pilot.click("#keys", offset=(row.index("window length") + 3, 0))
         assert looking() == 60.0
+
+
+async def test_keys_that_go_through_several_things_say_which_is_next() -> None:
+    async with shown(SCENES["locks"], (200, 50)) as pilot:
+        seen = []
+        for _ in range(4):
+            seen.append(re.findall("t (by [a-z]+)", text_of(pilot.app)[-1]))  # type: ignore[arg-type]
+            await press(pilot, "t")
+        assert seen == [["by thread"], ["by cgroup"], ["by container"], ["by module"]]
+        assert "t by process" in text_of(pilot.app)[-1]  # type: ignore[arg-type]
+
+
+async def test_the_key_of_wakers_has_room_on_a_small_terminal_and_says_whose_stacks_come() -> None:
+    async with shown(SCENES["locks"], (80, 24)) as pilot:
+        assert "w wakers" in text_of(pilot.app)[-1]  # type: ignore[arg-type]
+        await press(pilot, "w")
+        assert "w waiters" in text_of(pilot.app)[-1]  # type: ignore[arg-type]
+
+
+async def test_a_recording_that_plays_can_be_paused() -> None:
+    async with running((80, 24), recording="busy.aperture", clock=lambda: 100.0) as pilot:
+        assert "space play  , back 1 s" in text_of(pilot.app)[-1]  # type: ignore[arg-type]
+        await pilot.press("b", "space")
+        assert "space pause  , back 1 s" in text_of(pilot.app)[-1]  # type: ignore[arg-type]
