@@ -90,7 +90,8 @@ class Kept:
 def collecting(**settings: object) -> Iterator[Kept]:
     """Samples of the whole machine, or of what these settings say, at 999 Hz; the session must not fail.
 
-    With `events` given, all of them are attached when it begins.
+    With `events` given, all of them are attached when it begins, and processes that are given have their unwind tables:
+    of what waits for milliseconds the first stacks would come before them.
     """
     kept = Kept()
     session = Session(Settings(**{"hz": HZ, **settings}), {"kept": kept, "memory": kept.store})  # type: ignore[arg-type]  # test's own words
@@ -98,6 +99,8 @@ def collecting(**settings: object) -> Iterator[Kept]:
     try:
         for name in settings.get("events", ()):  # type: ignore[attr-defined]  # names
             _await_running(kept, name)
+        if settings.get("events") and settings.get("pids"):
+            await_true(lambda: _has_tables(session))
         yield kept
     finally:
         session.stop()
@@ -110,6 +113,11 @@ def _await_running(kept: Kept, name: str) -> None:
         assert health is None or health.state is not State.FAILED, f"{name}: {health.message}"
         assert time.monotonic() < until, f"{name} is not attached: {health}"
         time.sleep(0.02)
+
+
+def _has_tables(session: Session) -> bool:
+    health = session._supply.health()
+    return health.state is not State.RUNNING or (health.delivered > 0 and not health.message)
 
 
 def run(*command: str | Path) -> tuple[int, str]:
