@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import stat
 import sys
 from typing import Final
 
@@ -37,10 +35,9 @@ def _write_file(path: str, data: bytes) -> None:
             while view:
                 view = view[file.write(view) :]
         except OSError:
-            with contextlib.suppress(OSError):
-                there = os.lstat(path)
-                if stat.S_ISREG(there.st_mode) and os.path.samestat(there, os.fstat(file.fileno())):
-                    os.unlink(path)
+            from aperture_tui.recording.writer import remove_open  # most files have room
+
+            remove_open(path, file.fileno())
             raise
 
 

@@ -38,6 +38,14 @@ GENERATION_BYTES: Final = 16 << 20
 """Of a file, after which ids begin anew and the index is written: who looks for a minute need not read more."""
 
 
+def remove_open(path: str | os.PathLike[str], file: int) -> None:
+    """Remove what is open at a path if it is a plain file: no device, no link to what others have put elsewhere."""
+    with contextlib.suppress(OSError):
+        there = os.lstat(path)
+        if stat.S_ISREG(there.st_mode) and os.path.samestat(there, os.fstat(file)):
+            os.unlink(path)
+
+
 class Writer:
     """A sink that appends to a file; all methods belong to one thread.
 
@@ -88,17 +96,10 @@ class Writer:
         try:
             yield
         except OSError:
-            self._remove()
+            assert self._file is not None  # noqa: S101 - it has just been opened
+            remove_open(self.path, self._file)
             self.close()
             raise
-
-    def _remove(self) -> None:
-        """Only the plain file that is open: no device, and no link to what others have put elsewhere."""
-        assert self._file is not None  # noqa: S101 - it has just been opened
-        with contextlib.suppress(OSError):
-            there = os.lstat(self.path)
-            if stat.S_ISREG(there.st_mode) and os.path.samestat(there, os.fstat(self._file)):
-                os.unlink(self.path)
 
     @property
     def lost(self) -> int:

@@ -130,13 +130,7 @@ class IntervalWriter:
         self._old_problem = self.problem
         path = self._spool.next_path()
         with self._telling():
-            try:
-                self._writer = Writer(path, self._facts, new=True)
-            except FileExistsError:
-                raise
-            except OSError:
-                path.unlink(missing_ok=True)  # it has no more than a part of a header
-                raise
+            self._writer = Writer(path, self._facts, new=True)
             self._writer.set_hosts(self._hosts)
             self._writer.set_health(self._health)
 
