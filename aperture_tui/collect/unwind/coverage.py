@@ -65,9 +65,10 @@ class Coverage:
         """Cause -> processes or files that could not be covered, or not whole."""
         return {**self._counts, **self._files.degraded, **self.interpreters.counts}
 
-    def pass_over(self) -> None:
-        """Count a request that there was no time for; the kernel asks again."""
-        self._counts["requests for tables that there was no time for"] += 1
+    def pass_over(self, n: int) -> None:
+        """Count requests that there was no time for; the kernel asks again."""
+        if n:
+            self._counts["requests for tables that there was no time for"] += n
 
     def cover(self, pid: int, stop: int) -> None:
         """Give a process its tables, or look whether they are still right."""

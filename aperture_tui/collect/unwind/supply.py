@@ -6,6 +6,7 @@ The kernel asks when a sample meets a process without tables, or an address in n
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import platform
 import selectors
@@ -13,7 +14,7 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -209,30 +210,38 @@ class Supply:
         """Look at the processes that were asked for, and at those that have changed: at one at least.
 
         Those first that were asked for most often: they have most samples, and are there still when it is their turn.
+        Those that have changed wait in a set of which one at a time is taken: that costs the same however many wait.
         """
         with contextlib.suppress(BlockingIOError):  # nobody has called `changed`
             os.eventfd_read(self._wake)
-        with self._lock:
-            changed, self._changed = self._changed, set()
         requests = maps.requests()
         pids = requests["pid"].tolist()
-        asked = dict.fromkeys(changed, int(Stop.NONE))
-        asked |= zip(pids, (requests["stop"] >> STOP_SHIFT).tolist(), strict=True)
-        often = Counter(pids)
-        often.update(changed)
-        began = time.thread_time()
-        later = set()
-        for i, pid in enumerate(sorted(asked, key=often.__getitem__, reverse=True)):
-            if not i or time.thread_time() - began <= tokens_s:
-                self._coverage.cover(pid, asked[pid])
-            elif pid in changed:
-                later.add(pid)  # nobody may ever say this again
-            else:
-                self._coverage.pass_over()
-        if later:
+        stops = dict(zip(pids, (requests["stop"] >> STOP_SHIFT).tolist(), strict=True))
+        asked = Counter(pids).most_common()
+        often = [pid for pid, times in asked if times > 1]
+        once = [pid for pid, times in asked if times == 1]
+        began, looked = time.thread_time(), set[int]()
+        for pid in itertools.chain(often, self._take_changed(), once):
+            if pid in looked:
+                continue
             with self._lock:
-                self._changed |= later
+                self._changed.discard(pid)
+            self._coverage.cover(pid, stops.get(pid, Stop.NONE))
+            looked.add(pid)
+            if time.thread_time() - began > tokens_s:
+                break
+        self._coverage.pass_over(len(stops.keys() - looked))
+        if self._changed:
             os.eventfd_write(self._wake, 1)
+
+    def _take_changed(self) -> Iterator[int]:
+        """What has changed, one after the other: of it nobody may ever say it again."""
+        while True:
+            with self._lock:
+                if not self._changed:
+                    return
+                pid = self._changed.pop()
+            yield pid
 
     # -- telling
 
