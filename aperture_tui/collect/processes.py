@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.collect.cgroups import container, control_group
+from aperture_tui.collect.clock import Clock
 from aperture_tui.collect.sideband import Forked, Mapped, Named, Sideband
 from aperture_tui.profile.symbols import Process, Symbols
-from aperture_tui.symbolize.address_space import MAX_MAPPINGS, AddressSpace
+from aperture_tui.symbolize.address_space import LIVES, MAX_MAPPINGS, AddressSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aperture_tui.collect.clock import Clock
     from aperture_tui.collect.sideband import Event
 
 _GRACE_NS: Final = 2_000_000_000
@@ -45,7 +45,7 @@ class Image:
         "_space",
         "cgroup",
         "container",
-        "ended",
+        "ended_ns",
         "name",
         "origin",
         "pid",
@@ -58,7 +58,8 @@ class Image:
         self.since_ns = since_ns
         self.name = name
         self.origin = origin
-        self.ended = False
+        self.ended_ns = LIVES
+        """See AddressSpace."""
         self.cgroup: str | None = origin.cgroup if isinstance(origin, Image) else None
         """None until it has been asked for."""
         self.container: str = origin.container if isinstance(origin, Image) else ""
@@ -73,16 +74,16 @@ class Image:
         if self._space is None:
             match self.origin:
                 case Image():
-                    self._space = self.origin.space.copy(self.pid, ended=self.ended)
+                    self._space = self.origin.space.copy(self.pid, ended_ns=self.ended_ns)
                 case AddressSpace():
                     self._space = self.origin
                 case None:
-                    self._space = AddressSpace(self.pid, ended=self.ended)
+                    self._space = AddressSpace(self.pid, ended_ns=self.ended_ns)
             self.origin = None
         for event in self._mapped:
             self._space.add(*event.mapping())
         self._mapped.clear()
-        self._space.ended = self.ended
+        self._space.ended_ns = self.ended_ns
         return self._space
 
     def map(self, event: Mapped) -> None:
@@ -195,8 +196,9 @@ class Processes:
             self._name(event)
             return event.exec
         else:
-            for image in self._images.get(pid, ()):
-                image.ended = True
+            images = self._images.get(pid)
+            if images:
+                _end(images, event.time_ns)
                 self._dead[pid] = event.time_ns
         return False
 
@@ -207,8 +209,7 @@ class Processes:
             origin = before.space if before else self._space(event.pid)
         else:
             origin = None
-            for image in images:
-                image.ended = True
+            _end(images, event.time_ns)
         image = Image(event.pid, event.time_ns if before else 0, event.name, origin)
         if before:
             image.cgroup, image.container = before.cgroup, before.container
@@ -248,6 +249,14 @@ class Processes:
         except OSError:
             self.unreadable["exited before its control group was read"] += 1
             return ""
+
+
+def _end(images: list[Image], time_ns: int) -> None:
+    """They have ended, those that had not before. time_ns: CLOCK_MONOTONIC."""
+    ended_ns = time_ns + Clock.now().monotonic_ns
+    for image in images:
+        if image.ended_ns == LIVES:
+            image.ended_ns = ended_ns
 
 
 def alive(pid: int) -> bool:

@@ -19,6 +19,7 @@ from aperture_tui.symbolize.opening import open_in_root, open_regular
 REFRESH_S: Final = 1.0
 """A process's maps are read again, and a file that could not be opened is tried again, at most this often."""
 MAX_MAPPINGS: Final = 65_536
+LIVES: Final = 2**63 - 1
 _MAX_MAPS: Final = 64 << 20  # bytes of /proc/PID/maps; vm.max_map_count mappings with long paths
 _MAX_CHANGES: Final = 256
 _DELETED: Final = " (deleted)"
@@ -89,19 +90,20 @@ class AddressSpace:
     skipped: lines of its maps that were not understood.
     """
 
-    def __init__(self, pid: int, mappings: Iterable[Mapping] = (), *, ended: bool = False) -> None:
+    def __init__(self, pid: int, mappings: Iterable[Mapping] = (), *, ended_ns: int = LIVES) -> None:
         self.pid = pid
         self.skipped = 0
         self.read_at: float | None = None
         """When its maps were last read, in the clock of whoever refreshes it; None if never."""
         self.patience_s = REFRESH_S / 2
         """How long to wait after a reading before the next; doubled by one that was in vain."""
-        self.ended = ended
-        """Set it when the process has called exec or is gone: /proc shows another address space from then on."""
+        self.ended_ns = ended_ns
+        """When the process called exec, or was gone, CLOCK_REALTIME; LIVES where that is not known. From then on /proc
+        shows another address space, and another file may have the name and the number of one that was mapped."""
         self._mappings = sorted(mappings, key=lambda m: m.start)
         self._starts: NDArray[np.uint64] | None = None
         self._ends = np.zeros(0, np.uint64)
-        self._started = 0 if ended else start_time(pid)
+        self._started = 0 if self.ended else start_time(pid)
         self._changes: list[tuple[int, int]] = []
         self._changed = 0
 
@@ -116,6 +118,11 @@ class AddressSpace:
         return len(self._mappings)
 
     @property
+    def ended(self) -> bool:
+        """Whether it is known to have ended."""
+        return self.ended_ns < LIVES
+
+    @property
     def mappings(self) -> tuple[Mapping, ...]:
         """The mappings by address."""
         return tuple(self._mappings)
@@ -124,9 +131,9 @@ class AddressSpace:
         """One of `mappings`."""
         return self._mappings[index]
 
-    def copy(self, pid: int, *, ended: bool = False) -> AddressSpace:
+    def copy(self, pid: int, *, ended_ns: int = LIVES) -> AddressSpace:
         """The same mappings for a forked child."""
-        child = AddressSpace(pid, self._mappings, ended=ended)
+        child = AddressSpace(pid, self._mappings, ended_ns=ended_ns)
         child._starts, child._ends = self._starts, self._ends
         return child
 
@@ -233,7 +240,7 @@ def map_file(pid: int, mapping: Mapping) -> str:
 
 
 def mapped_facts(pid: int, mapping: Mapping) -> os.stat_result:
-    """What stat says of the file behind a mapping. Raises OSError.
+    """What stat says of the file behind a mapping. Raises OSError. Of a process that has ended see `open_mapping`.
 
     Of its path, where that is the same file: to follow the link in map_files takes twice as long. The
     rights are those of `open_mapping`.
@@ -258,7 +265,8 @@ def open_mapping(pid: int, mapping: Mapping) -> int:
     CAP_CHECKPOINT_RESTORE and the exact range, so the path is tried next, in the process's root and, when the process
     is gone, in ours. What is found by path must be the mapped file: the same inode, and the same device where we look
     in our own root. In the process's root the device may differ: overlayfs and btrfs show another one in maps than
-    stat gives; there the file must reach at least to where the mapping begins.
+    stat gives; there the file must reach at least to where the mapping begins. Once the process has
+    ended another file may have the name and the number: see `AddressSpace.ended_ns`.
     """
     if not mapping.has_file:
         raise FileNotFoundError(errno.ENOENT, "no file is behind the mapping", mapping.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -203,24 +204,29 @@ class Resolver:
     def _in_file(self, shared: Shared, is_return: NDArray[np.bool_]) -> NDArray[np.uint32] | None:
         """Frames of one file, (n,); None if they depend on the process. `shared.offsets`: of what is looked up."""
         for space, mapping in shared.seen:
-            base = np.uint64((mapping.start - mapping.offset) % 2**64)
-            part = Part(space.pid, mapping, shared.offsets + is_return + base, is_return)
-            opened = self._image(part, self._known(space))
+            opened = self._image(space, mapping, self._known(space))
             if opened is not None:
                 break
         else:
-            self.counts.unknown_symbol += len(is_return)
-            return np.array(self._offsets(mapping.module, mapping.module, part.offsets, FrameKind.NATIVE), np.uint32)
+            return self._nameless(mapping.module, shared.offsets + is_return)
         key, image = opened
         if not image.elf:
             return None
+        base = np.uint64((mapping.start - mapping.offset) % 2**64)
 
         def miss(offsets: NDArray[np.uint64], back: NDArray[np.bool_]) -> list[int]:
             self.counts.addresses += len(offsets)
             part = Part(space.pid, mapping, offsets + back + base, back)
             return self._native.find(self._symbols, part, key, image, mapping.module)
 
-        return self._count(self._shared.through(key, mapping.module, shared.offsets, is_return, miss))
+        same = key.changed_ns <= shared.ended_ns  # to those that had ended by then it was another file
+        found = self._count(self._shared.through(key, mapping.module, shared.offsets[same], is_return[same], miss))
+        if same.all():
+            return found
+        ids = np.empty(len(same), np.uint32)
+        ids[same] = found
+        ids[~same] = self._nameless(mapping.module, (shared.offsets + is_return)[~same])
+        return ids
 
     def _of_space(
         self, space: AddressSpace, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]
@@ -299,10 +305,9 @@ class Resolver:
             return self._native.find(self._symbols, part, vdso_key(mapping), image, "vdso"), True
         if not mapping.has_file:
             return self._jit(part, space, known)
-        found = self._image(part, known)
+        found = self._image(space, mapping, known)
         if found is None:
-            self.counts.unknown_symbol += len(part.addresses)
-            return self._offsets(mapping.module, mapping.module, part.offsets, FrameKind.NATIVE), False
+            return self._nameless(mapping.module, part.offsets).tolist(), False
         key, image = found
         return (
             (self._native.find(self._symbols, part, key, image, mapping.module), True)
@@ -310,9 +315,8 @@ class Resolver:
             else self._jit(part, space, known)
         )
 
-    def _image(self, part: Part, known: Known) -> tuple[ImageKey, Image] | None:
-        """The image of a mapping, read now if need be; None if its file cannot be opened."""
-        mapping = part.mapping
+    def _image(self, space: AddressSpace, mapping: Mapping, known: Known) -> tuple[ImageKey, Image] | None:
+        """The image of a mapping, read now if need be; None if its file cannot be opened, or is another one by now."""
         key = known.images.get(mapping)
         image = self._images.get(key) if key is not None else None
         if key is not None and image is not None:
@@ -321,13 +325,15 @@ class Resolver:
         if now - known.closed.get(mapping, -REFRESH_S) < REFRESH_S:
             return None
         try:
-            opened = self._images.mapped(part.pid, mapping)
+            opened = self._images.mapped(space.pid, mapping)
             if opened is None:
-                opened = self._images.read(open_mapping(part.pid, mapping), mapping.path, roots_of(part.pid))
+                opened = self._images.read(open_mapping(space.pid, mapping), mapping.path, roots_of(space.pid))
+            if opened.key.changed_ns > space.ended_ns:
+                raise OSError(errno.ESTALE, "the file has changed since the process ended")
         except OSError as error:
             known.closed[mapping] = now
             self.counts.files_unreadable += 1
-            self._error = f"{mapping.path} of process {part.pid}: {error.strerror}"
+            self._error = f"{mapping.path} of process {space.pid}: {error.strerror}"
             return None
         known.images[mapping] = opened.key
         self._first_sight(opened, mapping, known)
@@ -395,6 +401,11 @@ class Resolver:
         if name:
             return self._symbols.frame(Frame(name, "vsyscall"))
         return self._offset("vsyscall", "vsyscall", offset, FrameKind.NATIVE)
+
+    def _nameless(self, module: str, offsets: NDArray[np.uint64]) -> NDArray[np.uint32]:
+        """Frames of a file that cannot be asked, (n,): what it is called, and where in it."""
+        self.counts.unknown_symbol += len(offsets)
+        return np.array(self._offsets(module, module, offsets, FrameKind.NATIVE), np.uint32)
 
     def _offsets(self, label: str, module: str, offsets: NDArray[np.uint64], kind: FrameKind) -> list[int]:
         return [self._offset(label, module, offset, kind) for offset in offsets.tolist()]

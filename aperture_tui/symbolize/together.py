@@ -30,12 +30,14 @@ _TRIED: Final = 3
 class Shared:
     """The addresses that lie in one file, whoever has it mapped.
 
-    rows: (n,) which addresses they are. offsets: (n,) uint64, in the file. seen: where it is mapped, the likeliest to
+    rows: (n,) which addresses they are. offsets: (n,) uint64, in the file. ended_ns: (n,) int64, when
+    the process of each had ended. seen: where it is mapped, the likeliest to
     lead to the file first: what lives has it for sure; of those that have ended, the one that is last.
     """
 
     rows: NDArray[np.intp]
     offsets: NDArray[np.uint64]
+    ended_ns: NDArray[np.int64]
     seen: list[tuple[AddressSpace, Mapping]]
 
 
@@ -67,7 +69,8 @@ def by_file(
 ) -> Iterator[Shared]:
     """The addresses in files whose frames are alike in all processes. at: see `located`; spaces: the oldest first.
 
-    A file is (device, inode, path), as the mappings say: while it is mapped nothing else can be called so.
+    A file is (device, inode, path), as the mappings say: while it is mapped nothing else can be called so. What is so
+    called by a process that has ended may be another, if it has changed since.
     """
     hit = np.flatnonzero(at >= 0)
     pairs, which = np.unique(owner[hit].astype(np.int64) << 32 | at[hit], return_inverse=True)
@@ -80,12 +83,14 @@ def by_file(
     for number, places in enumerate(files.values()):
         file_of[places] = number
     shifts = np.array([(mapping.offset - mapping.start) % 2**64 for _space, mapping in seen], np.uint64)
+    ended_ns = np.array([space.ended_ns for space, _mapping in seen], np.int64)
     order = np.argsort(file_of[which], kind="stable")
     edges = np.searchsorted(file_of[which][order], np.arange(len(files) + 1))
     for places, (start, end) in zip(files.values(), pairwise(edges.tolist()), strict=True):
         part = order[start:end]
         likeliest = sorted(places, key=lambda i: (seen[i][0].ended, -i))[:_TRIED]
-        yield Shared(hit[part], lookup[hit[part]] + shifts[which[part]], [seen[i] for i in likeliest])
+        offsets = lookup[hit[part]] + shifts[which[part]]
+        yield Shared(hit[part], offsets, ended_ns[which[part]], [seen[i] for i in likeliest])
 
 
 @functools.lru_cache(4096)

@@ -56,7 +56,7 @@ def test_stacks_that_there_is_no_time_for_are_counted_and_named_when_there_is() 
     symbols = Symbols()
     maps = cast("Any", SimpleNamespace(ring=SimpleNamespace(payloads=list)))
     stacks = Stacks(Resolver(symbols), maps, Budget(cpu, wall))
-    images = [Image(pid, 0, b"short", AddressSpace(pid, ended=True)) for pid in range(2**22 + 1, 2**22 + 1 + STACKS)]
+    images = [Image(pid, 0, b"short", AddressSpace(pid, ended_ns=1)) for pid in range(2**22 + 1, 2**22 + 1 + STACKS)]
     hashes = np.arange(1, STACKS + 1, dtype=np.uint64)
     for key in hashes.tolist():
         stacks.put(key, Raw(EMPTY, EMPTY, np.array([0x1000 + key], np.uint64), whole=False))

@@ -8,6 +8,8 @@ import time
 import pytest
 
 from aperture_tui.collect import bpf
+from aperture_tui.collect.clock import Clock
+from aperture_tui.collect.processes import Processes
 from aperture_tui.collect.sideband import Event, Exited, Forked, Mapped, Named, Sideband
 
 pytestmark = pytest.mark.bpf
@@ -99,3 +101,34 @@ def test_more_events_than_the_ring_holds_are_counted_as_lost(sideband: Sideband)
     run(1)  # the kernel tells of the loss with the next event that has room
     follow(sideband, lambda seen: sideband.lost > 0)
     assert sideband.lost > 0
+
+
+def test_programs_are_known_to_have_ended_at_an_exec_and_at_the_end() -> None:
+    """By the clock of files: who had mapped one before it was changed had another one."""
+    processes = Processes(Clock.now())
+    processes.follow(bpf.online_cpus())
+    try:
+        began_ns = time.time_ns()
+        script = "import os; print(flush=True); input(); os.execv('/bin/cat', ['cat'])"
+        with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdout.readline()
+            processes.update()
+            python = processes.image(child.pid, time.monotonic_ns(), b"")
+            assert not python.space.ended
+            said_ns = time.time_ns()
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+            deadline = time.monotonic() + 10
+            while processes.image(child.pid, time.monotonic_ns(), b"").name != b"cat" and time.monotonic() < deadline:
+                time.sleep(0.01)
+                processes.update()
+            execed_ns = time.time_ns()
+            cat = processes.image(child.pid, time.monotonic_ns(), b"")
+            assert not cat.space.ended
+        over_ns = time.time_ns()
+        processes.update()
+        assert began_ns < said_ns < python.space.ended_ns < execed_ns < cat.space.ended_ns < over_ns
+    finally:
+        processes.close()

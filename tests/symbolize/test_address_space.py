@@ -7,6 +7,7 @@ import mmap
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_a_process_that_is_gone() -> None:
 def test_maps_of_an_ended_address_space_are_not_read() -> None:
     space = AddressSpace.read(os.getpid())
     before = space.mappings
-    space.ended = True
+    space.ended_ns = time.time_ns()
     with pytest.raises(ProcessLookupError, match="ended"):
         space.refresh()
     assert space.mappings == before

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,7 +46,9 @@ class Counting(ImageCache):
 
 
 def space_of(edges: list[int]) -> AddressSpace:
-    return AddressSpace(GONE, [Mapping(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)], ended=True)
+    return AddressSpace(
+        GONE, [Mapping(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)], ended_ns=time.time_ns()
+    )
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=12), max_size=6))
@@ -96,7 +100,7 @@ def test_one_search_finds_what_each_space_would(edges: list[list[int]], data: st
 def moved(space: AddressSpace, by: int) -> AddressSpace:
     """The same files elsewhere, in a process that has ended."""
     mappings = [replace(m, start=m.start + by, end=m.end + by) for m in space.mappings if m.has_file]
-    return AddressSpace(GONE, mappings, ended=True)
+    return AddressSpace(GONE, mappings, ended_ns=time.time_ns())
 
 
 def test_hundreds_of_processes_of_one_program_cost_what_one_costs(calls: Path, running: Running) -> None:
@@ -119,8 +123,8 @@ def test_hundreds_of_processes_of_one_program_cost_what_one_costs(calls: Path, r
 
 
 def test_what_has_ended_is_not_looked_for_in_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = [AddressSpace(GONE + i, ended=True) for i in range(PROCESSES)]
-    children = [space.copy(space.pid, ended=True) for space in ended]
+    ended = [AddressSpace(GONE + i, ended_ns=time.time_ns()) for i in range(PROCESSES)]
+    children = [space.copy(space.pid, ended_ns=time.time_ns()) for space in ended]
     monkeypatch.setattr(AddressSpace, "refresh", lambda space: pytest.fail(f"read {space.pid}"))
     symbols = Symbols()
     resolver = Resolver(symbols)
@@ -147,3 +151,46 @@ def test_a_file_that_was_replaced_is_another_file(calls: Path, tmp_path: Path, r
     functions = [symbols.frame_at(i).function for i in ids.tolist()]
     assert functions[0] == name
     assert functions[1].startswith("[program+0x")
+
+
+@pytest.mark.parametrize("called", ["conftest", "perl"], ids=["shared", "each alone"])
+def test_the_next_file_of_the_same_name_and_number_is_another_file(
+    calls: Path, tmp_path: Path, running: Running, called: str
+) -> None:
+    """As the next try of a configure script: who had ended before it was written does not get its names."""
+    program = tmp_path / called
+    shutil.copy(calls, program)
+    pid, at = running(program)
+    old = AddressSpace.read(pid)
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    old.ended_ns = time.time_ns()
+    addresses = np.array([at[name] + 4 for name in sorted(at)], np.uint64)
+    assert named(Resolver(symbols := Symbols()), symbols, [old], addresses) == sorted(at)
+
+    time.sleep(0.02)  # times of files are those of the clock's last tick
+    program.write_bytes(calls.read_bytes())
+    new_pid, at_new = running(program)
+    new = AddressSpace.read(new_pid)
+    assert {m.inode for m in old.mappings} == {m.inode for m in new.mappings}
+    places = [f"[{called}+{offset:#x}]" for offset in offsets(old, addresses)]
+    for spaces in ([old], [old, new], [new, old]):
+        resolver = Resolver(symbols := Symbols())
+        of = [[at, at_new][space is new] for space in spaces]
+        everybody = np.array([where[name] + 4 for where in of for name in sorted(at)], np.uint64)
+        found = named(resolver, symbols, spaces, everybody)
+        assert found == [name for space in spaces for name in (sorted(at) if space is new else places)]
+        assert resolver.counts.unknown_symbol == len(at)
+
+
+def named(resolver: Resolver, symbols: Symbols, spaces: list[AddressSpace], addresses: NDArray[np.uint64]) -> list[str]:
+    """As many addresses of each space -> their functions."""
+    owner = np.repeat(np.arange(len(spaces)), len(addresses) // len(spaces))
+    ids, _counts = resolver.expanded_frames(spaces, owner, addresses, np.zeros(len(addresses), bool))
+    return [symbols.frame_at(i).function for i in ids.tolist()]
+
+
+def offsets(space: AddressSpace, addresses: NDArray[np.uint64]) -> list[int]:
+    """Where in their file they lie."""
+    mappings = [space.mapping_at(i) for i in space.find(addresses).tolist()]
+    return [a - m.start + m.offset for a, m in zip(addresses.tolist(), mappings, strict=True)]

@@ -21,6 +21,7 @@ import numpy as np
 
 from aperture_tui.collect import bpf
 from aperture_tui.collect.budget import Budget
+from aperture_tui.collect.clock import Clock
 from aperture_tui.collect.ring import Ring
 from aperture_tui.collect.stack_frames import Raw
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING
@@ -195,7 +196,7 @@ class _Drain:
         self._learn = learn
         self._rows = rows
         self._spaces: dict[AddressSpace, _Space] = {}
-        self._realtime_ns = time.time_ns() - time.monotonic_ns()
+        self._realtime_ns = Clock.now().monotonic_ns
         """What to add to CLOCK_MONOTONIC for CLOCK_REALTIME."""
 
     def walked(self, space: AddressSpace, copy: Copy, time_ns: int) -> Walked | None:
