@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TypeVar
 
@@ -61,7 +62,22 @@ class Parser(argparse.ArgumentParser):
         """Wrong usage: status 2."""
         if found := re.fullmatch(r"argument (?:.*/)?(--\S+): expected one argument", message):
             message += f"; one that begins with - is given as {found[1]}=-..."
+        if found := re.fullmatch(r"unrecognized arguments: (\S+).*", message, re.DOTALL):
+            message = f"{found[1]!r} is not understood{self._meant(found[1])}"
+        message = clean(message.removeprefix("argument COMMAND: "))
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+    def _meant(self, word: str) -> str:
+        """What somebody may have wanted who gave a word that is no argument here."""
+        options = self._option_string_actions
+        if "--replay" in options and os.path.exists(word):
+            return f"; a recording is opened with --replay {shlex.quote(word)}"
+        if "-p" in options and word.isdecimal():
+            return f"; of one process: -p {word}"
+        name, equals, value = word.partition("=")
+        near = difflib.get_close_matches(name, options, 1) if word.startswith("-") else ()
+        return "".join(f"; {found}{equals}{value} is" for found in near)
 
 
 def frequency(text: str) -> int:

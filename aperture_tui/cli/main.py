@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
+import os
+import shlex
 import signal
 import sys
 from typing import Final
@@ -43,6 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     """The console script `aperture`. Exit status: 0 success, 1 failure with one line, 2 wrong usage."""
     prepare()
     parser = _parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return 2
     chosen = parser.parse_args(argv)
     command = importlib.import_module(f"aperture_tui.cli.{chosen.command}")
     try:
@@ -55,9 +61,18 @@ def _parser() -> Parser:
     parser = Parser(prog="aperture", description=DESCRIPTION, epilog=_EXAMPLES)
     parser.add_argument("--version", action="version", version=f"aperture {__version__}")
     listing = "\n".join(f"  {name:12} {words}" for name, words in COMMANDS.items())
-    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help=f"one of:\n{listing}")
+    parser.add_argument("command", type=_command, metavar="COMMAND", help=f"one of:\n{listing}")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see `aperture COMMAND --help`")
     return parser
+
+
+def _command(text: str) -> str:
+    if text in COMMANDS:
+        return text
+    if os.path.exists(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is a file; `aperture-top --replay {shlex.quote(text)}` opens a recording")
+    near = difflib.get_close_matches(text, COMMANDS, 1) or list(COMMANDS)
+    raise argparse.ArgumentTypeError(f"there is no {text!r}; there is {', '.join(near)}")
 
 
 if __name__ == "__main__":

@@ -151,9 +151,9 @@ class Outline:
     def _heaviest(self, shares: NDArray[np.float64], most: int) -> _Ids:
         """(k,): the segments that are kept, sorted; with each those above it, which are met before and no lighter."""
         some = np.flatnonzero(shares > 1 / (_LIGHTEST * most))
-        if len(some) < most:
+        if len(some) <= most:  # of which one may be the root's, which is not counted
             some = np.flatnonzero(shares)
-        if len(some) > most + 1:  # the root's is not counted
+        if len(some) > most + 1:
             least = np.partition(shares[some], len(some) - most - 1)[len(some) - most - 1]
             some = some[shares[some] >= least]
         order = some[np.argsort(-shares[some], kind="stable")]

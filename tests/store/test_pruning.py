@@ -63,6 +63,7 @@ def check(made: Tree, part: Pruned, now: Counter[Path]) -> None:
 
 
 @example([[([], 1), (["a"], 1)]], 1)
+@example([[([], 15), (["a"], 1)]], 1)
 @example([[([], 1), (["a"], 1), (["a", "a"], 1), (["b"], 1)]], 1)
 @given(trees, st.integers(1, 40))
 def test_weight_moves_to_the_nearest_node_that_is_kept_and_the_heaviest_are(made: list[Tree], most: int) -> None:
