@@ -62,11 +62,11 @@ class Parser(argparse.ArgumentParser):
         """Wrong usage: status 2."""
         if found := re.fullmatch(r"argument (?:.*/)?(--\S+): expected one argument", message):
             message += f"; one that begins with - is given as {found[1]}=-..."
-        if found := re.fullmatch(r"unrecognized arguments: (\S+).*", message, re.DOTALL):
-            message = f"{found[1]!r} is not understood{self._meant(found[1])}"
+        if found := re.fullmatch(r"unrecognized arguments: ((\S+).*)", message, re.DOTALL):
+            word = found[1] if os.path.exists(found[1]) else found[2]
+            message = f"{word!r} is not understood{self._meant(word)}"
         message = clean(message.removeprefix("argument COMMAND: "))
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
 
     def _meant(self, word: str) -> str:
         """What somebody may have wanted who gave a word that is no argument here."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from aperture_tui.filters.chain import Chain
 
 _PROGRAM: Final = "aperture filter"
+_WHAT: Final = ("list", "check", "bench", "new")
 _EXAMPLES: Final = """\
 examples:
   aperture filter list
@@ -44,7 +45,7 @@ def run(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "Programs in WebAssembly that decide about events.", _EXAMPLES)
     words = "list: those that come along; check: whether one can be\nused; bench: what an event costs; new: begin one"
-    parser.add_argument("what", choices=("list", "check", "bench", "new"), help=words)
+    parser.add_argument("what", choices=_WHAT, metavar="|".join(_WHAT), help=words)
     parser.add_argument("filter", nargs="?", metavar="FILE[:JSON]", help="a file, or a name of list; of new its NAME")
     words = "of new: Rust, C or AssemblyScript (rust)"
     parser.add_argument("--lang", choices=("rust", "c", "as"), default=None, help=words)

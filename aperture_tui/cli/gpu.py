@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aperture_tui.profile.gpu import GpuSample
 
 _PROGRAM: Final = "aperture gpu"
+_WHAT: Final = ("devices", "run", "environment")
 _EXAMPLES: Final = """\
 examples:
   aperture gpu devices                        the GPUs of this machine, with their gauges
@@ -48,7 +49,7 @@ def run(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "GPUs: their gauges, and commands whose kernels and copies are to be seen.", _EXAMPLES)
     words = "devices: which there are, and what they do; run: a\ncommand that tells; environment: for a service"
-    parser.add_argument("what", choices=("devices", "run", "environment"), help=words)
+    parser.add_argument("what", choices=_WHAT, metavar="|".join(_WHAT), help=words)
     parser.add_argument("--format", choices=("text", "json"), default=None, help="of devices (text)")
     words = "of run: callbacks in Python, where there is no C\ncompiler; a program that launches from several threads\n"
     words += "can hang by them"

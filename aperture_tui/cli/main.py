@@ -70,7 +70,9 @@ def _command(text: str) -> str:
     if text in COMMANDS:
         return text
     if os.path.exists(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is a file; `aperture-top --replay {shlex.quote(text)}` opens a recording")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is a file; `aperture-top --replay {shlex.quote(text)}` opens a recording"
+        )
     near = difflib.get_close_matches(text, COMMANDS, 1) or list(COMMANDS)
     raise argparse.ArgumentTypeError(f"there is no {text!r}; there is {', '.join(near)}")
 

@@ -14,7 +14,7 @@ import pytest
 from aperture_tui import __version__
 from aperture_tui.cli import arguments
 from aperture_tui.cli.arguments import Parser, add_collecting, settings
-from aperture_tui.cli.main import main
+from aperture_tui.cli.main import COMMANDS, main
 from aperture_tui.collect.settings import EVENTS, Settings
 
 
@@ -66,6 +66,10 @@ def aperture(*arguments: str, module: str = "top") -> subprocess.CompletedProces
             "`aperture export --remote agg:50051 --token-file t -o now.pb.gz` and `aperture diff good.aperture now",
         ),
         (["extra"], "extra"),
+        (["extra\x1b[31m"], r"'extra\x1b[31m' is not understood (see"),
+        (["--evnts=cpu", "more"], "'--evnts=cpu' is not understood; --events=cpu is (see"),
+        (["1234"], "'1234' is not understood; of one process: -p 1234 (see"),
+        (["/dev/null"], "'/dev/null' is not understood; a recording is opened with --replay /dev/null (see"),
     ],
     ids=" ".join,
 )
@@ -128,11 +132,26 @@ def test_wrong_usage_of_a_recording_touches_no_file_and_starts_no_command(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["record"], ["record", "-F", "0", "-o", "x"], ["record", "-o", ""]], ids=" ".join
+    "arguments", [["nonsense"], ["record"], ["record", "-F", "0", "-o", "x"], ["record", "-o", ""]], ids=" ".join
 )
 def test_wrong_usage_of_the_other_commands(arguments: list[str]) -> None:
     done = aperture(*arguments, module="main")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_a_command_that_there_is_none_of(tmp_path: Path) -> None:
+    """What is near is said, or all that there is."""
+    assert (
+        aperture("recrd", module="main").stderr
+        == "aperture: there is no 'recrd'; there is record (see aperture --help)\n"
+    )
+    assert ", ".join(COMMANDS) in aperture("xyz", module="main").stderr
+    file = tmp_path / "my recording"
+    file.touch()
+    assert f"`aperture-top --replay '{file}'` opens" in aperture(str(file), module="main").stderr
+    alone = aperture(module="main")
+    assert (alone.returncode, alone.stdout, alone.stderr) == (2, "", aperture("--help", module="main").stdout)
+    assert "required: devices|run|environment" in aperture("gpu", module="main").stderr
 
 
 def test_version_and_help() -> None:

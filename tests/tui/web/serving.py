@@ -92,13 +92,21 @@ class Screen:
                 else:
                     self.unanswered.append(message.data)
 
-    async def see(self, pattern: str) -> re.Match[str]:
-        """Wait for text. What came before it is forgotten."""
-        await until(lambda: re.search(pattern, self.text) is not None, lambda: f"{pattern} in {self.text[-2000:]}")
-        found = re.search(pattern, self.text)
-        assert found is not None
-        self.text = self.text[found.end() :]
-        return found
+    async def see(self, *patterns: str) -> re.Match[str]:
+        """Wait for texts, in any order: parts of a picture are drawn as they are ready. -> the last of them.
+
+        What came before they were all there is forgotten.
+        """
+        found: list[re.Match[str] | None] = []
+
+        def is_there() -> bool:
+            found[:] = [re.search(pattern, self.text) for pattern in patterns]
+            return None not in found
+
+        await until(is_there, lambda: f"{' and '.join(patterns)} in {self.text[-2000:]}")
+        matches = [match for match in found if match is not None]
+        self.text = self.text[max(match.end() for match in matches) :]
+        return matches[-1]
 
     async def say(self, *words: Any) -> None:
         """A message of the page."""

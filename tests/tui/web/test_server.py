@@ -143,8 +143,7 @@ async def test_refusals_are_told_now_and_then() -> None:
 async def test_a_page_shows_the_screens_and_takes_keys_and_the_mouse() -> None:
     """Keys, an escape alone, a click on the header's second view, another size."""
     async with serving(over()) as served, entered(served) as session, opened(served, session) as screen:
-        await screen.see(r"build-7")
-        await screen.see(r"gunicorn")
+        await screen.see("build-7", "gunicorn")
         await screen.press("?")
         await screen.see(r"compare with this")
         await screen.press("\x1b")
@@ -182,9 +181,7 @@ async def test_what_was_drawn_in_an_old_size_is_not_taken_for_drawn() -> None:
         app._check_resize = late  # type: ignore[method-assign]
         screen.text = ""
         await screen.say("resize", {"width": 100, "height": 30})
-        await screen.see("1 Overview")
-        await screen.see("Memory")
-        await screen.see("gunicorn")
+        await screen.see("1 Overview", "Memory", "gunicorn")
 
 
 async def test_two_pages_show_the_same_and_look_at_different_things() -> None:
