@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -135,7 +136,11 @@ def main(argv: list[str] | None = None) -> int:
             _end_on_signals,
             habits,
         )
-    return _screens(parser, chosen, argv, source)
+    gc.disable()  # until the first picture: what is imported stays, and to look it through again takes a twentieth
+    try:
+        return _screens(parser, chosen, argv, source)
+    finally:
+        gc.enable()
 
 
 def _refuse_what_is_in_vain(parser: Parser, chosen: argparse.Namespace, argv: list[str] | None) -> None:

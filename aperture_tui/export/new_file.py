@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
@@ -46,7 +45,7 @@ def new_file(path: Path, *, replace: bool = False, owner: Owner | None = None) -
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _check(folder, path.name, replace)
-        name = f".{os.fsdecode(os.fsencode(path.name)[:_LONGEST])}.{secrets.token_hex(4)}.part"
+        name = f".{os.fsdecode(os.fsencode(path.name)[:_LONGEST])}.{os.urandom(4).hex()}.part"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         number = os.open(name, flags, 0o666, dir_fd=folder)
         try:

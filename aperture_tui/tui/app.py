@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -26,12 +26,11 @@ from aperture_tui.tui.model import Baseline, ViewRequest, ViewSnapshot
 from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
 from aperture_tui.tui.screens import words
-from aperture_tui.tui.screens.filters import FiltersScreen
 from aperture_tui.tui.screens.panel import Panel, health_panel, help_rows
 from aperture_tui.tui.switching import Switching
 from aperture_tui.tui.taking.taking import Taking
 from aperture_tui.tui.terminal import Colours, colours
-from aperture_tui.tui.views import FILTERS, GPU, HOSTS, VIEWS, titles
+from aperture_tui.tui.views import ALL, FILTERS, GPU, HOSTS, VIEWS, titles
 from aperture_tui.tui.where_history import WhereHistory
 from aperture_tui.tui.widgets.keys import live_keys
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from aperture_tui.filters.told import Controls
     from aperture_tui.store.base import Store
     from aperture_tui.tui.remote import Remote
+    from aperture_tui.tui.screens.filters import FiltersScreen
 
 _WAITING_HZ: Final = 5.0
 _SLOW_HZ: Final = 1.0
@@ -226,7 +226,12 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
             self.set_interval(max(EVERY_S, 1 / self.refresh_hz), self._note_filters)
         self._waiting = self.set_interval(1 / _WAITING_HZ, self._wait)
         self._playing = self.set_interval(1 / self.refresh_hz, self.play_on, pause=True)
-        self.call_after_refresh(self._presenter.start)
+        self.call_after_refresh(self._connect)
+
+    def _connect(self) -> None:
+        """The first picture is there."""
+        gc.enable()
+        self._presenter.start()
 
     def on_resize(self) -> None:
         """Terminals move what stands on them when their size changes."""
@@ -240,8 +245,9 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
     def _note_filters(self) -> None:
         """Whatever is on the screen: what they did in the last seconds is there when they are looked at."""
         self.filtering.note()
-        if isinstance(self._view, FiltersScreen):
-            self._view.show_filters()
+        view = self._view
+        if view is not None and view.VIEW is ALL[FILTERS]:
+            cast("FiltersScreen", view).show_filters()
 
     def _wait(self) -> None:
         """Move the mark in the header until everything runs, and the ages of what is shown."""

@@ -14,7 +14,7 @@ from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.panel import Panel
 from aperture_tui.tui.screens.view import ViewScreen
-from aperture_tui.tui.views import FILTERS, HOSTS, MODES, NUMBERS, VIEW_KEYS, VIEWS
+from aperture_tui.tui.views import ALL, FILTERS, HOSTS, NUMBERS, VIEW_KEYS, VIEWS
 
 if TYPE_CHECKING:
     from aperture_tui.store.remote.link import Focus
@@ -28,7 +28,7 @@ class Switching(App[None]):
     needs.
     """
 
-    MODES: ClassVar[dict[str, Any]] = MODES
+    MODES: ClassVar[dict[str, Any]] = {name: view.make for name, view in ALL.items()}
     BINDINGS: ClassVar[list[BindingType]] = [*VIEW_KEYS, Binding("f", "fleet", "whole fleet")]
     last_view = "cpu"
     wanting: Callable[[frozenset[str]], None] | None = None
@@ -54,13 +54,13 @@ class Switching(App[None]):
         """Say which collectors a view needs, "" for the one that is there; filters go on at those of the one before."""
         name = name or self.current_mode
         if self.wanting is not None:
-            self.wanting(self.MODES[self.last_view if name == FILTERS else name].needs())
+            self.wanting(ALL[self.last_view if name == FILTERS else name].screen.needs())
 
     def look_at(self, focus: Focus) -> None:
         """Look at these machines of an aggregator, in the view that was there last."""
         app = self._ours
         if focus != app.looking.focus:  # nothing of the ones before may be taken for theirs
-            kind = VIEWS[self.last_view].KIND
+            kind = VIEWS[self.last_view].kind
             app.looking = app.looking.of(focus)
             app.snapshot = ViewSnapshot(ViewRequest(1, kind, focus=focus), held=app.held)
         if self.current_mode != self.last_view:
@@ -77,7 +77,7 @@ class Switching(App[None]):
         if isinstance(self.screen, Panel) or self.current_mode == name:
             return
         forget(self._driver)  # what another program wrote on the screen goes away
-        if name in VIEWS and VIEWS[self.last_view].KIND is not VIEWS[name].KIND:
+        if name in VIEWS and VIEWS[self.last_view].kind is not VIEWS[name].kind:
             app.looking = app.looking.elsewhere()
         self.show_view(name)
         if isinstance(view, ViewScreen):

@@ -1,35 +1,55 @@
-"""The views: their names, their screens, the keys that open them."""
+"""The views: their names, their titles, the keys that open them. Their screens are read when they are first shown."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+import importlib
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from textual.binding import Binding
 
-from aperture_tui.tui.screens.base import BaseScreen
-from aperture_tui.tui.screens.cpu import CpuScreen
-from aperture_tui.tui.screens.filters import FiltersScreen
-from aperture_tui.tui.screens.gpu import GpuScreen
-from aperture_tui.tui.screens.hosts import HostsScreen
-from aperture_tui.tui.screens.locks import LocksScreen
-from aperture_tui.tui.screens.offcpu import OffCpuScreen
-from aperture_tui.tui.screens.overview import OverviewScreen
-from aperture_tui.tui.screens.syscalls import SyscallsScreen
-from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.profile.kinds import Kind
+
+if TYPE_CHECKING:
+    from aperture_tui.tui.screens.base import BaseScreen
 
 HOSTS: Final = "hosts"
 FILTERS: Final = "filters"
 GPU: Final = "gpu"
-VIEWS: Final[dict[str, type[ViewScreen]]] = {
-    "overview": OverviewScreen,
-    "cpu": CpuScreen,
-    "syscalls": SyscallsScreen,
-    "locks": LocksScreen,
-    "offcpu": OffCpuScreen,
-    GPU: GpuScreen,
+
+
+class View(NamedTuple):
+    """kind: of the events that it shows. module, name: of its screen's class."""
+
+    title: str
+    kind: Kind
+    module: str
+    name: str
+
+    @property
+    def screen(self) -> type[BaseScreen]:
+        """The class of its screen."""
+        found: type[BaseScreen] = getattr(importlib.import_module(f"aperture_tui.tui.screens.{self.module}"), self.name)
+        return found
+
+    def make(self) -> BaseScreen:
+        """A screen."""
+        return self.screen()
+
+
+VIEWS: Final = {
+    "overview": View("Overview", Kind.CPU, "overview", "OverviewScreen"),
+    "cpu": View("CPU", Kind.CPU, "cpu", "CpuScreen"),
+    "syscalls": View("Syscalls", Kind.SYSCALL, "syscalls", "SyscallsScreen"),
+    "locks": View("Locks", Kind.LOCK, "locks", "LocksScreen"),
+    "offcpu": View("Off-CPU", Kind.OFFCPU, "offcpu", "OffCpuScreen"),
+    GPU: View("GPU", Kind.GPU_KERNEL, "gpu", "GpuScreen"),
 }
 """Those that show something of a window of time."""
-MODES: Final[dict[str, Any]] = {**VIEWS, HOSTS: HostsScreen, FILTERS: FiltersScreen}
+ALL: Final = {
+    **VIEWS,
+    HOSTS: View("Hosts", Kind.CPU, "hosts", "HostsScreen"),
+    FILTERS: View("Filters", Kind.CPU, "filters", "FiltersScreen"),
+}
 NUMBERS: Final = (HOSTS, "overview", "cpu", "syscalls", "locks", "offcpu", FILTERS, GPU)
 """By the numbers of their keys."""
 VIEW_KEYS: Final = (
@@ -46,7 +66,4 @@ VIEW_KEYS: Final = (
 
 def titles(without: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """(key, title) of each view but some."""
-    told: list[tuple[str, type[BaseScreen]]] = [
-        (str(i), MODES[name]) for i, name in enumerate(NUMBERS) if name not in without
-    ]
-    return tuple((key, view.TITLE_WORD) for key, view in told)
+    return tuple((str(i), ALL[name].title) for i, name in enumerate(NUMBERS) if name not in without)

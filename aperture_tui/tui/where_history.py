@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import Final
@@ -79,7 +78,7 @@ def _write(folder: Path, lines: list[str]) -> None:
     """Whole or not at all. Raises OSError."""
     _own(folder)
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    name = f".{_NAME}-{secrets.token_hex(8)}"
+    name = f".{_NAME}-{os.urandom(8).hex()}"
     try:
         told = os.fstat(opened)
         if told.st_uid != os.geteuid() or told.st_mode & 0o022:

@@ -89,9 +89,11 @@ class InForms(InTime):
         """The zoom's path and what is not shown; no line where there is neither, or no call tree on the screen."""
         app = self.aperture
         looking, snapshot = app.looking, app.snapshot
-        mine = snapshot is not None and snapshot.request.kind is self.KIND and snapshot.request.form == looking.form
+        mine = (
+            snapshot is not None and snapshot.request.kind is self.VIEW.kind and snapshot.request.form == looking.form
+        )
         view = snapshot.icicle if snapshot is not None and mine else None
-        told = trail(looking.form, looking.zoom, view, who(self.KIND, looking.wakers))
+        told = trail(looking.form, looking.zoom, view, who(self.VIEW.kind, looking.wakers))
         crumbs = self.query_one(Crumbs)
         crumbs.set_class(
             self.tree_part.display and not told.empty, "-told"

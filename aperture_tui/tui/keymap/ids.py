@@ -10,11 +10,14 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any, Final
 
 from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
+
+from aperture_tui.tui.views import ALL
 
 OURS: Final = "aperture_tui."
 _ACTION: Final = re.compile(r"(?:\w+\.)*(\w+)(?:\((.*)\))?", re.DOTALL)
@@ -63,7 +66,11 @@ def merged(cls: type[DOMNode]) -> tuple[tuple[str | None, Binding], ...]:
 
 
 def classes() -> list[type[DOMNode]]:
-    """All classes of ours that are loaded and have bindings, by place and name."""
+    """All classes of ours that have bindings, by place and name. Reads those that were not shown yet."""
+    import_module("aperture_tui.tui.app")
+    import_module("aperture_tui.tui.taking.panel")
+    for view in ALL.values():
+        _ = view.screen
     found = {cls for cls in _below(DOMNode) if cls.__module__.startswith(OURS) and merged(cls)}
     return sorted(found, key=lambda cls: (place_of(cls), cls.__name__))
 

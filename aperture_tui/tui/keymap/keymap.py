@@ -185,10 +185,12 @@ def _panels() -> frozenset[str]:
 
 @cache
 def parts_of(screen: type[DOMNode]) -> frozenset[type[DOMNode]]:
-    """The classes of widgets that a screen may have: those its module knows, those of its bases and of the app, and
-    what these are made of.
+    """The classes of widgets that a screen may have: those its module knows, those of its bases and of the app, what
+    these are made of, and the panel that the app lays over any of them.
     """
-    bases = (*screen.__mro__, *(base for app in classes() if issubclass(app, App) for base in app.__mro__))
+    from aperture_tui.tui.taking.panel import ExportPanel
+
+    bases = (*screen.__mro__, *(base for app in classes() if issubclass(app, App) for base in app.__mro__), ExportPanel)
     waiting = {base for base in bases if issubclass(base, DOMNode)}
     found: set[type[DOMNode]] = set()
     while waiting:

@@ -8,7 +8,6 @@ from textual.binding import BindingType
 from textual.events import DescendantFocus, Resize
 from textual.screen import Screen
 
-from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui import filter_words
 from aperture_tui.tui.driver import forget
 from aperture_tui.tui.terminal import SMALLEST
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from aperture_tui.tui.app import ApertureApp
     from aperture_tui.tui.looking import Looking
     from aperture_tui.tui.model import ViewRequest, ViewSnapshot
+    from aperture_tui.tui.views import View
 
 _WIDTHS: Final = [(0, "-no-room"), (SMALLEST[0], "-narrow"), (80, "-normal"), (140, "-wide")]
 _HEIGHTS: Final = [(0, "-no-lines"), (SMALLEST[1], "-flat"), (14, "-short"), (20, "-medium"), (32, "-tall")]
@@ -32,13 +32,12 @@ _TIME_LINE_FROM: Final = 8
 
 
 class BaseScreen(Screen[None], inherit_bindings=False):
-    """A screen below a header, over a line of keys. Subclasses name themselves.
+    """A screen below a header, over a line of keys. Subclasses say which view they are.
 
-    KIND: of the events that it shows. PARTS: the widgets without which it is not whole.
+    PARTS: the widgets without which it is not whole.
     """
 
-    TITLE_WORD: ClassVar[str] = ""
-    KIND: ClassVar[Kind] = Kind.CPU
+    VIEW: ClassVar[View]
     PARTS: ClassVar[tuple[type[Widget], ...]] = (Header, TimeLine, KeysLine)
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS

@@ -57,7 +57,7 @@ class Filterable(BaseScreen):
 
     def where_chip(self, passed: Passed | None) -> Chip:
         """What the header says. passed: how much it lets pass, None while that is not known."""
-        return chip(self.aperture.looking.where, self.KIND, passed, self.size.width)
+        return chip(self.aperture.looking.where, self.VIEW.kind, passed, self.size.width)
 
     # -- of a list of machines
 
@@ -83,4 +83,4 @@ class Filterable(BaseScreen):
     def chip_of_machines(self) -> Chip:
         """What the header of such a list says: nothing of terms that are not about machines."""
         where = Where(self.aperture.looking.where.about(OF_MACHINES))
-        return chip(where or EVERYTHING, self.KIND, self._of_machines, self.size.width)
+        return chip(where or EVERYTHING, self.VIEW.kind, self._of_machines, self.size.width)

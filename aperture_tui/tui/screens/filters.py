@@ -14,6 +14,7 @@ from aperture_tui.tui import filter_words
 from aperture_tui.tui.model import ViewRequest, ViewSnapshot
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
+from aperture_tui.tui.views import ALL
 from aperture_tui.tui.widgets.filter_columns import FilterLine
 from aperture_tui.tui.widgets.filter_details import FilterDetails, FilterLog
 from aperture_tui.tui.widgets.filters import FilterTable
@@ -32,7 +33,7 @@ _KEPT: Final = ("on or off", "load its file anew")
 class FiltersScreen(BaseScreen):
     """The chain in order; below it the selected filter in full, and its log."""
 
-    TITLE_WORD: ClassVar[str] = "Filters"
+    VIEW = ALL["filters"]
     KEYS_TITLE = "the filters"
     AUTO_FOCUS = "FilterTable"
     PARTS = (Header, KeysLine, FilterTable, FilterDetails, FilterLog)
@@ -85,7 +86,7 @@ class FiltersScreen(BaseScreen):
         app = self.aperture
         heading = Heading(
             app.view_titles,
-            self.TITLE_WORD,
+            self.VIEW.title,
             host=app.title_host if app.remote is None and not app.recording else "",
             pinned=app.pinned,
             starting=words.starting(app.snapshot, app.waited_s, app.recording, app.is_reading),

@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.events import DescendantFocus, Resize
 
-from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui import figures
 from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.gpu import stretch as stretches
@@ -34,6 +33,7 @@ from aperture_tui.tui.gpu.words import no_gauges, no_work
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.tui.views import ALL
 from aperture_tui.tui.where_words import no_gap, nothing_passes
 from aperture_tui.tui.widgets.details import Details
 
@@ -55,8 +55,7 @@ _CLOSER: Final = 2.0
 class GpuScreen(ViewScreen):
     """Pages, one at a time; the lanes stand above the others where there is room."""
 
-    TITLE_WORD: ClassVar[str] = "GPU"
-    KIND = Kind.GPU_KERNEL
+    VIEW = ALL["gpu"]
     PARTS = (*ViewScreen.PARTS, PagesLine, LanesView, KernelTable, CopyTable, GapTable, GpuGauges)
     AUTO_FOCUS = "LanesView"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -185,7 +184,7 @@ class GpuScreen(ViewScreen):
     def show(self, snapshot: ViewSnapshot | None) -> None:
         """Show a snapshot."""
         super().show(snapshot)
-        if snapshot is None or snapshot.gpu is None or snapshot.request.kind is not self.KIND:
+        if snapshot is None or snapshot.gpu is None or snapshot.request.kind is not self.VIEW.kind:
             return
         gpu = snapshot.gpu
         here = self.aperture.gpu_here
@@ -250,7 +249,7 @@ class GpuScreen(ViewScreen):
         """How many kernels there are in view."""
         gpu = snapshot.gpu
         if gpu is None or not gpu.kernels:
-            known = words.is_running(self.KIND, snapshot) and snapshot.icicle is not None
+            known = words.is_running(self.VIEW.kind, snapshot) and snapshot.icicle is not None
             return f"{'0' if known else '?'} kernels"
         cut = f", {gpu.kernels_left_out:,} small rows cut" if gpu.kernels_left_out else ""
         return f"{figures.count(sum(row.use.count for row in gpu.kernels))} kernels{cut}"

@@ -15,6 +15,7 @@ from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.filterable import FILTER_KEY, Filterable
+from aperture_tui.tui.views import ALL
 from aperture_tui.tui.widgets.header import Header, Heading
 from aperture_tui.tui.widgets.hosts import HostDetails, HostTable
 from aperture_tui.tui.widgets.keys import KeysLine
@@ -32,7 +33,7 @@ _HINTS: Final = ("host, service, version or problem", "enter keeps it  esc ends"
 class HostsScreen(Filterable):
     """The list of machines over the whole screen, and the chosen one in full."""
 
-    TITLE_WORD: ClassVar[str] = "Hosts"
+    VIEW = ALL["hosts"]
     AUTO_FOCUS = "HostTable"
     PARTS = (*BaseScreen.PARTS, HostTable, HostDetails)
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -95,7 +96,7 @@ class HostsScreen(Filterable):
         base = app.looking.base
         heading = Heading(
             app.view_titles,
-            self.TITLE_WORD,
+            self.VIEW.title,
             against=focus_words(base.focus) if base is not None and base.at_once else "",
             starting=words.starting(app.snapshot, app.waited_s, reading=app.is_reading),
             where=self.chip_of_machines(),

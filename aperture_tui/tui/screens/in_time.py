@@ -97,7 +97,7 @@ class InTime(BaseScreen):
         app = self.aperture
         start_ns, end_ns = self._range(None if app.looking.past or snapshot is None else snapshot.end_ns)
         density = None if snapshot is None else snapshot.density
-        facts = TimelineFacts(density, start_ns, end_ns, app.held, noun=NOUNS.get(self.KIND, "events"))
+        facts = TimelineFacts(density, start_ns, end_ns, app.held, noun=NOUNS.get(self.VIEW.kind, "events"))
         self.query_one(Timeline).show(facts)
 
     def range_words(self) -> tuple[str, str]:
@@ -129,7 +129,7 @@ class InTime(BaseScreen):
     def _is_of(self, request: ViewRequest) -> bool:
         """Whether an answer is of this view, and of a window as long as the one that is wanted."""
         looking = self.aperture.looking
-        wanted = self.KIND, looking.time.at_ns, looking.window_s
+        wanted = self.VIEW.kind, looking.time.at_ns, looking.window_s
         return (request.kind, request.end_ns, request.window_s) == wanted
 
     def describe_chosen(self) -> bool:

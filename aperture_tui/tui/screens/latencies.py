@@ -60,7 +60,7 @@ class LatencyScreen(ViewScreen):
 
     def show(self, snapshot: ViewSnapshot | None) -> None:
         """Show a snapshot."""
-        if snapshot is not None and snapshot.request.kind is self.KIND:
+        if snapshot is not None and snapshot.request.kind is self.VIEW.kind:
             self._show_table(snapshot)
         super().show(snapshot)
 
@@ -111,7 +111,7 @@ class LatencyScreen(ViewScreen):
     def amount(self, snapshot: ViewSnapshot) -> str:
         """How many there are in the table."""
         told = snapshot.latencies
-        known = told.lines or words.is_running(self.KIND, snapshot)
+        known = told.lines or words.is_running(self.VIEW.kind, snapshot)
         cut = f", {told.left_out:,} small rows cut" if told.left_out else ""
         return f"{figures.count(told.total_count) if known else '?'} {self.WORD}{cut}"
 

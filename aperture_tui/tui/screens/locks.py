@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.latencies import LatencyScreen
 from aperture_tui.tui.screens.words import grouped
+from aperture_tui.tui.views import ALL
 from aperture_tui.tui.widgets.latencies import ColumnSet, LatencyTable
 
 
@@ -22,8 +22,7 @@ class LockTable(LatencyTable):
 class LocksScreen(LatencyScreen):
     """Locks by process, and the stacks of those that waited for them, or of those that ended the waits."""
 
-    TITLE_WORD: ClassVar[str] = "Locks"
-    KIND = Kind.LOCK
+    VIEW = ALL["locks"]
     COLUMNS = ColumnSet.LOCKS
     TABLE = LockTable
     WORD = "waits"

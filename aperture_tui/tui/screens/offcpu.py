@@ -7,12 +7,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.screens.words import grouped
+from aperture_tui.tui.views import ALL
 from aperture_tui.tui.widgets.caption import Caption
 from aperture_tui.tui.widgets.wall import WallBar
 
@@ -20,8 +20,7 @@ from aperture_tui.tui.widgets.wall import WallBar
 class OffCpuScreen(ViewScreen):
     """On-CPU, runnable and blocked time together, and the stacks of what waited, or of what woke it."""
 
-    TITLE_WORD: ClassVar[str] = "Off-CPU"
-    KIND = Kind.OFFCPU
+    VIEW = ALL["offcpu"]
     AUTO_FOCUS = "#icicle"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "wakers", "waiters or wakers")]
 
@@ -34,7 +33,7 @@ class OffCpuScreen(ViewScreen):
 
     def show(self, snapshot: ViewSnapshot | None) -> None:
         """Show a snapshot."""
-        if snapshot is not None and snapshot.request.kind is self.KIND:
+        if snapshot is not None and snapshot.request.kind is self.VIEW.kind:
             wall = snapshot.wall
             self.set_class(wall is None, "-nothing")
             self.query_one(WallBar).show(wall.parts if wall else None, wall.threads_ns if wall else None)

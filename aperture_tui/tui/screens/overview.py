@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
 from textual.containers import Container
 
@@ -11,6 +9,7 @@ from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.view import ViewScreen
+from aperture_tui.tui.views import ALL
 from aperture_tui.tui.widgets.gauges import Gauges
 from aperture_tui.tui.widgets.processes import ProcessTable
 
@@ -18,7 +17,7 @@ from aperture_tui.tui.widgets.processes import ProcessTable
 class OverviewScreen(ViewScreen):
     """The first look: gauges above, processes and the icicle below, side by side where there is room."""
 
-    TITLE_WORD: ClassVar[str] = "Overview"
+    VIEW = ALL["overview"]
     WANTS_PROCESSES = True
     AUTO_FOCUS = "#icicle"
 

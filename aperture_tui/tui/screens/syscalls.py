@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from aperture_tui.profile.kinds import Kind
 from aperture_tui.tui.model import ViewSnapshot
 from aperture_tui.tui.screens.latencies import LatencyScreen
 from aperture_tui.tui.screens.words import grouped
+from aperture_tui.tui.views import ALL
 from aperture_tui.tui.widgets.latencies import ColumnSet, LatencyTable
 
 
@@ -22,8 +22,7 @@ class SyscallTable(LatencyTable):
 class SyscallsScreen(LatencyScreen):
     """System calls by process and name; an icicle where stacks of calls are sampled."""
 
-    TITLE_WORD: ClassVar[str] = "Syscalls"
-    KIND = Kind.SYSCALL
+    VIEW = ALL["syscalls"]
     COLUMNS = ColumnSet.SYSCALLS
     TABLE = SyscallTable
     WORD = "calls"

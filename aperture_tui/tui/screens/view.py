@@ -41,10 +41,7 @@ if TYPE_CHECKING:
 
 
 class ViewScreen(InForms, Filterable):
-    """One view. Subclasses name themselves and say what stands between header and details.
-
-    KIND: of the events that it shows.
-    """
+    """One view of a window of time. Subclasses say what stands between header and details."""
 
     WANTS_PROCESSES: ClassVar[bool] = False
     PARTS = (*BaseScreen.PARTS, Timeline, Crumbs, Icicle, FunctionTable, Details, HealthLine)
@@ -91,7 +88,7 @@ class ViewScreen(InForms, Filterable):
     @classmethod
     def needs(cls) -> frozenset[str]:
         """The collectors that it shows something of."""
-        return frozenset({COLLECTORS[Kind.CPU], COLLECTORS[cls.KIND]})
+        return frozenset({COLLECTORS[Kind.CPU], COLLECTORS[cls.VIEW.kind]})
 
     @property
     def icicle_width(self) -> int:
@@ -102,7 +99,7 @@ class ViewScreen(InForms, Filterable):
     def request(self, looking: Looking) -> ViewRequest | None:
         """What to ask for, in the size of the icicle."""
         width = self.icicle_width
-        return self.timed(looking.request(width, self.WANTS_PROCESSES, self.KIND)) if width > 0 else None
+        return self.timed(looking.request(width, self.WANTS_PROCESSES, self.VIEW.kind)) if width > 0 else None
 
     @property
     def main_part(self) -> Widget:
@@ -136,7 +133,7 @@ class ViewScreen(InForms, Filterable):
         if view is None:
             self.icicle.say(words.no_picture(snapshot))
             return
-        if snapshot.request.kind is not self.KIND:
+        if snapshot.request.kind is not self.VIEW.kind:
             return  # of the view that was here before
         self.show_form(snapshot)
         if view.total > 0 and (view.rows or snapshot.functions is not None):
@@ -144,7 +141,7 @@ class ViewScreen(InForms, Filterable):
         elif view.total > 0:
             self.icicle.say([("This function is in no stack here", "*text"), ("", "text"), ("Esc goes back.", "muted")])
         else:
-            self.icicle.say(words.nothing_yet(snapshot, looking, self.KIND))
+            self.icicle.say(words.nothing_yet(snapshot, looking, self.VIEW.kind))
         self.show_matching(snapshot)
 
     def show_matching(self, snapshot: ViewSnapshot) -> None:
@@ -161,13 +158,13 @@ class ViewScreen(InForms, Filterable):
         app = self.aperture
         snapshot, looking = app.snapshot, app.looking
         self.query_one(KeysLine).tell(self._told_of_keys(looking, snapshot))
-        mine = snapshot if snapshot and snapshot.request.kind is self.KIND else None
+        mine = snapshot if snapshot and snapshot.request.kind is self.VIEW.kind else None
         live, remote = not app.recording, app.remote
         time_line = self.query_one(TimeLine)
         facts = self._time_facts()
         heading = Heading(
             views=app.view_titles,
-            current=self.TITLE_WORD,
+            current=self.VIEW.title,
             host=(app.title_host or app.recorded_host) if live and remote is None else "",
             pinned=app.pinned,
             process=looking.process.words if looking.process else "",
@@ -243,7 +240,7 @@ class ViewScreen(InForms, Filterable):
         view = snapshot.icicle
         if view is None:
             return ""
-        known = view.total > 0 or words.is_running(self.KIND, snapshot)
+        known = view.total > 0 or words.is_running(self.VIEW.kind, snapshot)
         return f"{figures.amount(view.total, view.unit.timed) if known else '?'} {view.unit.word}"
 
     def describe_selection(self) -> None:

@@ -9,33 +9,23 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from aperture_tui.store.remote.link import FLEET
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit
-from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.taking import clipboard
 from aperture_tui.tui.taking.copied import selected_stack
-from aperture_tui.tui.taking.job import Export, Order
-from aperture_tui.tui.taking.names import default_name
-from aperture_tui.tui.taking.panel import ExportPanel
-from aperture_tui.tui.taking.pictures import svg_picture, text_picture
-from aperture_tui.tui.taking.rows import selected_words
-from aperture_tui.tui.taking.subject import PICTURES, SVG_PICTURE, Choice, Subject, choices, inferno, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from textual.widget import Widget
 
     from aperture_tui.tui.app import ApertureApp
+    from aperture_tui.tui.taking.exports import Exports
+    from aperture_tui.tui.taking.panel import ExportPanel
 
 _SAID_S: Final = 4.0
 _TMUX_S: Final = 1.0
 """How long tmux may take for its buffer."""
-_LEAVE_S: Final = 2.0
 _SHOWN: Final = 48
 """Cells of what was copied that are shown."""
 
@@ -50,9 +40,7 @@ class Taking(App[None]):
     """What of the app takes something away. It knows the views, and belongs to ApertureApp."""
 
     BINDINGS: ClassVar[list[BindingType]] = list(TAKE_KEYS)
-    _export: Export | None = None
-    _last_format = ""
-    _focused_before: Widget | None = None
+    _exports: Exports | None = None
 
     @property
     def _ours(self) -> ApertureApp:
@@ -64,127 +52,54 @@ class Taking(App[None]):
         screen = self.screen
         return screen if isinstance(screen, BaseScreen) and screen.is_whole else None
 
-    @property
-    def _panel(self) -> ExportPanel | None:
-        """The panel over the view, if it is open, whatever lies over both."""
-        view = self._ours._view
-        return None if view is None else next(iter(view.query(ExportPanel)), None)
-
     # -- export
 
-    def _subject(self) -> Subject | None:
-        """What the view shows, whatever lies over it; None of views that show no events."""
-        app = self._ours
-        view = app._view
-        snapshot = app.snapshot
-        of_view = isinstance(view, ViewScreen) and snapshot is not None and snapshot.request.kind is view.KIND
-        return subject(snapshot, app.looking, self._host()) if of_view else None
+    @property
+    def exports(self) -> Exports:
+        """What the export key opens."""
+        if self._exports is None:
+            from aperture_tui.tui.taking.exports import Exports
 
-    def _host(self) -> str:
-        app = self._ours
-        if app.remote is None:
-            return app.recorded_host if app.recording else app.title_host
-        focus = app.looking.focus
-        return "fleet" if focus == FLEET else focus_words(focus)
-
-    def _offered(self) -> tuple[str, Sequence[Choice]]:
-        what = self._subject()
-        return what.words if what is not None else "this screen", choices(what, inferno)
-
-    def _file_name(self, suffix: str) -> str:
-        what, app = self._subject(), self._ours
-        view = app._view
-        if what is not None:
-            return default_name(what.host, what.event, what.end_ns, suffix)
-        word = view.TITLE_WORD.lower() if view is not None else "screen"
-        return default_name(self._host(), word, app.now_ns(), suffix)
+            self._exports = Exports(self._ours)
+        return self._exports
 
     async def action_export(self) -> None:
         """Open the panel."""
         view = self._shown
-        if view is None:
-            return
-        panel = self._panel
-        if panel is not None:
-            panel.take_focus()
-            return
-        self._focused_before = view.focused
-        await view.mount(ExportPanel(self._offered, self._file_name, self._last_format))
+        if view is not None:
+            await self.exports.open(view)
 
     def leave_export(self) -> bool:
         """Close the panel, or cancel what it does, as its own key would -> whether it was open.
 
         Whoever clicked at the view beside it has the keys there, and could not close it otherwise.
         """
-        panel = self._panel
-        if panel is None:
-            return False
-        self._focused_before = panel.screen.focused
-        panel.call_later(panel.action_leave)  # as itself: what a parent says through it stops there
-        return True
+        return self._exports is not None and self._exports.leave()
 
     def on_export_panel_wanted(self, message: ExportPanel.Wanted) -> None:
-        """Write it. The panel is no part of a picture."""
+        """Write it."""
         message.stop()
-        panel = self._panel
-        if panel is None:
-            return
-        if self._export is not None and self._export.is_at_work:
-            panel.refuse("the last export still ends: try again in a moment")
-            return
-        form, path, replace = message.choice.form.name, message.path, message.replace
-        self._last_format = form
-        if message.choice.form not in PICTURES:
-            what = self._subject()
-            if what is None:
-                panel.refuse("there is nothing to export yet")
-            else:
-                self._begin(panel, Order(form, path, replace, what))
-            return
-        typing = panel.screen.focused
-        panel.display = False
-        self._focus_view()
-        panel.screen.call_after_refresh(self._picture, panel, typing, form, path, replace)
-
-    def _picture(self, panel: ExportPanel, typing: Widget | None, form: str, path: Path, replace: bool) -> None:
-        title = f"{self.title} {self._host()}".strip()
-        picture = svg_picture(self, title) if form == SVG_PICTURE else text_picture(self)
-        panel.display = True
-        panel.screen.set_focus(typing)
-        self._begin(panel, Order(form, path, replace, picture=picture.encode()))
-
-    def _begin(self, panel: ExportPanel, order: Order) -> None:
-        export = self._export = Export(order, self._ours.store)
-        export.start()
-        panel.follow(lambda: (export.progress, export.seconds, order.path))
+        self.exports.wanted(message)
 
     def on_export_panel_cancelled(self) -> None:
         """Not any more."""
-        if self._export is not None:
-            self._export.cancel()
+        self.exports.cancel()
 
     async def on_export_panel_left(self) -> None:
         """Back to the view."""
-        panel = self._panel
-        if panel is not None:
-            self._focus_view()
-            await panel.remove()
-
-    def _focus_view(self) -> None:
-        """What had the focus before the panel has it again."""
-        view, before = self._ours._view, self._focused_before
-        if view is not None:
-            view.set_focus(before if before is not None and before.is_attached else view.main_part)
+        await self.exports.close()
 
     def end_export(self) -> None:
         """Nothing half written is left behind."""
-        if self._export is not None:
-            self._export.stop(_LEAVE_S)
+        if self._exports is not None:
+            self._exports.end()
 
     # -- copy
 
     async def action_copy_selected(self) -> None:
         """The selected frame, or the selected row of a table."""
+        from aperture_tui.tui.taking.rows import selected_words
+
         view = self._shown
         if view is not None:
             await self._copy(selected_words(view, self._part()), "nothing is selected")
@@ -201,7 +116,8 @@ class Taking(App[None]):
 
     def _part(self) -> Widget | None:
         """What has the focus, or had it before the panel."""
-        return self.screen.focused if self._panel is None else self._focused_before
+        exports = self._exports
+        return exports.focused_before if exports is not None and exports.panel is not None else self.screen.focused
 
     async def _copy(self, text: str, nothing: str) -> None:
         if not text:

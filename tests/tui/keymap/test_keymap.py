@@ -16,7 +16,7 @@ from aperture_tui.tui.habits import Habits
 from aperture_tui.tui.keymap.ids import classes, id_of, merged, own_bindings
 from aperture_tui.tui.keymap.keymap import NO_KEY, Keymap, parse_key, parts_of, shown
 from aperture_tui.tui.keymap.layouts import LAYOUTS, aliases
-from aperture_tui.tui.views import MODES
+from aperture_tui.tui.views import ALL
 from aperture_tui.tui.widgets.keys import KeysLine, live_keys
 from tests.tui.screen import running, settled, text_of
 
@@ -139,7 +139,7 @@ async def test_two_that_share_a_key_can_be_changed_one_by_one() -> None:
         await settled(pilot)
         assert _app(pilot).looking.past
         keymap = _app(pilot)._keymap_of_user
-        bound = keymap._map(MODES["cpu"], MODES["cpu"], ApertureApp).key_to_bindings
+        bound = keymap._map(ALL["cpu"].screen, ALL["cpu"].screen, ApertureApp).key_to_bindings
         assert [one.action for one in bound["space"]] == ["play"]
 
 

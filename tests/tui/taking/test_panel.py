@@ -51,7 +51,7 @@ def screen(pilot: Pilot[Any]) -> str:
 
 
 def panel(pilot: Pilot[Any]) -> ExportPanel:
-    found = app_of(pilot)._panel
+    found = app_of(pilot).exports.panel
     assert found is not None
     return found
 
@@ -111,7 +111,7 @@ async def test_a_format_that_there_is_none_of_says_what_mends_it_and_writes_noth
         await choose(pilot, "svg")
         assert "! no inferno-flamegraph: make inferno" in screen(pilot)
         await press(pilot, "enter")
-        assert app_of(pilot)._export is None
+        assert app_of(pilot).exports.job is None
         assert list(folder.iterdir()) == []
 
 
@@ -179,7 +179,7 @@ async def test_escape_leaves_everything_as_it_was(folder: Path) -> None:
         await press(pilot, "e")
         assert len(app_of(pilot).screen.query(ExportPanel)) == 1, "a second e opens no second one"
         await press(pilot, "escape")
-        assert app_of(pilot)._panel is None
+        assert app_of(pilot).exports.panel is None
         assert text_of(app_of(pilot)) == before
         assert app_of(pilot).focused is app_of(pilot)._view.icicle  # type: ignore[union-attr]
         assert list(folder.iterdir()) == []
@@ -201,7 +201,7 @@ async def test_the_name_is_typed_and_its_end_follows_the_format(folder: Path) ->
         said = " ".join(screen(pilot).split())
         assert f"written: {folder}/eqy2.log; then: less eqy2.log" in said
         await press(pilot, "enter")
-        assert app_of(pilot)._panel is None, "once it is written, enter closes"
+        assert app_of(pilot).exports.panel is None, "once it is written, enter closes"
 
 
 async def test_a_name_that_is_none_is_refused_in_place(folder: Path) -> None:
@@ -211,7 +211,7 @@ async def test_a_name_that_is_none_is_refused_in_place(folder: Path) -> None:
         await press(pilot, *["backspace"] * 60, "enter")
         assert "! type a name for the file" in screen(pilot)
         await press(pilot, "escape")
-        assert app_of(pilot)._panel is None
+        assert app_of(pilot).exports.panel is None
 
 
 async def test_a_file_that_is_there_is_replaced_only_when_asked_again(folder: Path) -> None:
@@ -285,7 +285,7 @@ async def test_progress_is_shown_the_screen_lives_and_escape_cancels(folder: Pat
         assert panel(pilot)._state is State.WORKING, "one at a time"
         await pilot.press("escape")
         await until(pilot, lambda: panel(pilot)._state is State.CANCELLED, "the end")
-        await until(pilot, lambda: not app_of(pilot)._export.is_at_work, "that of its thread")  # type: ignore[union-attr]
+        await until(pilot, lambda: not app_of(pilot).exports.job.is_at_work, "that of its thread")  # type: ignore[union-attr]
         assert "cancelled: nothing was written" in screen(pilot)
         assert list(folder.iterdir()) == []
         store.free.set()
@@ -306,7 +306,7 @@ async def test_a_step_that_cannot_be_ended_is_left_to_itself(folder: Path) -> No
         await press(pilot, "enter")
         assert "the last export still ends" in screen(pilot)
         store.free.set()
-        await until(pilot, lambda: not app_of(pilot)._export.is_at_work, "its end")  # type: ignore[union-attr]
+        await until(pilot, lambda: not app_of(pilot).exports.job.is_at_work, "its end")  # type: ignore[union-attr]
         assert list(folder.iterdir()) == []
         assert gc.isenabled()
         assert await write(pilot) is State.DONE
@@ -334,7 +334,7 @@ async def test_inferno_is_ended_when_nobody_waits_any_more(folder: Path, monkeyp
         await until(pilot, lambda: (folder / "pid").exists() and (folder / "pid").read_text() != "", "inferno")
         await pilot.press("escape")
         await until(pilot, lambda: panel(pilot)._state is State.CANCELLED, "the end")
-        await until(pilot, lambda: not app_of(pilot)._export.is_at_work, "that of its thread")  # type: ignore[union-attr]
+        await until(pilot, lambda: not app_of(pilot).exports.job.is_at_work, "that of its thread")  # type: ignore[union-attr]
         pid = int((folder / "pid").read_text())
         assert not Path(f"/proc/{pid}").exists()
         assert sorted(one.name for one in folder.iterdir()) == ["inferno-flamegraph", "pid"]
@@ -375,7 +375,7 @@ async def test_help_and_palette_have_the_keys() -> None:
             assert re.search(re.sub(" +", " +", line), screen(pilot))
         await press(pilot, "e", "y")
         assert not isinstance(app_of(pilot).screen, ExportPanel)
-        assert app_of(pilot)._export is None
+        assert app_of(pilot).exports.job is None
 
 
 async def test_keys_that_are_faster_than_the_screen_are_of_the_format_before_them(folder: Path) -> None:
@@ -401,7 +401,7 @@ async def test_the_mouse(folder: Path) -> None:
         await pilot.click("FormatList", offset=(6, row))
         await settled(pilot)
         assert panel(pilot)._list.selected.form.name == "folded"
-        assert app_of(pilot)._export is None
+        assert app_of(pilot).exports.job is None
         await pilot.click("FormatList", offset=(6, row), times=2)
         await until(pilot, lambda: panel(pilot)._state is State.DONE, "the end of the export")
         await pilot.click("#icicle", offset=(5, 3))
@@ -411,9 +411,9 @@ async def test_the_mouse(folder: Path) -> None:
         assert app_of(pilot).focused is panel(pilot)._list, "e leads back to it"
         await pilot.click("#icicle", offset=(5, 3))
         await press(pilot, "slash", "x", "escape")
-        assert app_of(pilot)._panel is not None, "that was of the search"
+        assert app_of(pilot).exports.panel is not None, "that was of the search"
         await press(pilot, "escape")
-        assert app_of(pilot)._panel is None, "closed from where the keys are"
+        assert app_of(pilot).exports.panel is None, "closed from where the keys are"
         assert app_of(pilot).focused is app_of(pilot)._view.icicle  # type: ignore[union-attr]
 
 
@@ -425,7 +425,7 @@ async def test_from_the_palette(folder: Path) -> None:
         await pilot.press(*"export")
         await until(pilot, lambda: "e, everywhere" in screen(pilot), "the command")
         await pilot.press("enter")
-        await until(pilot, lambda: app_of(pilot)._panel is not None, "the panel")
+        await until(pilot, lambda: app_of(pilot).exports.panel is not None, "the panel")
         assert await write(pilot, "end", "enter") is State.DONE
 
 
@@ -461,7 +461,7 @@ async def test_escape_beside_the_panel_closes_it_and_nothing_else(name: str, par
         assert app_of(pilot).focused is view.query_one(part)
         looking = app_of(pilot).looking
         await press(pilot, "escape")
-        await until(pilot, lambda: app_of(pilot)._panel is None, "the view without the panel")
+        await until(pilot, lambda: app_of(pilot).exports.panel is None, "the view without the panel")
         assert app_of(pilot).looking == looking
         assert app_of(pilot).focused is view.query_one(part)
 
@@ -471,6 +471,6 @@ async def test_escape_of_the_search_for_hosts_leaves_the_panel() -> None:
         await press(pilot, "e")
         await pilot.click("HostTable", offset=(30, 1))
         await press(pilot, "slash", "w", "escape")
-        assert app_of(pilot)._panel is not None, "that was of the search"
+        assert app_of(pilot).exports.panel is not None, "that was of the search"
         await press(pilot, "escape")
-        await until(pilot, lambda: app_of(pilot)._panel is None, "the view without the panel")
+        await until(pilot, lambda: app_of(pilot).exports.panel is None, "the view without the panel")

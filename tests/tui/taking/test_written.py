@@ -65,7 +65,7 @@ async def exported(pilot: Pilot[Any], form: str, folder: Path) -> Path:
 
 
 def progress(pilot: Pilot[Any]) -> Progress:
-    export = app_of(pilot)._export
+    export = app_of(pilot).exports.job
     assert export is not None
     return export.progress
 
