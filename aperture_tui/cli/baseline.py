@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from aperture_tui.cli.arguments import recorded_filters
+from aperture_tui.cli.arguments import fail, recorded_filters
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +21,7 @@ def add(group: argparse._ActionsContainer) -> None:
 
 
 def check(parser: Parser, chosen: argparse.Namespace) -> None:
-    """What cannot be compared so is wrong usage."""
+    """What cannot be compared so is wrong usage; a recording that is not there ends the program as any that is."""
     if chosen.baseline is None:
         return
     if chosen.remote is not None:
@@ -33,8 +33,10 @@ def check(parser: Parser, chosen: argparse.Namespace) -> None:
         )
     if chosen.once:
         parser.error("--baseline is for the screens: aperture diff compares recordings without them")
-    if not os.path.exists(chosen.baseline):
-        parser.error(f"{chosen.baseline}: no such recording")
+    try:
+        os.stat(chosen.baseline)
+    except (OSError, ValueError) as error:
+        raise SystemExit(fail(parser.prog, f"{chosen.baseline}: {getattr(error, 'strerror', error)}")) from None
 
 
 def told(parser: Parser, chosen: argparse.Namespace) -> dict[str, Any]:

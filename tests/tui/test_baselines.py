@@ -156,21 +156,21 @@ async def test_what_cannot_be_opened_is_said_and_can_be_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "status", "words"),
     [
-        (["--baseline", "no.such", "--replay", "x"], "no such recording"),
-        (["--baseline", __file__, "--once"], "aperture diff"),
-        (["--baseline", __file__, "--remote", "localhost"], "c in the list"),
+        (["--baseline", "no.such", "--replay", "x"], 1, "aperture-top: no.such: No such file or directory\n"),
+        (["--baseline", __file__, "--once"], 2, "aperture diff"),
+        (["--baseline", __file__, "--remote", "localhost"], 2, "c in the list"),
     ],
 )
-def test_what_cannot_be_compared_is_wrong_usage(
-    given: list[str], words: str, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_compared_is_said(
+    given: list[str], status: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from aperture_tui.cli.top import main
 
     with pytest.raises(SystemExit) as ended:
         main(given)
-    assert ended.value.code == 2
+    assert ended.value.code == status
     assert words in capsys.readouterr().err
 
 
