@@ -53,9 +53,10 @@ def run(argv: list[str]) -> int:
             query = selecting.grouped(query, chosen)
             text, empty = _text(store, query, chosen, where or FLEET, estimates)
             let = left_out(store, query)
+            unknown = remote.unknown_machines(store, where)
     except (OpeningError, RemoteError) as error:
         return fail(_PROGRAM, error)
-    selecting.say(_PROGRAM, [estimates.words, let, empty])
+    selecting.say(_PROGRAM, [unknown, estimates.words, let, empty])
     return write(_PROGRAM, text.encode(), chosen.output)
 
 

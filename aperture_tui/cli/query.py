@@ -62,13 +62,14 @@ def run(argv: list[str]) -> int:
             query = selecting.query(chosen, *range_ns)
             document, lines = _ANSWERS[chosen.what](store, query, chosen, estimates)
             let = left_out(store, query)
+            unknown = remote.unknown_machines(store, where)
     except (OpeningError, RemoteError) as error:
         return fail(_PROGRAM, error)
     if chosen.format == "json":
         text = json.dumps({"schema": _SCHEMA, **document}) + "\n"
     else:
         text = "".join(f"{line}\n" for line in lines)
-    selecting.say(_PROGRAM, [estimates.words, let])
+    selecting.say(_PROGRAM, [unknown, estimates.words, let])
     return write(_PROGRAM, text.encode(), chosen.output)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 from dataclasses import replace
@@ -106,6 +107,25 @@ def opened(
     store = _store(settings(chosen), where, nodes=nodes, kept_s=_KEPT_S, deadline_s=_DEADLINE_S)
     store.watch = watch
     return store
+
+
+def unknown_machines(store: RemoteStore, where: Focus | None) -> str:
+    """That there are no machines of a name that was asked for, in words; "" if that is not so. Raises RemoteError."""
+    if where is None:
+        return ""
+    known = store.known_fleet()
+    hosts, services = {host.name for host in known}, {host.service for host in known if host.service}
+    if missing := [host for host in where.hosts if host not in hosts]:
+        return f"no host is called {missing[0]}; {_near(missing[0], hosts)}"
+    if where.service is not None and where.service not in services:
+        return f"no host is of the service {where.service}; {_near(where.service, services)}"
+    return ""
+
+
+def _near(name: str, known: set[str]) -> str:
+    """Those of which one may have been meant, some of the others where there are none."""
+    some = difflib.get_close_matches(name, known, 3) or sorted(known)[:3]
+    return f"there is {', '.join(some)}{', ...' if len(known) > len(some) else ''}" if some else "there are none"
 
 
 def window(

@@ -214,8 +214,10 @@ def _report_from(parser: Parser, chosen: argparse.Namespace) -> int:
             start_ns = store.now_ns() - int((chosen.duration or _REMOTE_S) * 1e9)
             kinds = [kind_name(kind) for kind in collected(store)] or ["cpu"]
             text = _text(store, chosen, kinds, max(0, start_ns))
+            unknown = remote.unknown_machines(store, where)
     except (OpeningError, RemoteError) as error:
         return fail(_PROGRAM, error)
+    selecting.say(_PROGRAM, [unknown])
     return write(_PROGRAM, text.encode(), None)
 
 

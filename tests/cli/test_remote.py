@@ -203,6 +203,26 @@ def test_nothing_there_is_said(remote: list[str], out: Out) -> None:
     assert "such events were not pushed" in said
 
 
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [(aggregate.run, []), (query.run, ["timeline"]), (top.main, ["--once"])],
+    ids=["aggregate", "query", "top"],
+)
+def test_machines_that_there_are_none_of_are_said(
+    command: Callable[[list[str]], int], more: list[str], remote: list[str], out: Out
+) -> None:
+    """A name that was mistyped finds nothing, as one does that is quiet."""
+    for given, words in (
+        (["--host", "bx"], "no host is called bx; there is box, ..."),
+        (["--host", "box", "--host", "none\x1b[31m"], r"no host is called none\x1b[31m; there is bo\x1bx2, box"),
+        (["--service", "shp"], "no host is of the service shp; there is shop"),
+    ):
+        assert command([*more, *remote, *given]) == 0
+        assert words in out()[1]
+    command([*more, *remote, "--host", "box", "--service", "shop"])
+    assert "no host" not in out()[1]
+
+
 def test_tags_narrow_and_group(remote: list[str], out: Out, aggregator: Aggregator) -> None:
     stack = (Frame("web", kind=FrameKind.PROCESS), Frame("f2"))
     slow = Fact(T0 + SECOND, WEB, stack=stack, weight=7, tags=frozenset({"slow"}))
