@@ -16,6 +16,7 @@ from aperture_tui.cli.remote import Remote
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.base import Estimate
 from aperture_tui.store.fleet_base import HostState
+from aperture_tui.store.memory import MemoryStore
 from aperture_tui.store.remote.link import Focus, LinkState, RemoteSettings
 from aperture_tui.tui import remote_answer
 from aperture_tui.tui.app import ApertureApp
@@ -344,6 +345,15 @@ async def test_what_was_not_pushed_is_said_so(address: str, aggregator: Served) 
     async with remote(address) as pilot:
         await _press(pilot, "enter", "4")
         assert "agents collect it with --events lock" in _screen(pilot)
+
+
+async def test_a_machine_that_was_mistyped_is_not_one_that_is_quiet(address: str, aggregator: Served) -> None:
+    aggregator.store = MemoryStore(recorded=True)
+    async with remote(address, focus=Focus(("db-l",))) as pilot:
+        assert "Nothing of db-l" in _screen(pilot)
+        assert "0 lists what there is" in _screen(pilot)
+        await _press(pilot, "0")
+        assert "db-1" in _screen(pilot)
 
 
 async def test_nothing_in_a_window_is_not_nothing_at_all(address: str, aggregator: Served) -> None:

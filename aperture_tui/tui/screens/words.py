@@ -10,13 +10,14 @@ from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.query import Group
 from aperture_tui.store.base import CUT_SHORT
-from aperture_tui.store.remote.link import Link, LinkState
+from aperture_tui.store.remote.link import Focus, Link, LinkState
 from aperture_tui.tui import figures
 from aperture_tui.tui.attached import EVENTS, health_of, unsaid
 from aperture_tui.tui.density.model import UNKNOWN
 from aperture_tui.tui.filter_words import is_filter
 from aperture_tui.tui.looking import Looking
 from aperture_tui.tui.model import IcicleView, Unit, ViewRequest, ViewSnapshot
+from aperture_tui.tui.remote import focus_words
 from aperture_tui.tui.wall_clock import clock
 from aperture_tui.tui.where_words import nothing_passes
 from aperture_tui.tui.widgets.header import MARK
@@ -97,6 +98,8 @@ def nothing_yet(snapshot: ViewSnapshot, looking: Looking, kind: Kind) -> list[Li
     if left_out := nothing_passes(noun, looking.where, snapshot.passed):
         return left_out
     if snapshot.pushed is not None:
+        if not snapshot.pushed:
+            return _never_pushed(looking.focus)
         return _not_pushed(kind, noun) if kind not in snapshot.pushed else _nothing_pushed(looking, kind)
     if snapshot.recorded is not None:
         recorded = kind in snapshot.recorded
@@ -116,6 +119,12 @@ def _not_recorded(snapshot: ViewSnapshot, kind: Kind, noun: str) -> list[Line]:
 def _not_pushed(kind: Kind, noun: str) -> list[Line]:
     how = f"Nothing of this kind was pushed from here: agents collect it with --events {EVENTS[kind]}, or all."
     return [(f"No {noun}", "*text"), ("", "text"), (how, "muted")]
+
+
+def _never_pushed(focus: Focus) -> list[Line]:
+    """Of machines that have pushed nothing: it may be that there are none of that name."""
+    why = "Nothing was ever pushed from there. If the name is right, its agent says why; 0 lists what there is."
+    return [(f"Nothing of {focus_words(focus)}", "*text"), ("", "text"), (why, "muted")]
 
 
 def _nothing_pushed(looking: Looking, kind: Kind) -> list[Line]:
