@@ -51,6 +51,8 @@ _LONGEST_PLAYED_S: Final = 2.0
 _SWITCH_S: Final = 0.0005
 """How long a thread that is at work keeps another one waiting, a tenth of what is usual: an answer passes through
 three of them, and each change of hands took 5 ms while one collects."""
+_STARTED_S: Final = 5.0
+"""Garbage is not collected before: each time all that was imported would be looked through."""
 _OVERTAKEN_S: Final = 0.25
 _LEAVE_S: Final = 0.5
 """How long a recording is waited for in the end: nothing is lost where it is still being read."""
@@ -226,12 +228,8 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
             self.set_interval(max(EVERY_S, 1 / self.refresh_hz), self._note_filters)
         self._waiting = self.set_interval(1 / _WAITING_HZ, self._wait)
         self._playing = self.set_interval(1 / self.refresh_hz, self.play_on, pause=True)
-        self.call_after_refresh(self._connect)
-
-    def _connect(self) -> None:
-        """The first picture is there."""
-        gc.enable()
-        self._presenter.start()
+        self.set_timer(_STARTED_S, gc.enable)  # also where nothing is ever answered: see `settle`
+        self.call_after_refresh(self._presenter.start)
 
     def on_resize(self) -> None:
         """Terminals move what stands on them when their size changes."""
@@ -306,6 +304,7 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
         """What the start made stays: no collection need look at it again."""
         gc.collect()
         gc.freeze()
+        gc.enable()
 
     # -- looking
 
