@@ -27,6 +27,7 @@ from aperture_tui.tui.playhead import Held
 from aperture_tui.tui.presenter import Presenter
 from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.panel import Panel, health_panel, help_rows
+from aperture_tui.tui.stylesheet import OnceParsed
 from aperture_tui.tui.switching import Switching
 from aperture_tui.tui.taking.taking import Taking
 from aperture_tui.tui.terminal import Colours, colours
@@ -115,6 +116,7 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
         self._ansi = self._colours is not Colours.RGB
         chosen = look(theme, self.looks)
         super().__init__(ansi_color=True if self._ansi else None)
+        self.stylesheet = OnceParsed(self.get_css_variables())
         self.animation_level = "none"
         self.palette = self.palette_of(chosen, self._colours)
         self.title_host = title_host

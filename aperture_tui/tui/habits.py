@@ -96,6 +96,12 @@ class Habitual(App[None]):
         known = super().available_themes
         return {name: known[name] for name in self.looks if name in known} or known
 
+    @property
+    def current_theme(self) -> Theme:
+        """Each widget asks several times whether it is dark, and Textual 8.2.8 puts all themes together for that."""
+        known = self._registered_themes.get(self.theme)
+        return super().current_theme if known is None else known
+
     def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:
         """Give each node the user's keys when it comes in. Textual 8.2.8 has no public place for that."""
         super()._register_child(parent, child, before, after)
