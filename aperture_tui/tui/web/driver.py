@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
     from aperture_tui.tui.web.deliveries import Delivery
 
+_ESCAPE: Final = "\x1b"
+"""Alone in a message it is the key: a page sends all that one key says in one message, so Alt and a key as well. How
+soon the next message comes says nothing, for a network and a busy app bring them late and together.
+"""
 _ESCAPE_S: Final = 0.12
-"""When an escape that nothing followed was the key: a little after Textual's ESCDELAY."""
+"""When an escape at the end of a longer message was the key: a little after Textual's ESCDELAY."""
 _BACKLOG: Final = 3
 """Writes that may wait for a browser without its being behind."""
 _BEGIN: Final = (
@@ -109,6 +113,9 @@ class PageDriver(Driver):
 
     def feed(self, text: str) -> None:
         """What was typed or done with the mouse, as a terminal says it."""
+        if text == _ESCAPE:
+            self.process_message(events.Key("escape", _ESCAPE))
+            return
         self._process(self._parser.feed(text))
         asyncio.get_running_loop().call_later(_ESCAPE_S, lambda: self._process(self._parser.tick()))
 
