@@ -85,16 +85,21 @@ class Terminal:
 
 @pytest.fixture
 def load() -> Iterator[subprocess.Popen[bytes]]:
-    """A program that is worth looking at."""
+    """A program that is worth looking at. Beside others its boxes may be too narrow for its names: look at it alone."""
     child = subprocess.Popen([build("ratio", *FRAME_POINTERS), "60"], stdout=subprocess.DEVNULL)
     yield child
     child.kill()
     child.wait()
 
 
+def top_of(program: subprocess.Popen[bytes]) -> list[str]:
+    """The screens over this program alone, whatever else the machine does."""
+    return [*APERTURE_TOP, "-p", str(program.pid)]
+
+
 @pytest.fixture
-def terminal(tmp_path: Path, load: object) -> Iterator[Terminal]:
-    opened = Terminal(tmp_path, APERTURE_TOP)
+def terminal(tmp_path: Path, load: subprocess.Popen[bytes]) -> Iterator[Terminal]:
+    opened = Terminal(tmp_path, top_of(load))
     yield opened
     opened.close()
 
@@ -209,9 +214,11 @@ def test_without_rights_the_reason_is_on_the_screen(tmp_path: Path) -> None:
         opened.close()
 
 
-def test_on_a_full_disk_the_screens_go_on_without_the_recording(tmp_path: Path, load: object, disk: Path) -> None:
+def test_on_a_full_disk_the_screens_go_on_without_the_recording(
+    tmp_path: Path, load: subprocess.Popen[bytes], disk: Path
+) -> None:
     fill(disk)
-    terminal = Terminal(tmp_path, [*APERTURE_TOP, "--record", str(disk / "busy.aperture")])
+    terminal = Terminal(tmp_path, [*top_of(load), "--record", str(disk / "busy.aperture")])
     try:
         terminal.see("three_parts")
         terminal.see("recording failed: nothing is recorded: No space left on device")
@@ -223,10 +230,10 @@ def test_on_a_full_disk_the_screens_go_on_without_the_recording(tmp_path: Path, 
 
 
 def test_a_disk_that_fills_meanwhile_costs_the_rest_of_the_recording_alone(
-    tmp_path: Path, load: object, disk: Path
+    tmp_path: Path, load: subprocess.Popen[bytes], disk: Path
 ) -> None:
     path = disk / "busy.aperture"
-    terminal = Terminal(tmp_path, [*APERTURE_TOP, "--record", str(path)])
+    terminal = Terminal(tmp_path, [*top_of(load), "--record", str(path)])
     try:
         terminal.see("three_parts")
         terminal.until(lambda: path.stat().st_size > 2000, "a recording")
@@ -261,8 +268,8 @@ def test_a_theme_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
         opened.close()
 
 
-def test_errors_can_be_sent_elsewhere_without_losing_the_screen(tmp_path: Path, load: object) -> None:
-    opened = Terminal(tmp_path, ["sh", "-c", f"exec {shlex.join(APERTURE_TOP)} 2>/dev/null"])
+def test_errors_can_be_sent_elsewhere_without_losing_the_screen(tmp_path: Path, load: subprocess.Popen[bytes]) -> None:
+    opened = Terminal(tmp_path, ["sh", "-c", f"exec {shlex.join(top_of(load))} 2>/dev/null"])
     try:
         opened.see(r"three_parts")
         opened.press("q")
