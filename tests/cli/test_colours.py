@@ -109,15 +109,15 @@ def test_every_screen_with_these_colours(opened: Opener, mode: str) -> None:
     terminal.press("?")
     terminal.see("Colours of frames|Everywhere")
     assert classes(_styled(terminal)) == WANTED[mode]
-    terminal.press("Escape")
+    terminal.leave("esc closes")
     terminal.press("C-p")
     terminal.see("Search for commands")
     assert classes(_styled(terminal)) <= WANTED[mode] | {"attribute"}
-    terminal.press("Escape")
+    terminal.leave("Search for commands")
     terminal.press("/", "three")
     terminal.see(r"% of samples match")
     assert classes(_styled(terminal)) == WANTED[mode]
-    terminal.press("Escape")
+    terminal.leave("% of samples match")
     terminal.resize(80, 24)
     terminal.see("three_parts")
     assert classes(_styled(terminal)) == WANTED[mode]

@@ -201,7 +201,7 @@ def test_a_sitting(tmp_path: Path, recording: Path) -> None:
         terminal.press("!")
         terminal.see(r"filter process_name")
         terminal.see(r"takes away [\d,]+ of [\d,]+ events")
-        terminal.press("Escape")
+        terminal.leave("esc closes")
         terminal.press("q")
         terminal.see(r"STATUS=0")
     finally:

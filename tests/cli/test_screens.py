@@ -28,13 +28,14 @@ APERTURE_TOP = [sys.executable, "-m", "aperture_tui.cli.top"]
 
 
 class Terminal:
-    """A tmux of our own with one window, in which a shell runs a command and then says its status."""
+    """A tmux of our own with one window, in which a shell runs a command, then says its modes, last its status."""
 
     def __init__(self, folder: Path, command: list[str], width: int = 120, height: int = 40) -> None:
-        self._socket = ["tmux", "-L", f"aperture-{uuid.uuid4().hex[:8]}", "-f", "/dev/null"]
-        self._pid_file = folder / "pid"
+        name = f"aperture-{uuid.uuid4().hex[:8]}"
+        self._socket = ["tmux", "-L", name, "-f", "/dev/null"]
+        self._pid_file = folder / f"{name}.pid"
         run = f"echo $$ > {self._pid_file}; exec {shlex.join(command)}"
-        script = f"sh -c {shlex.quote(run)}; echo STATUS=$?; stty -a; sleep 60"
+        script = f"sh -c {shlex.quote(run)}; code=$?; stty -a; echo STATUS=$code; sleep 60"
         env = {**os.environ, "COLORTERM": "truecolor", "TERM": "xterm-256color"}
         size = ["-x", str(width), "-y", str(height)]
         subprocess.run([*self._socket, "new-session", "-d", *size, script], check=True, env=env)
@@ -49,8 +50,12 @@ class Terminal:
 
     def press(self, *keys: str) -> None:
         subprocess.run([*self._socket, "send-keys", *keys], check=True)
-        if keys[-1] == "Escape":
-            time.sleep(0.3)  # what follows an escape at once is read as Alt and a key
+
+    def leave(self, pattern: str) -> None:
+        """Escape, and wait until what it ends is gone: a key that is read together with it is Alt and that key."""
+        self.see(pattern)
+        self.press("Escape")
+        self.until(lambda: re.search(pattern, self.text()) is None, f"the end of {pattern}")
 
     def resize(self, width: int, height: int) -> None:
         subprocess.run([*self._socket, "resize-window", "-x", str(width), "-y", str(height)], check=True)
@@ -79,8 +84,18 @@ class Terminal:
             time.sleep(1)
         return now
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
+        """What runs in it is told so, and goes on for as long as it takes to end."""
         subprocess.run([*self._socket, "kill-server"], check=False, stderr=subprocess.DEVNULL)
+
+    def close(self) -> None:
+        """Leave nothing behind that still measures, or has files open, when the next test begins."""
+        self.hang_up()
+        said = self._pid_file.read_text().strip() if self._pid_file.exists() else ""
+        deadline = time.monotonic() + 30
+        while said and running(int(said)):
+            assert time.monotonic() < deadline, f"{said} did not end"
+            time.sleep(0.02)
 
 
 @pytest.fixture
@@ -121,9 +136,8 @@ def test_a_sitting(terminal: Terminal) -> None:
     terminal.press("Enter")
     terminal.see(r"% of parent .*ratio")
     terminal.press("Enter")
-    terminal.see(r"100\.0 ?% of samples match")
-    terminal.press("Escape")
-    terminal.press("Escape")
+    terminal.leave(r"100\.0 ?% of samples match")
+    terminal.leave("› work")
 
     terminal.press("Space")
     frozen = terminal.see(r"FROZEN")
@@ -142,7 +156,7 @@ def test_a_sitting(terminal: Terminal) -> None:
 
     terminal.press("?")
     terminal.see(r"freeze")
-    terminal.press("Escape")
+    terminal.leave("esc closes")
     terminal.press("q")
     left = terminal.see(r"STATUS=0")
     assert "Overview" not in left, "the screen is given back"
@@ -154,8 +168,7 @@ def test_a_sitting(terminal: Terminal) -> None:
 def test_a_bad_pattern_is_said_in_place(terminal: Terminal) -> None:
     terminal.see(r"three_parts")
     terminal.press("/", "(")
-    terminal.see(r"missing \)|unterminated")
-    terminal.press("Escape")
+    terminal.leave(r"missing \)|unterminated")
     terminal.press("q")
     terminal.see(r"STATUS=0")
 
@@ -193,7 +206,7 @@ def test_a_terminal_that_goes_away_takes_it_along(terminal: Terminal) -> None:
     pid = terminal.pid
     held = programs_of(pid)
     assert held
-    terminal.close()
+    terminal.hang_up()
     deadline = time.monotonic() + 10
     while running(pid) and time.monotonic() < deadline:
         time.sleep(0.1)

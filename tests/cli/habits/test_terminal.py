@@ -34,7 +34,6 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
 
     def begin(*argv: str, config: str = "") -> Terminal:
         (tmp_path / "config" / "aperture" / "config.toml").write_text(config)
-        (tmp_path / "pid").unlink(missing_ok=True)
         one = Terminal(tmp_path, [*APERTURE_TOP, "--replay", str(tmp_path / "some.folded"), *argv])
         terminals.append(one)
         return one
