@@ -101,6 +101,8 @@ def test_killed_fifty_times_it_has_all_that_it_acknowledged_once(tmp_path: Path)
         program = Program(tmp_path, "--batch", "0.1", listen=listen)
         for agent in agents.values():
             agent.stop()
+        # what it is told to end with before it is stored again is in the journal still, for the next run
+        assert within(60, lambda: not [*(tmp_path / "journal").glob("*.batch")])
         program.process.terminate()
         status, last = program.ended()
         assert status == 0
