@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import time
@@ -51,7 +52,10 @@ def test_whenever_it_is_killed_what_it_had_closed_is_stored_once(tmp_path: Path)
             # what is held for more than a second is written before its interval ends
             agent = started(server.address, folder, *options, chance.choice(("0.2", "0.2", "2")))
             until_begun(folder, agent)
-            time.sleep(chance.uniform(0.1, 1.4))
+            if chance.random() < 0.5:
+                until_something_is_there(folder, left)
+            else:  # whatever it is at by then: how far that is depends on the machine
+                time.sleep(chance.uniform(0.1, 1.4))
             killed(agent)
             left |= {known for path in folder.glob("interval-*") if (known := _known(path)) is not None}
         before = len(taker.pushes)
@@ -86,6 +90,16 @@ def until_begun(folder: Path, agent: subprocess.Popen[str]) -> None:
     for _ in range(1000):
         if set(folder.glob("*.open")) - before or agent.poll() is not None:
             return
+        time.sleep(0.01)
+
+
+def until_something_is_there(folder: Path, before: set[tuple[int, int]]) -> None:
+    """A file has events in it that none of those before had."""
+    for _ in range(1000):
+        for path in folder.glob("interval-*"):
+            with contextlib.suppress(OSError):  # it was closed, or is pushed
+                if (known := _known(path)) is not None and known not in before:
+                    return
         time.sleep(0.01)
 
 
