@@ -93,9 +93,10 @@ class PtyTerminal:
         ]
 
     def press(self, keys: str) -> float:
-        """-> when."""
+        """-> when: before it, for what comes of it may be drawn before this process runs again."""
+        pressed = time.monotonic()
         os.write(self.fd, keys.encode())
-        return time.monotonic()
+        return pressed
 
     def resize(self, size: tuple[int, int]) -> None:
         """The kernel tells the program by SIGWINCH."""
