@@ -33,6 +33,7 @@ class Aggregator(FleetServicer):  # type: ignore[misc]  # protoc's class has no 
     store: what is answered from, of whatever machines. many: processes are told by their names alone, as those of
     several machines are. hosts, facts: what is told of machines, and of pushes. estimate: of every answer.
     wait_s: before every answer. failing: status and words instead of it. asked: the questions that came, by name.
+    answering: questions wait until it is set; see `silent`.
     """
 
     store: HeldAnswers
@@ -47,6 +48,19 @@ class Aggregator(FleetServicer):  # type: ignore[misc]  # protoc's class has no 
     updates: threading.Condition = field(default_factory=threading.Condition)
     stored: int = 0
     over: bool = False
+    answering: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.answering.set()
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """No question is answered before the end of this, however long what is looked at meanwhile takes."""
+        self.answering.clear()
+        try:
+            yield
+        finally:
+            self.answering.set()
 
     def tell(self) -> None:
         """Something new was stored."""
@@ -145,6 +159,7 @@ class Aggregator(FleetServicer):  # type: ignore[misc]  # protoc's class has no 
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such token")
         if self.wait_s:
             time.sleep(self.wait_s)
+        self.answering.wait()
         if self.failing is not None:
             context.abort(*self.failing)
 
