@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -232,8 +233,11 @@ async def test_the_thread_of_an_answer_is_not_given_away_before_it_is_free() -> 
         gate.wait(10)
         at_once.pop()
 
-    with pytest.raises(Refused):
-        await questions.answer(find, 0.1)
+    first = asyncio.create_task(questions.answer(find, 10))
+    await until(lambda: at_once)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
     with pytest.raises(Refused):
         await questions.answer(find, 0.1)
     assert len(at_once) == 1
@@ -248,20 +252,26 @@ def test_a_store_that_is_asked_by_nobody_is_not_disturbed() -> None:
     questions.close()
 
 
-async def test_a_question_that_is_past_its_time_raises_in_its_thread() -> None:
+async def test_a_question_that_is_past_its_time_raises_in_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     questions = Questions(threads=1)
+    begun, late = threading.Event(), threading.Event()
     seen: list[type[BaseException]] = []
 
     def find() -> None:
-        time.sleep(0.2)
+        begun.set()
+        late.wait(10)
         try:
             questions.watch(0.5)
         except GoneError as error:
             seen.append(type(error))
 
-    with pytest.raises(Refused):
-        await questions.answer(find, 0.1)
-    await until(lambda: seen)
+    asked = asyncio.create_task(questions.answer(find, 10))
+    await until(begun.is_set)  # before its time is over: else it is not even begun
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 11)
+    monkeypatch.setattr("aperture_tui.fleet.aggregator.questions.time", later)
+    late.set()
+    await asked
+    assert seen == [GoneError]
     questions.close()
 
 
