@@ -139,7 +139,7 @@ def test_what_happens_while_the_aggregator_is_away_arrives_later(tmp_path: Path)
     with Serving(taker) as server:
         address, port = server.address, server.port
     running = started(address, tmp_path / "spool", "--interval", "0.5", "--low-overhead")
-    time.sleep(2)
+    taker.until(lambda: any((tmp_path / "spool").glob("interval-*.aperture")), 30)  # it collects
     pid, used = run(build("ratio", *FRAME_POINTERS), "2")
     time.sleep(1)
     assert running.poll() is None
