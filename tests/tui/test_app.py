@@ -251,6 +251,13 @@ async def test_the_palette_has_every_action() -> None:
         await until(pilot, lambda: _app(pilot).looking.past, "frozen by the palette")
 
 
+@pytest.mark.parametrize("view", ["cpu", "syscalls", "filters", "gpu"])
+async def test_whoever_leaves_as_a_view_begins_is_told_of_no_error(view: str) -> None:
+    async with running((120, 40)) as pilot:
+        _app(pilot).action_view(view)
+        pilot.app.exit()  # before the view has been composed; an error in it is raised here
+
+
 async def test_q_quits(size: tuple[int, int]) -> None:
     async with running(size) as pilot:
         await pilot.press("q")

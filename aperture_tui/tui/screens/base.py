@@ -110,7 +110,12 @@ class BaseScreen(Screen[None], inherit_bindings=False):
             self.set_focus(self.main_part)
 
     def on_screen_resume(self) -> None:
-        """Another view was shown before: what it changed, colours too, holds here as well."""
+        """Another view was shown before: what it changed, colours too, holds here as well.
+
+        Whoever leaves at once comes here with a screen that gets no parts any more.
+        """
+        if not self.is_whole:
+            return
         self.repaint_all()
         self.query_one(KeysLine).show()
         self.show(self.aperture.snapshot)
@@ -127,4 +132,5 @@ class BaseScreen(Screen[None], inherit_bindings=False):
 
     def on_descendant_focus(self, _event: DescendantFocus) -> None:
         """Other keys work now."""
-        self.query_one(KeysLine).show()
+        if self.is_whole:
+            self.query_one(KeysLine).show()
