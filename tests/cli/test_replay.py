@@ -61,8 +61,9 @@ def test_a_sitting(tmp_path: Path, recording: Path, size: tuple[int, int]) -> No
         terminal.press("g", "-5s", "Enter")
         terminal.see(r"●─+┤ 0:14")
         terminal.press("2")
-        terminal.press("b", ")", ")", ")", ")", "Space")
-        terminal.see(r"▶ 16x")
+        terminal.press("b", "Space")
+        terminal.see(r"▶ 1x")  # for twenty seconds: at sixteen times that it is soon over
+        terminal.press(")", ")", ")", ")")
         terminal.see(r"▮▮ 16x .*●┤ 0:19")
         terminal.resize(20, 5)
         terminal.see(r"▮▮ 16x \d\d:\d\d:\d\d")
