@@ -26,8 +26,8 @@ from tests.collect.collecting import Kept, run
 from tests.filters.wat import each, module, spec
 from tests.programs import build
 
-BUSY = "while True: pass"
-"""Until it is killed: how long it takes to begin collecting is the machine's matter."""
+BUSY = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
+"""Until it is killed, or forgotten: how long it takes to begin collecting is the machine's matter."""
 
 
 def test_those_that_come_along_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
