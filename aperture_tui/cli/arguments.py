@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TypeVar
 
 from aperture_tui.cli.where_option import joined
@@ -31,8 +32,11 @@ _NUMPY_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 
 def prepare() -> None:
-    """Before numpy is imported: no pool of threads, which we do not use and which costs a core and memory at start."""
+    """Before numpy is imported: no pool of threads, which we do not use and which costs a core and memory at start. And
+    no warnings of patterns."""
     os.environ.setdefault(_NUMPY_THREADS, "1")
+    # What Python may once take [[a] for is no word for whoever typed it, and two lines too many.
+    warnings.filterwarnings("ignore", "Possible ", FutureWarning)
 
 
 def environment_of_others(before: bool = _NUMPY_THREADS in os.environ) -> dict[str, str]:

@@ -154,6 +154,14 @@ def test_a_command_that_there_is_none_of(tmp_path: Path) -> None:
     assert "required: devices|run|environment" in aperture("gpu", module="main").stderr
 
 
+def test_brackets_in_a_pattern_are_no_more_than_that() -> None:
+    """Python warns of them with two lines of its own."""
+    done = aperture(
+        "export", "--frame", "[[a]", "--where", "fn:/[[b]/", "--format", "folded", "/dev/null/x", module="main"
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+
+
 def test_version_and_help() -> None:
     assert aperture("--version").stdout == f"aperture-top {__version__}\n"
     assert aperture("--version", module="main").stdout == f"aperture {__version__}\n"
