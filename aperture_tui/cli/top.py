@@ -264,7 +264,7 @@ def _screens(parser: Parser, chosen: argparse.Namespace, argv: list[str] | None,
         app = ApertureApp(refresh_hz=chosen.refresh, theme=chosen.theme, where=chosen.where, habits=habits, **shown)
     except ValueError as error:
         parser.error(str(error))
-    _end_on_signals(lambda: app.exit())
+    _end_on_signals(app.end)
     try:
         app.run(mouse=chosen.mouse)
         not_kept = keep(app, chosen)

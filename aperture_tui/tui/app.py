@@ -233,6 +233,13 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
         self.set_timer(_STARTED_S, gc.enable)  # also where nothing is ever answered: see `settle`
         self.call_after_refresh(self._presenter.start)
 
+    def end(self) -> None:
+        """As `q` does; for the handler of a signal. It runs while the loop waits, and what it asks for wakes nobody."""
+        if self._loop is None:
+            self.exit()
+        else:
+            self._loop.call_soon_threadsafe(self.exit)
+
     def on_resize(self) -> None:
         """Terminals move what stands on them when their size changes."""
         forget(self._driver)

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.host import HostFacts, HostSample
 from aperture_tui.recording.writer import Writer
+from aperture_tui.tui.app import _STARTED_S
 from tests.cli.test_screens import APERTURE_TOP, Terminal
 from tests.tui.synthetic import SECOND, START_NS
 from tests.tui.waiting import LOCKS, Builder
@@ -79,6 +81,18 @@ def test_a_sitting(tmp_path: Path, recording: Path, size: tuple[int, int]) -> No
 
 
 @in_a_terminal
+def test_a_signal_ends_it_though_nothing_moves(tmp_path: Path, recording: Path) -> None:
+    """Nobody else wakes the loop of a recording that stands still: it ended by its last alarm, ten seconds later."""
+    terminal = Terminal(tmp_path, [*APERTURE_TOP, "--replay", str(recording)])
+    try:
+        terminal.see(r"of view")
+        time.sleep(_STARTED_S + 1)  # the last of what is done by the clock
+        subprocess.run(["kill", "-TERM", str(terminal.pid)], check=True)
+        assert "Overview" not in terminal.see(r"STATUS=0")
+    finally:
+        terminal.close()
+
+
 def test_what_is_no_recording_is_one_line_and_a_clean_terminal(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("not one")
