@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
             _end_on_signals,
             habits,
         )
-    gc.disable()  # until the first answer: what is imported stays, and to look it through again takes a tenth
+    gc.disable()  # until it has started: what is imported stays, and to look it through again takes a tenth
     try:
         return _screens(parser, chosen, argv, source)
     finally:

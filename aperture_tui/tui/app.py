@@ -53,7 +53,8 @@ _SWITCH_S: Final = 0.0005
 """How long a thread that is at work keeps another one waiting, a tenth of what is usual: an answer passes through
 three of them, and each change of hands took 5 ms while one collects."""
 _STARTED_S: Final = 5.0
-"""Garbage is not collected before: each time all that was imported would be looked through."""
+"""Garbage is not collected before: each time all that was imported would be looked through, while somebody waits for
+the first picture."""
 _OVERTAKEN_S: Final = 0.25
 _LEAVE_S: Final = 0.5
 """How long a recording is waited for in the end: nothing is lost where it is still being read."""
@@ -230,7 +231,7 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
             self.set_interval(max(EVERY_S, 1 / self.refresh_hz), self._note_filters)
         self._waiting = self.set_interval(1 / _WAITING_HZ, self._wait)
         self._playing = self.set_interval(1 / self.refresh_hz, self.play_on, pause=True)
-        self.set_timer(_STARTED_S, gc.enable)  # also where nothing is ever answered: see `settle`
+        self.set_timer(_STARTED_S, self.settle)
         self.call_after_refresh(self._presenter.start)
 
     def end(self) -> None:
@@ -287,7 +288,6 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
         if snapshot is None or self._is_overtaken(snapshot):
             return
         if self.snapshot is None:
-            self.settle()
             self.tell_wants()  # whoever connects may have missed it
         self.snapshot, self._shown_at = snapshot, time.monotonic()
         self._seen_gpu = self._seen_gpu or has_gpu(snapshot)
