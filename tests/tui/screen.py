@@ -36,6 +36,14 @@ async def until(pilot: Pilot[Any], condition: Callable[[], bool], what: str = "t
     raise AssertionError(f"never came: {what}\n" + "\n".join(text_of(pilot.app)))  # type: ignore[arg-type]
 
 
+def _is_at_work(app: ApertureApp) -> bool:
+    """Whether messages, a layout or what follows a picture wait: on a busy machine for longer than a pause."""
+    screen = app.screen
+    waits = screen._layout_required or screen._dirty_widgets or screen._callbacks
+    queued = any(node.message_queue_size for node in (app, *screen.walk_children(with_self=True)))
+    return bool(waits) or queued or screen._compositor.size != app.size
+
+
 async def settled(pilot: Pilot[Any]) -> None:
     """Wait until what the user looks at is what is shown."""
     app = pilot.app
@@ -54,7 +62,7 @@ async def settled(pilot: Pilot[Any]) -> None:
     before: list[str] = []
     same = 0
     for _ in range(200):  # what is still on its way inside of the app: messages, layouts
-        now = text_of(app) if app.screen._compositor.size == app.size else []
+        now = [] if _is_at_work(app) else text_of(app)
         same = same + 1 if now and now == before else 0
         if same == 3:
             return
