@@ -32,10 +32,10 @@ _NUMPY_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 
 def prepare() -> None:
-    """Before numpy is imported: no pool of threads, which we do not use and which costs a core and memory at start. And
-    no warnings of patterns."""
+    """Before anything else is imported, numpy above all."""
+    # no pool of threads, which we do not use and which costs a core and memory at start
     os.environ.setdefault(_NUMPY_THREADS, "1")
-    # What Python may once take [[a] for is no word for whoever typed it, and two lines too many.
+    # what Python may once take [[a] for is no word for whoever typed it, and two lines too many
     warnings.filterwarnings("ignore", "Possible ", FutureWarning)
 
 

@@ -20,6 +20,7 @@ REFRESH_S: Final = 1.0
 """A process's maps are read again, and a file that could not be opened is tried again, at most this often."""
 MAX_MAPPINGS: Final = 65_536
 LIVES: Final = 2**63 - 1
+"""When a process ended of which no end is known: later than any file was changed."""
 _MAX_MAPS: Final = 64 << 20  # bytes of /proc/PID/maps; vm.max_map_count mappings with long paths
 _MAX_CHANGES: Final = 256
 _DELETED: Final = " (deleted)"
@@ -242,8 +243,8 @@ def map_file(pid: int, mapping: Mapping) -> str:
 def mapped_facts(pid: int, mapping: Mapping) -> os.stat_result:
     """What stat says of the file behind a mapping. Raises OSError. Of a process that has ended see `open_mapping`.
 
-    Of its path, where that is the same file: to follow the link in map_files takes twice as long. The
-    rights are those of `open_mapping`.
+    Of its path, where that is the same file: to follow the link in map_files takes twice as long. The rights are those
+    of `open_mapping`.
     """
     with contextlib.suppress(OSError, ValueError):
         facts = os.stat(mapping.path)
@@ -265,8 +266,8 @@ def open_mapping(pid: int, mapping: Mapping) -> int:
     CAP_CHECKPOINT_RESTORE and the exact range, so the path is tried next, in the process's root and, when the process
     is gone, in ours. What is found by path must be the mapped file: the same inode, and the same device where we look
     in our own root. In the process's root the device may differ: overlayfs and btrfs show another one in maps than
-    stat gives; there the file must reach at least to where the mapping begins. Once the process has
-    ended another file may have the name and the number: see `AddressSpace.ended_ns`.
+    stat gives; there the file must reach at least to where the mapping begins. Once the process has ended
+    another file may have the name and the number: see `AddressSpace.ended_ns`.
     """
     if not mapping.has_file:
         raise FileNotFoundError(errno.ENOENT, "no file is behind the mapping", mapping.path)

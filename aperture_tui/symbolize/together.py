@@ -30,9 +30,9 @@ _TRIED: Final = 3
 class Shared:
     """The addresses that lie in one file, whoever has it mapped.
 
-    rows: (n,) which addresses they are. offsets: (n,) uint64, in the file. ended_ns: (n,) int64, when
-    the process of each had ended. seen: where it is mapped, the likeliest to
-    lead to the file first: what lives has it for sure; of those that have ended, the one that is last.
+    rows: (n,) which addresses they are. offsets: (n,) uint64, in the file. ended_ns: (n,) int64, when the process of
+    each had ended: see AddressSpace. seen: where it is mapped, the likeliest to lead to the file first: what lives has
+    it for sure; of those that have ended, the one that is last.
     """
 
     rows: NDArray[np.intp]
