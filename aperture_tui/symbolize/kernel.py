@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from aperture_tui.symbolize.aliases import choose, cut_names
 from aperture_tui.symbolize.hex_columns import parse_hex
 
+if TYPE_CHECKING:
+    from aperture_tui.symbolize.kernel_cache import KernelCache
+
+KERNEL: Final = "kernel"
+"""The module of what is in none."""
 RELOAD_S: Final = 30.0
 """An address outside what is known makes the table be read again at most this often: a module loaded later."""
 TEXT: Final = b"tTwW"
@@ -70,7 +75,7 @@ def parse_kallsyms(pieces: Iterable[bytes], types: bytes = TEXT) -> KernelTable:
     without an end is dropped. Symbols of address 0 are left out: that is what a kernel shows to whom it hides its
     addresses. types: TEXT or DATA.
     """
-    modules = {"kernel": 0}
+    modules = {KERNEL: 0}
     columns = [_columns(b"", modules, types)]
     rest = b""
     for piece in pieces:
@@ -192,14 +197,22 @@ class KernelSymbols:
     """The kernel's symbols, read at the first use and again when an address is met that they do not cover.
 
     Owned by one thread. kallsyms has no sizes: a symbol reaches to the next one, or to the end of its page where the
-    next one is another module's or far away.
+    next one is another module's or far away. cache: what is known from before, and is believed of what it covers.
     """
 
-    def __init__(self, path: str = "/proc/kallsyms", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: str = "/proc/kallsyms",
+        clock: Callable[[], float] = time.monotonic,
+        cache: Callable[[], KernelCache] | None = None,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._cache = cache
         self._table = parse_kallsyms(())
         self._read_at: float | None = None
+        self._is_kept = False
+        """Whether the table is the cache's."""
         self._reason = ""
         self.reads = 0
         """How often the table was read; rows are good for one reading."""
@@ -219,7 +232,7 @@ class KernelSymbols:
         if self._read_at is None:
             self._load()
         rows = self._table.find(addresses)
-        if (rows < 0).any() and self._clock() - (self._read_at or 0) >= RELOAD_S:
+        if (rows < 0).any() and (self._is_kept or self._clock() - (self._read_at or 0) >= RELOAD_S):
             self._load()
             rows = self._table.find(addresses)
         return rows
@@ -230,7 +243,14 @@ class KernelSymbols:
         return self._table.names[at : at + size], self._table.modules[int(self._table.module[row])]
 
     def _load(self) -> None:
-        self._read_at = self._clock()
+        """From the cache the first time, if it has the table."""
+        cache = None if self._cache is None else self._cache()
+        kept = None if cache is None else cache.read()
+        first, self._read_at = self._read_at is None, self._clock()
+        self._is_kept = first and kept is not None
+        if first and kept is not None:
+            self._take(kept)
+            return
         try:
             with open(self._path, "rb", buffering=0) as file:
                 table = parse_kallsyms(_pieces(file.read))
@@ -239,8 +259,13 @@ class KernelSymbols:
             return
         self._reason = "" if len(table.start) else _NO_ADDRESSES
         if len(table.start) or not len(self._table.start):
-            self._table = table
-            self.reads += 1
+            self._take(table)
+        if cache is not None and kept is None:
+            cache.keep(table)
+
+    def _take(self, table: KernelTable) -> None:
+        self._table = table
+        self.reads += 1
 
 
 def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ from aperture_tui.symbolize.inline_frames import InlineFrames
 from aperture_tui.symbolize.inlines import Inlines
 from aperture_tui.symbolize.jit_code import JitCode, jit_frames
 from aperture_tui.symbolize.kernel import KernelSymbols
+from aperture_tui.symbolize.kernel_cache import KernelCache
 from aperture_tui.symbolize.kernel_frames import KernelFrames
 from aperture_tui.symbolize.known import Known, Part
 from aperture_tui.symbolize.native_frames import NativeFrames
@@ -63,7 +64,8 @@ class Resolver:
         """The tables of inlined functions, for what became of them."""
         self._error = ""
         self._symbols = symbols
-        self._kernel = KernelFrames(KernelSymbols(clock=clock) if kernel is None else kernel, self.counts)
+        kernel = KernelSymbols(clock=clock, cache=KernelCache) if kernel is None else kernel
+        self._kernel = KernelFrames(kernel, self.counts)
         self._images = ImageCache() if images is None else images
         self._chains = InlineFrames(self.inlines)
         self._native = NativeFrames(self._chains, self.counts)
