@@ -25,6 +25,8 @@ _TOP, _EXACT = np.uint64(62), np.uint64(2)
 """The two highest bits of a user address that was interrupted, and is no return address (the vsyscall page has 3)."""
 _ROOM: Final = np.zeros(1, np.uint32)
 _OURS: Final = ("bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack", "perf_trace_run_bpf")
+_UNNAMED: Final = "[kernel+"
+"""What the names begin with that `KernelFrames` makes up."""
 
 
 class Raw(NamedTuple):
@@ -57,19 +59,12 @@ class StackFrames:
         inner = self._resolver.kernel_frames(words, returns)
         if not len(inner):
             return [np.concatenate((_ROOM, path)) for path in outer]
-        ours = self._is_ours(inner, symbols)
+        ours, unnamed = _told_apart(inner, symbols)
         paths = []
         for path, (start, end) in zip(outer, pairwise(bounds.tolist()), strict=True):
-            while start < end and ours[start]:
-                start += 1
-            paths.append(np.concatenate((_ROOM, path, inner[start:end][::-1])))
+            theirs = _behind_ours(ours[start:end], unnamed[start:end])
+            paths.append(np.concatenate((_ROOM, path, inner[start + theirs : end][::-1])))
         return paths
-
-    def _is_ours(self, frames: NDArray[np.uint32], symbols: Symbols) -> NDArray[np.bool_]:
-        """(n,): frames of the kernel through which a tracepoint comes to our program. Only the innermost are."""
-        known, which = np.unique(frames, return_inverse=True)
-        functions = (symbols.frame_at(frame).function for frame in known.tolist())
-        return np.array([function.startswith(_OURS) for function in functions], bool)[which]
 
     def _user(self, images: Sequence[Image], stacks: list[Raw], symbols: Symbols) -> list[NDArray[np.uint32]]:
         words, returns, bounds = _joined([raw.user for raw in stacks])
@@ -98,6 +93,29 @@ class StackFrames:
                 if merged is not None:
                     paths[first:last] = expanded(merged, frames[inner], counts[at])
         return paths
+
+
+def _told_apart(frames: NDArray[np.uint32], symbols: Symbols) -> tuple[list[bool], list[bool]]:
+    """Of each frame of the kernel: whether a tracepoint comes to our program through it; whether it has no name."""
+    known, which = np.unique(frames, return_inverse=True)
+    functions = [symbols.frame_at(frame).function for frame in known.tolist()]
+    ours = np.array([function.startswith(_OURS) for function in functions], bool)
+    unnamed = np.array([function.startswith(_UNNAMED) for function in functions], bool)
+    return ours[which].tolist(), unnamed[which].tolist()
+
+
+def _behind_ours(ours: Sequence[bool], unnamed: Sequence[bool]) -> int:
+    """How many frames of a stack, leaf first, lead from what a tracepoint is in to our program.
+
+    A program that was loaded after the kernel's symbols were read has no name: it is what a tracepoint called.
+    """
+    length = 0
+    for i, (is_ours, has_no_name) in enumerate(zip(ours, unnamed, strict=True)):
+        if is_ours:
+            length = i + 1
+        elif not has_no_name:
+            break
+    return length
 
 
 def _spaces(images: Sequence[Image]) -> tuple[list[AddressSpace], NDArray[np.intp]]:

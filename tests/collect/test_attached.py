@@ -28,6 +28,7 @@ from aperture_tui.collect.settings import Settings
 from aperture_tui.profile.health import Health, State
 from aperture_tui.profile.kinds import ROLE_SHIFT, Kind, Role
 from aperture_tui.session import Session
+from aperture_tui.symbolize import kernel_cache
 from tests.collect.collecting import Kept
 from tests.collect.test_cpu import assert_gone, programs_of
 from tests.truth.told import started
@@ -168,6 +169,23 @@ def all_loaded() -> set[int]:
     while programs != (programs := set(programs_of(os.getpid()))):
         time.sleep(1)
     return programs
+
+
+@pytest.mark.bpf
+def test_stacks_do_not_end_in_our_own_program_which_the_kernels_symbols_are_older_than(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read at the start, if none are kept from before, and again after half a minute at the earliest."""
+    monkeypatch.setattr(kernel_cache, "cache_folder", lambda _: tmp_path)
+    with watching() as seen:
+        seen.until(lambda: seen.session._resolver._kernel._kernel.reads == 1)
+        seen.session.want(frozenset({"offcpu"}))
+        seen.until_running("offcpu")
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time\nfor _ in range(200): time.sleep(0.005)"])
+        sleeper.wait()
+    leaves = {stack[-1] for stack in seen.kept.stacks(sleeper.pid)}
+    assert any("sched" in leaf for leaf in leaves), leaves
+    assert not [leaf for leaf in leaves if leaf.startswith(("[kernel+", "bpf_", "__traceiter"))], leaves
 
 
 @pytest.mark.bpf
