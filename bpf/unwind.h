@@ -294,7 +294,7 @@ INLINE int step(struct walk *w, struct mapping *mappings)
     s64 offset = (s16)(row >> 16), saved = (s64)(s8)row * 8;
     if (cfa_rule == 1)
         cfa = sp + offset;
-    else if (cfa_rule == 2)
+    else if (cfa_rule == 2 || cfa_rule == 9) /* 9: on another stack */
         cfa = bp + offset;
     else if (cfa_rule == 8) /* a frame of 32 KB and more */
         cfa = sp + offset * 8;
@@ -316,7 +316,7 @@ INLINE int step(struct walk *w, struct mapping *mappings)
         w->bp = 1; /* unknown: no guess can come of it */
     else if (bp_rule && !read_word(&w->bp, (bp_rule == 1 ? cfa : bp) + saved))
         return stop(w, FAULT);
-    if (cfa <= sp)
+    if (cfa <= sp && cfa_rule != 9)
         return stop(w, STUCK);
     w->sp = cfa;
     return 0;

@@ -16,6 +16,7 @@ from aperture_tui.symbolize.address_space import Mapping, mapped_facts
 from aperture_tui.symbolize.debug_files import DebugInfo, debug_file, debug_info, mini_debug_info
 from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, FileSource, Loads, Section, Source
 from aperture_tui.symbolize.frame_header import frame_header
+from aperture_tui.symbolize.go_table import go_rows
 from aperture_tui.symbolize.plt import plt_rows
 from aperture_tui.symbolize.symbol_index import EMPTY, Rows, SymbolIndex, build, function_rows, object_rows
 
@@ -135,6 +136,15 @@ class _Tables:
             self.rows.append(rows)
         return len(rows.start) > 0
 
+    def add_go(self, elf: Elf) -> None:
+        """Add the functions that a stripped program of Go knows by itself."""
+        try:
+            rows = go_rows(elf)
+        except ElfError as error:
+            self.problems.append(str(error))
+        else:
+            self.rows.extend([] if rows is None else [rows])
+
     def starts(self, elf: Elf) -> NDArray[np.uint64]:
         """Where functions begin, by the tables for unwinding."""
         try:
@@ -174,6 +184,7 @@ def read_file(source: Source, path: str = "", roots: Sequence[str] = ()) -> tupl
     starts = _NO_STARTS
     if not tables.add(elf, SHT_SYMTAB):
         debug = _add_separate(tables, elf, path, roots) or debug
+        tables.add_go(elf)
         starts = tables.starts(elf)
     tables.add(elf, SHT_DYNSYM)
     tables.add_plt(elf)

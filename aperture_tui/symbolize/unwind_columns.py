@@ -175,7 +175,7 @@ class _Instructions:
         asked[np.arange(len(advances)) + self.owner[advances]] = advances
         pc = self._places(advances, owner, counts, final)
         base, offset, rbp = (self._set(name, asked, owner) for name in _SETTERS)
-        rules = _cfa(base, offset) | rbp
+        rules = cfa_bits(base, offset) | rbp
         self.good &= pc[final] < 1 << PC_SHIFT
         rows = pc.astype(np.uint64) << np.uint64(PC_SHIFT) | rules.astype(np.uint64)
         return rows[self.good[owner]], np.where(self.good, counts, 0)
@@ -252,8 +252,8 @@ class _Instructions:
         return value
 
 
-def _cfa(base: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The bits of a CFA, as `unwind_program` has them."""
+def cfa_bits(base: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The bits of each CFA, as `unwind_program` has them; 0 for one that a row has no room for. base: of its rule."""
     wide = (base == _RULE_OF[RSP]) & (offset < 8 * MAX_OFFSET) & (offset & 7 == 0)
     too_far = np.where(wide, offset >> 3 << CFA_OFFSET_SHIFT | CFA_RSP_WIDE << CFA_RULE_SHIFT, 0)
     return np.where((base > 0) & (offset < MAX_OFFSET), offset << CFA_OFFSET_SHIFT | base, too_far)

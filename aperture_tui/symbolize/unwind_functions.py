@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from aperture_tui.symbolize import unwind_columns
+from aperture_tui.symbolize.elf import ElfError
 from aperture_tui.symbolize.unwind_encoding import DAMAGE, MalformedError
 from aperture_tui.symbolize.unwind_layout import CFA_RULE_SHIFT, CFA_SIGNAL, PC_SHIFT
 from aperture_tui.symbolize.unwind_program import Rulebook, run
@@ -16,6 +17,8 @@ from aperture_tui.symbolize.unwind_section import CallFrames, CutError, Entries,
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from aperture_tui.symbolize.go_unwind import GoFrames
 
 _MOST_MERGED: Final = 2  # rows made for each one kept, at most
 _MAX_PROGRAM: Final = 1 << 20  # bytes of one entry: each may make a row
@@ -82,6 +85,17 @@ class Functions:
     def add(self, start: int, end: int, row: int) -> None:
         """A function of one row."""
         self._add(np.array([row], np.uint64), np.array([start]), np.array([end]), np.ones(1, np.int64))
+
+    def add_go(self, frames: GoFrames) -> None:
+        """Every function of Go, unless its table as a whole is damaged."""
+        try:
+            found = frames.rows(self.base, self.span)
+        except ElfError:
+            self.malformed += 1
+            return
+        self._add(found.rows, found.starts, found.ends, found.counts)
+        self.functions += len(found.starts) - found.malformed
+        self.malformed += found.malformed
 
     def _add(
         self,

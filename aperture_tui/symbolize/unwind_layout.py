@@ -15,6 +15,7 @@ next row's pc. CFA (the canonical frame address of DWARF) by its rule, with `off
     END         the outermost frame: there is no caller
     DEREF_RSP   *(rsp + offset) + 8: hand-written cryptography that saves its caller's rsp
     RSP_WIDE    rsp + 8 * offset: a frame of 32 KB and more, up to 256 KB
+    SWITCH      rbp + offset, on another stack, which may lie below: a runtime's function that changes stacks
 
 But for SIGNAL, the caller's rip is *(CFA - 8), its rsp is the CFA, and its rbp is by the rbp rule:
 
@@ -44,6 +45,7 @@ CFA_SIGNAL: Final = 5
 CFA_END: Final = 6
 CFA_DEREF_RSP: Final = 7
 CFA_RSP_WIDE: Final = 8
+CFA_SWITCH: Final = 9
 
 RBP_SAME: Final = 0
 RBP_SAVED: Final = 1

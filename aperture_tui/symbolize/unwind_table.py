@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.symbolize.elf import MACHINE_X86_64, Elf, ElfError
+from aperture_tui.symbolize.go_unwind import GoFrames
 from aperture_tui.symbolize.unwind_functions import Functions
 from aperture_tui.symbolize.unwind_layout import CFA_END, CFA_RULE_SHIFT, PC_SHIFT, UnwindTable, assemble
 from aperture_tui.symbolize.unwind_section import CallFrames, call_frames
@@ -25,6 +26,8 @@ MAX_ROWS: Final = 1 << 22
 """What the kernel's search covers, and a bank of its map. The largest libraries of PyTorch have 2.3 million."""
 MAX_BYTES: Final = 32 << 20
 """Of call frames; those of PyTorch have 17 MB."""
+MAX_GO_BYTES: Final = 64 << 20
+"""Of what Go has instead; Kubernetes' largest program has 20 MB."""
 _PAGE: Final = 4096
 _ENTRY_BYTES: Final = 48  # _start of crt1.o, with room to spare
 _END: Final = CFA_END << CFA_RULE_SHIFT
@@ -38,7 +41,7 @@ class UnwindSource:
 
     base: the lowest loaded address. span: bytes loaded from there on. entry: the entry point, as in the file.
     frames: None where there is no call frame information. max_rows: beyond so many (at least one) the table is
-    `truncated`.
+    `truncated`. go: of a Go program, which has none for what Go compiled.
     """
 
     base: int
@@ -46,6 +49,7 @@ class UnwindSource:
     entry: bytes
     frames: CallFrames | None
     max_rows: int
+    go: GoFrames | None = None
 
     @classmethod
     def read(cls, elf: Elf, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> UnwindSource:
@@ -55,12 +59,19 @@ class UnwindSource:
         the file as a whole cannot be used.
         """
         base, span = _loaded(elf)
-        return cls(base, span, elf.source.read(24, 8), call_frames(elf, max_bytes), max_rows)
+        go = GoFrames.read(elf, MAX_GO_BYTES)
+        try:
+            frames = call_frames(elf, max_bytes)
+        except ElfError:
+            if go is None:
+                raise
+            frames = None  # the linker of Go compresses .debug_frame, which says the same
+        return cls(base, span, elf.source.read(24, 8), frames, max_rows, go)
 
     @property
     def size(self) -> int:
         """Bytes of call frame information."""
-        return len(self.frames.data) if self.frames else 0
+        return (len(self.frames.data) if self.frames else 0) + (self.go.size if self.go else 0)
 
     @cached_property
     def key(self) -> bytes:
@@ -70,8 +81,10 @@ class UnwindSource:
         library.
         """
         facts = (self.base, self.span, self.entry, self.max_rows, self.frames and replace(self.frames, data=b""))
-        digest = hashlib.sha256(repr(facts).encode())
+        digest = hashlib.sha256(repr((*facts, self.go.table) if self.go else facts).encode())
         digest.update(self.frames.data if self.frames else b"")
+        for part in (self.go.names, self.go.tables, self.go.functions) if self.go else ():
+            digest.update(part)
         return digest.digest()
 
     def table(self) -> UnwindTable:
@@ -83,6 +96,8 @@ class UnwindSource:
         functions = Functions(self.base, self.span, self.max_rows)
         if self.frames is not None:
             functions.read(self.frames)
+        if self.go is not None:
+            functions.add_go(self.go)
         (entry,) = struct.unpack("<Q", self.entry)
         return _in_order(functions, int(entry) - self.base)
 

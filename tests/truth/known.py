@@ -62,6 +62,7 @@ _CHAIN: Final = tuple((*_DEEP, f"leaf_{what}") for what in ("registers", "array"
 _PLT: Final = Recipe(("plt.c",), flags=("-fno-builtin", "-fno-pie", "-no-pie", "-Wl,-z,lazy"))
 _LEVELS: Final = tuple(f"unsigned long level<{n}>(unsigned long)" for n in range(10, -1, -1))
 _DESCEND: Final = ("main.descend",) * 12
+_NO_NAMES: Final = "perf does not read Go's own table of functions"
 _GO_ROOTS: Final = frozenset({"main.main", "main.main.func1"})
 _GO_CHAINS: Final = (("main.main", *_DESCEND, "main.leaf"), ("main.main.func1", "main.beside", "main.leaf"))
 
@@ -185,14 +186,16 @@ KNOWN: Final = (
         (("deep::main", *("deep::descend",) * 12, "deep::called", "<deep::Multiplies as deep::Work>::work"),),
         roots=frozenset({"deep::main"}),
     ),
-    Known("gopher", Recipe(("gopher.go",), "go"), _GO_CHAINS, _GO_ROOTS, graph="fp", guessed=frozenset({ANY})),
-    Known(
-        "go_strip",
-        Recipe(("gopher.go",), "go", ("-ldflags=-s -w",)),
-        _GO_CHAINS,
-        _GO_ROOTS,
-        twin=Recipe(("gopher.go",), "go"),
-        graph="fp",
-        guessed=frozenset({ANY}),
+    Known("gopher", Recipe(("gopher.go",), "go"), _GO_CHAINS, _GO_ROOTS, graph="fp"),
+    Known("go_strip", Recipe(("gopher.go",), "go", ("-ldflags=-s -w",)), _GO_CHAINS, _GO_ROOTS, no_perf=_NO_NAMES),
+    *(
+        Known(
+            name,
+            Recipe(("gocalls.go",), "go with C", flags),
+            (("main.main", "main.above", "main.bare"), ("main.main", "main.intoC", ANY, "work", "spin")),
+            frozenset({"main.main"}),
+            no_perf="perf follows frame pointers from stack to stack, or tables, but not both",
+        )
+        for name, flags in (("go_calls", ()), ("go_pie", ("-buildmode=pie",)))
     ),
 )

@@ -21,6 +21,8 @@ from aperture_tui.symbolize.unwind_cache import UnwindCache
 from aperture_tui.symbolize.vdso import vdso_key, vdso_memory
 
 _MAX_FILES: Final = 4096
+_GUESSED: Final = 0
+"""`Placed.word` of a file that has no rows: each step is guessed, and marked so."""
 _NO_ROWS: Final = np.zeros(0, np.uint64)
 
 
@@ -29,13 +31,15 @@ class Placed:
     """A file. found: None while its table is being made. first: of its rows in the kernel's map. every: of
     `KernelMaps.row`.
 
-    made_of: what the table is to be made of, `UnwindSource.key`. slices: those that refer to the file, by their first
-    mapping. used: when it was last asked for, time.monotonic.
+    made_of: what the table is to be made of, `UnwindSource.key`. frame_pointers: until then callers are guessed by
+    them. slices: those that refer to the file, by their first mapping. used: when it was last asked for,
+    time.monotonic.
     """
 
     key: ImageKey
     found: FileTable | None = None
     made_of: bytes = b""
+    frame_pointers: bool = False
     first: int = 0
     rows: int = 0
     every: NDArray[np.uint64] = field(default_factory=lambda: _NO_ROWS)
@@ -46,7 +50,7 @@ class Placed:
     def word(self) -> int:
         """`table` of a mapping of this file."""
         if self.found is None:
-            return PENDING
+            return _GUESSED if self.frame_pointers else PENDING
         return self.first | self.rows << 32 if self.found.elf else ANONYMOUS
 
 
@@ -115,7 +119,7 @@ class Files:
         os.close(fd)
 
     def _have_built(self, placed: Placed, fd: int, missing: NotCachedError) -> None:
-        placed.made_of = missing.key
+        placed.made_of, placed.frame_pointers = missing.key, missing.frame_pointers
         alike = self._alike.get(missing.key)
         if alike is not None and len(alike) < _MAX_FILES:  # each container has its own copy of the C library
             alike.append((placed, fd))

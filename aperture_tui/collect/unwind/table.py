@@ -56,12 +56,16 @@ class FileTable:
 
 
 class NotCachedError(Exception):
-    """The table is not in the cache, and is not to be built here. key, size: of what it is made of (`UnwindSource`)."""
+    """The table is not in the cache, and is not to be built here. key, size: of what it is made of (`UnwindSource`).
 
-    def __init__(self, key: bytes, size: int) -> None:
+    frame_pointers: its code keeps them, nearly all of it.
+    """
+
+    def __init__(self, key: bytes, size: int, frame_pointers: bool = False) -> None:
         super().__init__(size)
         self.key = key
         self.size = size
+        self.frame_pointers = frame_pointers
 
 
 def without_rows(problem: str, elf: bool = True) -> FileTable:
@@ -77,7 +81,7 @@ def file_table(source: Source, cache: UnwindCache | None, build: bool) -> FileTa
 
     def make() -> UnwindTable:
         if not build and made_of.size > _SMALL_BYTES:
-            raise NotCachedError(made_of.key, made_of.size)
+            raise NotCachedError(made_of.key, made_of.size, frame_pointers=made_of.go is not None)
         return made_of.table()
 
     try:

@@ -102,7 +102,7 @@ def _caller(frame: _Frame, code: Callable[[int], Code | None], read: Callable[[i
             raise _EndError(Flag.WHOLE)
         case rows_of.CFA_RSP | rows_of.CFA_RSP_WIDE:
             cfa = frame.sp + rules.cfa_offset
-        case rows_of.CFA_RBP:
+        case rows_of.CFA_RBP | rows_of.CFA_SWITCH:
             cfa = _known(frame.bp) + rules.cfa_offset
         case rows_of.CFA_PLT:
             cfa = frame.sp + (16 if frame.pc & 15 >= rules.cfa_offset & _WORD else 8)
@@ -115,7 +115,7 @@ def _caller(frame: _Frame, code: Callable[[int], Code | None], read: Callable[[i
     cfa &= _WORD
     pc = read(cfa - 8)
     bp = _saved(frame.bp, cfa, rules, read)
-    if cfa <= frame.sp:
+    if cfa <= frame.sp and rules.cfa != rows_of.CFA_SWITCH:
         raise _EndError(_stop(Stop.STUCK))
     return _Frame(pc, cfa, bp)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from aperture_tui.collect.unwind import files as module
 from aperture_tui.collect.unwind.extents import Extents
 from aperture_tui.collect.unwind.files import Files, Placed
+from aperture_tui.collect.unwind.kernel_maps import PENDING
 from aperture_tui.collect.unwind.table import FileTable, file_table
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping
 from aperture_tui.symbolize.elf import FileSource
@@ -23,6 +24,7 @@ from aperture_tui.symbolize.images import ImageKey
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 from aperture_tui.symbolize.vdso import vdso_memory
 from tests.collect.unwind.known_files import libc
+from tests.symbolize import go_sections
 
 
 class Maps:
@@ -92,6 +94,24 @@ def test_what_the_child_makes_is_kept_by_us(files: Files, maps: Maps, cache: Pat
     assert np.array_equal(maps.of(placed), made(libc()).table.rows)
     assert [file.stem for file in cache.iterdir()] == [made(libc()).key.hex()]
     assert files.degraded == {}
+
+
+def test_until_a_table_is_made_callers_are_guessed_where_code_keeps_frame_pointers(
+    files: Files, maps: Maps, tmp_path: Path
+) -> None:
+    """Go's code does, nearly all of it, and a large program's table takes a second."""
+    depths = ((2, 0), (2, 8), (2, 16), (2, 24), (2, 32), (2, 40), (2, 8), (2, 0))
+    functions = [go_sections.Function(16 * i, 16 * i + 16, b"main.f%d" % i, depths) for i in range(4000)]
+    program = tmp_path / "go"
+    program.write_bytes(go_sections.file([(b".gopclntab", 1, 2, go_sections.section(functions))]))
+    waiting, other = new(files, program), new(files, libc())
+    assert (waiting.found, other.found) == (None, None)
+    assert waiting.word == 0, "no rows: the kernel guesses by rbp, and says so"
+    assert other.word == PENDING
+    settle(files)
+    assert waiting.rows > 20_000
+    assert np.array_equal(maps.of(waiting), made(program).table.rows)
+    assert waiting.word == waiting.first | waiting.rows << 32
 
 
 def test_copies_of_a_file_are_built_once(files: Files, maps: Maps, tmp_path: Path) -> None:

@@ -116,6 +116,17 @@ def test_rbp_stays_unknown_where_a_row_does_not_say_more(rule: int) -> None:
     assert flags == stop(Stop.NO_ROW)
 
 
+@pytest.mark.parametrize(("rule", "flags"), [(rows.CFA_SWITCH, Flag.WHOLE), (rows.CFA_RBP, stop(Stop.STUCK))])
+def test_only_a_function_that_changes_stacks_leads_to_a_lower_one(rule: int, flags: int) -> None:
+    below = SP - 0x10_0000
+    memory = {SP: below, SP + 8: CALLER + 9, below: 0, below + 8: OUTERMOST + 5}
+    leaf = row(rows.CFA_RSP, 16, rows.RBP_SAVED, -16)
+    addresses, found = walked({LEAF: leaf, CALLER: row(rule, 16), OUTERMOST: END}, memory)
+    assert addresses[:2] == [(LEAF + 4) | EXACT, CALLER + 9]
+    assert found == flags
+    assert (OUTERMOST + 5 in addresses) == (rule == rows.CFA_SWITCH)
+
+
 def test_a_signal_frame_has_all_registers_and_an_exact_address() -> None:
     memory = {SP: CALLER, SP + 8 + 168: LEAF, SP + 8 + 160: SP + 0x2000, SP + 8 + 120: SP + 0x3000}
     code = {LEAF: row(rows.CFA_RBP, 16), CALLER - 0x1000: row(rows.CFA_SIGNAL), OUTERMOST: END}

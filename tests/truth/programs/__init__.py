@@ -15,11 +15,13 @@ _SOURCES: Final = Path(__file__).parent
 _BUILT: Final = tempfile.TemporaryDirectory(prefix="aperture-truth-")
 _NO_FRAME_POINTERS: Final = ("-O2", "-fomit-frame-pointer", "-pthread")
 _PACKAGES: Final = {"gcc": "gcc libc6-dev", "g++": "g++", "rustc": "rustc", "go": "golang-go"}
+_NEEDS: Final = {"go with C": ("go", "gcc")}
 _COMMANDS: Final = {
     "gcc": ("gcc", *_NO_FRAME_POINTERS),
     "g++": ("g++", *_NO_FRAME_POINTERS),
     "rustc": ("rustc", "-O"),
     "go": ("go", "build"),
+    "go with C": ("go", "build"),
 }
 
 
@@ -39,12 +41,13 @@ class Recipe:
 @lru_cache
 def build(name: str, recipe: Recipe) -> Path:
     """The file of this name. Raises NotBuilt without the tool, CalledProcessError if a source does not compile."""
-    _need(recipe.tool)
+    for tool in _NEEDS.get(recipe.tool, (recipe.tool,)):
+        _need(tool)
     out = folder() / name
     sources = [str(_SOURCES / source) for source in recipe.sources]
     command = [*_COMMANDS[recipe.tool], *recipe.flags, "-o", str(out), *sources]
     try:
-        subprocess.run(command, check=True, env=_environment())
+        subprocess.run(command, check=True, env={**_environment(), "CGO_ENABLED": str(int(recipe.tool == "go with C"))})
     except subprocess.CalledProcessError:
         if any(flag.startswith("-static") for flag in recipe.flags):
             raise NotBuilt("no static C library: apt-get install libc6-dev") from None
@@ -65,7 +68,7 @@ def _need(tool: str) -> None:
 def _environment() -> dict[str, str]:
     """Go wants no module, no network, and a cache even where there is no home."""
     cache = {} if "HOME" in os.environ else {"GOCACHE": str(folder() / "go-cache")}
-    return {**cache, **os.environ, "GO111MODULE": "off", "GOFLAGS": "", "CGO_ENABLED": "0"}
+    return {**cache, **os.environ, "GO111MODULE": "off", "GOFLAGS": ""}
 
 
 def folder() -> Path:

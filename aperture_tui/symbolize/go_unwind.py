@@ -1,0 +1,158 @@
+"""Unwind rows of Go's functions, by the tables of how deep the stack is at each instruction.
+
+Format: runtime/symtab.go of Go, `step`: pairs of numbers, each in groups of seven bits. The first of a pair changes the
+depth, which begins at -1, and has its sign in the lowest bit; the second says for how many bytes of code that holds. A
+change of zero, but for the first, ends the table.
+
+At a depth of d bytes the return address lies d bytes above the stack pointer. Below it compiled code saves rbp, as soon
+as there is a frame (cmd/internal/obj/x86/obj6.go). Assembly may do something else: there rbp is not known. Functions
+that change stacks have frames by rbp, which lead to where the change was asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.symbolize.elf import Elf
+from aperture_tui.symbolize.go_table import ASSEMBLY, SP_WRITE, TOP_FRAME, GoTable
+from aperture_tui.symbolize.unwind_columns import cfa_bits
+from aperture_tui.symbolize.unwind_layout import (
+    CFA_END,
+    CFA_NONE,
+    CFA_OFFSET_SHIFT,
+    CFA_RSP,
+    CFA_RULE_SHIFT,
+    CFA_SIGNAL,
+    CFA_SWITCH,
+    PC_SHIFT,
+    RBP_RULE_SHIFT,
+    RBP_SAVED,
+    RBP_UNDEFINED,
+)
+
+_HANDLERS: Final = (b"runtime.sigtramp", b"runtime.cgoSigtramp")
+"""Go looks at what a signal interrupted in another way, and so calls them its outermost functions."""
+_RETURNS_FROM_SIGNALS: Final = (b"runtime.sigreturn__sigaction", b"runtime.sigreturn")  # since Go 1.20, before
+_MOST_STEPS: Final = 4096
+"""Of one function; the longest of Kubernetes have some hundred."""
+_LONGEST: Final = 5  # bytes of a number
+_MASK_32: Final = 0xFFFFFFFF
+_RSP: Final = CFA_RSP << CFA_RULE_SHIFT
+_SAVED: Final = RBP_SAVED << RBP_RULE_SHIFT | -2 & 0xFF  # at CFA - 16
+_UNDEFINED: Final = RBP_UNDEFINED << RBP_RULE_SHIFT
+_SWITCH: Final = 16 << CFA_OFFSET_SHIFT | CFA_SWITCH << CFA_RULE_SHIFT | _SAVED
+_END: Final = CFA_END << CFA_RULE_SHIFT
+_SIGNAL: Final = CFA_SIGNAL << CFA_RULE_SHIFT
+_NONE: Final = CFA_NONE << CFA_RULE_SHIFT
+
+
+class GoRows(NamedTuple):
+    """Functions and their rows, as `unwind_layout.assemble` takes them. starts, ends: less the base; counts: of rows.
+
+    malformed: functions whose tables were damaged; what is not known of their code has rows without a rule.
+    """
+
+    rows: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    malformed: int
+
+
+@dataclass(frozen=True)
+class GoFrames:
+    """The bytes of the parts that rows are made of, and where they were."""
+
+    table: GoTable
+    names: bytes
+    tables: bytes
+    functions: bytes
+
+    @classmethod
+    def read(cls, elf: Elf, max_bytes: int) -> GoFrames | None:
+        """None in what is not of Go, or has more than max_bytes of it. Raises ElfError."""
+        table = GoTable.find(elf)
+        if table is None:
+            return None
+        parts = (table.names, table.tables, table.functions)
+        if sum(high - low for low, high in parts) > max_bytes:
+            return None
+        return cls(table, *(elf.source.read(low, high - low) for low, high in parts))
+
+    @property
+    def size(self) -> int:
+        """Bytes of tables of depths."""
+        return len(self.tables)
+
+    def rows(self, base: int, span: int) -> GoRows:
+        """The rows of all functions that lie within `span` bytes from `base` on. Raises ElfError."""
+        found = self.table.read(self.functions)
+        starts, ends = found.start - base, found.end - base
+        inside = (starts >= 0) & (ends <= span) & (found.depths > 0)  # a mark between functions has no table
+        found, starts, ends = found.chosen(inside), starts[inside], ends[inside]
+        which, pcs, depths, whole = _stepped(self.tables, found.depths, starts, ends)
+        flags, name = found.flags[which], found.name[which]
+        good = (depths >= 0) & (depths & 7 == 0)
+        rules = cfa_bits(np.full(len(depths), _RSP), np.where(good, depths + 8, 0))
+        saved = np.where(flags & ASSEMBLY != 0, _UNDEFINED, _SAVED)
+        rules = np.where(good, rules | np.where(depths > 0, saved, 0), _NONE)
+        rules[flags & SP_WRITE != 0] = _SWITCH
+        rules[(flags & TOP_FRAME != 0) & ~np.isin(name, self._places_of(_HANDLERS))] = _END
+        rules[np.isin(name, self._places_of(_RETURNS_FROM_SIGNALS))] = _SIGNAL
+        rows = pcs.astype(np.uint64) << np.uint64(PC_SHIFT) | rules.astype(np.uint64)
+        counts = np.bincount(which, minlength=len(starts))
+        return GoRows(rows, starts, ends, counts, int(np.count_nonzero(~whole)))
+
+    def _places_of(self, names: tuple[bytes, ...]) -> list[int]:
+        places = (self.names.find(b"\0" + name + b"\0") for name in names)
+        return [place + 1 for place in places if place >= 0]
+
+
+def _stepped(
+    tables: bytes, at: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """(n,) function, pc, depth of each row, those of a function together; and which functions' tables are whole.
+
+    All functions are stepped together, one pair at a time: there are many, and the tables are short. From where a
+    table is damaged the depth is -1, which is not known.
+    """
+    data = np.zeros(len(tables) + 2 * _LONGEST, np.uint8)
+    data[: len(tables)] = np.frombuffer(tables, np.uint8)
+    which, pc, depth = np.arange(len(at)), starts, np.full(len(at), -1)
+    whole = np.zeros(len(at), bool)
+    parts = []
+    for step in range(_MOST_STEPS):
+        change, at = _numbers(data, at)
+        length, behind = _numbers(data, at)
+        ended = (change == 0) & (step > 0) & (at <= len(tables))
+        damaged = ~ended & ((behind > len(tables)) | (length == 0))
+        parts.append((which[damaged], pc[damaged], np.full(np.count_nonzero(damaged), -1)))
+        going = ~ended & ~damaged
+        depth = depth + np.where(change & 1, ~(change >> 1), change >> 1)
+        parts.append((which[going], pc[going], depth[going]))
+        pc = pc + length
+        going &= pc < ends[which]
+        whole[which[ended | ~damaged & ~going]] = True
+        which, pc, depth, at = (part[going] for part in (which, pc, depth, behind))
+        if not len(which):
+            break
+    parts.append((which, pc, np.full(len(which), -1)))
+    which, pc, depth = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.argsort(which, kind="stable")
+    return which[order], pc[order], depth[order], whole
+
+
+def _numbers(data: NDArray[np.uint8], at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The number at each place, of 32 bits, and what is behind it. data: with room behind every place."""
+    at = np.minimum(at, len(data) - 2 * _LONGEST)
+    value, going = np.zeros(len(at), np.int64), np.ones(len(at), bool)
+    for i in range(_LONGEST):
+        byte = data[at]
+        value |= np.where(going, byte & 0x7F, 0).astype(np.int64) << 7 * i
+        at = at + going
+        going = going & (byte >= 0x80)
+    return value & _MASK_32, at
