@@ -11,6 +11,7 @@ header come, each at its offset from the header: the names; the tables of what h
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 from aperture_tui.symbolize.elf import SHF_EXECINSTR, Elf, ElfError, FileSource, Section
 from aperture_tui.symbolize.symbol_index import RESIDENT_STRINGS, Rows, Strings
 
-TOP_FRAME, SP_WRITE, ASSEMBLY = 1, 2, 4
-"""Flags of a function: nothing called it; it sets the stack pointer to what no table tells; it is no compiled code."""
+TOP_FRAME, SP_WRITE, ASSEMBLY, SIGNAL_RETURN = 1, 2, 4, 128
+"""Flags of a function: nothing called it; it sets the stack pointer to what no table tells; it is no compiled code; a
+signal's handler returns to it. The last is ours.
+"""
 
 _SECTIONS: Final = (b".gopclntab", b".data.rel.ro.gopclntab")  # the second of position-independent programs
 _HEADER: Final = struct.Struct("<IBBBB8Q")
@@ -33,6 +36,7 @@ _RELATIVE: Final = 8  # R_X86_64_RELATIVE
 _RELOCATION: Final = np.dtype([("at", "<u8"), ("kind", "<u4"), ("symbol", "<u4"), ("value", "<i8")])
 _MAX_RELOCATIONS: Final = 4 << 20
 _MAX_FUNCTIONS: Final = 1_000_000
+_SIGNAL_RETURNS: Final = (b"runtime.sigreturn__sigaction", b"runtime.sigreturn")  # since Go 1.20, before
 _MAX_SEARCHED: Final = 128 << 20
 
 
@@ -41,7 +45,8 @@ class GoFunctions:
     """The functions of a Go program, ascending: (n,) each.
 
     start, end: virtual addresses. name: where the names have its own. depths: where the tables have that of its stack.
-    flags: TOP_FRAME, SP_WRITE, ASSEMBLY.
+    flags: TOP_FRAME, SP_WRITE, ASSEMBLY, SIGNAL_RETURN. One with the last begins a byte early: nobody has called it,
+    but it is looked for in front of its first instruction, as if somebody had.
     """
 
     start: NDArray[np.int64]
@@ -92,8 +97,8 @@ class GoTable:
             _MAGIC[magic] + 1,
         )
 
-    def read(self, functions: bytes) -> GoFunctions:
-        """The functions, of the bytes of that part. What points beyond its own part is left out. Raises ElfError."""
+    def read(self, names: bytes, functions: bytes) -> GoFunctions:
+        """The functions, of the bytes of these parts. What points beyond its part is left out. Raises ElfError."""
         if len(functions) < 8 * self.count + 4:
             raise ElfError("the table of Go's functions is cut short")
         entries = np.frombuffer(functions, "<u4", 2 * self.count + 1).astype(np.int64)
@@ -104,8 +109,16 @@ class GoTable:
         rest = np.where(good, rest, 0)
         name, depths = (_words(functions, rest + at) for at in (4, 16))
         flags = np.frombuffer(functions, np.uint8)[rest + self.flags_at]
-        good &= (name < self.names[1] - self.names[0]) & (depths < self.tables[1] - self.tables[0])
-        return GoFunctions(start + self.text, end + self.text, name, depths, flags).chosen(good)
+        good &= (name < len(names)) & (depths < self.tables[1] - self.tables[0])
+        returns = np.isin(name, places_of(names, _SIGNAL_RETURNS))
+        flags |= np.where(returns, np.uint8(SIGNAL_RETURN), np.uint8(0))
+        return GoFunctions(start + self.text - returns, end + self.text, name, depths, flags).chosen(good)
+
+
+def places_of(names: bytes, wanted: Sequence[bytes]) -> list[int]:
+    """Where these are among the names; those that are not are left out."""
+    found = (names.find(b"\0" + name + b"\0") for name in wanted)
+    return [place + 1 for place in found if place >= 0]
 
 
 def _within(elf: Elf) -> Section | None:
@@ -128,7 +141,7 @@ def go_rows(elf: Elf) -> Rows | None:
     table = GoTable.find(elf)
     if table is None:
         return None
-    found = table.read(_part(elf, table.functions))
+    found = table.read(_part(elf, table.names), _part(elf, table.functions))
     code = [(s.address, s.address + s.size) for s in elf.sections if s.flags & SHF_EXECINSTR]
     start = found.start.astype(np.uint64)
     limit = np.zeros(len(start), np.uint64)

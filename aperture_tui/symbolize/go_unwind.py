@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.symbolize.elf import Elf
-from aperture_tui.symbolize.go_table import ASSEMBLY, SP_WRITE, TOP_FRAME, GoTable
+from aperture_tui.symbolize.go_table import ASSEMBLY, SIGNAL_RETURN, SP_WRITE, TOP_FRAME, GoTable, places_of
 from aperture_tui.symbolize.unwind_columns import cfa_bits
 from aperture_tui.symbolize.unwind_layout import (
     CFA_END,
@@ -36,7 +36,8 @@ from aperture_tui.symbolize.unwind_layout import (
 
 _HANDLERS: Final = (b"runtime.sigtramp", b"runtime.cgoSigtramp")
 """Go looks at what a signal interrupted in another way, and so calls them its outermost functions."""
-_RETURNS_FROM_SIGNALS: Final = (b"runtime.sigreturn__sigaction", b"runtime.sigreturn")  # since Go 1.20, before
+_SCHEDULING: Final = (b"runtime.mcall",)
+"""What it calls looks for another goroutine; the one that called it has been left."""
 _MOST_STEPS: Final = 4096
 """Of one function; the longest of Kubernetes have some hundred."""
 _LONGEST: Final = 5  # bytes of a number
@@ -90,7 +91,7 @@ class GoFrames:
 
     def rows(self, base: int, span: int) -> GoRows:
         """The rows of all functions that lie within `span` bytes from `base` on. Raises ElfError."""
-        found = self.table.read(self.functions)
+        found = self.table.read(self.names, self.functions)
         starts, ends = found.start - base, found.end - base
         inside = (starts >= 0) & (ends <= span) & (found.depths > 0)  # a mark between functions has no table
         found, starts, ends = found.chosen(inside), starts[inside], ends[inside]
@@ -100,16 +101,16 @@ class GoFrames:
         rules = cfa_bits(np.full(len(depths), _RSP), np.where(good, depths + 8, 0))
         saved = np.where(flags & ASSEMBLY != 0, _UNDEFINED, _SAVED)
         rules = np.where(good, rules | np.where(depths > 0, saved, 0), _NONE)
-        rules[flags & SP_WRITE != 0] = _SWITCH
-        rules[(flags & TOP_FRAME != 0) & ~np.isin(name, self._places_of(_HANDLERS))] = _END
-        rules[np.isin(name, self._places_of(_RETURNS_FROM_SIGNALS))] = _SIGNAL
+        framed = np.zeros(len(starts), bool)
+        framed[which[depths > 0]] = True
+        # before its frame is there, and when it is gone, such a function is like any other
+        rules[(flags & SP_WRITE != 0) & ((depths != 0) | ~framed[which])] = _SWITCH
+        outermost = (flags & TOP_FRAME != 0) & ~np.isin(name, places_of(self.names, _HANDLERS))
+        rules[outermost | np.isin(name, places_of(self.names, _SCHEDULING))] = _END
+        rules[flags & SIGNAL_RETURN != 0] = _SIGNAL
         rows = pcs.astype(np.uint64) << np.uint64(PC_SHIFT) | rules.astype(np.uint64)
         counts = np.bincount(which, minlength=len(starts))
         return GoRows(rows, starts, ends, counts, int(np.count_nonzero(~whole)))
-
-    def _places_of(self, names: tuple[bytes, ...]) -> list[int]:
-        places = (self.names.find(b"\0" + name + b"\0") for name in names)
-        return [place + 1 for place in places if place >= 0]
 
 
 def _stepped(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aperture_tui.symbolize.elf import SHT_SYMTAB, BytesSource, Elf, ElfError
-from aperture_tui.symbolize.go_table import ASSEMBLY, SP_WRITE, TOP_FRAME, GoTable, go_rows
+from aperture_tui.symbolize.go_table import ASSEMBLY, SIGNAL_RETURN, SP_WRITE, TOP_FRAME, GoTable, go_rows
 from aperture_tui.symbolize.go_unwind import GoFrames
 from aperture_tui.symbolize.images import read_image
 from aperture_tui.symbolize.symbol_index import function_rows
@@ -52,7 +52,9 @@ FUNCTIONS = [
     Function(0x20, 0x60, b"runtime.systemstack", ((0x20, 0), (0x20, 8)), SP_WRITE | ASSEMBLY),
     Function(0x60, 0xA0, b"runtime.sigtramp", ((0x10, 0), (0x30, 56)), TOP_FRAME | ASSEMBLY),
     Function(0xA0, 0xC0, b"runtime.sigreturn__sigaction", ((0x20, 0),), ASSEMBLY),
-    Function(0xC0, 0x100, b"main.(*tree[go.shape.int]).insert", ((8, 0), (0x38, 40_000))),
+    Function(0xC0, 0xD0, b"runtime.mcall", ((0x10, 0),), SP_WRITE | ASSEMBLY),
+    Function(0xD0, 0xE0, b"runtime.gogo", ((0x10, 0),), SP_WRITE | ASSEMBLY),
+    Function(0xE0, 0x100, b"main.(*tree[go.shape.int]).insert", ((8, 0), (0x18, 40_000))),
     PLAIN,
 ]
 
@@ -77,15 +79,29 @@ def names_of(elf: Elf) -> dict[int, bytes]:
 @pytest.mark.parametrize("magic", [GO_1_18, GO_1_20])
 def test_names_and_flags_of_both_layouts(magic: int) -> None:
     elf = program(section(FUNCTIONS, magic))
-    assert names_of(elf) == {TEXT + one.start: one.name for one in FUNCTIONS}
+    early = {one.name: int(b"sigreturn" in one.name) for one in FUNCTIONS}
+    assert names_of(elf) == {TEXT + one.start - early[one.name]: one.name for one in FUNCTIONS}
     rows = go_rows(elf)
     assert rows is not None
-    assert rows.size.tolist() == [one.end - one.start for one in FUNCTIONS]
+    assert rows.size.tolist() == [one.end - one.start + early[one.name] for one in FUNCTIONS]
     found = GoTable.find(elf)
     frames = GoFrames.read(elf, 1 << 20)
     assert found is not None
     assert frames is not None
-    assert found.read(frames.functions).flags.tolist() == [one.flags for one in FUNCTIONS]
+    flags = found.read(frames.names, frames.functions).flags
+    assert flags.tolist() == [one.flags | SIGNAL_RETURN * early[one.name] for one in FUNCTIONS]
+
+
+def test_what_a_handler_returns_to_is_looked_for_in_front_of_it() -> None:
+    """The kernel puts its address on the stack: a return address, less one, is that of the function before."""
+    start = TEXT + next(one.start for one in FUNCTIONS if b"sigreturn" in one.name)
+    assert at(table_of(section(FUNCTIONS)), start - 2, start - 1) == [
+        Rules(CFA_RSP, 64, RBP_UNDEFINED),
+        Rules(CFA_SIGNAL),
+    ]
+    index = read_image(BytesSource(file([(b".gopclntab", 1, 2, section(FUNCTIONS))]))).index
+    rows = index.find(np.array([start - 2, start - 1, start], np.uint64))
+    assert [index.name_at(int(row)) for row in rows] == [b"runtime.sigtramp", *[b"runtime.sigreturn__sigaction"] * 2]
 
 
 def test_the_return_address_lies_above_what_the_stack_is_deep() -> None:
@@ -101,10 +117,11 @@ def test_functions_that_are_none_like_the_others() -> None:
     table = table_of(section(FUNCTIONS))
     switch = Rules(CFA_SWITCH, 16, RBP_SAVED, -16)
     assert at(table, TEXT + 1) == [Rules(CFA_END)]
-    assert at(table, TEXT + 0x20, TEXT + 0x5F) == [switch, switch]
+    assert at(table, TEXT + 0x20, TEXT + 0x5F) == [Rules(CFA_RSP, 8), switch], "before it has a frame, and then"
+    assert at(table, TEXT + 0xC0, TEXT + 0xD0) == [Rules(CFA_END), switch]
     assert at(table, TEXT + 0x60, TEXT + 0x80) == [Rules(CFA_RSP, 8), Rules(CFA_RSP, 64, RBP_UNDEFINED)]
     assert at(table, TEXT + 0xA0) == [Rules(CFA_SIGNAL)]
-    assert at(table, TEXT + 0xC8) == [Rules(CFA_RSP_WIDE, 40_008, RBP_SAVED, -16)]
+    assert at(table, TEXT + 0xE8) == [Rules(CFA_RSP_WIDE, 40_008, RBP_SAVED, -16)]
 
 
 def test_what_is_not_known_has_no_rule() -> None:
@@ -267,7 +284,7 @@ def test_names_are_those_of_the_symbols(tool: str, flags: tuple[str, ...]) -> No
     strange = {
         start: (mine, theirs[start])
         for start, mine in names.items()
-        if mine.replace("·".encode(), b".") not in theirs[start] and b"[" not in mine
+        if mine.replace("·".encode(), b".") not in theirs[start + (b"sigreturn" in mine)] and b"[" not in mine
     }
     assert not strange
     stripped = elf_at(compiled(f"{name}-stripped", "-ldflags=-s -w", *flags, tool=tool))
