@@ -39,7 +39,7 @@ _HANDLERS: Final = (b"runtime.sigtramp", b"runtime.cgoSigtramp")
 _SCHEDULING: Final = (b"runtime.mcall",)
 """What it calls looks for another goroutine; the one that called it has been left."""
 _MOST_STEPS: Final = 4096
-"""Of one function; the longest of Kubernetes have some hundred."""
+"""Of one function: one of the 20,000 of Go's own compiler has more, the next 2,700."""
 _LONGEST: Final = 5  # bytes of a number
 _MASK_32: Final = 0xFFFFFFFF
 _RSP: Final = CFA_RSP << CFA_RULE_SHIFT
