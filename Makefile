@@ -7,10 +7,10 @@ UV ?= $(BIN)/uv
 UV_VERSION := 0.13.9
 
 .NOTPARALLEL:
-.PHONY: help setup setup-dev top test check format bench fleet-demo inferno sdk lock proto wheel clean
+.PHONY: help setup setup-dev top test check format bench fleet-demo tour-pictures inferno sdk lock proto wheel clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 22
 	@echo
 	@echo '  make top ARGS="--once --duration 5"   passes arguments on; SUDO= never asks for root'
 
@@ -50,6 +50,10 @@ bench: setup-dev  ## measure beside the named peers; results in bench/results/
 fleet-demo: setup-dev  ## an aggregator, this machine's agent and 50 simulated ones, and the screens on them
 	@setup/system.sh try bcc
 	@exec setup/as-root.sh --or-not $(BIN)/python -m bench.fleet.demo
+
+tour-pictures: setup-dev  ## take the pictures of docs/tour.md anew, of a program that runs here; three minutes, as root
+	@setup/system.sh need bcc
+	@exec setup/as-root.sh $(BIN)/python -m bench.tour $(ARGS)
 
 sdk: setup-dev  ## build the filters that come along anew, from sdk/ into aperture_tui/filters/ready
 	@setup/wasm.sh

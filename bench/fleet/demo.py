@@ -32,17 +32,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     try:
-        with contextlib.ExitStack() as running:
-            address = running.enter_context(_aggregator(folder))
-            _say(f"{_AGENTS} simulated agents, and this machine's own")
-            load = [sys.executable, "-m", "bench.fleet.load", "--remote", address, "--agents", str(_AGENTS)]
-            running.enter_context(_running(folder, "load", [*load, "--interval", str(_INTERVAL_S), "--duration", "0"]))
-            where = ["--remote", address, "--service", "this-machine", "--spool", str(folder / "spool")]
-            agent = [APERTURE, "agent", *where, "--interval", str(_INTERVAL_S), "--events", "all"]
-            ours = running.enter_context(_running(folder, "agent", agent))
-            time.sleep(_FIRST_S)
-            if ours.poll() is not None:
-                _say(f"without this machine: {(folder / 'agent.log').read_text().strip()}")
+        with fleet(folder) as address:
             if sys.stdin.isatty() and sys.stdout.isatty():
                 return subprocess.call([f"{APERTURE}-top", "--remote", address])
             return subprocess.call([APERTURE, "query", "hosts", "--remote", address])
@@ -53,6 +43,23 @@ def main() -> int:
         return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def fleet(folder: Path) -> Iterator[str]:
+    """All of it, with its files in a folder -> the aggregator's address, once all have pushed. Raises RuntimeError."""
+    with contextlib.ExitStack() as programs:
+        address = programs.enter_context(_aggregator(folder))
+        _say(f"{_AGENTS} simulated agents, and this machine's own")
+        load = [sys.executable, "-m", "bench.fleet.load", "--remote", address, "--agents", str(_AGENTS)]
+        programs.enter_context(_running(folder, "load", [*load, "--interval", str(_INTERVAL_S), "--duration", "0"]))
+        where = ["--remote", address, "--service", "this-machine", "--spool", str(folder / "spool")]
+        agent = [APERTURE, "agent", *where, "--interval", str(_INTERVAL_S), "--events", "all"]
+        ours = programs.enter_context(_running(folder, "agent", agent))
+        time.sleep(_FIRST_S)
+        if ours.poll() is not None:
+            _say(f"without this machine: {(folder / 'agent.log').read_text().strip()}")
+        yield address
 
 
 @contextlib.contextmanager
