@@ -94,18 +94,30 @@ async def _until_the_end(chosen: argparse.Namespace, database: Storage, journal:
 
     certificates = Certificates(chosen.tls_cert, chosen.tls_key, chosen.client_ca) if chosen.tls_cert else None
     batches = BatchLimits(seconds=chosen.batch)
-    settings = ServerSettings(chosen.listen, certificates, chosen.queue_mb << 20, batches)
+    settings = ServerSettings(chosen.listen, chosen.http, certificates, chosen.queue_mb << 20, batches)
     host = chosen.listen.rpartition(":")[0]
     who = "anybody may push and read" if access.is_open else "with tokens"
     how = f"{'TLS' if certificates else 'no TLS'}, {who}"
     aggregator = Aggregator(settings, database, journal, access)
-    await serve(aggregator, lambda port: _say(f"listening on {host}:{port} ({how}), storing in {_shown(chosen.store)}"))
+
+    def listening() -> None:
+        _say(f"listening on {host}:{aggregator.port} ({how}), storing in {_shown(chosen.store)}")
+        if chosen.http:
+            _say(f"metrics at http://{chosen.http.rpartition(':')[0]}:{aggregator.http_port}/metrics")
+
+    await serve(aggregator, listening)
 
 
 def _parser() -> Parser:
     parser = Parser(_PROGRAM, "Take what agents push, keep it, answer questions about it.", _EXAMPLES)
     parser.add_argument(
         "--listen", type=_address, default="127.0.0.1:50051", metavar="HOST:PORT", help="where (127.0.0.1:50051)"
+    )
+    parser.add_argument(
+        "--http",
+        type=_address,
+        metavar="HOST:PORT",
+        help="also /metrics for Prometheus, /healthz and /readyz, over plain HTTP,\nas 127.0.0.1:9090 (not at all)",
     )
     parser.add_argument(
         "--store",
@@ -142,6 +154,9 @@ def _parser() -> Parser:
     access.add_argument(
         "--insecure", action="store_true", help="listen for other machines also without tokens, or without TLS"
     )
+    access.add_argument(
+        "--http-insecure", action="store_true", help="--http for other machines too: whoever reaches it reads it"
+    )
     return parser
 
 
@@ -151,6 +166,10 @@ def _refuse_what_is_open(parser: Parser, chosen: argparse.Namespace) -> None:
         parser.error("--tls-cert and --tls-key need each other")
     if chosen.client_ca and not chosen.tls_cert:
         parser.error("--client-ca needs --tls-cert and --tls-key")
+    if chosen.http_insecure and not chosen.http:
+        parser.error("--http-insecure needs --http")
+    if chosen.http and not (chosen.http_insecure or _is_loopback(chosen.http)):
+        parser.error(f"--http {chosen.http} lets everybody read it, without TLS: give --http-insecure, or loopback")
     if chosen.insecure or _is_loopback(chosen.listen):
         return
     if not chosen.tokens:

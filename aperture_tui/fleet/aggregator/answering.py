@@ -66,6 +66,11 @@ class Answering:
         self._streams = 0
         self._end = asyncio.Event()
 
+    @property
+    def streams(self) -> int:
+        """How many screens are told what comes."""
+        return self._streams
+
     def end(self) -> None:
         """End the streams."""
         self._end.set()

@@ -41,6 +41,9 @@ class Board:
         for host in sorted(hosts, key=lambda host: host.seen_ns)[-_MOST:]:
             self._note(host.name, host.service, host.newest_ns)
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def stored(self, pushes: Iterable[Push]) -> None:
         """Wake those who watch the machines of these pushes."""
         self.generation += 1

@@ -46,6 +46,7 @@ class Ingest:
         self._tenants = tenants
         self._budget = budget
         self._run = run
+        self._counts = tenants.counts
         self._limits = limits or PushLimits()
         self._put_off = PutOff()
         self._free = asyncio.Semaphore(DECODING)
@@ -65,6 +66,7 @@ class Ingest:
         if sequences.is_forgotten(key):
             await _recalled(tenant, key)
         if head.seq <= sequences.stored(key):
+            self._counts.repeated += 1
             return tenant.acknowledged(key, head.interval_ms)
         if head.seq != (sequences.due(key) or head.seq):
             raise Refused(grpc.StatusCode.FAILED_PRECONDITION, f"push {sequences.due(key)} is due")
@@ -109,6 +111,7 @@ class Ingest:
                 self._budget.give(tenant.name, weight - heavy)
                 tenant.lane.put(Queued(key, push, data, heavy, pending))
                 return
+            self._counts.incomplete += 1
             result = PushReply(stored=tenant.sequences.stored(key), need_stacks=unknown.astype("<u8").tobytes())
         except Refused as refused:
             result = refused

@@ -108,6 +108,11 @@ class Journal:
                 self.set_aside(path.stem, str(error))
         return sorted(entries, key=lambda entry: entry.stored_ns)
 
+    def waiting(self) -> tuple[int, int]:
+        """How many batches are not stored for certain, and how many were set aside. Raises OSError."""
+        names = os.listdir(self.folder)
+        return sum(name.endswith(_BATCH) for name in names), sum(name.endswith(_DAMAGED) for name in names)
+
     def close(self) -> None:
         """Let go of the folder."""
         os.close(self._lock)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
+from aperture_tui.fleet.aggregator.counts import Counts
 from aperture_tui.fleet.aggregator.journal import Entry, Journal
 from aperture_tui.fleet.aggregator.refusal import LOG, Refused, later
 from aperture_tui.profile.text import clean
@@ -61,7 +62,13 @@ class Lane:
     """A queue, and the task that stores what comes by it. Belongs to the event loop's thread."""
 
     def __init__(
-        self, storage: TenantStorage, journal: Journal, run: Run, ended: Ended, limits: BatchLimits | None = None
+        self,
+        storage: TenantStorage,
+        journal: Journal,
+        run: Run,
+        ended: Ended,
+        limits: BatchLimits | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self.trouble = ""
         """Why nothing can be stored now, in one clear line; "" while all is well."""
@@ -70,6 +77,7 @@ class Lane:
         self._run = run
         self._ended = ended
         self._limits = limits or BatchLimits()
+        self._counts = counts or Counts()
         self._queue: deque[Queued] = deque()
         self._batch: deque[Queued] = deque()  # being stored
         self._rows = self._bytes = 0
@@ -137,7 +145,7 @@ class Lane:
         """Store the first of the batch, however long it takes. False if this is the end and it could not be."""
         entry = Entry(self._storage.name, secrets.token_hex(16), time.time_ns(), [one.data for one in pushes])
         remove: _Step = (self._journal.remove, (entry.token,))
-        insert: _Step = (self._storage.insert, (entry.token, [one.push for one in pushes], entry.stored_ns))
+        insert: _Step = (self._insert, (entry.token, [one.push for one in pushes], entry.stored_ns))
         try:
             if not await self._done([(self._journal.write, (entry,)), insert, remove]):
                 return False
@@ -145,6 +153,12 @@ class Lane:
             return await self._done([remove]) and await self._one_by_one(pushes, error)
         self._leave(len(pushes))
         return True
+
+    def _insert(self, token: str, pushes: Sequence[Push], stored_ns: int) -> None:
+        """In a thread."""
+        began = time.monotonic()
+        self._storage.insert(token, pushes, stored_ns)
+        self._counts.inserts.add(time.monotonic() - began)
 
     async def _one_by_one(self, pushes: Sequence[Queued], error: Exception) -> bool:
         """Store each by itself, and refuse what cannot be stored. error: why they could not be together."""
@@ -184,6 +198,7 @@ class Lane:
 
     def _not_now(self, error: Exception, delay_s: float) -> None:
         """Tell everybody who waits; their pushes stay, and are found stored when they come again."""
+        self._counts.failures += 1
         words = _said(error)
         if words != self.trouble:
             LOG.error("tenant %s: nothing can be stored now: %s", self._storage.name, words)

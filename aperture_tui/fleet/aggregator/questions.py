@@ -72,6 +72,11 @@ class Questions:
         if question is not None and (question.gone or time.monotonic() > question.ends):
             raise GoneError
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a thread."""
+        return self._waiting
+
     def close(self) -> None:
         """Ends the threads when they have nothing to do any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -14,10 +15,13 @@ from google.protobuf.message_factory import GetMessageClass
 from aperture_tui.fleet.aggregator.refusal import RefusalLog, Refused, later, refuse
 from aperture_tui.fleet.aggregator.tokens import Access, Caller
 from aperture_tui.profile.text import clean
+from aperture_tui.wire import fleet_pb2 as wire
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from grpc.aio import ServicerContext
+
+    from aperture_tui.fleet.aggregator.counts import Counts
 
     _Context = ServicerContext[Any, Any]
 
@@ -27,6 +31,11 @@ _INGEST: Final = "/aperture.v1.Ingest/"
 _FLEET: Final = "/aperture.v1.Fleet/"
 _MOST_CALLS: Final = 20_000
 """Open at the same time."""
+_METHODS: Final = {
+    f"/{service.full_name}/{method.name}": method.name
+    for service in wire.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
 
 Unary = Callable[[Caller, Any, "_Context"], Awaitable[Message]]
 Stream = Callable[[Caller, Any, "_Context"], AsyncGenerator[Message, None]]
@@ -35,9 +44,10 @@ Stream = Callable[[Caller, Any, "_Context"], AsyncGenerator[Message, None]]
 class Gate(grpc.aio.ServerInterceptor):
     """Lets in who has a token for what is called. What is not let in is not read."""
 
-    def __init__(self, access: Access, log: RefusalLog) -> None:
+    def __init__(self, access: Access, log: RefusalLog, counts: Counts) -> None:
         self._access = access
         self._log = log
+        self._counts = counts
 
     async def intercept_service(
         self,
@@ -51,6 +61,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 caller = self._access.caller(_token(handler_call_details.invocation_metadata))
                 _check_role(caller, method)
             except Refused as refused:
+                self._counts.called(_METHODS.get(method, "other"), refused.code.name)
                 return self._refusing(refused)
             _CALLER.set(caller)  # of this call: each has a context of its own
         return await continuation(handler_call_details)
@@ -81,8 +92,9 @@ def _check_role(caller: Caller, method: str) -> None:
 class Calls:
     """Makes handlers of a service's methods. Messages come and go as bytes, so that damaged ones are ours to refuse."""
 
-    def __init__(self, log: RefusalLog) -> None:
+    def __init__(self, log: RefusalLog, counts: Counts) -> None:
         self._log = log
+        self._counts = counts
         self._open = 0
 
     def handlers(
@@ -99,19 +111,22 @@ class Calls:
 
     def _unary(self, method: MethodDescriptor, answer: Unary) -> Callable[[bytes, _Context], Awaitable[bytes]]:
         async def call(data: bytes, context: _Context) -> bytes:
+            began = time.monotonic()
             try:
-                with self._counted():
+                with self._counted(method.name):
                     return (await answer(_CALLER.get(), _request(method, data), context)).SerializeToString()
             except Exception as error:
                 await self._end(context, error)
                 raise AssertionError("a refusal ends the call") from error
+            finally:
+                self._counts.took[method.name].add(time.monotonic() - began)
 
         return call
 
     def _stream(self, method: MethodDescriptor, answer: Stream) -> Callable[[bytes, _Context], AsyncIterator[bytes]]:
         async def call(data: bytes, context: _Context) -> AsyncIterator[bytes]:
             try:
-                with self._counted():
+                with self._counted(method.name):
                     messages = answer(_CALLER.get(), _request(method, data), context)
                     async with contextlib.aclosing(messages):
                         async for message in messages:
@@ -122,14 +137,20 @@ class Calls:
         return call
 
     @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        if self._open >= _MOST_CALLS:
-            raise later("too many calls at once", 5.0)
+    def _counted(self, method: str) -> Iterator[None]:
         self._open += 1
+        status = "CANCELLED"  # unless it ends otherwise: what is cancelled is no Exception
         try:
+            if self._open > _MOST_CALLS:
+                raise later("too many calls at once", 5.0)
             yield
+            status = "OK"
+        except Exception as error:
+            status = error.code.name if isinstance(error, Refused) else "INTERNAL"
+            raise
         finally:
             self._open -= 1
+            self._counts.called(method, status)
 
     async def _end(self, context: _Context, error: Exception) -> None:
         """Refuse the call. Of what is no refusal the log has what it is, and the caller that it is our fault."""

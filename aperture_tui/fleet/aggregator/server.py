@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from aperture_tui.fleet.aggregator import metrics
 from aperture_tui.fleet.aggregator.answering import Answering, Call
 from aperture_tui.fleet.aggregator.budget import Budget
 from aperture_tui.fleet.aggregator.certificates import CertificatesError, credentials
+from aperture_tui.fleet.aggregator.counts import Counts
 from aperture_tui.fleet.aggregator.ingest import DECODING, Ingest
 from aperture_tui.fleet.aggregator.lane import BatchLimits
+from aperture_tui.fleet.aggregator.pages import Page, Pages
 from aperture_tui.fleet.aggregator.questions import Questions
 from aperture_tui.fleet.aggregator.refusal import LOG, RefusalLog
 from aperture_tui.fleet.aggregator.rpc import Calls, Gate
 from aperture_tui.fleet.aggregator.tenants import Tenants, Ways
+from aperture_tui.profile.text import clean
 from aperture_tui.store.clickhouse.connection import StorageError
 from aperture_tui.store.push import PushLimits
 from aperture_tui.wire import fleet_pb2 as wire
@@ -51,9 +57,12 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """listen: HOST:PORT, port 0 for any that is free. queue_bytes: what may wait in memory to be stored."""
+    """listen, http: HOST:PORT, port 0 for any that is free; None: no pages over HTTP. queue_bytes: what may wait in
+    memory to be stored.
+    """
 
     listen: str = "127.0.0.1:50051"
+    http: str | None = None
     certificates: Certificates | None = None
     queue_bytes: int = 256 << 20
     batches: BatchLimits = field(default_factory=BatchLimits)
@@ -71,15 +80,17 @@ class Aggregator:
         self._threads = {
             name: ThreadPoolExecutor(n, name) for name, n in (("store", _STORING), ("unpack", DECODING), ("look", 2))
         }
-        budget = Budget(settings.queue_bytes)
-        self._tenants = Tenants(
-            storage, Ways(journal, budget, partial(self._run, "store"), settings.batches), settings.pushes
-        )
-        self._ingest = Ingest(self._tenants, budget, partial(self._run, "unpack"), settings.pushes)
+        self._journal = journal
+        self._counts = Counts()
+        self._budget = Budget(settings.queue_bytes)
+        ways = Ways(journal, self._budget, partial(self._run, "store"), settings.batches, self._counts)
+        self._tenants = Tenants(storage, ways, settings.pushes)
+        self._ingest = Ingest(self._tenants, self._budget, partial(self._run, "unpack"), settings.pushes)
         self._questions = Questions()
         self._answering = Answering(self._tenants, self._questions)
         self._health = health.aio.HealthServicer()
-        self._unreachable = ""
+        self._pages = Pages({"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics})
+        self._unreachable = self._not_serving = ""
         self._ending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._server = self._made()
@@ -97,6 +108,8 @@ class Aggregator:
             why = str(error) if isinstance(error, CertificatesError) else "it cannot listen there: is it in use?"
             raise ServerError(f"{settings.listen}: {why}") from error
         await self._tell_health()
+        if settings.http is not None:
+            await self._open_pages(settings.http)
         await self._server.start()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._tenants.store_what_was_left())]
 
@@ -110,16 +123,22 @@ class Aggregator:
         self._answering.end()
         await self._ingest.end()
         await self._server.stop(_GRACE_S)
+        await self._pages.stop()
         self._questions.close()
         for pool in self._threads.values():
             pool.shutdown(wait=False)
+
+    @property
+    def http_port(self) -> int:
+        """Where the pages are; 0 if they are not asked for."""
+        return self._pages.port
 
     # -- for itself
 
     def _made(self) -> grpc.aio.Server:
         log = RefusalLog()
-        server = grpc.aio.server(interceptors=[Gate(self._access, log)], options=self._options())
-        calls = Calls(log)
+        server = grpc.aio.server(interceptors=[Gate(self._access, log, self._counts)], options=self._options())
+        calls = Calls(log, self._counts)
         ingest = calls.handlers(_SERVICES["Ingest"], {"Push": self._push}, {})
         names = [method.name for method in _SERVICES["Fleet"].methods if method.name != "Watch"]
         unary = {name: partial(self._answer, getattr(self._answering, name.lower())) for name in names}
@@ -180,14 +199,53 @@ class Aggregator:
             self._unreachable = ""
 
     async def _tell_health(self) -> None:
-        well = not (self._ending or self._unreachable or self._tenants.trouble)
-        status = health_pb2.HealthCheckResponse.SERVING if well else health_pb2.HealthCheckResponse.NOT_SERVING
+        ending = "the aggregator is ending" if self._ending else ""
+        self._not_serving = why = ending or self._unreachable or self._tenants.trouble
+        status = health_pb2.HealthCheckResponse.NOT_SERVING if why else health_pb2.HealthCheckResponse.SERVING
         for name in ("", *(service.full_name for service in _SERVICES.values())):
             await self._health.set(name, status)
 
+    # -- the pages
 
-async def serve(aggregator: Aggregator, listening: Callable[[int], None]) -> None:
-    """Run until SIGTERM, SIGINT or SIGHUP; a second one ends at once. listening: told the port. Raises ServerError."""
+    async def _open_pages(self, http: str) -> None:
+        host, _, port = http.rpartition(":")
+        try:
+            await self._pages.start(host.strip("[]"), int(port))
+        except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
+            why = "it cannot listen there: it is in use" if in_use else f"it cannot listen there: {error.strerror}"
+            raise ServerError(f"--http {http}: {why}") from error
+
+    async def _healthz(self) -> Page:
+        return Page(b"alive\n")
+
+    async def _readyz(self) -> Page:
+        """What health says."""
+        if why := self._not_serving:
+            return Page(f"not serving: {clean(why)}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
+        return Page(b"serving\n")
+
+    async def _metrics(self) -> Page:
+        counted = metrics.counted(self._counts)
+        waiting, damaged = await self._run("look", self._journal.waiting)
+        state = metrics.State(
+            is_serving=not self._not_serving,
+            queue_bytes=self._budget.used,
+            queue_limit_bytes=self._budget.limit,
+            agents=sum(len(tenant.board) for tenant in self._tenants.all()),
+            streams=self._answering.streams,
+            waiting_questions=self._questions.waiting,
+            waiting_batches=waiting,
+            damaged_batches=damaged,
+        )
+        return Page(await self._run("look", metrics.text, counted, state), content=metrics.CONTENT_TYPE)
+
+
+async def serve(aggregator: Aggregator, listening: Callable[[], None]) -> None:
+    """Run until SIGTERM, SIGINT or SIGHUP; a second one ends at once. listening: called when its ports are known.
+
+    Raises ServerError.
+    """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -200,6 +258,6 @@ async def serve(aggregator: Aggregator, listening: Callable[[int], None]) -> Non
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, ask, number)
     await aggregator.start()
-    listening(aggregator.port)
+    listening()
     await asked.wait()
     await aggregator.stop()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from aperture_tui.fleet.aggregator.board import Board
+from aperture_tui.fleet.aggregator.counts import Counts
 from aperture_tui.fleet.aggregator.lane import NOT_NOW, Lane
 from aperture_tui.fleet.aggregator.refusal import LOG, later
 from aperture_tui.fleet.aggregator.sequence import Sequences
@@ -35,9 +36,10 @@ class Tenant:
         self.storage = known.storage
         self.sequences = Sequences(known.stored)
         self.board = Board(known.hosts)
-        self.lane = Lane(self.storage, ways.journal, ways.run, self._ended, ways.limits)
+        self.lane = Lane(self.storage, ways.journal, ways.run, self._ended, ways.limits, ways.counts)
         self._run = ways.run
         self._budget = ways.budget
+        self._counts = ways.counts
         self._asking: asyncio.Task[dict[Key, int]] | None = None
 
     @property
@@ -69,17 +71,27 @@ class Tenant:
         for one in batch:
             one.pending.tell(refused or self.acknowledged(one.key, one.push.head.interval_ms))
         if refused is None:
+            events, data_bytes = sum(len(one.push.events) for one in batch), sum(len(one.data) for one in batch)
+            self._counts.kept(len(batch), events, data_bytes)
             self.board.stored([one.push for one in batch])
 
 
 class Ways:
-    """What all tenants share: the journal, the memory, threads to wait in, and when a batch is full."""
+    """What all tenants share: the journal, the memory, threads to wait in, when a batch is full, and the counts."""
 
-    def __init__(self, journal: Journal, budget: Budget, run: Run, limits: BatchLimits | None = None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        budget: Budget,
+        run: Run,
+        limits: BatchLimits | None = None,
+        counts: Counts | None = None,
+    ) -> None:
         self.journal = journal
         self.budget = budget
         self.run = run
         self.limits = limits
+        self.counts = counts or Counts()
 
 
 class _Known:
@@ -115,6 +127,11 @@ class Tenants:
         """Why nothing can be stored for some tenant now, in one clear line; "" while all is well."""
         words = [tenant.lane.trouble for tenant in self._open.values()] + [why for _, why in self._failed.values()]
         return next(filter(None, words), "")
+
+    @property
+    def counts(self) -> Counts:
+        """Of all of them."""
+        return self._ways.counts
 
     def all(self) -> list[Tenant]:
         """Those that are open now."""

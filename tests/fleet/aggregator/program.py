@@ -33,6 +33,7 @@ class Program:
         self.first = self.process.stderr.readline()
         while self.first and " WARNING " in self.first:
             self.first = self.process.stderr.readline()
+        self._second = self.process.stderr.readline() if "--http" in arguments else ""
 
     @property
     def address(self) -> str:
@@ -43,6 +44,12 @@ class Program:
     @property
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
+
+    @property
+    def http_port(self) -> int:
+        found = re.search(r"http://\S+:(\d+)/metrics", self._second)
+        assert found, self.first + self._second
+        return int(found[1])
 
     def peak_mb(self) -> int:
         """The most memory that it ever had, in MB."""
@@ -59,7 +66,7 @@ class Program:
     def ended(self) -> tuple[int, str]:
         """Its exit status, and all that it said."""
         _, said = self.process.communicate(timeout=60)
-        return self.process.returncode, self.first + said
+        return self.process.returncode, self.first + self._second + said
 
 
 def free_port() -> int:

@@ -341,6 +341,11 @@ def started(tmp_path: Path) -> Iterator[list[Program]]:
         (["--listen", "::1:5"], "HOST:PORT"),
         (["--listen", "a:65536"], "HOST:PORT"),
         (["--queue-mb", "0"], "not a number"),
+        (["--http", "0.0.0.0:9090"], "--http-insecure, or loopback"),
+        (["--http", "[::]:9090", "--tokens", "x", "--tls-cert", "x", "--tls-key", "x"], "--http-insecure, or loopback"),
+        (["--http", "0.0.0.0:9090", "--insecure"], "--http-insecure, or loopback"),
+        (["--http", "9090"], "HOST:PORT"),
+        (["--http-insecure"], "--http-insecure needs --http"),
     ],
 )
 def test_what_would_be_open_by_mistake_is_wrong_usage(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -370,6 +375,8 @@ def test_what_it_cannot_begin_with_is_one_line(tmp_path: Path, started: list[Pro
         (Program(tmp_path / "a", "--tokens", str(tmp_path / "broken")), "line 1"),
         (Program(tmp_path / "b", "--tokens", str(tmp_path / "none")), "No such file"),
         (Program(tmp_path / "c", listen=f"127.0.0.1:{first.port}"), "in use"),
+        (Program(tmp_path / "f", "--http", f"127.0.0.1:{first.port}"), "--http 127.0.0.1:"),
+        (Program(tmp_path / "g", "--http", "no.such.host.invalid:1", "--http-insecure"), "--http no.such.host"),
         (Program(tmp_path / "d", "--tls-cert", str(tmp_path / "broken"), "--tls-key", "/x"), "certificate in PEM"),
         (Program(tmp_path / "e", store="http://x"), "is no store"),
     ):
