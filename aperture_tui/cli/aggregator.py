@@ -21,6 +21,7 @@ from aperture_tui.profile.text import clean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aperture_tui.fleet.aggregator.alerts.following import RulesFile
     from aperture_tui.fleet.aggregator.journal import Journal
     from aperture_tui.fleet.aggregator.storage import Storage
     from aperture_tui.fleet.aggregator.tokens import Access
@@ -60,6 +61,8 @@ def run(argv: Sequence[str]) -> int:
 def _serve(chosen: argparse.Namespace) -> int:
     import asyncio
 
+    from aperture_tui.fleet.aggregator.alerts.following import RulesFile
+    from aperture_tui.fleet.aggregator.alerts.rules import RulesError
     from aperture_tui.fleet.aggregator.certificates import CertificatesError
     from aperture_tui.fleet.aggregator.journal import Journal, JournalError
     from aperture_tui.fleet.aggregator.logs import to_stderr
@@ -72,13 +75,14 @@ def _serve(chosen: argparse.Namespace) -> int:
     _many_descriptors()
     try:
         access = Access(chosen.tokens)
+        alerts = RulesFile(chosen.alerts) if chosen.alerts else None
         state, path = _state(chosen), _chdb_path(chosen.store)
         with contextlib.closing(Journal(state)) as journal:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with contextlib.closing(Database.open(chosen.store, Retention(**dict(chosen.keep)))) as database:
-                asyncio.run(_until_the_end(chosen, database, journal, access))
-    except (TokensError, CertificatesError, JournalError, StorageError, ServerError) as error:
+                asyncio.run(_until_the_end(chosen, database, journal, access, alerts))
+    except (TokensError, RulesError, CertificatesError, JournalError, StorageError, ServerError) as error:
         return fail(_PROGRAM, error)
     except OSError as error:
         return fail(_PROGRAM, f"{error.filename}: {error.strerror}" if error.filename else error)
@@ -87,14 +91,17 @@ def _serve(chosen: argparse.Namespace) -> int:
     return 0
 
 
-async def _until_the_end(chosen: argparse.Namespace, database: Storage, journal: Journal, access: Access) -> None:
+async def _until_the_end(
+    chosen: argparse.Namespace, database: Storage, journal: Journal, access: Access, alerts: RulesFile | None
+) -> None:
     from aperture_tui.fleet.aggregator.certificates import Certificates
     from aperture_tui.fleet.aggregator.lane import BatchLimits
     from aperture_tui.fleet.aggregator.server import Aggregator, ServerSettings, serve
 
     certificates = Certificates(chosen.tls_cert, chosen.tls_key, chosen.client_ca) if chosen.tls_cert else None
     batches = BatchLimits(seconds=chosen.batch)
-    settings = ServerSettings(chosen.listen, chosen.http, certificates, chosen.queue_mb << 20, batches)
+    queue_bytes = chosen.queue_mb << 20
+    settings = ServerSettings(chosen.listen, chosen.http, certificates, queue_bytes, batches, alerts=alerts)
     host = chosen.listen.rpartition(":")[0]
     who = "anybody may push and read" if access.is_open else "with tokens"
     how = f"{'TLS' if certificates else 'no TLS'}, {who}"
@@ -112,6 +119,9 @@ def _parser() -> Parser:
     parser = Parser(_PROGRAM, "Take what agents push, keep it, answer questions about it.", _EXAMPLES)
     parser.add_argument(
         "--listen", type=_address, default="127.0.0.1:50051", metavar="HOST:PORT", help="where (127.0.0.1:50051)"
+    )
+    parser.add_argument(
+        "--alerts", metavar="FILE", help="rules in TOML, gone through once a minute: `aperture alerts`, /metrics"
     )
     parser.add_argument(
         "--http",

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "diff": "what changed between two recordings or two times, and what of it is more than chance",
     "query": "what an aggregator holds: its hosts, how much over time, the pushes themselves",
     "aggregate": "the stacks of an aggregator's hosts, merged",
+    "alerts": "which rules of an aggregator fire, and of which hosts or services",
     "filter": "programs in WebAssembly that decide about events: those that come along, and whether one will do",
     "gpu": "the GPUs of this machine, and commands whose kernels and copies are to be seen",
     "agent": "this machine's samples, calls and waits to an aggregator, always",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 
@@ -41,3 +42,50 @@ class BatchFacts:
     stored_ns: int
     events: int
     lost: int
+
+
+class AlertState(enum.IntEnum):
+    """Of an alert. The numbers go over the wire."""
+
+    UNKNOWN = 0
+    """It could not be measured."""
+    OK = 1
+    PENDING = 2
+    """It is above, but not yet for long enough."""
+    FIRING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """What a rule says of one group. group: the name of the service or host, "" of all machines together.
+
+    since_ns: from when on, Unix nanoseconds. value: None if it is not known, and why; at_least: the lower end of its
+    95 % interval.
+    """
+
+    group: str
+    state: AlertState
+    since_ns: int
+    value: float | None
+    at_least: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """A rule of an aggregator, with its alerts. by: "service", "host" or "" for one alert of all machines together.
+
+    measured_ns: when last, 0 for never. left_out: groups past the most that are looked at.
+    """
+
+    name: str
+    kind: str
+    where: str
+    measure: str
+    by: str
+    above: float
+    for_s: int
+    window_s: int
+    measured_ns: int
+    left_out: int
+    alerts: tuple[AlertFacts, ...]

@@ -315,3 +315,59 @@ class Update(_message.Message):
     now_ns: int
     hosts: int
     def __init__(self, end_ns: _Optional[int] = ..., now_ns: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
+
+class AlertsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Alert(_message.Message):
+    __slots__ = ("group", "state", "since_ns", "value", "at_least", "why")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_NS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    state: int
+    since_ns: int
+    value: float
+    at_least: float
+    why: str
+    def __init__(self, group: _Optional[str] = ..., state: _Optional[int] = ..., since_ns: _Optional[int] = ..., value: _Optional[float] = ..., at_least: _Optional[float] = ..., why: _Optional[str] = ...) -> None: ...
+
+class Rule(_message.Message):
+    __slots__ = ("name", "kind", "where", "measure", "by", "above", "for_s", "window_s", "measured_ns", "left_out", "alerts")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    ABOVE_FIELD_NUMBER: _ClassVar[int]
+    FOR_S_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_S_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_NS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: int
+    where: str
+    measure: str
+    by: str
+    above: float
+    for_s: int
+    window_s: int
+    measured_ns: int
+    left_out: int
+    alerts: _containers.RepeatedCompositeFieldContainer[Alert]
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[int] = ..., where: _Optional[str] = ..., measure: _Optional[str] = ..., by: _Optional[str] = ..., above: _Optional[float] = ..., for_s: _Optional[int] = ..., window_s: _Optional[int] = ..., measured_ns: _Optional[int] = ..., left_out: _Optional[int] = ..., alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ...) -> None: ...
+
+class AlertsReply(_message.Message):
+    __slots__ = ("rules", "now_ns", "follows_rules")
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    NOW_NS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWS_RULES_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[Rule]
+    now_ns: int
+    follows_rules: bool
+    def __init__(self, rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., now_ns: _Optional[int] = ..., follows_rules: _Optional[bool] = ...) -> None: ...

@@ -149,6 +149,11 @@ class FleetStub:
                 request_serializer=aperture__tui_dot_wire_dot_fleet__pb2.WatchRequest.SerializeToString,
                 response_deserializer=aperture__tui_dot_wire_dot_fleet__pb2.Update.FromString,
                 _registered_method=True)
+        self.Alerts = channel.unary_unary(
+                '/aperture.v1.Fleet/Alerts',
+                request_serializer=aperture__tui_dot_wire_dot_fleet__pb2.AlertsRequest.SerializeToString,
+                response_deserializer=aperture__tui_dot_wire_dot_fleet__pb2.AlertsReply.FromString,
+                _registered_method=True)
 
 
 class FleetServicer:
@@ -206,6 +211,13 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Alerts(self, request, context):
+        """The rules of the tenant, and what became of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -248,6 +260,11 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=aperture__tui_dot_wire_dot_fleet__pb2.WatchRequest.FromString,
                     response_serializer=aperture__tui_dot_wire_dot_fleet__pb2.Update.SerializeToString,
+            ),
+            'Alerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.Alerts,
+                    request_deserializer=aperture__tui_dot_wire_dot_fleet__pb2.AlertsRequest.FromString,
+                    response_serializer=aperture__tui_dot_wire_dot_fleet__pb2.AlertsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -466,6 +483,33 @@ class Fleet:
             '/aperture.v1.Fleet/Watch',
             aperture__tui_dot_wire_dot_fleet__pb2.WatchRequest.SerializeToString,
             aperture__tui_dot_wire_dot_fleet__pb2.Update.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Alerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aperture.v1.Fleet/Alerts',
+            aperture__tui_dot_wire_dot_fleet__pb2.AlertsRequest.SerializeToString,
+            aperture__tui_dot_wire_dot_fleet__pb2.AlertsReply.FromString,
             options,
             channel_credentials,
             insecure,

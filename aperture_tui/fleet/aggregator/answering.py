@@ -82,12 +82,12 @@ class Answering:
 
     async def hosts(self, call: Call, request: wire.HostsRequest) -> wire.HostsReply:
         """All machines."""
-        return await self._of_storage(call, _hosts)
+        return await self.of_storage(call, _hosts)
 
     async def batches(self, call: Call, request: wire.BatchesRequest) -> wire.BatchesReply:
         """The newest pushes."""
         query, limit = _query(request.selection), min(request.limit or _MOST_BATCHES, _MOST_BATCHES)
-        return await self._of_storage(call, lambda storage: _batches(storage, query, limit))
+        return await self.of_storage(call, lambda storage: _batches(storage, query, limit))
 
     async def timeline(self, call: Call, request: wire.TimelineRequest) -> wire.TimelineReply:
         """Weights over time."""
@@ -155,10 +155,10 @@ class Answering:
         return await self._of_store(call, reply)
 
     async def _of_store(self, call: Call, find: Callable[[AskedStore], T]) -> T:
-        return await self._of_storage(call, lambda storage: find(storage.store))
+        return await self.of_storage(call, lambda storage: find(storage.store))
 
-    async def _of_storage(self, call: Call, find: Callable[[TenantStorage], T]) -> T:
-        """What `find` gives, called in a thread. Raises Refused."""
+    async def of_storage(self, call: Call, find: Callable[[TenantStorage], T]) -> T:
+        """What `find` gives, called in the thread of a question. Raises Refused."""
         tenant = await self._tenants.opened(call.tenant)
         tenant.storage.store.watch = self._questions.watch
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import signal
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from aperture_tui.fleet.aggregator import metrics
+from aperture_tui.fleet.aggregator.alerts import telling
+from aperture_tui.fleet.aggregator.alerts.rounds import INTERVAL_S, Rounds
 from aperture_tui.fleet.aggregator.answering import Answering, Call
 from aperture_tui.fleet.aggregator.budget import Budget
 from aperture_tui.fleet.aggregator.certificates import CertificatesError, credentials
@@ -26,7 +29,7 @@ from aperture_tui.fleet.aggregator.lane import BatchLimits
 from aperture_tui.fleet.aggregator.pages import Page, Pages
 from aperture_tui.fleet.aggregator.questions import Questions
 from aperture_tui.fleet.aggregator.refusal import LOG, RefusalLog
-from aperture_tui.fleet.aggregator.rpc import Calls, Gate
+from aperture_tui.fleet.aggregator.rpc import Calls, Gate, Unary
 from aperture_tui.fleet.aggregator.tenants import Tenants, Ways
 from aperture_tui.profile.text import clean
 from aperture_tui.store.clickhouse.connection import StorageError
@@ -36,9 +39,10 @@ from aperture_tui.wire import fleet_pb2 as wire
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from aperture_tui.fleet.aggregator.alerts.following import RulesFile
     from aperture_tui.fleet.aggregator.certificates import Certificates
     from aperture_tui.fleet.aggregator.journal import Journal
-    from aperture_tui.fleet.aggregator.storage import Storage
+    from aperture_tui.fleet.aggregator.storage import Storage, TenantStorage
     from aperture_tui.fleet.aggregator.tokens import Access, Caller
 
 _SERVICES: Final = wire.DESCRIPTOR.services_by_name
@@ -47,6 +51,8 @@ _STORING: Final = 4
 _GRACE_S: Final = 5.0
 _POLL_S: Final = 1.0
 _PING_S: Final = 10.0
+_PATIENCE_S: Final = 10.0
+"""With a question of our own, of alerts."""
 _HEADROOM: Final = 1 << 20
 """Of a message beyond the body of a push: what is too long is refused with words, what is far too long by gRPC."""
 
@@ -58,7 +64,7 @@ class ServerError(RuntimeError):
 @dataclass(frozen=True)
 class ServerSettings:
     """listen, http: HOST:PORT, port 0 for any that is free; None: no pages over HTTP. queue_bytes: what may wait in
-    memory to be stored.
+    memory to be stored. alerts: the rules that are gone through each alerts_s, at times of clock_ns, Unix nanoseconds.
     """
 
     listen: str = "127.0.0.1:50051"
@@ -67,6 +73,9 @@ class ServerSettings:
     queue_bytes: int = 256 << 20
     batches: BatchLimits = field(default_factory=BatchLimits)
     pushes: PushLimits = field(default_factory=PushLimits)
+    alerts: RulesFile | None = None
+    alerts_s: float = INTERVAL_S
+    clock_ns: Callable[[], int] = time.time_ns
 
 
 class Aggregator:
@@ -88,6 +97,8 @@ class Aggregator:
         self._ingest = Ingest(self._tenants, self._budget, partial(self._run, "unpack"), settings.pushes)
         self._questions = Questions()
         self._answering = Answering(self._tenants, self._questions)
+        self.alerts = Rounds(self._ask, settings.clock_ns)
+        """What became of the rules of alerts."""
         self._health = health.aio.HealthServicer()
         self._pages = Pages({"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics})
         self._unreachable = self._not_serving = ""
@@ -111,7 +122,11 @@ class Aggregator:
         if settings.http is not None:
             await self._open_pages(settings.http)
         await self._server.start()
-        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._tenants.store_what_was_left())]
+        work = [self._follow(), self._tenants.store_what_was_left()]
+        if settings.alerts is not None:
+            self.alerts.take(settings.alerts.rules)
+            work.append(self.alerts.run(settings.alerts_s))
+        self._tasks = [asyncio.create_task(each) for each in work]
 
     async def stop(self) -> None:
         """Take no more, store what was taken, answer whoever waits, and end."""
@@ -140,8 +155,11 @@ class Aggregator:
         server = grpc.aio.server(interceptors=[Gate(self._access, log, self._counts)], options=self._options())
         calls = Calls(log, self._counts)
         ingest = calls.handlers(_SERVICES["Ingest"], {"Push": self._push}, {})
-        names = [method.name for method in _SERVICES["Fleet"].methods if method.name != "Watch"]
-        unary = {name: partial(self._answer, getattr(self._answering, name.lower())) for name in names}
+        names = [method.name for method in _SERVICES["Fleet"].methods if method.name not in ("Watch", "Alerts")]
+        unary: dict[str, Unary] = {
+            name: partial(self._answer, getattr(self._answering, name.lower())) for name in names
+        }
+        unary["Alerts"] = self._alerts
         fleet = calls.handlers(_SERVICES["Fleet"], unary, {"Watch": self._watch})
         server.add_generic_rpc_handlers((ingest, fleet))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -173,14 +191,25 @@ class Aggregator:
     def _watch(self, caller: Caller, request: wire.WatchRequest, _: Any) -> AsyncGenerator[Message, None]:
         return self._answering.watch(Call(caller.tenant, still=partial(self._access.still, caller)), request)
 
+    async def _alerts(self, caller: Caller, request: wire.AlertsRequest, _: Any) -> Message:
+        settings = self._settings
+        return telling.reply(self.alerts.in_force, caller.tenant, settings.clock_ns(), settings.alerts is not None)
+
+    async def _ask(self, tenant: str, find: Callable[[TenantStorage], Any]) -> Any:
+        """A question of our own, as all others are asked. Raises Refused."""
+        return await self._answering.of_storage(Call(tenant, _PATIENCE_S), find)
+
     async def _run(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads[pool], function, *arguments)
 
     async def _follow(self) -> None:
-        """Each second: the tokens, and how it is."""
+        """Each second: the tokens, the rules, and how it is."""
         seconds = 0.0
         while True:
             await self._run("look", self._access.refresh)
+            if (alerts := self._settings.alerts) is not None:
+                await self._run("look", alerts.refresh)
+                self.alerts.take(alerts.rules)
             if seconds % _PING_S == 0:
                 await self._run("look", self._ping)
             await self._tell_health()
@@ -226,7 +255,8 @@ class Aggregator:
         return Page(b"serving\n")
 
     async def _metrics(self) -> Page:
-        counted = metrics.counted(self._counts)
+        alerts = telling.families(self.alerts.in_force, self.alerts.round_s) if self._settings.alerts else []
+        counted = [*metrics.counted(self._counts), *alerts]
         waiting, damaged = await self._run("look", self._journal.waiting)
         state = metrics.State(
             is_serving=not self._not_serving,

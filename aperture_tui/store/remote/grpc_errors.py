@@ -38,6 +38,11 @@ def is_of_the_way(error: grpc.RpcError) -> bool:
     return _code(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
+def is_unknown(error: grpc.RpcError) -> bool:
+    """Whether there is no such question where it was asked."""
+    return _code(error) is grpc.StatusCode.UNIMPLEMENTED
+
+
 def in_words(error: grpc.RpcError, settings: RemoteSettings, deadline_s: float = DEADLINE_S) -> str:
     """One clear line, with the aggregator's address before it. deadline_s: how long it was waited for."""
     return f"{clean(settings.address)}: {_meaning(error, settings, deadline_s)}"

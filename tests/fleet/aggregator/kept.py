@@ -88,7 +88,7 @@ class KeptTenant:
             self.after()
 
     def hosts(self) -> list[HostState]:
-        return [HostState(push.head.agent, push.head.service) for push in self.pushes]
+        return [_host(push) for push in self.pushes]
 
     def batches(self, query: Query, limit: int) -> list[BatchFacts]:
         heads = [push.head for push in self.pushes][:limit]
@@ -97,6 +97,12 @@ class KeptTenant:
     def seqs(self, agent: str = "web-1") -> list[int]:
         """What is kept of an agent, in its order."""
         return [push.head.seq for push in self.pushes if push.head.agent == agent]
+
+
+def _host(push: Push) -> HostState:
+    times = push.events["time_ns"]
+    first, newest = (int(times.min()), int(times.max()) + 1) if len(times) else (0, 0)
+    return HostState(push.head.agent, push.head.service, first_ns=first, newest_ns=newest, seen_ns=newest)
 
 
 class Kept:

@@ -48,14 +48,14 @@ class Served:
 @contextlib.asynccontextmanager
 async def serving(
     folder: Path,
-    kept: Kept | None = None,
+    kept: Any = None,
     access: Access | None = None,
     *,
     token: str = "",
     credentials: grpc.ChannelCredentials | None = None,
     **options: Any,
 ) -> AsyncIterator[Served]:
-    """Until the block ends. options: of ServerSettings."""
+    """Until the block ends. kept: another Storage will do. options: of ServerSettings."""
     kept = kept or Kept()
     settings = ServerSettings(**{"listen": "127.0.0.1:0", "batches": BatchLimits(seconds=0.02), **options})
     journal = Journal(folder / "journal")
@@ -79,12 +79,22 @@ class InThread:
     def __init__(self, folder: Path, kept: Kept | None = None, **options: Any) -> None:
         self.kept = kept or Kept()
         self.address = ""
+        self._served: Served | None = None
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
         begun = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(folder, begun, options))
         self._thread.start()
         assert begun.wait(20)
+
+    @property
+    def aggregator(self) -> Aggregator:
+        assert self._served is not None
+        return self._served.aggregator
+
+    def do(self, coroutine: Any) -> Any:
+        """What it gives, in that thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
@@ -93,7 +103,7 @@ class InThread:
     def _run(self, folder: Path, begun: threading.Event, options: Any) -> None:
         async def run() -> None:
             async with serving(folder, self.kept, **options) as served:
-                self.address = served.address
+                self.address, self._served = served.address, served
                 begun.set()
                 await self._end.wait()
 

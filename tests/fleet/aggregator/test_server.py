@@ -27,7 +27,7 @@ from aperture_tui.fleet.aggregator.refusal import RefusalLog
 from aperture_tui.fleet.aggregator.tokens import Access, Role
 from aperture_tui.store.clickhouse.connection import StorageError
 from aperture_tui.wire import fleet_pb2 as wire
-from aperture_tui.wire.fleet_pb2_grpc import IngestStub
+from aperture_tui.wire.fleet_pb2_grpc import FleetStub, IngestStub
 from tests.fleet.aggregator.kept import Kept
 from tests.fleet.aggregator.program import Program
 from tests.fleet.aggregator.pushing import push
@@ -377,6 +377,8 @@ def test_what_it_cannot_begin_with_is_one_line(tmp_path: Path, started: list[Pro
         (Program(tmp_path / "c", listen=f"127.0.0.1:{first.port}"), "in use"),
         (Program(tmp_path / "f", "--http", f"127.0.0.1:{first.port}"), "--http 127.0.0.1:"),
         (Program(tmp_path / "g", "--http", "no.such.host.invalid:1", "--http-insecure"), "--http no.such.host"),
+        (Program(tmp_path / "h", "--alerts", str(tmp_path / "none")), "No such file"),
+        (Program(tmp_path / "i", "--alerts", str(tmp_path / "broken")), "broken: no TOML"),
         (Program(tmp_path / "d", "--tls-cert", str(tmp_path / "broken"), "--tls-key", "/x"), "certificate in PEM"),
         (Program(tmp_path / "e", store="http://x"), "is no store"),
     ):
@@ -407,6 +409,16 @@ def test_it_begins_says_so_stores_and_ends(tmp_path: Path, started: list[Program
         with pytest.raises(grpc.RpcError) as refused:
             IngestStub(channel).Push(push(4), timeout=30)
         assert refused.value.details() == "push 3 is due"
+
+
+def test_it_follows_rules(tmp_path: Path, started: list[Program]) -> None:
+    (tmp_path / "rules").write_text('[[rule]]\nname = "cores"\nmeasure = "cores"\nabove = 4\n')
+    started.append(program := Program(tmp_path, "--alerts", str(tmp_path / "rules")))
+    with grpc.insecure_channel(program.address) as channel:
+        reply = FleetStub(channel).Alerts(wire.AlertsRequest(), timeout=30)
+    assert [(rule.name, rule.above, rule.alerts[0].why) for rule in reply.rules] == [
+        ("cores", 4.0, "it was not measured yet")
+    ]
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path, started: list[Program]) -> None:
