@@ -28,6 +28,7 @@ from aperture_tui.profile.batch import Batch
 from aperture_tui.profile.health import Health, Losses, State
 from aperture_tui.profile.symbols import GROWTH_BYTES, Symbols
 from aperture_tui.symbolize.resolver import Resolver
+from aperture_tui.symbolize.served import SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -238,6 +239,7 @@ class Session:
             self._attached.stop()
             self._run_times.close()
             self._resolver.close()
+            SERVED.close()
             self._common.close()
 
     def _may_rest(self, rests: int) -> bool:

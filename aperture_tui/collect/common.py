@@ -14,6 +14,7 @@ from aperture_tui.collect.targets import Targets
 from aperture_tui.collect.unwind import walking
 from aperture_tui.collect.unwind.standstill import Standstill
 from aperture_tui.profile.health import Health, State
+from aperture_tui.symbolize.served import SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,6 +139,7 @@ class Common:
         return Health(
             "naming",
             State.RUNNING,
+            SERVED.words(),
             lost={
                 "process events: ring full": self.processes.lost,
                 "children not followed: map full": self.targets.lost,

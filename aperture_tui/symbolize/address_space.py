@@ -7,14 +7,17 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aperture_tui.symbolize.opening import open_in_root, open_regular
+from aperture_tui.symbolize.elf import FileSource
+from aperture_tui.symbolize.mounts import MOUNTS
+from aperture_tui.symbolize.opening import open_regular
+from aperture_tui.symbolize.served import SERVED, NotAnsweringError, open_below
 
 REFRESH_S: Final = 1.0
 """A process's maps are read again, and a file that could not be opened is tried again, at most this often."""
@@ -243,24 +246,36 @@ def map_file(pid: int, mapping: Mapping) -> str:
 def mapped_facts(pid: int, mapping: Mapping) -> os.stat_result:
     """What stat says of the file behind a mapping. Raises OSError. Of a process that has ended see `open_mapping`.
 
-    Of its path, where that is the same file: to follow the link in map_files takes twice as long. The rights are those
-    of `open_mapping`.
+    Of its path, where that is the same file: to follow the link in map_files takes twice as long, but leads nowhere
+    else, such as into a file system that does not answer. The rights are those of `open_mapping`.
     """
-    with contextlib.suppress(OSError, ValueError):
-        facts = os.stat(mapping.path)
-        if (facts.st_ino, facts.st_dev) == (mapping.inode, mapping.device):  # it is mapped: no other has its number
-            return facts
+    mount = MOUNTS.served(pid, mapping.device)
+    if mount is not None and mapping.has_file:
+        return SERVED.facts(mount, pid, mapping)
+    if not MOUNTS.ours().served:
+        with contextlib.suppress(OSError, ValueError):
+            facts = os.stat(mapping.path)
+            if (facts.st_ino, facts.st_dev) == (mapping.inode, mapping.device):  # it is mapped: no other has its number
+                return facts
     with contextlib.suppress(OSError):
         return os.stat(map_file(pid, mapping))
-    fd = open_mapping(pid, mapping)
-    try:
-        return os.fstat(fd)
-    finally:
-        os.close(fd)
+    with contextlib.closing(open_mapping(pid, mapping)) as source:
+        return source.stat()
 
 
-def open_mapping(pid: int, mapping: Mapping) -> int:
-    """A descriptor of the file behind a mapping. Raises OSError.
+def open_mapping(pid: int, mapping: Mapping) -> FileSource:
+    """The file behind a mapping; a copy of it where its file system may not answer. Raises OSError.
+
+    See `open_mapped`; NotAnsweringError to be asked again.
+    """
+    mount = MOUNTS.served(pid, mapping.device)
+    if mount is not None and mapping.has_file:
+        return SERVED.opened(mount, pid, mapping)
+    return open_mapped(pid, mapping, open_below)
+
+
+def open_mapped(pid: int, mapping: Mapping, open_path: Callable[[str, str], FileSource]) -> FileSource:
+    """The file behind a mapping itself, whatever its file system does. open_path: below a root. Raises OSError.
 
     /proc/PID/map_files leads to the mapped file itself, deleted or hidden by another mount. It needs CAP_SYS_ADMIN or
     CAP_CHECKPOINT_RESTORE and the exact range, so the path is tried next, in the process's root and, when the process
@@ -272,27 +287,27 @@ def open_mapping(pid: int, mapping: Mapping) -> int:
     if not mapping.has_file:
         raise FileNotFoundError(errno.ENOENT, "no file is behind the mapping", mapping.path)
     try:
-        return open_regular(map_file(pid, mapping))
+        return FileSource(open_regular(map_file(pid, mapping)))
     except OSError as error:
         if error.errno == errno.EINVAL:  # not a regular file: no path to it would make it one
             raise
     try:
-        fd = open_in_root(f"/proc/{pid}/root", mapping.path)
-        if _same(fd, mapping, own_root=False):
-            return fd
-        os.close(fd)
+        source = open_path(f"/proc/{pid}/root", mapping.path)
+        if _same(source, mapping, own_root=False):
+            return source
+        source.close()
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EINVAL):
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EINVAL) or isinstance(error, NotAnsweringError):
             raise
-    fd = open_regular(mapping.path)
-    if _same(fd, mapping, own_root=True):
-        return fd
-    os.close(fd)
+    source = open_path("/", mapping.path)
+    if _same(source, mapping, own_root=True):
+        return source
+    source.close()
     raise FileNotFoundError(errno.ENOENT, "another file has taken its place", mapping.path)
 
 
-def _same(fd: int, mapping: Mapping, own_root: bool) -> bool:
-    status = os.fstat(fd)
+def _same(source: FileSource, mapping: Mapping, own_root: bool) -> bool:
+    status = source.stat()
     if status.st_ino != mapping.inode:
         return False
     return status.st_dev == mapping.device or (not own_root and status.st_size > mapping.offset)

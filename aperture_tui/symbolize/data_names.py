@@ -26,6 +26,7 @@ from aperture_tui.symbolize.elf import ElfError
 from aperture_tui.symbolize.hex_columns import parse_hex
 from aperture_tui.symbolize.images import NO_IMAGE, Image, ImageCache, ImageKey, read_objects
 from aperture_tui.symbolize.kernel import KernelData
+from aperture_tui.symbolize.served import NotAnsweringError
 
 LONGEST_S: Final = 30.0
 """What was said of a process is checked against its maps after this time at the latest."""
@@ -306,6 +307,8 @@ class DataNames:
             opened = self._images.mapped(pid, mapping)
             if opened is None:
                 opened = self._images.read(open_mapping(pid, mapping), mapping.path, roots_of(pid))
+        except NotAnsweringError:
+            return None
         except OSError as error:
             if error.errno == errno.EINVAL:  # a device, which has no symbols
                 return _NO_KEY, NO_IMAGE

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aperture_tui.symbolize.elf import SHT_NOBITS, BytesSource, Elf, ElfError, FileSource
-from aperture_tui.symbolize.opening import open_in_root
+from aperture_tui.symbolize.elf import SHT_NOBITS, BytesSource, Elf, ElfError, FileSource, Section
+from aperture_tui.symbolize.served import answers, open_below
 
 _DEBUG: Final = "/usr/lib/debug"
 _MAX_CHECKED: Final = 1 << 30  # bytes of a debug file whose CRC is computed: about a second
@@ -37,10 +37,17 @@ class DebugInfo:
     base: int
 
 
+def is_debug(section: Section) -> bool:
+    """Whether a section has DWARF."""
+    return section.type != SHT_NOBITS and section.name.startswith((b".debug_", b".zdebug_"))
+
+
 def debug_info(elf: Elf) -> DebugInfo | None:
     """Where the DWARF of a file is, if it holds any."""
-    present = [s for s in elf.sections if s.type != SHT_NOBITS and s.name.startswith((b".debug_", b".zdebug_"))]
-    if not isinstance(elf.source, FileSource) or not any(s.name in (b".debug_info", b".zdebug_info") for s in present):
+    present = [section for section in elf.sections if is_debug(section)]
+    if not isinstance(elf.source, FileSource) or not elf.source.whole:
+        return None
+    if not any(s.name in (b".debug_info", b".zdebug_info") for s in present):
         return None
     loads = elf.load_segments
     return DebugInfo(elf.source, sum(s.size for s in present), int(loads["address"][0]) if len(loads) else 0)
@@ -74,7 +81,7 @@ def _candidates(names: Sequence[str], roots: Sequence[str]) -> Iterator[tuple[El
     for root in roots:
         for name in names:
             try:
-                source = FileSource(open_in_root(root, name))
+                source = open_below(root, name)
             except OSError:
                 continue
             try:
@@ -111,6 +118,8 @@ def mini_debug_info(elf: Elf) -> Elf | None:
 def roots_of(pid: int) -> list[str]:
     """Where to look for a process's files: in its own root, then in ours if that is another one."""
     theirs = f"/proc/{pid}/root"
+    if not answers(theirs, "/"):
+        return [theirs, "/"]
     try:
         if os.path.samestat(os.stat(theirs), os.stat("/")):
             return ["/"]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 MACHINE_X86_64: Final = 62
 SHT_SYMTAB: Final = 2
+SHT_STRTAB: Final = 3
 SHT_NOTE: Final = 7
 SHT_NOBITS: Final = 8
 SHT_DYNSYM: Final = 11
@@ -33,6 +34,7 @@ _MAX_SECTIONS: Final = 65_536
 _MAX_SEGMENTS: Final = 65_536
 _MAX_NOTES: Final = 65_536
 _MAX_SECTION_NAMES: Final = 4 << 20
+_BLOCK: Final = 1 << 20
 
 _SECTION_64: Final = np.dtype(
     [
@@ -93,10 +95,16 @@ class BytesSource:
 
 
 class FileSource:
-    """An open file. Owns its descriptor: closed by `close`, or when nothing refers to it any more."""
+    """An open file. Owns its descriptor: closed by `close`, or when nothing refers to it any more.
 
-    def __init__(self, fd: int) -> None:
+    copy_of: what stat says of the file that this is a copy of, in memory. whole: False for a copy without what is
+    large: its code, or its debug information.
+    """
+
+    def __init__(self, fd: int, copy_of: os.stat_result | None = None, *, whole: bool = True) -> None:
         self._fd = fd
+        self._copy_of = copy_of
+        self.whole = whole
         self.close = weakref.finalize(self, os.close, fd)
         facts = os.fstat(fd)
         self.size = facts.st_size
@@ -107,8 +115,24 @@ class FileSource:
         return self._fd
 
     def stat(self) -> os.stat_result:
-        """What fstat says now."""
-        return os.fstat(self._fd)
+        """What fstat says now; of a copy, what it said when that was made."""
+        return os.fstat(self._fd) if self._copy_of is None else self._copy_of
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is in memory, of a file that is not open."""
+        return self._copy_of is not None
+
+    def only(self, offset: int, size: int) -> FileSource:
+        """Itself; of a copy, which takes memory, another one of this part alone. Raises ElfError."""
+        if self._copy_of is None:
+            return self
+        part = FileSource(os.memfd_create("aperture-part", os.MFD_CLOEXEC), self._copy_of, whole=False)
+        part.size = self.size
+        for at in range(offset, offset + size, _BLOCK):
+            os.pwrite(part.fileno(), self.read(at, min(_BLOCK, offset + size - at)), at)
+        part._modified_ns = os.fstat(part.fileno()).st_mtime_ns
+        return part
 
     def check_unchanged(self) -> None:
         """Raises ElfError if the file was written to since it was opened."""

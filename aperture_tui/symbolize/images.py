@@ -294,9 +294,8 @@ class ImageCache:
         image = self.get(key)
         return None if image is None else Opened(key, image, False, None)
 
-    def read(self, fd: int, path: str, roots: Sequence[str]) -> Opened:
-        """The image of an open file. Takes the descriptor over."""
-        source = FileSource(fd)
+    def read(self, source: FileSource, path: str, roots: Sequence[str]) -> Opened:
+        """The image of an open file. Takes it over."""
         key = ImageKey.of(source.stat())
         image = self.get(key)
         if image is not None:

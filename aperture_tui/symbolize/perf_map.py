@@ -15,7 +15,7 @@ from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.symbolize.elf import ElfError, FileSource
 from aperture_tui.symbolize.hex_columns import parse_hex
-from aperture_tui.symbolize.opening import open_in_root
+from aperture_tui.symbolize.served import open_below
 
 RETRY_S: Final = 1.0
 """The file is looked at for new lines at most this often."""
@@ -103,7 +103,7 @@ class PerfMap:
         self._looked_at = now
         try:
             pid, users = _identity(self._pid)
-            source = FileSource(open_in_root(f"/proc/{self._pid}/root", _PLACE.format(pid), follow=False))
+            source = open_below(f"/proc/{self._pid}/root", _PLACE.format(pid), follow=False)
         except (OSError, ValueError):
             return False  # no such file, or no such process: the usual case
         try:

@@ -18,6 +18,7 @@ from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.profile.text import clean
 from aperture_tui.symbolize.address_space import REFRESH_S, AddressSpace, Mapping, open_mapping
 from aperture_tui.symbolize.answers import Found, offset_frame
+from aperture_tui.symbolize.awaited import Awaited
 from aperture_tui.symbolize.counts import ResolverCounts
 from aperture_tui.symbolize.debug_files import roots_of
 from aperture_tui.symbolize.images import Image, ImageCache, ImageKey, Opened
@@ -31,6 +32,7 @@ from aperture_tui.symbolize.known import Known, Part
 from aperture_tui.symbolize.native_frames import NativeFrames
 from aperture_tui.symbolize.perf_map import PerfMap
 from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
+from aperture_tui.symbolize.served import SERVED, NotAnsweringError
 from aperture_tui.symbolize.together import Shared, SharedAnswers, by_file, located
 from aperture_tui.symbolize.vdso import vdso_image, vdso_key, vsyscall_name
 
@@ -62,6 +64,7 @@ class Resolver:
         """Why frames of a runtime are missing -> processes."""
         self.inlines = Inlines() if inlines is None else inlines
         """The tables of inlined functions, for what became of them."""
+        self._awaited: Awaited[AddressSpace] = Awaited()
         self._error = ""
         self._symbols = symbols
         kernel = KernelSymbols(clock=clock, cache=KernelCache) if kernel is None else kernel
@@ -106,6 +109,7 @@ class Resolver:
         """
         key = self.inlines.tend()
         modules = set() if key is None else self._shared.forget(key)
+        arrived = self._arrived()
         for known in self._spaces.values():
             if key is not None:
                 mapped = [mapping for mapping, image in known.images.items() if image == key]
@@ -114,10 +118,21 @@ class Resolver:
             if known.jit is not None and known.jit.nameless:
                 self._refresh_perf_map(known.jit, known)
         is_jit = self._version != self._told
-        self._version += key is not None
+        self._version += key is not None or bool(arrived)
         self._told = self._version
-        self.changed = None if is_jit or not self._is_known else frozenset(modules)
+        self.changed = None if is_jit or not self._is_known else frozenset(modules | arrived)
         return self._version
+
+    def _arrived(self) -> set[str]:
+        """Ask again for the files that did not answer; -> the modules of those that have come."""
+        SERVED.tend()
+        modules = set()
+        for space, mapping in self._awaited.take():
+            known = self._known(space)
+            known.closed.pop(mapping, None)
+            if self._image(space, mapping, known) is not None:
+                modules.add(mapping.module)
+        return modules
 
     def close(self) -> None:
         """Let go of what is being made ready."""
@@ -332,6 +347,10 @@ class Resolver:
                 opened = self._images.read(open_mapping(space.pid, mapping), mapping.path, roots_of(space.pid))
             if opened.key.changed_ns > space.ended_ns:
                 raise OSError(errno.ESTALE, "the file has changed since the process ended")
+        except NotAnsweringError:
+            known.closed[mapping] = now
+            self._awaited.add(space, mapping)
+            return None
         except OSError as error:
             known.closed[mapping] = now
             self.counts.files_unreadable += 1

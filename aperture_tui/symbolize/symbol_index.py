@@ -100,6 +100,7 @@ class SymbolIndex:
         """Memory held."""
         arrays = self.start.nbytes + self.size.nbytes + self.name.nbytes + self.table.nbytes + self.skipped.nbytes
         held = {id(t.data): len(t.data) for t in self.tables if t.data is not None}
+        held |= {id(t.source): t.size for t in self.tables if t.source is not None and t.source.is_copy}
         return arrays + sum(held.values())
 
     def find(self, addresses: NDArray[np.uint64]) -> NDArray[np.intp]:
@@ -293,7 +294,7 @@ def symbol_strings(elf: Elf, table: Section) -> Strings:
         return Strings(data, len(data))
     elf.check(section)
     source.read(section.offset + section.size - 1, 1)
-    return Strings(None, section.size, source, section.offset)
+    return Strings(None, section.size, source.only(section.offset, section.size), section.offset)
 
 
 def _text(strings: Strings) -> NDArray[np.uint8]:

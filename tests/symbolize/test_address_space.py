@@ -139,12 +139,11 @@ def test_the_file_of_a_deleted_program_can_be_opened(calls: Path, tmp_path: Path
     program.write_bytes(b"another program")
     mapping = mapping_of(AddressSpace.read(pid), "gone")
     try:
-        fd = open_mapping(pid, mapping)
+        source = open_mapping(pid, mapping)
     except FileNotFoundError:  # refused, rather than the other program that has its name now
         pytest.skip("map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
-    assert os.pread(fd, 4, 0) == b"\x7fELF"
-    assert mapped_facts(pid, mapping) == os.fstat(fd)
-    os.close(fd)
+    assert source.read(0, 4) == b"\x7fELF"
+    assert mapped_facts(pid, mapping) == source.stat()
 
 
 def test_what_stat_says_of_each_of_our_files() -> None:
@@ -172,9 +171,7 @@ def test_without_map_files_a_program_is_found_by_path_if_it_is_the_same(calls: P
     pid, _ = running(calls)
     mapping = mapping_of(AddressSpace.read(pid), "calls")
     shifted = Mapping(mapping.start + 4096, mapping.end + 4096, 0, mapping.path, mapping.device, mapping.inode)
-    fd = open_mapping(pid, shifted)
-    assert os.fstat(fd).st_ino == mapping.inode
-    os.close(fd)
+    assert open_mapping(pid, shifted).stat().st_ino == mapping.inode
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
@@ -196,10 +193,9 @@ def test_a_library_of_another_mount_namespace(calls: Path, tmp_path: Path, runni
     mapping = mapping_of(AddressSpace.read(pid), "inside")
     assert not (hidden / "inside").exists()
     for found in (mapping, Mapping(mapping.start + 1, mapping.end, 0, mapping.path, mapping.device, mapping.inode)):
-        fd = open_mapping(pid, found)
-        assert os.fstat(fd).st_size == calls.stat().st_size
-        assert mapped_facts(pid, found) == os.fstat(fd)
-        os.close(fd)
+        source = open_mapping(pid, found)
+        assert source.size == calls.stat().st_size
+        assert mapped_facts(pid, found) == source.stat()
 
 
 def test_executable_anonymous_memory_has_no_file() -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame, Symbols
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping
+from aperture_tui.symbolize.elf import FileSource
 from aperture_tui.symbolize.images import ImageCache
 from aperture_tui.symbolize.inlines import Inlines
 from aperture_tui.symbolize.kernel import KernelSymbols
@@ -239,10 +240,10 @@ def test_a_file_that_was_written_anew_is_read_again_though_its_time_and_size_are
 ) -> None:
     program = Path(shutil.copy(calls, tmp_path / "program"))
     images, before = ImageCache(), program.stat()
-    first = images.read(os.open(program, os.O_RDONLY), str(program), [])
+    first = images.read(FileSource(os.open(program, os.O_RDONLY)), str(program), [])
     program.write_bytes(calls.read_bytes().replace(b"private_work", b"PRIVATE_WORK"))
     os.utime(program, ns=(before.st_atime_ns, before.st_mtime_ns))
-    second = images.read(os.open(program, os.O_RDONLY), str(program), [])
+    second = images.read(FileSource(os.open(program, os.O_RDONLY)), str(program), [])
     assert (first.fresh, second.fresh) == (True, True)
     assert first.key != second.key
 

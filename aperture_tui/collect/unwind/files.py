@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,8 +16,10 @@ from aperture_tui.collect.unwind.builder import Builder
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, ROWS_APART, KernelMaps
 from aperture_tui.collect.unwind.table import FileTable, NotCachedError, file_table, without_rows
 from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
+from aperture_tui.symbolize.awaited import Awaited
 from aperture_tui.symbolize.elf import BytesSource, FileSource
 from aperture_tui.symbolize.images import ImageKey
+from aperture_tui.symbolize.served import NotAnsweringError
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 from aperture_tui.symbolize.vdso import vdso_key, vdso_memory
 
@@ -63,6 +66,7 @@ class Files:
         self._maps = maps
         self._cache = UnwindCache() if cache is None else cache
         self._files: dict[ImageKey, Placed] = {}
+        self._awaited: Awaited[int] = Awaited()
         self._alike: dict[bytes, list[tuple[Placed, int]]] = {}
         """What tables are being made of -> other files and their descriptors that wait for the same."""
 
@@ -87,10 +91,41 @@ class Files:
             return None
         try:
             placed = self.known(ImageKey.of(mapped_facts(pid, mapping)))
+            if placed is None and mapping in self._awaited:
+                return self._await(pid, mapping)
             return self._new(open_mapping(pid, mapping)) if placed is None else placed
+        except NotAnsweringError:
+            return self._await(pid, mapping)
         except OSError:
             self._counts["files that cannot be opened"] += 1
             return None
+
+    def _await(self, pid: int, mapping: Mapping) -> Placed | None:
+        """A file that does not answer, known by its number until it does; None if it is one too many."""
+        if not self._awaited.add(pid, mapping):
+            return None
+        key = _number(mapping)
+        return self._files.setdefault(key, Placed(key, used=time.monotonic()))
+
+    def _take_awaited(self) -> Iterator[Placed]:
+        """Ask again for what did not answer -> files whose rows came with it."""
+        for pid, mapping in self._awaited.take():
+            try:
+                source = open_mapping(pid, mapping)
+            except NotAnsweringError:
+                self._awaited.add(pid, mapping)
+                continue
+            except OSError:  # its process has ended; another that maps it asks anew
+                self._files.pop(_number(mapping), None)
+                continue
+            placed = self._files.pop(_number(mapping), None)
+            if placed is not None:
+                placed.key = ImageKey.of(source.stat())
+                self._files[placed.key] = placed
+                self._find(placed, os.dup(source.fileno()))
+                if placed.found is not None:
+                    yield placed
+            source.close()
 
     def known(self, key: ImageKey) -> Placed | None:
         """A file that has been met before. Any thread may ask."""
@@ -99,11 +134,12 @@ class Files:
             placed.used = time.monotonic()
         return placed
 
-    def _new(self, fd: int) -> Placed:
-        """A file that has not been met before. Takes fd over."""
-        key = ImageKey.of(os.fstat(fd))
+    def _new(self, source: FileSource) -> Placed:
+        """A file that has not been met before. Closes it."""
+        key = ImageKey.of(source.stat())
         placed = self._files[key] = Placed(key, used=time.monotonic())
-        self._find(placed, fd)
+        self._find(placed, os.dup(source.fileno()))
+        source.close()
         return placed
 
     def _find(self, placed: Placed, fd: int) -> None:
@@ -139,7 +175,7 @@ class Files:
 
     def advance(self) -> list[Placed]:
         """Take in what was built since the last time: the files whose mappings are to be written anew."""
-        done = []
+        done = list(self._take_awaited())
         for key, found in self.builder.advance():
             placed = self._files.get(key)
             if placed is None:
@@ -210,3 +246,8 @@ class Files:
             for _placed, fd in others:
                 os.close(fd)
         self._alike.clear()
+
+
+def _number(mapping: Mapping) -> ImageKey:
+    """What a file is known by of which nothing else is."""
+    return ImageKey(mapping.device, mapping.inode, 0, 0)

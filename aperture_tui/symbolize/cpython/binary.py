@@ -91,7 +91,7 @@ class Binaries:
         try:
             key = ImageKey.of(mapped_facts(pid, mapping))
             if key not in self._known:
-                key = self._add(FileSource(open_mapping(pid, mapping)))
+                key = self._add(open_mapping(pid, mapping))
         except OSError as error:
             raise CPythonError(f"{mapping.path} of process {pid}: {error.strerror}") from error
         self._known.move_to_end(key)

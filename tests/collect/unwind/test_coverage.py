@@ -24,6 +24,7 @@ from aperture_tui.collect.unwind.files import Files
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING, KernelMaps
 from aperture_tui.profile.kinds import Stop
 from aperture_tui.symbolize.address_space import AddressSpace
+from aperture_tui.symbolize.elf import FileSource
 from aperture_tui.symbolize.unwind_cache import UnwindCache
 from tests.collect.unwind.known_files import key_of, libc, rows_at
 from tests.programs import build
@@ -247,13 +248,13 @@ def test_files_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             # a second one of the same size does not fit while the first is in use
             other = shutil.copy(libc(), tmp_path / "other.so")
             key = key_of(other)
-            kernel.files._new(os.open(other, os.O_RDONLY))
+            kernel.files._new(FileSource(os.open(other, os.O_RDONLY)))
             kernel.wait()
             assert kernel.coverage.degraded == {"files whose rows found no room": 1}
         until(lambda: child.pid not in kernel.maps.slices())
         kernel.coverage.sweep()
         kernel.coverage.sweep()
-        kernel.files._new(os.open(other, os.O_RDONLY))
+        kernel.files._new(FileSource(os.open(other, os.O_RDONLY)))
         kernel.wait()
         assert kernel.files._files[key].rows > 10_000, "those that nobody uses have made room"
     finally:
@@ -275,7 +276,7 @@ def test_a_file_makes_no_room_for_another_of_the_same_process(tmp_path: Path, mo
         ours = [m for m in AddressSpace.read(os.getpid()).mappings if m.path in map(str, paths)]
         assert len(ours) == 2
         monkeypatch.setattr(coverage, "executable_mappings", lambda _pid: ours)
-        kernel.files._new(os.open(paths[0], os.O_RDONLY))
+        kernel.files._new(FileSource(os.open(paths[0], os.O_RDONLY)))
         kernel.wait()  # its rows are on disk now: those of the other one are there at once
         kernel.cover(os.getpid())
         tables = kernel.mappings(os.getpid())["table"].tolist()

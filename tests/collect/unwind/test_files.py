@@ -59,7 +59,7 @@ def files(maps: Maps, cache: Path) -> Iterator[Files]:
 
 
 def new(files: Files, path: Path) -> Placed:
-    return files._new(os.open(path, os.O_RDONLY))
+    return files._new(FileSource(os.open(path, os.O_RDONLY)))
 
 
 def settle(files: Files) -> list[Placed]:

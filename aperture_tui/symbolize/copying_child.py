@@ -1,0 +1,120 @@
+"""The copying child: files of a file system that may not answer, into memory that the parent has made.
+
+Started by `copying`, never imported by it. Each datagram on the socket that it is given the number of says which file
+("mapped", pid and the fields of a mapping, or "path" and what `open_in_root` takes), and brings a descriptor to write
+to if the file is to be copied. It has its parent's rights, as it opens what the parent may, and looks at no more of a
+file than its headers. It ends when the socket closes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from aperture_tui.symbolize.address_space import Mapping, open_mapped
+from aperture_tui.symbolize.confined import limit
+from aperture_tui.symbolize.copying import MOST_BYTES, READY, Answer, packed
+from aperture_tui.symbolize.debug_files import is_debug
+from aperture_tui.symbolize.elf import (
+    SHT_DYNSYM,
+    SHT_NOBITS,
+    SHT_STRTAB,
+    SHT_SYMTAB,
+    Elf,
+    ElfError,
+    FileSource,
+    Section,
+)
+from aperture_tui.symbolize.opening import open_in_root
+
+_LARGE_BYTES: Final = 16 << 20
+"""A section of code or data that is larger is left out: nothing is looked up in it. Debug information as well."""
+_KEPT_TYPES: Final = (SHT_SYMTAB, SHT_DYNSYM, SHT_STRTAB)
+_KEPT_NAMES: Final = (b".eh_frame", b".gnu_debugdata")
+_BLOCK: Final = 1 << 20
+
+
+def main() -> int:
+    """Answer until there is nothing more to do."""
+    limit({resource.RLIMIT_CORE: 0})
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection.send(READY)
+    while True:
+        words, fds, _flags, _from = socket.recv_fds(connection, MOST_BYTES, 1)
+        if not words:
+            return 0
+        connection.send(packed(_answer(json.loads(words), *fds)))
+        for fd in fds:
+            os.close(fd)
+
+
+def _answer(request: list[Any], target: int = -1) -> Answer:
+    most, *place = request
+    try:
+        source = _opened(*place)
+        if target < 0:
+            return Answer(0, source.stat())
+        parts, whole = _parts(source)
+        if sum(end - start for start, end in parts) > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        os.ftruncate(target, source.size)
+        for start, end in parts:
+            for at in range(start, end, _BLOCK):
+                os.pwrite(target, source.read(at, min(_BLOCK, end - at)), at)
+        return Answer(0, source.stat(), whole)
+    except ElfError:  # it shrank, or could not be read
+        return Answer(errno.EIO)
+    except OSError as error:
+        return Answer(error.errno or errno.EIO)
+
+
+def _opened(where: str, *words: Any) -> FileSource:
+    """A mapping of a process, or a path below a root. Raises OSError."""
+    if where == "mapped":
+        pid, *fields = words
+        return open_mapped(pid, Mapping(*fields), _below)
+    return _below(*words)
+
+
+def _below(root: str, path: str, follow: bool = True) -> FileSource:
+    return FileSource(open_in_root(root, path, follow=follow))
+
+
+def _parts(source: FileSource) -> tuple[list[tuple[int, int]], bool]:
+    """What is copied of a file, and whether that is all that is ever looked at."""
+    try:
+        elf = Elf.read(source)
+    except ElfError:
+        return [(0, source.size)], True
+    debug = [section for section in elf.sections if is_debug(section)]
+    debug = [section for section in debug if section.name != b".debug_frame"]  # it has to do with unwinding
+    whole = sum(section.size for section in debug) <= _LARGE_BYTES
+    left = [section for section in elf.sections if _is_large(section)] + ([] if whole else debug)
+    return list(_between(sorted((s.offset, s.offset + s.size) for s in left), source.size)), whole
+
+
+def _is_large(section: Section) -> bool:
+    if section.type in (*_KEPT_TYPES, SHT_NOBITS) or section.name in _KEPT_NAMES or is_debug(section):
+        return False
+    return section.size > _LARGE_BYTES
+
+
+def _between(left: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """What lies between these ranges, in a file of this size."""
+    at = 0
+    for start, end in left:
+        if at < min(start, size):
+            yield at, min(start, size)
+        at = max(at, end)
+    if at < size:
+        yield at, size
+
+
+if __name__ == "__main__":
+    sys.exit(main())
