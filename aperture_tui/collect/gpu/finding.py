@@ -11,6 +11,8 @@ import struct
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aperture_tui.symbolize.served import answers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -81,12 +83,14 @@ def _namespace(pid: str) -> int:
 
 
 def _folders(root: str) -> Iterator[str]:
-    temporary = f"{root}/tmp"  # noqa: S108 - what lies there is believed only if it is its owner's alone
-    for shared, name in ((f"{root}/run/user", _USER), (temporary, _FOLDER)):
+    temporary = "/tmp"  # noqa: S108 - what lies there is believed only if it is its owner's alone
+    for shared, name in (("/run/user", _USER), (temporary, _FOLDER)):
+        if not answers(root, shared):
+            continue
         with contextlib.suppress(OSError):
-            for entry in os.listdir(shared):
+            for entry in os.listdir(f"{root}{shared}"):
                 if name.fullmatch(entry):
-                    yield f"{shared}/{entry}/aperture-gpu" if name is _USER else f"{shared}/{entry}"
+                    yield f"{root}{shared}/{entry}" + ("/aperture-gpu" if name is _USER else "")
 
 
 def _in(folder: str) -> list[Door]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aperture_tui.symbolize.elf import SHT_DYNSYM, Elf, ElfError, FileSource
-from aperture_tui.symbolize.opening import open_in_root, open_regular
+from aperture_tui.symbolize.mounts import MOUNTS
+from aperture_tui.symbolize.served import open_below
 from aperture_tui.symbolize.symbol_index import SYMBOL, function_rows
 
 if TYPE_CHECKING:
@@ -52,14 +55,19 @@ def mapped(pid: int) -> Iterator[Library]:
         lines = Path(f"/proc/{pid}/maps").read_text(errors="surrogateescape").splitlines()
     except OSError:
         return  # it has ended, or is not ours to look at
-    for path in {line.split(maxsplit=5)[5] for line in lines if "libcuda.so" in line and line.count(" ") >= 5}:
-        if is_libcuda(path):
+    found = (line.split(maxsplit=5) for line in lines if "libcuda.so" in line and line.count(" ") >= 5)
+    for device, inode, path in {(words[3], words[4], words[5]) for words in found if is_libcuda(words[5])}:
+        major, minor = (int(part, 16) for part in device.split(":"))
+        if MOUNTS.served(pid, os.makedev(major, minor)) is not None:  # to be told that it cannot be opened
+            yield Library(os.makedev(major, minor), int(inode), f"/proc/{pid}/root{path}")
+        else:
             yield from _library(f"/proc/{pid}/root{path}")
 
 
 def _library(path: str) -> Iterator[Library]:
     try:
-        facts = os.stat(path)
+        with contextlib.closing(_opened(path)) as source:
+            facts = source.stat()
     except OSError:
         return
     yield Library(facts.st_dev, facts.st_ino, path)
@@ -67,7 +75,7 @@ def _library(path: str) -> Iterator[Library]:
 
 def opened(library: Library) -> FileSource:
     """The file itself. Raises OSError, or ElfError if another one has taken its place."""
-    source = FileSource(_opened(library.path))
+    source = _opened(library.path)
     facts = source.stat()
     if (facts.st_dev, facts.st_ino) != library[:2]:
         raise ElfError("it was exchanged while it was looked at")
@@ -95,9 +103,14 @@ def offsets(file: FileSource, names: Collection[str]) -> dict[str, int]:
     return {name: _file_offset(elf, address) for name, address in found.items()}
 
 
-def _opened(path: str) -> int:
+def _opened(path: str) -> FileSource:
+    """Raises OSError, also where its file system may not answer: the kernel reads of a file what it probes."""
     proc = re.match(r"(/proc/\d+/root)(/.*)", path)
-    return open_in_root(proc[1], proc[2]) if proc else open_regular(path)
+    source = open_below(proc[1], proc[2]) if proc else open_below("/", path)
+    if source.is_copy:
+        source.close()
+        raise OSError(errno.EOPNOTSUPP, "it is served by somebody who may not answer", path)
+    return source
 
 
 def _file_offset(elf: Elf, address: int) -> int:
