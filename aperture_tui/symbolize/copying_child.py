@@ -33,7 +33,7 @@ from aperture_tui.symbolize.elf import (
 )
 from aperture_tui.symbolize.opening import open_in_root
 
-_LARGE_BYTES: Final = 16 << 20
+_LARGE_BYTES: Final = 8 << 20
 """A section of code or data that is larger is left out: nothing is looked up in it. Debug information as well."""
 _KEPT_TYPES: Final = (SHT_SYMTAB, SHT_DYNSYM, SHT_STRTAB)
 _KEPT_NAMES: Final = (b".eh_frame", b".gnu_debugdata")

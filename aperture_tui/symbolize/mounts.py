@@ -11,6 +11,7 @@ import re
 import select
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -88,11 +89,17 @@ class Mounts:
         """
         if "/" not in self.by_point:
             return Mount(0, path, "", served=True)
+        return next((mount for mount in self._above(path) if mount.served), None)
+
+    def point_above(self, path: str) -> str:
+        """The mount point that an absolute path without links is below."""
+        return [mount.point for mount in self._above(path)][-1]
+
+    def _above(self, path: str) -> Iterator[Mount]:
         for end in (i for i, letter in enumerate(path + "/") if letter == "/"):
             mount = self.by_point.get(path[:end] or "/")
-            if mount is not None and mount.served:
-                return mount
-        return None
+            if mount is not None:
+                yield mount
 
 
 class MountTable:

@@ -12,6 +12,7 @@ from typing import Final
 
 _OPENAT2: Final = 437  # the same number on every architecture
 _RESOLVE_NO_XDEV: Final = 0x01
+_RESOLVE_BENEATH: Final = 0x08
 _RESOLVE_IN_ROOT: Final = 0x10
 
 
@@ -37,16 +38,30 @@ def open_regular(path: str) -> int:
     return _reopen(os.open(path, os.O_PATH | os.O_CLOEXEC), path)
 
 
-def open_in_root(root: str, path: str, *, follow: bool = True, within: bool = False) -> int:
+def open_in_root(root: str, path: str, *, follow: bool = True) -> int:
     """Like `open_regular`, with `root` as the root of every symbolic link and `..` on the way (openat2, Linux 5.6).
 
     A container's absolute links would otherwise lead into our own files. follow: False refuses a path that is itself
-    a symbolic link. within: True refuses one that leads into another mount (EXDEV), before that is asked for anything.
+    a symbolic link.
     """
+    return _open(root, path, follow, _RESOLVE_IN_ROOT)
+
+
+def open_in_mount(root: str, point: str, path: str, *, follow: bool = True) -> int:
+    """Like `open_in_root`, of a path below a mount point of that root: EXDEV where it leads out of that mount, before
+    another one is asked for anything.
+    """
+    if point == "/":
+        return _open(root, path, follow, _RESOLVE_NO_XDEV | _RESOLVE_IN_ROOT)
+    below = path.removeprefix(point)  # an absolute link would have the mount for its root: that is refused as well
+    return _open(root.rstrip("/") + point, below, follow, _RESOLVE_NO_XDEV | _RESOLVE_BENEATH)
+
+
+def _open(root: str, path: str, follow: bool, resolve: int) -> int:
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-        how = _OpenHow(flags, 0, _RESOLVE_IN_ROOT | (_RESOLVE_NO_XDEV if within else 0))
+        how = _OpenHow(flags, 0, resolve)
         relative = os.fsencode(path.lstrip("/"))
         if b"\0" in relative:
             raise OSError(errno.EINVAL, "NUL in a path", path)

@@ -18,7 +18,7 @@ from aperture_tui.profile.text import clean
 from aperture_tui.symbolize.copying import Answer, Copier
 from aperture_tui.symbolize.elf import FileSource
 from aperture_tui.symbolize.mounts import MOUNTS, Mount, Mounts
-from aperture_tui.symbolize.opening import open_in_root
+from aperture_tui.symbolize.opening import open_in_mount, open_in_root
 
 if TYPE_CHECKING:
     from aperture_tui.symbolize.address_space import Mapping
@@ -29,7 +29,7 @@ PATIENCE_S: Final = 1.0
 """How long all threads together wait for answers, at first; then _SHARE of the time that passes."""
 _SHARE: Final = 0.05
 _START_S: Final = 10.0
-"""Until a child listens, on a machine that is busy."""
+"""Before a child that does not listen yet is given up: the machine may be busy."""
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 """After the first pause, and twice as long each time, up to this, one that does not answer is asked anew."""
@@ -39,8 +39,8 @@ _FAILED_S: Final = 1.0
 _HELD_S: Final = 5.0
 """How long a copy is held for all that want to read it."""
 _IDLE_S: Final = 30.0
-_MAX_BYTES: Final = 256 << 20
-"""Of copies at once."""
+_MAX_BYTES: Final = 128 << 20
+"""Of one copy, and of those that are held when another one is asked for."""
 _MAX_FILES: Final = 4096
 _MAX_CHILDREN: Final = 16
 _MAX_TOLD: Final = 3
@@ -53,10 +53,12 @@ class NotAnsweringError(OSError):
 
 @dataclass(slots=True)
 class _Copy:
-    """What is known of a file. fd: of its copy, if one was made and is still held, else -1. at: when it was told."""
+    """What is known of a file. fd: of its copy, if one was made and is still held, else -1. place: by which it was
+    sought. at: when it was told."""
 
     answer: Answer
     fd: int
+    place: list[Any]
     at: float
 
 
@@ -108,7 +110,16 @@ class ServedFiles:
     def tend(self) -> None:
         """Take in what has come; ask anew what is silent; let go of what nobody needs. Does not wait."""
         with self._lock:
-            self._tend()
+            now = time.monotonic()
+            for server in self._servers.values():
+                self._advance(server)
+                if server.copier is not None and server.asked is None and now - server.used_at > _IDLE_S:
+                    self._drop(server)
+            for copy in self._copies.values():
+                if copy.fd >= 0 and now - copy.at > _HELD_S:
+                    os.close(copy.fd)
+                    copy.fd = -1
+            self._leaving = [copier for copier in self._leaving if not copier.is_gone]
 
     def words(self) -> str:
         """What does not answer now, in one line; "" if nothing is known of that kind."""
@@ -141,22 +152,31 @@ class ServedFiles:
 
     def _get(self, mount: Mount, key: Hashable, place: list[Any], believed_s: float, *, contents: bool) -> _Copy:
         """What is known of a file, asked for if need be. Raises NotAnsweringError."""
-        self._tend()
         server = self._server(mount)
-        copy = self._copies.get(key)
-        enough = copy is not None and (copy.answer.error != 0 or copy.fd >= 0 or not contents)
-        if copy is None or not enough:
+        self._advance(server)
+        copy = self._known(key, place, contents)
+        if copy is None:
             self._wait(server)  # for what was asked by others
             self._ask(server, key, place, contents)
             self._wait(server)
-            copy = self._copies.get(key)
-        elif time.monotonic() - copy.at > (_FAILED_S if copy.answer.error else believed_s):
+            copy = self._known(key, place, contents)
+        elif time.monotonic() - copy.at > believed_s:
             self._ask(server, key, place, contents)
-        if copy is None or (contents and copy.fd < 0 and not copy.answer.error):
+        if copy is None:
             if len(server.unknown) < _MAX_FILES:
                 server.unknown.add(key)
             raise NotAnsweringError(errno.ETIMEDOUT, "its file system does not answer", server.name)
         return copy
+
+    def _known(self, key: Hashable, place: list[Any], contents: bool) -> _Copy | None:
+        """What a file was told to be, if that is enough. What failed through a process that has ended, say, need not
+        through another."""
+        copy = self._copies.get(key)
+        if copy is None:
+            return None
+        if copy.answer.error:
+            return copy if copy.place == place and time.monotonic() - copy.at < _FAILED_S else None
+        return copy if copy.fd >= 0 or not contents else None
 
     @staticmethod
     def _facts(copy: _Copy) -> os.stat_result:
@@ -186,7 +206,10 @@ class ServedFiles:
 
     def _ask(self, server: _Server, key: Hashable, place: list[Any], contents: bool) -> None:
         """Give a file to the file system's child, if that has nothing else to do. contents: it is to be copied too."""
-        if server.asked is None and (server.copier is not None or self._may_start()):
+        held = (
+            sum(os.fstat(copy.fd).st_blocks * 512 for copy in self._copies.values() if copy.fd >= 0) if contents else 0
+        )
+        if server.asked is None and held < _MAX_BYTES and (server.copier is not None or self._may_start()):
             server.asked, server.place = key, place
             self._give(server, contents)
 
@@ -201,12 +224,11 @@ class ServedFiles:
 
     def _give(self, server: _Server, contents: bool) -> None:
         """Have the child begin with what is asked."""
-        most = _MAX_BYTES - sum(os.fstat(copy.fd).st_blocks * 512 for copy in self._copies.values() if copy.fd >= 0)
         try:
             server.memory = os.memfd_create("aperture-copy", os.MFD_CLOEXEC) if contents else -1
             if server.copier is None:
                 server.copier = Copier()
-            server.copier.give(server.place, server.memory, most)
+            server.copier.give(server.place, server.memory, _MAX_BYTES)
         except OSError as error:
             self._settle(server, Answer(error.errno or errno.EIO))
             self._drop(server)
@@ -222,7 +244,7 @@ class ServedFiles:
             self._forget(key)
         elif len(self._copies) >= _MAX_FILES:
             self._forget(next(iter(self._copies)))
-        self._copies[key] = _Copy(answer, -1 if answer.error else fd, time.monotonic())
+        self._copies[key] = _Copy(answer, -1 if answer.error else fd, server.place, time.monotonic())
 
     def _wait(self, server: _Server) -> None:
         """Until the file system has answered what it was asked, or for as long as there is patience."""
@@ -251,29 +273,24 @@ class ServedFiles:
             self._settle(server, answer)
             if copier.is_killed:
                 self._drop(server)
-        elif not server.silent and now - copier.moved_at > (ANSWER_S if copier.is_ready else _START_S):
+        elif not server.silent and now - copier.moved_at > ANSWER_S:
             server.silent, server.retry_at = True, now + server.pause_s
-            server.unknown.add(server.asked)
+            if server.asked not in self._copies:
+                server.unknown.add(server.asked)
 
-    def _tend(self) -> None:
-        now = time.monotonic()
-        for server in self._servers.values():
-            self._look(server)
-            if server.silent and now >= server.retry_at:
-                self._retry(server)
-            elif server.copier is not None and server.asked is None and now - server.used_at > _IDLE_S:
-                self._drop(server)
-        for copy in self._copies.values():
-            if copy.fd >= 0 and now - copy.at > _HELD_S:
-                os.close(copy.fd)
-                copy.fd = -1
-        self._leaving = [copier for copier in self._leaving if not copier.is_gone]
+    def _advance(self, server: _Server) -> None:
+        """Take in what has come; ask anew what is silent. Does not wait."""
+        self._look(server)
+        if server.silent and time.monotonic() >= server.retry_at:
+            self._retry(server)
 
     def _retry(self, server: _Server) -> None:
         """Ask anew by another child. One that cannot even be killed waits for a daemon: then there is nothing to do."""
-        if server.copier is not None:
-            server.copier.kill()
-            if not server.copier.is_gone:
+        copier = server.copier
+        if copier is not None:
+            if copier.is_ready or time.monotonic() - copier.moved_at > _START_S:
+                copier.kill()
+            if not copier.is_gone:
                 return
             self._drop(server)
         contents = server.memory >= 0
@@ -311,7 +328,8 @@ def open_below(root: str, path: str, *, follow: bool = True) -> FileSource:
         return FileSource(open_in_root(root, path, follow=follow))
     if mount is None:
         try:
-            return FileSource(open_in_root(root, path, follow=follow, within=True))
+            point = mounts.point_above(path) if base == "/" else "/"
+            return FileSource(open_in_mount(root, point, path, follow=follow))
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise

@@ -51,6 +51,7 @@ def test_a_path_leads_into_what_is_mounted_above_it() -> None:
         assert met is not None
         assert met.point == "/mnt/far away"
     assert mounts.on_the_way("/mnt/far awayer") is None
+    assert [mounts.point_above(path) for path in ("/usr/bin/x", "/tmp/x", "/tmpx")] == ["/", "/tmp", "/"]  # noqa: S108
 
 
 def test_the_last_of_several_on_one_point_is_the_one_that_is_met() -> None:

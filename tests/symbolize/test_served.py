@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aperture_tui.symbolize import copying_child, served
+from aperture_tui.symbolize import copying_child, served, symbol_index
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping, mapped_facts, open_mapping
 from aperture_tui.symbolize.debug_files import debug_info
 from aperture_tui.symbolize.elf import Elf, FileSource
@@ -158,6 +158,38 @@ def test_paths_that_lead_there_are_not_followed_by_us(
         with pytest.raises(NotAnsweringError):
             open_below(root, path)
     assert open_below(root, str(tmp_path / "here")).read(0, 4) == b"here"
+
+
+def test_of_other_local_mounts_files_are_opened_as_ever(
+    server: Served, mapped: tuple[int, Mapping], tmp_path: Path
+) -> None:
+    root, near = f"/proc/{mapped[0]}/root", tmp_path / "near"
+    near.mkdir()
+    making = f"mount -t tmpfs none {near} && mkdir {near}/d && echo near >{near}/d/file && ln -s d/file {near}/link"
+    subprocess.run(server.inside("sh", "-c", making), check=True)
+    server.hold()
+    for name in ("d/file", "link"):
+        source = open_below(root, str(near / name))
+        assert not source.is_copy
+        assert source.read(0, 4) == b"near"
+
+
+def test_names_that_stay_in_their_file_are_all_that_is_kept_of_a_copy(
+    server: Served, mapped: tuple[int, Mapping], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(symbol_index, "RESIDENT_STRINGS", 0)
+    _await(lambda: _opened(*mapped) is not None)
+    source = open_mapping(*mapped)
+    image = read_image(source)
+    names = {image.index.name_at(row) for row in range(len(image.index.start))}
+    assert {b"leaf", b"descend", b"run", b"main"} <= names
+    kept = {id(table.source): table.source for table in image.index.tables if table.source is not None}
+    assert kept
+    strings = sum(table.size for table in image.index.tables)
+    for part in kept.values():
+        assert part is not source
+        assert os.fstat(part.fileno()).st_blocks < os.fstat(source.fileno()).st_blocks
+    assert image.nbytes >= strings
 
 
 def test_what_was_unmounted_by_force_is_not_waited_for(server: Served, mapped: tuple[int, Mapping]) -> None:
