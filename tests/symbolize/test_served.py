@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from aperture_tui.profile.symbols import Symbols
 from aperture_tui.symbolize import copying_child, served, symbol_index
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping, mapped_facts, open_mapping
 from aperture_tui.symbolize.debug_files import debug_info
@@ -17,6 +19,7 @@ from aperture_tui.symbolize.elf import Elf, FileSource
 from aperture_tui.symbolize.images import read_image
 from aperture_tui.symbolize.mounts import MOUNTS, Mount
 from aperture_tui.symbolize.opening import open_regular
+from aperture_tui.symbolize.resolver import Resolver
 from aperture_tui.symbolize.served import SERVED, NotAnsweringError, open_below
 from tests.programs import build
 from tests.served import Served
@@ -30,7 +33,7 @@ _ENDS_S = 60
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(MOUNTS, "_served", {})  # numbers of devices and namespaces come again in the next test
     monkeypatch.setattr(MOUNTS, "_others", {})
-    with serving(tmp_path / "far", build("burn", "-g")) as made:
+    with serving(tmp_path / "far", build("burn", "-O0")) as made:
         yield made
         SERVED.close()
 
@@ -38,7 +41,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 @pytest.fixture
 def mapped(server: Served) -> Iterator[tuple[int, Mapping]]:
     """A program that lies there: its pid and its code."""
-    program = server.folder / build("burn", "-g").name
+    program = server.folder / build("burn", "-O0").name
     child = subprocess.Popen(server.inside(program, "120", "1", "5"), stdout=subprocess.DEVNULL)
     _await(lambda: Path(f"/proc/{child.pid}/comm").read_text().startswith("burn"))
     _await(lambda: any(m.path == str(program) for m in AddressSpace.read(child.pid).mappings))
@@ -72,7 +75,7 @@ def _facts(pid: int, mapping: Mapping) -> os.stat_result | None:
 def test_a_file_that_is_served_is_copied_and_is_the_file(server: Served, mapped: tuple[int, Mapping]) -> None:
     _await(lambda: _opened(*mapped) is not None)
     source = open_mapping(*mapped)
-    original = build("burn", "-g").read_bytes()
+    original = build("burn", "-O0").read_bytes()
     assert source.is_copy
     assert source.read(0, source.size) == original
     facts = mapped_facts(*mapped)
@@ -100,6 +103,52 @@ def test_what_does_not_answer_is_said_and_has_its_names_when_it_does(
     server.go()
     _await(lambda: _opened(*mapped) is not None)
     assert SERVED.words() == ""
+
+
+def test_what_had_no_names_is_said_to_be_known_better_when_the_files_answer(
+    server: Served, mapped: tuple[int, Mapping]
+) -> None:
+    pid, mapping = mapped
+    symbols = Symbols()
+    resolver, space = Resolver(symbols), AddressSpace.read(pid)
+    image = read_image(FileSource(open_regular(str(build("burn", "-O0")))))
+    row = next(row for row in range(len(image.index.start)) if image.index.name_at(row) == b"leaf")
+    segment = next(
+        s for s in Elf.read(FileSource(open_regular(str(build("burn", "-O0"))))).load_segments if s["flags"] & 1
+    )
+    offset = int(image.index.start[row]) - int(segment["address"]) + int(segment["offset"])
+    address = np.array([mapping.start + offset - mapping.offset], np.uint64)
+
+    def name() -> str:
+        return symbols.frame_at(int(resolver.user_frames(space, address, np.zeros(1, bool))[0])).function
+
+    server.hold()
+    before = resolver.tend()
+    assert name() == f"[{mapping.module}+{offset:#x}]"
+    server.go()
+    _await(lambda: resolver.tend() != before)
+    assert resolver.changed == {mapping.module}
+    assert name() == "leaf"
+    resolver.close()
+
+
+def test_what_failed_through_one_process_is_not_believed_of_another(
+    server: Served, mapped: tuple[int, Mapping]
+) -> None:
+    pid, mapping = mapped
+    mount = MOUNTS.served(pid, mapping.device)
+    assert mount is not None
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    failed = []
+    while not failed:
+        try:
+            SERVED.facts(mount, ended.pid, mapping)
+        except NotAnsweringError:
+            continue
+        except FileNotFoundError as error:
+            failed.append(error)
+    _await(lambda: _facts(pid, mapping) is not None)
 
 
 def test_a_child_that_cannot_be_killed_keeps_nobody(server: Served, mapped: tuple[int, Mapping]) -> None:
