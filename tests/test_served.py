@@ -19,6 +19,7 @@ from tests.programs import build
 from tests.served import Served, served
 
 pytestmark = pytest.mark.bpf
+_HUNG_S = 60
 
 
 @pytest.fixture
@@ -56,10 +57,10 @@ def near(tmp_path: Path) -> Path:
 
 
 def are_whole(kept: Kept, pid: int) -> bool:
-    """Whether the newest stacks of a process have all its functions."""
+    """Whether most of the newest stacks of a process have all its functions."""
     stacks = kept.stacks(pid, time.time_ns() - 1_000_000_000)
     whole = sum(n for stack, n in stacks.items() if {"run", "descend", "leaf"} <= set(stack))
-    return whole > 0.9 * stacks.total() > 0
+    return whole > 0.5 * stacks.total() > 0
 
 
 @pytest.mark.parametrize("mounted", ["elsewhere", "here"])
@@ -74,7 +75,7 @@ def test_a_recording_ends_in_time_beside_files_that_do_not_answer(
         words = [*record, "-p", str(stuck.pid), "-p", str(other.pid)]
         recording = subprocess.Popen(server.inside(*words) if mounted == "here" else words)
         try:
-            assert recording.wait(timeout=30) == 0
+            assert recording.wait(timeout=_HUNG_S) == 0
         finally:
             server.go()  # or neither of them could be ended
             recording.kill()
@@ -83,7 +84,7 @@ def test_a_recording_ends_in_time_beside_files_that_do_not_answer(
     stacks = [line.rpartition(" ")[0].split(";") for line in capfd.readouterr().out.splitlines()]
     of_stuck = [stack for stack in stacks if stack[0].startswith("burn")]
     of_other = [stack for stack in stacks if stack[0].startswith("near")]
-    assert any("descend" in stack for stack in of_other)
+    assert any({"leaf", "descend"} & set(stack) for stack in of_other)
     assert of_stuck
     assert all(any(re.match(r"\[burn.*\+0x", frame) for frame in stack) for stack in of_stuck), of_stuck
     naming = next(health for health in replay(path).health() if health.name == "naming")
@@ -94,12 +95,12 @@ def test_names_come_when_the_files_answer_again(server: Served) -> None:
     with burning(*far(server)) as stuck:
         server.hold()
         with collecting(pids=(stuck.pid,)) as kept:
-            await_true(lambda: kept.batches and len(kept.of(stuck.pid)) > 100)
-            await_true(lambda: _message(kept).startswith(f"files of {server.folder} do not answer"))
+            await_true(lambda: kept.batches and len(kept.of(stuck.pid)) > 100, 60)
+            await_true(lambda: _message(kept).startswith(f"files of {server.folder} do not answer"), 60)
             assert not any("descend" in stack for stack in kept.stacks(stuck.pid))
             server.go()
-            await_true(lambda: are_whole(kept, stuck.pid))
-            await_true(lambda: not _message(kept))
+            await_true(lambda: are_whole(kept, stuck.pid), 60)
+            await_true(lambda: not _message(kept), 60)
 
 
 def _message(kept: Kept) -> str:

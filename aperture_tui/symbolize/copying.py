@@ -85,9 +85,8 @@ class Copier:
             return None
         except OSError:
             datagram = b""
-        self.moved_at = time.monotonic()
         if datagram == READY:
-            self.is_ready = True
+            self.is_ready, self.moved_at = True, time.monotonic()
             return None
         if not datagram:
             raise EOFError

@@ -17,26 +17,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from aperture_tui.symbolize.address_space import Mapping, open_mapped
 from aperture_tui.symbolize.confined import limit
 from aperture_tui.symbolize.copying import MOST_BYTES, READY, Answer, packed
-from aperture_tui.symbolize.debug_files import is_debug
-from aperture_tui.symbolize.elf import (
-    SHT_DYNSYM,
-    SHT_NOBITS,
-    SHT_STRTAB,
-    SHT_SYMTAB,
-    Elf,
-    ElfError,
-    FileSource,
-    Section,
-)
+from aperture_tui.symbolize.mapping import Mapping, open_mapped
 from aperture_tui.symbolize.opening import open_in_root
+from aperture_tui.symbolize.source import ElfError, FileSource
 
 _LARGE_BYTES: Final = 8 << 20
 """A section of code or data that is larger is left out: nothing is looked up in it. Debug information as well."""
-_KEPT_TYPES: Final = (SHT_SYMTAB, SHT_DYNSYM, SHT_STRTAB)
-_KEPT_NAMES: Final = (b".eh_frame", b".gnu_debugdata")
 _BLOCK: Final = 1 << 20
 
 
@@ -88,21 +76,13 @@ def _below(root: str, path: str, follow: bool = True) -> FileSource:
 
 def _parts(source: FileSource) -> tuple[list[tuple[int, int]], bool]:
     """What is copied of a file, and whether that is all that is ever looked at."""
-    try:
-        elf = Elf.read(source)
-    except ElfError:
+    if source.size <= _LARGE_BYTES:
         return [(0, source.size)], True
-    debug = [section for section in elf.sections if is_debug(section)]
-    debug = [section for section in debug if section.name != b".debug_frame"]  # it has to do with unwinding
-    whole = sum(section.size for section in debug) <= _LARGE_BYTES
-    left = [section for section in elf.sections if _is_large(section)] + ([] if whole else debug)
-    return list(_between(sorted((s.offset, s.offset + s.size) for s in left), source.size)), whole
+    # not before: on a busy machine numpy takes longer to import than all the rest
+    from aperture_tui.symbolize.large_files import left_out
 
-
-def _is_large(section: Section) -> bool:
-    if section.type in (*_KEPT_TYPES, SHT_NOBITS) or section.name in _KEPT_NAMES or is_debug(section):
-        return False
-    return section.size > _LARGE_BYTES
+    left, whole = left_out(source, _LARGE_BYTES)
+    return list(_between(sorted(left), source.size)), whole
 
 
 def _between(left: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui.profile.text import clean
 from aperture_tui.symbolize.copying import Answer, Copier
-from aperture_tui.symbolize.elf import FileSource
 from aperture_tui.symbolize.mounts import MOUNTS, Mount, Mounts
 from aperture_tui.symbolize.opening import open_in_mount, open_in_root
+from aperture_tui.symbolize.source import FileSource
 
 if TYPE_CHECKING:
-    from aperture_tui.symbolize.address_space import Mapping
+    from aperture_tui.symbolize.mapping import Mapping
 
 ANSWER_S: Final = 0.5
 """A file system of which nothing has come for so long is said not to answer."""
@@ -281,15 +281,19 @@ class ServedFiles:
     def _advance(self, server: _Server) -> None:
         """Take in what has come; ask anew what is silent. Does not wait."""
         self._look(server)
-        if server.silent and time.monotonic() >= server.retry_at:
+        if not server.silent:
+            return
+        copier, due = server.copier, server.retry_at
+        if copier is not None and not copier.is_killed:  # it may have begun to get on
+            due = max(due, copier.moved_at + (server.pause_s if copier.is_ready else _START_S))
+        if time.monotonic() >= due:
             self._retry(server)
 
     def _retry(self, server: _Server) -> None:
         """Ask anew by another child. One that cannot even be killed waits for a daemon: then there is nothing to do."""
         copier = server.copier
         if copier is not None:
-            if copier.is_ready or time.monotonic() - copier.moved_at > _START_S:
-                copier.kill()
+            copier.kill()
             if not copier.is_gone:
                 return
             self._drop(server)
