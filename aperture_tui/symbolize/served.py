@@ -126,8 +126,7 @@ class ServedFiles:
         with self._lock:
             silent = [server for server in self._servers.values() if server.silent]
             told = "; ".join(
-                f"files of {server.name} do not answer: names of {_files(len(server.unknown))} unknown"
-                for server in silent[:_MAX_TOLD]
+                f"files of {server.name} do not answer{_names_of(len(server.unknown))}" for server in silent[:_MAX_TOLD]
             )
             more = len(silent) - _MAX_TOLD
             return f"{told}; and {more} file systems more" if more > 0 else told
@@ -361,8 +360,9 @@ def _device(number: int) -> str:
     return f"device {os.major(number)}:{os.minor(number)} (mounted nowhere)"
 
 
-def _files(n: int) -> str:
-    return "1 file" if n == 1 else f"{n} files"
+def _names_of(files: int) -> str:
+    """What is missing; "" where all that is wanted was known before."""
+    return f": names of {files} file{'s' * (files > 1)} unknown" if files else ""
 
 
 SERVED: Final = ServedFiles()

@@ -89,6 +89,11 @@ def test_what_was_copied_is_there_when_nothing_answers(server: Served, mapped: t
     server.hold()
     assert mapped_facts(*mapped).st_ino == mapped[1].inode
     assert open_mapping(*mapped).read(0, 4) == b"\x7fELF"
+    for copy in SERVED._copies.values():
+        copy.at = 0.0  # as if that had been long ago
+    assert mapped_facts(*mapped).st_ino == mapped[1].inode
+    _await(lambda: SERVED.tend() or SERVED.words())
+    assert SERVED.words() == f"files of {server.folder} do not answer"
 
 
 def test_what_does_not_answer_is_said_and_has_its_names_when_it_does(
