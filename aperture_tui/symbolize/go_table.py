@@ -26,7 +26,11 @@ TOP_FRAME, SP_WRITE, ASSEMBLY, SIGNAL_RETURN = 1, 2, 4, 128
 signal's handler returns to it. The last is ours.
 """
 
-_SECTIONS: Final = (b".gopclntab", b".data.rel.ro.gopclntab")  # the second of position-independent programs
+_NAMED: Final = (b".gopclntab", b".data.rel.ro.gopclntab")  # the second of position-independent programs
+_MIXED: Final = b".data.rel.ro"
+_MODULE, _RELOCATIONS = b".go.module", (b".rela.dyn", b".rela")
+GO_SECTIONS: Final = (*_NAMED, _MIXED, _MODULE, *_RELOCATIONS)
+"""All that is looked at in a file."""
 _HEADER: Final = struct.Struct("<IBBBB8Q")
 _MAGIC: Final = {0xFFFFFFF0: 36, 0xFFFFFFF1: 40}  # Go 1.18, 1.20 -> where a function has its kind and its flags
 _FUNCTION_BYTES: Final = 44
@@ -77,7 +81,7 @@ class GoTable:
     @classmethod
     def find(cls, elf: Elf) -> GoTable | None:
         """Where they are; None in what is not of Go, or of one before 1.18. Raises ElfError."""
-        section = next((one for name in _SECTIONS if (one := elf.section(name)) is not None), None) or _within(elf)
+        section = next((one for name in _NAMED if (one := elf.section(name)) is not None), None) or _within(elf)
         if section is None or section.size < _HEADER.size or elf.bits != 64:
             return None
         elf.check(section)
@@ -123,7 +127,7 @@ def places_of(names: bytes, wanted: Sequence[bytes]) -> list[int]:
 
 def _within(elf: Elf) -> Section | None:
     """The table that another linker than Go's has put into a section with other things. Raises ElfError."""
-    section = elf.section(b".data.rel.ro")
+    section = elf.section(_MIXED)
     if section is None or elf.section(b".go.buildinfo") is None:
         return None
     data = elf.content(section, _MAX_SEARCHED)
@@ -174,13 +178,13 @@ def _relocated_text(elf: Elf, section: Section) -> int:
     """What the header does not say in the file: what the loader puts there, or into the module's description, or what
     that has. Raises ElfError.
     """
-    module = elf.section(b".go.module")
+    module = elf.section(_MODULE)
     if module is not None:
         (text,) = struct.unpack("<Q", elf.source.read(module.offset + _MODULE_TEXT, 8))
         if text:
             return int(text)
     places = [section.address + _TEXT_START] + ([module.address + _MODULE_TEXT] if module is not None else [])
-    relocations = elf.section(b".rela.dyn") or elf.section(b".rela")
+    relocations = next((one for name in _RELOCATIONS if (one := elf.section(name)) is not None), None)
     if relocations is not None:
         data = elf.content(relocations, _MAX_RELOCATIONS * _RELOCATION.itemsize)
         rows = np.frombuffer(data[: len(data) // _RELOCATION.itemsize * _RELOCATION.itemsize], _RELOCATION)

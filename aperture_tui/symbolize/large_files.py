@@ -6,9 +6,10 @@ from typing import Final
 
 from aperture_tui.symbolize.debug_files import is_debug
 from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, Elf, ElfError, Section, Source
+from aperture_tui.symbolize.go_table import GO_SECTIONS
 
 _KEPT_TYPES: Final = (SHT_SYMTAB, SHT_DYNSYM, SHT_STRTAB)
-_KEPT_NAMES: Final = (b".eh_frame", b".gnu_debugdata", b".debug_frame")
+_KEPT_NAMES: Final = (b".eh_frame", b".gnu_debugdata", b".debug_frame", *GO_SECTIONS)
 
 
 def left_out(source: Source, large: int) -> tuple[list[tuple[int, int]], bool]:

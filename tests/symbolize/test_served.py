@@ -24,6 +24,7 @@ from aperture_tui.symbolize.served import SERVED, NotAnsweringError, open_below
 from tests.programs import build
 from tests.served import Served
 from tests.served import served as serving
+from tests.symbolize import go_sections
 
 _ENDS_S = 60
 """What waits for a file system that does not answer has hung after this time."""
@@ -276,3 +277,23 @@ def test_of_large_files_a_part_is_copied_that_has_the_names(monkeypatch: pytest.
     assert {b"leaf", b"descend", b"run", b"main"} <= names
     text = next(section for section in elf.sections if section.name == b".text")
     assert not any(elf.source.read(text.offset, text.size))
+
+
+def test_of_large_programs_of_go_all_is_copied_that_has_the_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = go_sections.Function(0, 64, b"main.plain", ((64, 0),))
+    parts = [(b".gopclntab", 1, 2, go_sections.section([plain], text=0)), (b".data", 1, 3, b"data" * 200)]
+    parts.append((b".rela.dyn", 4, 2, bytes(48)))
+    where = go_sections.address_of(b"", b".gopclntab", parts) + 24
+    parts[2] = (b".rela.dyn", 4, 2, bytes(24) + go_sections.relocation(where, go_sections.TEXT))
+    data = go_sections.file(parts)
+    fd, target = os.memfd_create("program"), os.memfd_create("copy")
+    os.write(fd, data)
+    source = FileSource(fd)
+    monkeypatch.setattr(copying_child, "_LARGE_BYTES", 20)
+    kept, whole = copying_child._parts(source)
+    assert sum(end - start for start, end in kept) < len(data) - 800
+    os.ftruncate(target, source.size)
+    for start, end in kept:
+        os.pwrite(target, source.read(start, end - start), start)
+    image = read_image(FileSource(target, source.stat(), whole=whole))
+    assert [image.index.name_at(row) for row in range(len(image.index.start))] == [b"main.plain"]
