@@ -24,7 +24,7 @@ from aperture_tui.tui.model import Box, ProcessKey, Row
 from aperture_tui.tui.palette import Spans
 from aperture_tui.tui.screens.panel import health_rows, help_rows
 from aperture_tui.tui.widgets.details import detail_rows, words_rows
-from aperture_tui.tui.widgets.filter_columns import filter_row, placed
+from aperture_tui.tui.widgets.filter_columns import placed
 from aperture_tui.tui.widgets.filter_details import detail_rows as filter_rows
 from aperture_tui.tui.widgets.filter_details import log_rows
 from aperture_tui.tui.widgets.header import header_row
@@ -32,7 +32,6 @@ from aperture_tui.tui.widgets.health import health_row
 from aperture_tui.tui.widgets.host_columns import COLUMNS, Now
 from aperture_tui.tui.widgets.host_lines import lines
 from aperture_tui.tui.widgets.hosts import detail_rows as host_rows
-from aperture_tui.tui.widgets.hosts import host_row
 from aperture_tui.tui.widgets.keys import Key, keys_row
 from aperture_tui.tui.widgets.latencies import ColumnSet, columns, heading_row
 from aperture_tui.tui.widgets.line_details import line_rows
@@ -86,7 +85,7 @@ def _hosts(name: str, other: str, width: int, mono: bool) -> Sequence[Spans]:
         some = place(COLUMNS[grouped], width, "name")
         rows.append(headings(some, width, "name"))
         for line in lines(Fleet((HostState(name, other, **told),), NOW), grouped=grouped):  # type: ignore[arg-type]
-            rows += [host_row(line, some, width, Now(NOW, mono), True, True), *host_rows(line, NOW, NOW, width, 3)]
+            rows += [table_row(line, some, width, Now(NOW, mono), True, True), *host_rows(line, NOW, NOW, width, 3)]
     return rows
 
 
@@ -103,7 +102,7 @@ def _filters(name: str, other: str, width: int, _mono: bool) -> Sequence[Spans]:
     state = ROWS[0].state
     one = ROWS[0]._replace(state=replace(state, name=name, at_work=state.at_work._replace(reason=other)))
     said = log_rows([replace(LINES[0], text=other)], width)
-    return [filter_row(one, placed(width), width, True, True), *said, *filter_rows(one, LIMITS, width)]
+    return [table_row(one, placed(width), width, None, True, True), *said, *filter_rows(one, LIMITS, width)]
 
 
 def _health(name: str, other: str, width: int, _mono: bool) -> Sequence[Spans]:

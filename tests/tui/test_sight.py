@@ -182,5 +182,5 @@ def test_each_kind_has_a_letter_where_that_is_wished_for(mono: bool) -> None:
 def test_good_and_bad_are_words() -> None:
     """Colours of states stand on words that say the same: here those of filters."""
     (column,) = [one for one in COLUMNS if one.title == "ON"]
-    words = {column.cell(row, 3)[0] for row in ROWS}
+    words = {column.cell(row, None, 3)[0][0] for row in ROWS}
     assert words == {"on", "off"}

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import plain
 from aperture_tui.tui.forms.model import FunctionLine, FunctionsView
 from aperture_tui.tui.icicle.change import change, strength
 from aperture_tui.tui.palette import Span
-from aperture_tui.tui.widgets.placing import Placed, place
+from aperture_tui.tui.widgets.placing import Column, Placed, place
 
 Cell = Callable[[FunctionLine, FunctionsView, int], list[Span]]
-
-
-class Column(NamedTuple):
-    """As of `placing.Sized`."""
-
-    title: str
-    sort: str
-    rank: int
-    least: int
-    most: int
-    cell: Callable[[Any, Any, int], list[Span]]
-    left: bool = False
-    part: float = 0.0
 
 
 def change_of(line: FunctionLine, view: FunctionsView, own: bool) -> float:
@@ -131,12 +118,12 @@ _ALIKE: Final = {"SELF": "self", "TOTAL": "total"}
 """The orders of columns that say the same as the one that has the mark."""
 
 
-def sort_of(column: Column) -> str:
+def sort_of(column: Column[Any, Any]) -> str:
     """What a click on its heading sorts by, "" for nothing."""
     return column.sort or _ALIKE.get(column.title, "")
 
 
-def columns(width: int, compared: bool, sort: str) -> tuple[Placed[Column], ...]:
+def columns(width: int, compared: bool, sort: str) -> tuple[Placed[FunctionLine, FunctionsView], ...]:
     """The columns that a width has room for."""
     return place(COMPARED if compared else ALONE, width, sort)
 

@@ -10,7 +10,7 @@ from textual.events import Click
 from textual.message import Message
 
 from aperture_tui.tui.cells import fit
-from aperture_tui.tui.forms.columns import SORTS, Column, columns, order_of, sort_of
+from aperture_tui.tui.forms.columns import SORTS, columns, order_of, sort_of
 from aperture_tui.tui.forms.model import SHOWN, FunctionLine, FunctionsView
 from aperture_tui.tui.model import FrameLabel
 from aperture_tui.tui.palette import Spans
@@ -121,7 +121,7 @@ class FunctionTable(CursorTable):
         self._top = max(min(self._top, index, max(0, count - room)), index - room + 1, 0)
         return range(self._top, min(self._top + room, count))
 
-    def _placed(self, width: int) -> tuple[Placed[Column], ...]:
+    def _placed(self, width: int) -> tuple[Placed[FunctionLine, FunctionsView], ...]:
         compared = self._view is not None and self._view.base_total is not None
         return columns(width, compared, self.sort)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Generic, NamedTuple
 
 from textual.binding import Binding, BindingType
 from textual.events import Click
@@ -13,9 +13,7 @@ from aperture_tui.tui.cells import fit
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.cursor import CursorTable
 from aperture_tui.tui.widgets.filters import said_rows
-from aperture_tui.tui.widgets.placing import Placed, headings, place, table_row
-
-Row = TypeVar("Row")
+from aperture_tui.tui.widgets.placing import Column, Placed, Row, headings, place, table_row
 
 
 class Whole(NamedTuple):
@@ -30,24 +28,7 @@ class Whole(NamedTuple):
     mono: bool = False
 
 
-class Column(NamedTuple, Generic[Row]):
-    """One column. sort: the name of its order, "" if it has none; value: what it is sorted by, most first; None: text.
-
-    rank: the highest give way first. least, most: cells; part: of the width, what it has at least.
-    """
-
-    title: str
-    sort: str
-    rank: int
-    least: int
-    most: int
-    cell: Callable[[Row, Whole, int], list[Span]]
-    value: Callable[[Row], float] | None = None
-    left: bool = False
-    part: float = 0.0
-
-
-def ordered(rows: Sequence[Row], columns: Sequence[Column[Row]], sort: str) -> list[Row]:
+def ordered(rows: Sequence[Row], columns: Sequence[Column[Row, Whole]], sort: str) -> list[Row]:
     """The rows by one column: the largest first, or by the alphabet. Of equal ones the order is kept."""
     column = next(column for column in columns if column.sort == sort)
     if column.value is not None:
@@ -138,7 +119,7 @@ class GpuTable(CursorTable, Generic[Row]):
         self._top += index == shown[-1]
         return range(self._top, self._top + len(shown) - 1)
 
-    def _placed(self, width: int) -> tuple[Placed[Column[Row]], ...]:
+    def _placed(self, width: int) -> tuple[Placed[Row, Whole], ...]:
         return place(self.COLUMNS, width, self.sort)
 
     # -- keys

@@ -11,9 +11,10 @@ from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain
 from aperture_tui.tui.gpu.kernel_names import shortened
 from aperture_tui.tui.gpu.model import Gap, KernelRow, Scope
-from aperture_tui.tui.gpu.table import Column, GpuTable, Whole
+from aperture_tui.tui.gpu.table import GpuTable, Whole
 from aperture_tui.tui.palette import Span
 from aperture_tui.tui.widgets.gauges import bar
+from aperture_tui.tui.widgets.placing import Column
 
 if TYPE_CHECKING:
     from aperture_tui.profile.gpu_launch import Launch
@@ -67,7 +68,7 @@ def _block(row: KernelRow) -> str:
     return row.block or str(row.use.launches[0][0].threads or "")
 
 
-KERNELS: Final[tuple[Column[KernelRow], ...]] = (
+KERNELS: Final[tuple[Column[KernelRow, Whole], ...]] = (
     Column("KERNEL", "name", 0, 12, 90, lambda r, _, w: [(shortened(r.use.name, w), "text")], left=True, part=0.24),
     Column("CALLS", "calls", 3, 6, 6, lambda r, _, w: _text(figures.short(r.use.count)), lambda r: r.use.count),
     Column("TOTAL", "total", 1, 7, 7, lambda r, _, w: _text(figures.latency(r.use.time_ns)), lambda r: r.use.time_ns),
@@ -151,7 +152,7 @@ def _memory_cell(use: CopyUse, _whole: Whole, _width: int) -> list[Span]:
     return [("?", "muted")] if _route(use)[0].startswith(_HOST) else [("–", "muted")]
 
 
-COPIES: Final[tuple[Column[CopyUse], ...]] = (
+COPIES: Final[tuple[Column[CopyUse, Whole], ...]] = (
     Column("DIRECTION", "name", 0, 14, 22, lambda u, _, w: _text(_route(u)[0]), left=True),
     Column("MEMORY", "", 4, 8, 9, _memory_cell, left=True),
     Column("COPIES", "copies", 5, 6, 6, lambda u, _, w: _text(figures.short(u.count)), lambda u: u.count),
@@ -246,7 +247,7 @@ def at_text(at_ns: int, start_ns: int) -> str:
     return f"+{(at_ns - start_ns) / 1e9:.3f} s"
 
 
-GAPS: Final[tuple[Column[Gap], ...]] = (
+GAPS: Final[tuple[Column[Gap, Whole], ...]] = (
     Column("IDLE", "length", 0, 8, 8, _length_cell, lambda g: g.length_ns),
     Column("GPU", "gpu", 5, 3, 3, lambda g, _, w: _text(str(g.device)), lambda g: -g.device),
     Column("AT", "time", 3, 10, 12, lambda g, whole, w: _text(at_text(g.start_ns, whole.start_ns)),

@@ -9,14 +9,12 @@ from aperture_tui.tui import figures
 from aperture_tui.tui.cells import LEVELS, width_of
 from aperture_tui.tui.filter_words import short_state
 from aperture_tui.tui.filtering import Pace
-from aperture_tui.tui.palette import Span, Spans
-from aperture_tui.tui.widgets.histogram import exactly
-from aperture_tui.tui.widgets.placing import Placed, aligned, place
+from aperture_tui.tui.palette import Span
+from aperture_tui.tui.widgets.placing import Column, Placed, place
 
 if TYPE_CHECKING:
     from aperture_tui.filters.told import Counters, FilterState
 
-_ORDER: Final = "in which they work"
 SWITCH: Final = "ON"
 """The title of the column that a click switches."""
 
@@ -33,75 +31,61 @@ class FilterLine(NamedTuple):
         return self.state.at_work.counters
 
 
-class FilterColumn(NamedTuple):
-    """One column (placing.Sized). cell: what stands in it of a filter, in so many cells."""
-
-    title: str
-    rank: int
-    least: int
-    most: int
-    cell: Callable[[FilterLine, int], Span]
-    left: bool = False
-    part: float = 0.0
-    sort: str = ""
-    """None is sorted by."""
-
-
 def curve(history: Sequence[float | None], width: int) -> str:
     """Shares, newest at the right, one cell each: a line at the foot is nothing, a blank is unknown."""
     cells = "".join(" " if share is None else LEVELS[1 + round(7 * min(1.0, share))] for share in history[-width:])
     return cells.rjust(width)
 
 
-def _on(line: FilterLine, _: int) -> Span:
-    return ("on", "good") if line.state.on else ("off", "muted")
+def _on(line: FilterLine, _whole: None, _width: int) -> list[Span]:
+    return [("on", "good") if line.state.on else ("off", "muted")]
 
 
-def _name(line: FilterLine, _: int) -> Span:
-    return line.state.name, "text"
+def _name(line: FilterLine, _whole: None, _width: int) -> list[Span]:
+    return [(line.state.name, "text")]
 
 
-def _state(line: FilterLine, _: int) -> Span:
-    return short_state(line.state)
+def _state(line: FilterLine, _whole: None, _width: int) -> list[Span]:
+    return [short_state(line.state)]
 
 
-def _drops(line: FilterLine, _: int) -> Span:
+def _drops(line: FilterLine, _whole: None, _width: int) -> list[Span]:
     share = line.pace.dropped
-    return ("–", "muted") if share is None else (figures.share(share, 1.0), "text")
+    return [("–", "muted") if share is None else (figures.share(share, 1.0), "text")]
 
 
-def _curve(line: FilterLine, width: int) -> Span:
-    return curve(line.pace.history, width), "user"
+def _curve(line: FilterLine, _whole: None, width: int) -> list[Span]:
+    return [(curve(line.pace.history, width), "user")]
 
 
-def _rate(line: FilterLine, _: int) -> Span:
-    return ("?", "muted") if line.pace.rate is None else (figures.rate(line.pace.rate), "text")
+def _rate(line: FilterLine, _whole: None, _width: int) -> list[Span]:
+    return [("?", "muted") if line.pace.rate is None else (figures.rate(line.pace.rate), "text")]
 
 
-def _cost(line: FilterLine, _: int) -> Span:
+def _cost(line: FilterLine, _whole: None, _width: int) -> list[Span]:
     """Of the events of now; if there are none, of all so far."""
     ns = line.pace.ns_per_event or line.told.ns_per_event
-    return ("–", "muted") if ns is None else (figures.latency(ns), "text")
+    return [("–", "muted") if ns is None else (figures.latency(ns), "text")]
 
 
-def _number(of: Callable[[Counters], int], alarms: bool = False) -> Callable[[FilterLine, int], Span]:
-    def cell(line: FilterLine, _: int) -> Span:
+def _number(of: Callable[[Counters], int], alarms: bool = False) -> Callable[[FilterLine, None, int], list[Span]]:
+    def cell(line: FilterLine, _whole: None, _width: int) -> list[Span]:
         n = of(line.told)
-        return figures.short(n), ("*error" if alarms else "text") if n else "muted"
+        return [(figures.short(n), ("*error" if alarms else "text") if n else "muted")]
 
     return cell
 
 
-def _memory(line: FilterLine, _: int) -> Span:
+def _memory(line: FilterLine, _whole: None, _width: int) -> list[Span]:
     n = line.state.at_work.memory_bytes
-    return (figures.size(n), "text") if n else ("–", "muted")
+    return [(figures.size(n), "text") if n else ("–", "muted")]
 
 
-def _version(line: FilterLine, _: int) -> Span:
-    return line.state.at_work.program.sha256[:8], "muted"
+def _version(line: FilterLine, _whole: None, _width: int) -> list[Span]:
+    return [(line.state.at_work.program.sha256[:8], "muted")]
 
 
-def _file(line: FilterLine, width: int) -> Span:
+def _file(line: FilterLine, _whole: None, width: int) -> list[Span]:
     """The end of a path says more than its beginning."""
     path = str(line.state.spec.path)
     if width_of(path) > width:
@@ -109,45 +93,30 @@ def _file(line: FilterLine, width: int) -> Span:
         while width_of(path) > width - 1 and path:
             path = path[1:]
         path = f"…{path}"
-    return path, "muted"
+    return [(path, "muted")]
 
 
 COLUMNS: Final = (
-    FilterColumn(SWITCH, 2, 3, 3, _on, left=True),
-    FilterColumn("FILTER", 0, 10, 24, _name, left=True, part=0.12),
-    FilterColumn("STATE", 1, 12, 12, _state, left=True),
-    FilterColumn("DROPS", 3, 6, 6, _drops),
-    FilterColumn("RECENT", 6, 14, 30, _curve),
-    FilterColumn("IN/S", 5, 6, 6, _rate),
-    FilterColumn("IN", 8, 6, 6, _number(lambda told: told.events_in)),
-    FilterColumn("OUT", 9, 6, 6, _number(lambda told: told.events_out)),
-    FilterColumn("DROPPED", 7, 7, 7, _number(lambda told: told.dropped)),
-    FilterColumn("TAGGED", 12, 6, 6, _number(lambda told: told.tagged)),
-    FilterColumn("WEIGHED", 13, 7, 7, _number(lambda told: told.weighed)),
-    FilterColumn("PER EVENT", 5, 9, 9, _cost),
-    FilterColumn("ERRORS", 4, 6, 6, _number(lambda told: told.errors, alarms=True)),
-    FilterColumn("MEMORY", 10, 7, 7, _memory),
-    FilterColumn("VERSION", 11, 8, 8, _version, left=True),
-    FilterColumn("FILE", 14, 14, 48, _file, left=True),
+    Column(SWITCH, "", 2, 3, 3, _on, left=True),
+    Column("FILTER", "", 0, 10, 24, _name, left=True, part=0.12),
+    Column("STATE", "", 1, 12, 12, _state, left=True),
+    Column("DROPS", "", 3, 6, 6, _drops),
+    Column("RECENT", "", 6, 14, 30, _curve),
+    Column("IN/S", "", 5, 6, 6, _rate),
+    Column("IN", "", 8, 6, 6, _number(lambda told: told.events_in)),
+    Column("OUT", "", 9, 6, 6, _number(lambda told: told.events_out)),
+    Column("DROPPED", "", 7, 7, 7, _number(lambda told: told.dropped)),
+    Column("TAGGED", "", 12, 6, 6, _number(lambda told: told.tagged)),
+    Column("WEIGHED", "", 13, 7, 7, _number(lambda told: told.weighed)),
+    Column("PER EVENT", "", 5, 9, 9, _cost),
+    Column("ERRORS", "", 4, 6, 6, _number(lambda told: told.errors, alarms=True)),
+    Column("MEMORY", "", 10, 7, 7, _memory),
+    Column("VERSION", "", 11, 8, 8, _version, left=True),
+    Column("FILE", "", 14, 14, 48, _file, left=True),
 )
 """Of those that work in a chain, from left to right."""
 
 
-def placed(width: int) -> tuple[Placed[FilterColumn], ...]:
+def placed(width: int) -> tuple[Placed[FilterLine, None], ...]:
     """Those that a width has room for."""
-    return place(COLUMNS, width, _ORDER)
-
-
-def filter_row(
-    line: FilterLine, columns: Sequence[Placed[FilterColumn]], width: int, selected: bool, focused: bool
-) -> Spans:
-    """One row of the list, exactly `width` cells."""
-    ground = "@cursor" if selected and focused else ""
-    spans: list[Span] = [("›" if selected else " ", f"text{ground}")]
-    for i, (column, _, cells) in enumerate(columns):
-        if i:
-            spans.append((" ", f"text{ground}"))
-        text, key = column.cell(line, cells)
-        strong = "*" if selected and key == "text" else ""
-        spans.append((aligned(text, cells, column.left), f"{strong}{key}{ground}"))
-    return exactly(spans, width, f"text{ground}")
+    return place(COLUMNS, width, "")

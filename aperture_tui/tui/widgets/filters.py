@@ -12,8 +12,8 @@ from textual.message import Message
 from aperture_tui.tui.cells import wrapped
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.cursor import CursorTable
-from aperture_tui.tui.widgets.filter_columns import SWITCH, FilterLine, filter_row, placed
-from aperture_tui.tui.widgets.placing import headings
+from aperture_tui.tui.widgets.filter_columns import SWITCH, FilterLine, placed
+from aperture_tui.tui.widgets.placing import headings, table_row
 
 
 def said_rows(said: Sequence[Span], width: int) -> list[Spans]:
@@ -68,7 +68,7 @@ class FilterTable(CursorTable):
         columns = placed(width)
         rows = [headings(columns, width, "")]
         for i in self.in_sight(self._index, len(self._lines)):
-            rows.append(filter_row(self._lines[i], columns, width, i == self._index, self.has_focus))
+            rows.append(table_row(self._lines[i], columns, width, None, i == self._index, self.has_focus))
         return rows[: self.size.height]
 
     # -- keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
@@ -17,28 +17,13 @@ from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.remote import service_words
 from aperture_tui.tui.widgets.cursor import CursorTable
 from aperture_tui.tui.widgets.histogram import exactly
-from aperture_tui.tui.widgets.host_columns import COLUMNS, HostColumn, Now, age, columns
+from aperture_tui.tui.widgets.host_columns import COLUMNS, Now, age, columns
 from aperture_tui.tui.widgets.host_lines import SORTS, HostLine, lines
-from aperture_tui.tui.widgets.placing import Placed, aligned, headings, place
+from aperture_tui.tui.widgets.placing import Placed, headings, place, table_row
 from aperture_tui.tui.widgets.rows import RowsView
 
 _GROUPED_SORTS: Final = ("name", "hosts", "stale", "last seen", "lost", "events", "problem", "version")
 """What `s` goes through where machines stand together by service."""
-
-
-def host_row(
-    line: HostLine, placed: Sequence[Placed[HostColumn]], width: int, now: Now, selected: bool, focused: bool
-) -> Spans:
-    """One row of the table, exactly `width` cells."""
-    ground = "@cursor" if selected and focused else ""
-    spans: list[Span] = [("›" if selected else " ", f"text{ground}")]
-    for i, (column, _, cells) in enumerate(placed):
-        if i:
-            spans.append((" ", f"text{ground}"))
-        text, key = column.cell(line, now, cells)
-        strong = "*" if selected and key == "text" else ""
-        spans.append((aligned(text, cells, column.left), f"{strong}{key}{ground}"))
-    return exactly(spans, width, f"text{ground}")
 
 
 def detail_rows(line: HostLine | None, now_ns: int, today_ns: int, width: int, height: int) -> list[Spans]:
@@ -204,7 +189,7 @@ class HostTable(CursorTable):
         self.post_message(self.Selected())
         self.draw(self._rows_now)
 
-    def _placed(self) -> tuple[Placed[HostColumn], ...]:
+    def _placed(self) -> tuple[Placed[HostLine, Now], ...]:
         return place(columns(self._grouped, self._longest), self.size.width, self._sort)
 
     def _rows_now(self) -> list[Spans]:
@@ -214,7 +199,7 @@ class HostTable(CursorTable):
         placed, now = self._placed(), Now(self.now_ns, not self.palette.rich)
         rows = [headings(placed, width, self._sort)]
         for i in self.in_sight(self._index, len(self._lines)):
-            rows.append(host_row(self._lines[i], placed, width, now, i == self._index, self.has_focus))
+            rows.append(table_row(self._lines[i], placed, width, now, i == self._index, self.has_focus))
         if not self._lines:
             known = self._fleet is not None and bool(self._fleet.hosts)
             words, key = ("no host matches", "muted") if known else self._words

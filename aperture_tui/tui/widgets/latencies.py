@@ -13,7 +13,7 @@ from aperture_tui.tui.cells import fit
 from aperture_tui.tui.model import Latencies, LatencyKey, LatencyLine
 from aperture_tui.tui.palette import Spans
 from aperture_tui.tui.widgets.cursor import CursorTable
-from aperture_tui.tui.widgets.latency_columns import COLUMNS, Column, ColumnSet, Whole, columns
+from aperture_tui.tui.widgets.latency_columns import COLUMNS, ColumnSet, Whole, columns
 from aperture_tui.tui.widgets.placing import Placed, headings, table_row
 
 __all__ = ["SORTS", "ColumnSet", "LatencyTable", "Whole", "columns", "heading_row", "ordered"]
@@ -27,7 +27,7 @@ _NEAR: Final = 0.1
 """A row keeps the value that it is sorted by until the true one differs by this part of it."""
 
 
-def heading_row(placed: Sequence[Placed[Column]], width: int, sort: str) -> Spans:
+def heading_row(placed: Sequence[Placed[LatencyLine, Whole]], width: int, sort: str) -> Spans:
     """The names of the columns; ▼ marks what the rows are sorted by."""
     if sort == "calls":
         placed = [
@@ -154,7 +154,7 @@ class LatencyTable(CursorTable):
             rows.append(((fit(f" no {self._which.value} in view", width), "muted"),))
         return rows
 
-    def _placed(self, width: int) -> tuple[Placed[Column], ...]:
+    def _placed(self, width: int) -> tuple[Placed[LatencyLine, Whole], ...]:
         return columns(width, self._which, self.sort, self._without)
 
     def action_move(self, by: int) -> None:

@@ -12,7 +12,7 @@ from aperture_tui.tui.cells import LEVELS, fit, plain, width_of
 from aperture_tui.tui.model import LatencyLine
 from aperture_tui.tui.palette import Span
 from aperture_tui.tui.widgets.gauges import bar
-from aperture_tui.tui.widgets.placing import Placed, place
+from aperture_tui.tui.widgets.placing import Column, Placed, place
 
 _LONG_NS: Final = 1_000_000_000
 _VERY_LONG_NS: Final = 10 * _LONG_NS
@@ -34,23 +34,6 @@ class Whole(NamedTuple):
     by_count: bool = False
     """The bar is the share of the calls, not of the time."""
     mono: bool = False
-
-
-class Column(NamedTuple):
-    """One column. sort: the name of its order, "" if it has none; value: what it is sorted by, None for text.
-
-    rank: the highest give way first. least, most: cells; part: of the width, what it has at least.
-    """
-
-    title: str
-    sort: str
-    rank: int
-    least: int
-    most: int
-    cell: Callable[[LatencyLine, Whole, int], list[Span]]
-    value: Callable[[LatencyLine], float] | None = None
-    left: bool = False
-    part: float = 0.0
 
 
 def lock_label(name: str, address: int, width: int) -> str:
@@ -203,7 +186,7 @@ _P50: Final = Column("~P50", "p50", 10, 7, 7, _length(_quantile(0.5)), _quantile
 _P99: Final = Column("~P99", "p99", 5, 7, 7, _length(_quantile(0.99)), _quantile(0.99))
 _MAX: Final = Column("MAX", "max", 7, 7, 7, _length(_longest), _longest)
 
-COLUMNS: Final[Mapping[ColumnSet, tuple[Column, ...]]] = {
+COLUMNS: Final[Mapping[ColumnSet, tuple[Column[LatencyLine, Whole], ...]]] = {
     ColumnSet.SYSCALLS: (
         Column("PID", "pid", 8, 7, 7, _pid, lambda line: -line.key.pid),
         _PROCESS,
@@ -237,7 +220,7 @@ COLUMNS: Final[Mapping[ColumnSet, tuple[Column, ...]]] = {
 
 def columns(
     width: int, which: ColumnSet, sort: str = "total", without: Container[str] = ()
-) -> tuple[Placed[Column], ...]:
+) -> tuple[Placed[LatencyLine, Whole], ...]:
     """The columns that a width has room for; the one that is sorted by stays as long as any but the name.
 
     What is left over goes to those that gain by it, the most important first. without: titles of those that would be

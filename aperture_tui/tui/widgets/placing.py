@@ -3,61 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.palette import Span, Spans
 from aperture_tui.tui.widgets.histogram import exactly
 
+Row = TypeVar("Row")
+Of = TypeVar("Of")
 
-class Sized(Protocol):
-    """A column. sort: the name of its order, "" if it has none. rank: the highest give way first.
 
-    least, most: cells; part: of the width, what it has at least. left: aligned to the left.
+class Column(NamedTuple, Generic[Row, Of]):
+    """One column. sort: the name of its order, "" if it has none. rank: the highest give way first.
+
+    least, most: cells; part: of the width, what it has at least. cell: what stands there of a row, of what all rows are
+    parts of, in so many cells; a single text is aligned. value: what it is sorted by, most first; None: text.
     """
 
-    @property
-    def title(self) -> str: ...
-    @property
-    def sort(self) -> str: ...
-    @property
-    def rank(self) -> int: ...
-    @property
-    def least(self) -> int: ...
-    @property
-    def most(self) -> int: ...
-    @property
-    def part(self) -> float: ...
-    @property
-    def left(self) -> bool: ...
+    title: str
+    sort: str
+    rank: int
+    least: int
+    most: int
+    cell: Callable[[Row, Of, int], list[Span]]
+    value: Callable[[Row], float] | None = None
+    left: bool = False
+    part: float = 0.0
 
 
-class Drawn(Sized, Protocol):
-    """A column that knows its cells. cell: of a row, of what all rows are parts of, and of so many cells."""
-
-    @property
-    def cell(self) -> Callable[[Any, Any, int], list[Span]]: ...
-
-
-C = TypeVar("C", bound=Sized)
-D = TypeVar("D", bound=Drawn)
-
-
-class Placed(NamedTuple, Generic[C]):
+class Placed(NamedTuple, Generic[Row, Of]):
     """A column where it stands: its first cell, and how many it has."""
 
-    column: C
+    column: Column[Row, Of]
     at: int
     width: int
 
 
-def place(every: Sequence[C], width: int, sort: str) -> tuple[Placed[C], ...]:
+def place(every: Sequence[Column[Row, Of]], width: int, sort: str) -> tuple[Placed[Row, Of], ...]:
     """The columns that a width has room for; the one that is sorted by stays as long as any but the first by rank.
 
     What is left over goes to those that gain by it, the most important first.
     """
     least = {column.title: max(column.least, int(width * column.part)) for column in every}
-    by_rank = sorted(every, key=lambda c: 0.5 if c.sort == sort and c.rank else c.rank)
+    by_rank = sorted(every, key=lambda c: 0.5 if sort and c.sort == sort and c.rank else c.rank)
     room = width - 1
     widths: dict[str, int] = {by_rank[0].title: max(1, min(least[by_rank[0].title], room))}
     room -= least[by_rank[0].title]
@@ -70,7 +58,7 @@ def place(every: Sequence[C], width: int, sort: str) -> tuple[Placed[C], ...]:
             more = max(0, min(room, column.most - widths[column.title]))
             widths[column.title] += more
             room -= more
-    placed: list[Placed[C]] = []
+    placed: list[Placed[Row, Of]] = []
     at = 1
     for column in every:
         if column.title in widths:
@@ -79,7 +67,7 @@ def place(every: Sequence[C], width: int, sort: str) -> tuple[Placed[C], ...]:
     return tuple(placed)
 
 
-def headings(placed: Sequence[Placed[C]], width: int, sort: str) -> Spans:
+def headings(placed: Sequence[Placed[Any, Any]], width: int, sort: str) -> Spans:
     """The names of the columns; ▼ marks what the rows are sorted by."""
     spans: list[Span] = [(" ", "muted")]
     for i, (column, _, cells) in enumerate(placed):
@@ -99,9 +87,9 @@ def aligned(text: str, cells: int, left: bool) -> str:
 
 
 def table_row(
-    row: Any, placed: Sequence[Placed[D]], width: int, whole: Any, selected: bool = False, focused: bool = False
+    row: Row, placed: Sequence[Placed[Row, Of]], width: int, whole: Of, selected: bool = False, focused: bool = False
 ) -> Spans:
-    """One row of a table whose columns draw their cells, exactly `width` cells. whole: what the rows are parts of."""
+    """One row of a table, exactly `width` cells. whole: what the rows are parts of."""
     ground = "@cursor" if selected and focused else ""
     spans: list[Span] = [("›" if selected else " ", f"text{ground}")]
     for i, (column, _, cells) in enumerate(placed):

@@ -14,9 +14,9 @@ from aperture_tui.tui.filtering import Filtering, Pace
 from aperture_tui.tui.look import look
 from aperture_tui.tui.palette import Palette, Spans
 from aperture_tui.tui.terminal import Colours
-from aperture_tui.tui.widgets.filter_columns import COLUMNS, FilterLine, curve, filter_row, placed
+from aperture_tui.tui.widgets.filter_columns import COLUMNS, FilterLine, curve, placed
 from aperture_tui.tui.widgets.filter_details import detail_rows, log_rows
-from aperture_tui.tui.widgets.placing import headings
+from aperture_tui.tui.widgets.placing import headings, table_row
 from tests.tui.filters import FILTERS, LINES, STILL, Still, line, told
 from tests.tui.screen import assert_golden
 
@@ -40,7 +40,7 @@ def _text(row: Spans) -> str:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_rows_fill_every_width(width: int) -> None:
     columns = placed(width)
-    rows = [filter_row(one, columns, width, True, True) for one in ROWS]
+    rows = [table_row(one, columns, width, None, True, True) for one in ROWS]
     rows.append(headings(columns, width, ""))
     for one in ROWS:
         rows += detail_rows(one, LIMITS, width)
@@ -53,7 +53,7 @@ def test_pictures(width: int) -> None:
     columns = placed(width)
     rows = [
         headings(columns, width, ""),
-        *(filter_row(one, columns, width, i == 1, True) for i, one in enumerate(ROWS)),
+        *(table_row(one, columns, width, None, i == 1, True) for i, one in enumerate(ROWS)),
     ]
     for one in (ROWS[0], ROWS[3]):
         rows += [(), *detail_rows(one, LIMITS, width)]
@@ -64,7 +64,7 @@ def test_pictures(width: int) -> None:
 @pytest.mark.parametrize("colours", list(Colours))
 def test_every_style_is_one_of_every_look(colours: Colours) -> None:
     palette = Palette(look(None), colours)
-    rows = [filter_row(one, placed(300), 300, True, True) for one in ROWS]
+    rows = [table_row(one, placed(300), 300, None, True, True) for one in ROWS]
     rows += [row for one in ROWS for row in detail_rows(one, LIMITS, 90)] + log_rows(LINES, 90)
     for row in rows:
         for _, key in row:
@@ -72,7 +72,7 @@ def test_every_style_is_one_of_every_look(colours: Colours) -> None:
 
 
 def test_what_is_wrong_has_a_sign_and_not_only_a_colour() -> None:
-    states = {one.state.name: COLUMNS[2].cell(one, 12)[0] for one in ROWS}
+    states = {one.state.name: COLUMNS[2].cell(one, None, 12)[0][0] for one in ROWS}
     assert states == {
         "process_name": "running",
         "rate_limit": "running",
@@ -85,16 +85,17 @@ def test_what_is_wrong_has_a_sign_and_not_only_a_colour() -> None:
 
 
 def test_what_is_not_known_is_not_zero() -> None:
-    cells = {column.title: column.cell(ROWS[5], 20)[0] for column in COLUMNS}
+    cells = {column.title: column.cell(ROWS[5], None, 20)[0][0] for column in COLUMNS}
     assert (cells["DROPS"], cells["IN/S"]) == ("–", "?")
-    nothing = {column.title: column.cell(FilterLine(told("x", memory_bytes=0), Pace()), 20)[0] for column in COLUMNS}
+    idle = FilterLine(told("x", memory_bytes=0), Pace())
+    nothing = {column.title: column.cell(idle, None, 20)[0][0] for column in COLUMNS}
     assert (nothing["PER EVENT"], nothing["MEMORY"]) == ("–", "–")
     assert curve((None, 0.0, 0.01, 0.5, 1.0), 7) == "   ▁▁▅█"
 
 
 def test_the_end_of_a_path_stays() -> None:
     long = told("x" * 5000)
-    text, _ = COLUMNS[-1].cell(FilterLine(long, Pace()), 14)
+    ((text, _),) = COLUMNS[-1].cell(FilterLine(long, Pace()), None, 14)
     assert (cell_len(text), text[0], text[-5:]) == (14, "…", ".wasm")
 
 
@@ -121,7 +122,7 @@ def test_details_say_the_reason_in_full() -> None:
 def test_a_strangers_text_reaches_no_row_as_it_is() -> None:
     """Names of files and configurations are the user's, but what they come from need not be."""
     evil = told("\x1b[2Jname", '{"a":"\x9b1m\u202e"}', of_tags=("\x07",), reload_error="\x1b]0;t\x07")
-    rows = [filter_row(FilterLine(evil, Pace()), placed(300), 300, False, False)]
+    rows = [table_row(FilterLine(evil, Pace()), placed(300), 300, False, False)]
     rows += detail_rows(FilterLine(evil, Pace()), LIMITS, 80)
     rows += log_rows([line(0, Level.ERROR, "\x1b[31m\u2028x")], 80)
     assert all(_text(row).isprintable() for row in rows)

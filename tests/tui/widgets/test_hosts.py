@@ -16,8 +16,8 @@ from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.terminal import Colours
 from aperture_tui.tui.widgets.host_columns import COLUMNS, Now, age
 from aperture_tui.tui.widgets.host_lines import SORTS, HostLine, lines, natural
-from aperture_tui.tui.widgets.hosts import HostTable, detail_rows, host_row
-from aperture_tui.tui.widgets.placing import headings, place
+from aperture_tui.tui.widgets.hosts import HostTable, detail_rows
+from aperture_tui.tui.widgets.placing import headings, place, table_row
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000 * SECOND
@@ -51,7 +51,7 @@ def names(found: list[HostLine]) -> list[str]:
 def test_rows_and_headings_fill_every_width(width: int, grouped: bool, ascii_only: bool) -> None:
     placed = place(COLUMNS[grouped], width, "name")
     every = lines(FLEET, grouped=grouped, unfolded=frozenset({"web", ""}))
-    rows = [host_row(line, placed, width, Now(NOW, ascii_only), True, True) for line in every]
+    rows = [table_row(line, placed, width, Now(NOW, ascii_only), True, True) for line in every]
     for row in (headings(placed, width, "name"), *rows):
         assert sum(cell_len(text) for text, _ in row) == width
 
@@ -66,7 +66,7 @@ def test_details_fill_their_room(width: int, height: int) -> None:
 
 def text_of(line: HostLine, width: int = 120, grouped: bool = False) -> str:
     placed = place(COLUMNS[grouped], width, "name")
-    return "".join(text for text, _ in host_row(line, placed, width, Now(NOW), False, False))
+    return "".join(text for text, _ in table_row(line, placed, width, Now(NOW), False, False))
 
 
 def test_a_machine_that_is_not_heard_of_has_a_sign_and_a_colour() -> None:
@@ -74,13 +74,13 @@ def test_a_machine_that_is_not_heard_of_has_a_sign_and_a_colour() -> None:
     assert "!" not in text_of(fresh)
     assert "! 95 s" in text_of(stale)
     placed = place(COLUMNS[False], 120, "name")
-    keys = [key for text, key in host_row(stale, placed, 120, Now(NOW), False, False) if "95 s" in text]
+    keys = [key for text, key in table_row(stale, placed, 120, Now(NOW), False, False) if "95 s" in text]
     assert keys == ["*warning"]
 
 
 def test_what_is_not_known_is_not_zero() -> None:
     odd = next(one for one in lines(FLEET) if one.host.startswith("视频"))
-    cells = {column.title: column.cell(odd, Now(NOW), 20)[0] for column in COLUMNS[False]}
+    cells = {column.title: column.cell(odd, Now(NOW), 20)[0][0] for column in COLUMNS[False]}
     assert (cells["CPUS"], cells["MEMORY"], cells["VERSION"]) == ("?", "?", "?")
     assert age(0, NOW) == "–"
 
