@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import shlex
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TypeVar
 
 from aperture_tui.cli.where_option import joined
 from aperture_tui.collect.settings import EVENTS
+from aperture_tui.profile.mistyped import meant
 from aperture_tui.profile.text import clean
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class Parser(argparse.ArgumentParser):
         if "-p" in options and word.isdecimal():
             return f"; of one process: -p {word}"
         name, equals, value = word.partition("=")
-        near = difflib.get_close_matches(name, options, 1) if word.startswith("-") else ()
-        return "".join(f"; {found}{equals}{value} is" for found in near)
+        return meant(name, options, behind=f"{equals}{value}") if word.startswith("-") else ""
 
 
 def frequency(text: str) -> int:
@@ -131,8 +130,9 @@ def process(text: str) -> int:
 def events(text: str) -> tuple[str, ...]:
     """Kinds of events, separated by commas; `all` is all of them, `gpu` only where a driver of one is loaded."""
     chosen = set(text.split(","))
-    for name in sorted(chosen - {"all", *EVENTS}):
-        raise argparse.ArgumentTypeError(f"{name!r} is not collected; there is: {', '.join(EVENTS)}, all")
+    known = (*EVENTS, "all")
+    for name in sorted(chosen.difference(known)):
+        raise argparse.ArgumentTypeError(f"{name!r} is not collected{meant(name, known, listed=len(known))}")
     without = set() if "all" not in chosen or "gpu" in chosen or _has_gpu() else {"gpu"}
     return tuple(name for name in EVENTS if (name in chosen or "all" in chosen) and name not in without)
 
@@ -153,9 +153,8 @@ def syscall(text: str) -> str:
     if not known:
         raise argparse.ArgumentTypeError(f"{text!r}: the names of system calls are not known of {machine}")
     if text not in known:
-        near = difflib.get_close_matches(text, known, 5) or ("read", "openat", "futex")
-        words = f"{text!r} is not a system call of {machine}; there is: {', '.join(near)}, ... (man 2 syscalls)"
-        raise argparse.ArgumentTypeError(words)
+        near = meant(text, known, most=3, listed=3)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a system call of {machine}{near} (man 2 syscalls)")
     return text
 
 

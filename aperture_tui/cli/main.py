@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import os
 import shlex
@@ -13,6 +12,7 @@ from typing import Final
 
 from aperture_tui import __version__
 from aperture_tui.cli.arguments import Parser, prepare
+from aperture_tui.profile.mistyped import meant
 
 COMMANDS: Final = {
     "record": "samples, calls and waits of this machine, or of a command, in a file",
@@ -74,8 +74,7 @@ def _command(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} is a file; `aperture-top --replay {shlex.quote(text)}` opens a recording"
         )
-    near = difflib.get_close_matches(text, COMMANDS, 1) or list(COMMANDS)
-    raise argparse.ArgumentTypeError(f"there is no {text!r}; there is {', '.join(near)}")
+    raise argparse.ArgumentTypeError(f"there is no {text!r}{meant(text, COMMANDS, listed=len(COMMANDS))}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui.cli import times
 from aperture_tui.cli.opening import OpeningError
+from aperture_tui.profile.mistyped import meant
 from aperture_tui.profile.text import clean
 from aperture_tui.store.remote.link import FLEET, Focus, Link, RemoteSettings
 
@@ -116,16 +116,14 @@ def unknown_machines(store: RemoteStore, where: Focus | None) -> str:
     known = store.known_fleet()
     hosts, services = {host.name for host in known}, {host.service for host in known if host.service}
     if missing := [host for host in where.hosts if host not in hosts]:
-        return f"no host is called {missing[0]}; {_near(missing[0], hosts)}"
+        return f"no host is called {missing[0]}{_meant(missing[0], hosts)}"
     if where.service is not None and where.service not in services:
-        return f"no host is of the service {where.service}; {_near(where.service, services)}"
+        return f"no host is of the service {where.service}{_meant(where.service, services)}"
     return ""
 
 
-def _near(name: str, known: set[str]) -> str:
-    """Those of which one may have been meant, some of the others where there are none."""
-    some = difflib.get_close_matches(name, known, 3) or sorted(known)[:3]
-    return f"there is {', '.join(some)}{', ...' if len(known) > len(some) else ''}" if some else "there are none"
+def _meant(name: str, known: set[str]) -> str:
+    return meant(name, sorted(known), most=3, listed=3)
 
 
 def window(

@@ -6,7 +6,6 @@ term means is in docs/where.md; how a store applies it, in store/where_masks.py 
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple, NoReturn
 
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.mistyped import meant
 from aperture_tui.profile.where_patterns import PAIR, problem, scoped
 
 LONGEST: Final = 1000
@@ -238,9 +238,7 @@ class _Reader:
             return Key.WORD
         name = found[1]
         if name not in _NAMES:
-            near = difflib.get_close_matches(name, _NAMES, 1)
-            told = f"did you mean {near[0]}:?" if near else f"there is {' '.join(f'{one}:' for one in _NAMES)}"
-            self._fail(f"{name}: is not known; {told}")
+            self._fail(f"{name}: is not known{meant(name, _NAMES, listed=len(_NAMES), behind=':')}")
         self.at = found.end()
         return _NAMES[name]
 

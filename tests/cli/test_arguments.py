@@ -41,9 +41,9 @@ def aperture(*arguments: str, module: str = "top") -> subprocess.CompletedProces
         (["--duration", "0"], "duration"),
         (["--duration", "nan"], "duration"),
         (["--refresh", "1000"], "rate"),
-        (["--events", "cpu,coffee"], "there is: cpu, offcpu, syscall, lock, gpu, all"),
-        (["--events", ""], "there is: cpu, offcpu, syscall, lock, gpu, all"),
-        (["--events", "syscall", "--syscall", "Read"], "there is: read"),
+        (["--events", "cpu,coffee"], "is not collected; there is cpu, offcpu, syscall, lock, gpu, all (see"),
+        (["--events", ""], "is not collected; there is cpu, offcpu, syscall, lock, gpu, all (see"),
+        (["--events", "syscall", "--syscall", "Read"], "; did you mean read"),
         (["--syscall-stacks", "-1"], "number of calls"),
         (["--syscall-stacks", "4294967296"], "number of calls"),
         (["--min-block", "1.5"], "microseconds"),
@@ -67,7 +67,7 @@ def aperture(*arguments: str, module: str = "top") -> subprocess.CompletedProces
         ),
         (["extra"], "extra"),
         (["extra\x1b[31m"], r"'extra\x1b[31m' is not understood (see"),
-        (["--evnts=cpu", "more"], "'--evnts=cpu' is not understood; --events=cpu is (see"),
+        (["--evnts=cpu", "more"], "'--evnts=cpu' is not understood; did you mean --events=cpu? (see"),
         (["1234"], "'1234' is not understood; of one process: -p 1234 (see"),
         (["/dev/null"], "'/dev/null' is not understood; a recording is opened with --replay /dev/null (see"),
     ],
@@ -143,7 +143,7 @@ def test_a_command_that_there_is_none_of(tmp_path: Path) -> None:
     """What is near is said, or all that there is."""
     assert (
         aperture("recrd", module="main").stderr
-        == "aperture: there is no 'recrd'; there is record (see aperture --help)\n"
+        == "aperture: there is no 'recrd'; did you mean record? (see aperture --help)\n"
     )
     assert ", ".join(COMMANDS) in aperture("xyz", module="main").stderr
     file = tmp_path / "my recording"

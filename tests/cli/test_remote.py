@@ -213,9 +213,9 @@ def test_machines_that_there_are_none_of_are_said(
 ) -> None:
     """A name that was mistyped finds nothing, as one does that is quiet."""
     for given, words in (
-        (["--host", "bx"], "no host is called bx; there is box, ..."),
+        (["--host", "bx"], "no host is called bx; did you mean box?"),
         (["--host", "box", "--host", "none\x1b[31m"], r"no host is called none\x1b[31m; there is bo\x1bx2, box"),
-        (["--service", "shp"], "no host is of the service shp; there is shop"),
+        (["--service", "shp"], "no host is of the service shp; did you mean shop?"),
     ):
         assert command([*more, *remote, *given]) == 0
         assert words in out()[1]

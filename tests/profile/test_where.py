@@ -110,7 +110,7 @@ def test_the_example_of_the_issue() -> None:
     ("text", "place", "words"),
     [
         ("comm:nginx com:x", 11, "did you mean comm:?"),
-        ("zzz:x", 0, "there is comm: pid: tid:"),
+        ("zzz:x", 0, "there is comm:, pid:, tid:"),
         ("fn:", 3, "a value is missing"),
         ("fn:a,", 5, "a value is missing"),
         ("-", 1, "a word is missing"),

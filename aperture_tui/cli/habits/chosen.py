@@ -6,7 +6,6 @@ Variables of our own there are none: they would be a third place for the same, a
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 from aperture_tui.cli.habits import files
 from aperture_tui.cli.habits.files import FileError, NotTrustedError, Read
 from aperture_tui.cli.habits.table import SETTINGS, Setting
+from aperture_tui.profile.mistyped import meant
 from aperture_tui.profile.text import clean
 
 KEYS: Final = "keys"
@@ -70,12 +70,6 @@ def chosen(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Chose
     return Chosen(settings, keys, tuple(clean(str(one.path)) for one in read), tuple(notices))
 
 
-def nearest(name: str, among: Iterable[str]) -> str:
-    """Words about what was meant, "" if nothing is near."""
-    near = difflib.get_close_matches(name, list(among), 1, 0.5)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def _read_files() -> tuple[list[Read], list[str]]:
     """Those that there are, from the one that comes first, and what is said of others."""
     read, notices = [], []
@@ -93,7 +87,7 @@ def _refuse_unknown(one: Read) -> None:
     known = [KEYS, *(setting.name for setting in SETTINGS)]
     for name in one.data:
         if name not in known:
-            raise FileError(f"{one.where(name)}: there is no setting {clean(name)!r}{nearest(name, known)}")
+            raise FileError(f"{one.where(name)}: there is no setting {clean(name)!r}{meant(name, known)}")
 
 
 def _given(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Mapping[str, Any]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from aperture_tui.cli.arguments import fail
 from aperture_tui.cli.habits import files, printing
-from aperture_tui.cli.habits.chosen import BUILT_IN, COMMAND_LINE, Chosen, Value, nearest
+from aperture_tui.cli.habits.chosen import BUILT_IN, COMMAND_LINE, Chosen, Value
 from aperture_tui.cli.habits.chosen import chosen as chosen_of
 from aperture_tui.cli.habits.files import FileError
 from aperture_tui.cli.output import write
+from aperture_tui.profile.mistyped import meant
 from aperture_tui.profile.text import clean
 from aperture_tui.tui.app import ApertureApp  # all screens: bindings are known when their classes are
 from aperture_tui.tui.habits import Habits
@@ -108,7 +109,7 @@ def _changes(chosen: Chosen) -> dict[str, tuple[str, ...]]:
     changes = {}
     for name, value in chosen.keys.items():
         if name not in known:
-            hint = nearest(name, known) or "; aperture-top --print-keys has all"
+            hint = meant(name, known) or "; aperture-top --print-keys has all"
             raise FileError(f"{value.origin}: no keys are called {clean(name)!r}{hint}")
         changes[name] = tuple(_key(text, value, name) for text in value.value)
     return changes

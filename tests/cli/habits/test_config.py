@@ -97,7 +97,7 @@ def test_without_files_everything_is_built_in(write: Callable[[str], Path]) -> N
         ("mouse = 1\n", ":1: mouse: 1 is neither true nor false"),
         ('glyphs = "emoji"\n', ":1: glyphs: 'emoji' is not one of unicode, ascii"),
         ('events = "cpu"\n', ":1: events: 'cpu' is not a list of texts"),
-        ('events = ["cpu", "magic"]\n', ":1: events: 'magic' is not collected; there is: "),
+        ('events = ["cpu", "magic"]\n', ":1: events: 'magic' is not collected; there is "),
         ("hz = 99.5\n", ":1: hz: '99.5' is not a frequency"),
         ('window = "most"\n', ":1: window: 'most' is not a number"),
         ("hz = 99\nrefrehs = 4\n", ":2: there is no setting 'refrehs'; did you mean refresh?"),
