@@ -12,7 +12,7 @@ from aperture_tui.collect.gpu import finding
 from aperture_tui.collect.gpu.frames import Frames, ProtocolError, Told
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.reading import Inbox, Reading
-from aperture_tui.profile.text import clean
+from aperture_tui.collect.gpu.status import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,29 +165,3 @@ def _take(agent: Agent, told: Told) -> None:
         agent.status, agent.heard = told.words, time.monotonic()
     else:
         agent.told.append(told)
-
-
-_DROPPED: Final = frozenset(("kernels", "copies", "calls", "waits", "devices", "names", "words"))
-"""What an agent counts; whatever else it names is summed, for an agent could think of new names without end."""
-
-
-def losses(words: dict[str, Any]) -> dict[str, int]:
-    """What a status says was dropped: what -> number; what is none is left out."""
-    told = words.get("dropped")
-    out: Counter[str] = Counter()
-    for what, n in told.items() if isinstance(told, dict) else ():
-        if isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 63:
-            out[what if what in _DROPPED else "records"] += n
-    return dict(out)
-
-
-def text(words: dict[str, Any], name: str) -> str:
-    """A text of a status, safe to show; "" for none."""
-    told = words.get(name)
-    return clean(told)[:200] if isinstance(told, str) else ""
-
-
-def number(words: dict[str, Any], name: str) -> float:
-    """A number of a status; 0 for none, or one that makes no sense."""
-    told = words.get(name)
-    return float(told) if isinstance(told, int | float) and 0 <= told < 1e12 else 0.0

@@ -14,7 +14,7 @@ import numpy as np
 
 from aperture_tui.collect import bpf
 from aperture_tui.collect.gpu import activity
-from aperture_tui.collect.gpu.agents import Agents, losses, number, text
+from aperture_tui.collect.gpu.agents import Agents
 from aperture_tui.collect.gpu.awaiting import Awaiting
 from aperture_tui.collect.gpu.finding import MAX_SOCKETS
 from aperture_tui.collect.gpu.frames import ROWS, Frames
@@ -22,6 +22,7 @@ from aperture_tui.collect.gpu.gauges import GpuGauges
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
 from aperture_tui.collect.gpu.joining import joined
 from aperture_tui.collect.gpu.launched import How, Likeness, likeness
+from aperture_tui.collect.gpu.status import clock_offset_ns, losses, problem
 from aperture_tui.collect.gpu.unrecorded import Heard, Stretch, started_ns
 from aperture_tui.collect.gpu.unrecorded import events as unrecorded
 from aperture_tui.collect.naming import RECORD
@@ -50,8 +51,6 @@ _TURN_NS: Final = 40_000_000
 """How much farther than a period of the clock a sample may be from a launch that it is to tell of: a thread that runs
 is sampled once a period; where CPUs are short it waits for its turn meanwhile, some tens of milliseconds."""
 _NEAR_MOST_NS: Final = 100_000_000
-_SILENT_S: Final = 5.0
-"""After which it is said of an agent, which has a word a second."""
 _LIKENESS: Final = {wire.KERNELS: activity.KERNEL_LIKENESS, wire.COPIES: activity.COPY_LIKENESS}
 _DEGRADED: Final = {
     How.ALIKE: "launch stacks estimated, by launches like them",
@@ -144,7 +143,7 @@ class ActivityCollector:
                 self._unheard.pop(path, None)
         for agent in self._agents.take_ended():
             self._leaving.append(self._known.pop(agent.door.path))
-            self._before.update(_losses(agent))
+            self._before.update(losses(agent))
         self._common.recent.pids = frozenset(agent.pid for agent in self._agents.talking.values())
         self._cpu_ns += time.thread_time_ns() - began
 
@@ -211,7 +210,7 @@ class ActivityCollector:
 
     def _sane(self, known: _Known, frame: int, rows: list[NDArray[np.void]]) -> NDArray[np.void]:
         whole = np.concatenate([np.zeros(0, ROWS[frame]), *rows])
-        kept, odd = activity.sane(whole, _offset_ns(known.agent), time.time_ns())
+        kept, odd = activity.sane(whole, clock_offset_ns(known.agent), time.time_ns())
         self._lost["records whose time makes no sense"] += odd
         return kept
 
@@ -263,9 +262,9 @@ class ActivityCollector:
         """Of each program the time of which it is not known what it had its GPUs do."""
         now_ns = time.time_ns()
         for known in self._known.values():
-            known.heard.word(known.agent.status, _offset_ns(known.agent), now_ns)
+            known.heard.word(known.agent.status, clock_offset_ns(known.agent), now_ns)
         for known in self._leaving:
-            known.heard.word(known.agent.status, _offset_ns(known.agent), now_ns)
+            known.heard.word(known.agent.status, clock_offset_ns(known.agent), now_ns)
             if known.agent.status.get("ended") is not True:
                 self._unheard[known.agent.door.path] = known
         for path, known in list(self._unheard.items()):
@@ -342,8 +341,8 @@ class ActivityCollector:
         agents = list(self._agents.talking.values())
         lost = Counter(self._lost) + self._before
         for agent in agents:
-            lost.update(_losses(agent))
-        words = [_words(one, self._common.settings.gpu_limit) for one in agents[:4]] if agents else [_NOBODY]
+            lost.update(losses(agent))
+        words = [problem(one, self._common.settings.gpu_limit) for one in agents[:4]] if agents else [_NOBODY]
         words.append(f"and {len(agents) - 4} more" if len(agents) > 4 else "")
         words += [f"{n} {why}" for why, n in self._agents.refused.most_common(2)]
         one = Health(
@@ -357,54 +356,6 @@ class ActivityCollector:
         )
         other = Health(NAMES[1], State.RUNNING, delivered=self._delivered[Kind.GPU_COPY])
         return [one, other if agents else replace(other, message=_NOBODY)]
-
-
-def _losses(agent: Agent) -> dict[str, int]:
-    out = {f"{what}: no room in the agent": n for what, n in losses(agent.status).items()}
-    refused = agent.status.get("refused")
-    if isinstance(refused, int) and 0 < refused < 1 << 63:
-        out["times that CUPTI had no buffer, and dropped records"] = refused
-    return out
-
-
-def _words(agent: Agent, limit: float) -> str:
-    """What is to be said of one agent: why it tells nothing, or that it leaves detail out; "" if all is well."""
-    silent_s = time.monotonic() - agent.heard
-    if silent_s > _SILENT_S:
-        return f"pid {agent.pid}: has said nothing for {silent_s:.0f} s, of losses neither"
-    if not agent.status:
-        return f"pid {agent.pid}: has just been asked"
-    if aside := text(agent.status, "aside"):
-        return f"pid {agent.pid}: {aside}"
-    told = _said(agent, limit)
-    return f"pid {agent.pid}: {'; '.join(told)}" if told else ""
-
-
-def _said(agent: Agent, limit: float) -> list[str]:
-    """What is left out to spare the program, and what it costs nevertheless."""
-    each, launches = (number(agent.status, name) for name in ("each", "launches_s"))
-    said = []
-    if agent.status.get("in_moments") is True:
-        part = f", one of {each:.0f}" if each > 1 else ""
-        said.append(f"recorded in moments{part}, at {number(agent.status, 'share'):.1%} of its time")
-    if agent.status.get("calls_left_out") is True:
-        said.append(f"calls are left out at {launches:,.0f} launches a second")
-    if limit < 1 and (stays := number(agent.status, "stays")) > limit:
-        said.append(f"CUPTI costs it about {stays:.0%} while it lives")
-    return said
-
-
-def _offset_ns(agent: Agent) -> int:
-    """What to add to an agent's times: 0 if CUPTI's clock is Unix time."""
-    pair = agent.hello.get("clock_ns")
-    if (
-        not isinstance(pair, list)
-        or len(pair) != 2
-        or not all(isinstance(one, int) and 0 <= one < 1 << 62 for one in pair)
-    ):
-        return 0
-    unix, its = pair
-    return unix - its if abs(unix - its) > 1_000_000_000 else 0
 
 
 def _comm(pid: int, tid: int) -> bytes:

@@ -20,6 +20,7 @@ from aperture_tui.collect.gpu.agents import Agents
 from aperture_tui.collect.gpu.environment import environment
 from aperture_tui.collect.gpu.frames import Frames
 from aperture_tui.collect.gpu.inside._aperture_gpu import wire
+from aperture_tui.collect.gpu.status import dropped
 from tests.collect.gpu.targets import target
 
 LONGEST_S = 20.0
@@ -350,9 +351,9 @@ def test_a_folder_that_is_full_of_sockets_leaves_room_for_others_and_its_newest_
 
 def test_what_an_agent_counts_as_lost_has_few_names_whatever_it_says() -> None:
     told = {"kernels": 3, "copies": -1, "calls": True, "\x1b[2J": 4, **{f"cause {i}": 1 for i in range(1000)}}
-    assert agents.losses({"dropped": told}) == {"kernels": 3, "records": 1004}
-    assert agents.losses({"dropped": [1]}) == {}
-    assert agents.losses({"dropped": {"kernels": 1 << 70}}) == {}
+    assert dropped({"dropped": told}) == {"kernels": 3, "records": 1004}
+    assert dropped({"dropped": [1]}) == {}
+    assert dropped({"dropped": {"kernels": 1 << 70}}) == {}
 
 
 def test_all_agents_together_have_only_so_much_room() -> None:

@@ -227,8 +227,8 @@ def test_a_record_without_sense_is_counted() -> None:
 
 
 def test_json_of_a_status_is_checked_where_it_is_used() -> None:
-    from aperture_tui.collect.gpu.agents import losses, text
+    from aperture_tui.collect.gpu.status import dropped, text
 
     words = json.loads('{"dropped": {"kernels": 3, "copies": -1, "calls": "many", "\\u001b": 1}, "aside": 7}')
-    assert losses(words) == {"kernels": 3, "records": 1}
+    assert dropped(words) == {"kernels": 3, "records": 1}
     assert text(words, "aside") == ""
