@@ -113,13 +113,11 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
         habits: Habits = Habits(),  # noqa: B008 (immutable)
     ) -> None:
         self.habits = habits
-        self._colours = colours()
-        self._ansi = self._colours is not Colours.RGB
+        self.colours = colours()
         chosen = look(theme, self.looks)
-        super().__init__(ansi_color=True if self._ansi else None)
+        super().__init__(ansi_color=None if self.colours is Colours.RGB else True)
         self.stylesheet = OnceParsed(self.get_css_variables())
         self.animation_level = "none"
-        self.palette = self.palette_of(chosen, self._colours)
         self.title_host = title_host
         self.pinned = pinned
         self.wanting = want
@@ -142,9 +140,7 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
         self._began = time.monotonic()
         self._is_waiting = True
         self._presenter = Presenter(connect, self._tell, refresh_hz, bool(recording), remote is not None, open_baseline)
-        for one in self.looks.values():
-            self.register_theme(one.theme(self._ansi))
-        self.theme = chosen.name
+        self.wear(chosen)
         self.live_with(habits)
 
     def get_driver_class(self) -> type[Driver]:
@@ -360,7 +356,7 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
         self.notify(f"{self.refresh_hz:g} refreshes a second", timeout=2)
 
     def _change_look(self, theme: Theme) -> None:
-        self.palette = self.palette_of(self.looks[theme.name], self._colours)
+        self.palette = self.palette_of(self.looks[theme.name])
         if self._view is not None:  # the others repaint when they are shown again
             self._view.repaint_all()
         for screen in self.screen_stack:

@@ -19,6 +19,7 @@ from aperture_tui.tui.keymap.layouts import LAYOUTS
 from aperture_tui.tui.look import Look, looks
 from aperture_tui.tui.palette import Palette
 from aperture_tui.tui.resuming import Sitting, sitting_of
+from aperture_tui.tui.terminal import Colours
 from aperture_tui.tui.widgets.keys import live_keys
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from aperture_tui.tui.looking import Looking
-    from aperture_tui.tui.terminal import Colours
 
 _NOTICE_S: Final = 12.0
 _NOTICES: Final = 3
@@ -62,6 +62,8 @@ class Habitual(App[None]):
     ]
     habits = Habits()
     looking: Looking
+    colours: Colours
+    """Those of the terminal."""
 
     def live_with(self, habits: Habits) -> None:
         """Take them over; before anything is on the screen."""
@@ -86,9 +88,16 @@ class Habitual(App[None]):
         """All themes by name, the user's too."""
         return looks() if self.habits.looks is None else self.habits.looks
 
-    def palette_of(self, look: Look, colours: Colours) -> Palette:
+    def wear(self, chosen: Look) -> None:
+        """Begin in this look; any of the others may be changed to."""
+        self.palette = self.palette_of(chosen)
+        for one in self.looks.values():
+            self.register_theme(one.theme(self.colours is not Colours.RGB))
+        self.theme = chosen.name
+
+    def palette_of(self, look: Look) -> Palette:
         """The styles of a look, drawn as it is wished for."""
-        return Palette(look, colours, self.habits.ascii, self.habits.marks)
+        return Palette(look, self.colours, self.habits.ascii, self.habits.marks)
 
     @property
     def available_themes(self) -> dict[str, Theme]:
