@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NamedTuple, NoReturn
@@ -152,6 +153,12 @@ class Where:
     def idle(self, kind: Kind) -> Where:
         """The others: samples have neither a duration of their own nor a name."""
         return Where(tuple(term for term in self.terms if not _applies(term, kind)))
+
+    def switched(self, terms: Sequence[AnyTerm]) -> Where:
+        """With these terms too; without them where it has them all."""
+        if all(term in self.terms for term in terms):
+            return Where(tuple(term for term in self.terms if term not in terms))
+        return Where((*self.terms, *(term for term in terms if term not in self.terms)))
 
     def about(self, keys: frozenset[Key]) -> tuple[Term, ...]:
         """The terms with one of these keys."""

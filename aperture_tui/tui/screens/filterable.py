@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.binding import Binding
 
-from aperture_tui.profile.where import EVERYTHING, OF_MACHINES, Where
+from aperture_tui.profile.where import EVERYTHING, OF_MACHINES, AnyTerm, Where, WhereError, parse
 from aperture_tui.store.passed import Passed
 from aperture_tui.tui.screens.base import BaseScreen
 from aperture_tui.tui.where_words import chip, known_of
@@ -46,13 +46,25 @@ class Filterable(BaseScreen):
 
     def on_where_line_chosen(self, message: WhereLine.Chosen) -> None:
         """The line that was typed."""
+        self._filter_by(message.where)
+
+    def switch_terms(self, *terms: AnyTerm) -> None:
+        """What was clicked at: as if these terms were typed into the line, or taken out of it where they are in it."""
+        try:
+            where = parse(self.aperture.looking.where.switched(terms).text)
+        except WhereError as error:
+            self.aperture.notify(f"the filter line: {error.problem}", severity="warning", markup=False)
+        else:
+            self._filter_by(where)
+
+    def _filter_by(self, where: Where) -> None:
         app = self.aperture
         self.action_end_filter()
-        if message.where:
-            app.where_history.add(message.where.text)
+        if where:
+            app.where_history.add(where.text)
             if app.where_history.problem:
                 app.notify(f"the history of filter lines is {app.where_history.problem}", timeout=4)
-        app.look(app.looking.filtered(message.where))
+        app.look(app.looking.filtered(where))
         self.show(app.snapshot)
 
     def where_chip(self, passed: Passed | None) -> Chip:

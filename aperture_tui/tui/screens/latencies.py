@@ -17,7 +17,7 @@ from aperture_tui.tui.screens import words
 from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.widgets.caption import Caption
 from aperture_tui.tui.widgets.details import Details
-from aperture_tui.tui.widgets.histogram import HistogramView
+from aperture_tui.tui.widgets.histogram import HistogramView, bucket_bounds
 from aperture_tui.tui.widgets.latencies import ColumnSet, LatencyTable
 from aperture_tui.tui.widgets.search import SearchLine
 
@@ -135,6 +135,10 @@ class LatencyScreen(ViewScreen):
         super().on_descendant_focus(event)
         if self.is_whole:
             self.describe_selection()
+
+    def on_histogram_view_chosen(self, message: HistogramView.Chosen) -> None:
+        """What took as long as this alone, or again all."""
+        self.switch_terms(*bucket_bounds(message.bucket))
 
     def on_latency_table_selected(self) -> None:
         """Another row."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from aperture_tui.profile.where import Key, Term, Value
 from aperture_tui.tui.forms.table import FunctionTable
 from aperture_tui.tui.icicle.widget import Icicle
 from aperture_tui.tui.model import ViewSnapshot
@@ -14,7 +15,7 @@ from aperture_tui.tui.screens.view import ViewScreen
 from aperture_tui.tui.screens.words import grouped
 from aperture_tui.tui.views import ALL
 from aperture_tui.tui.widgets.caption import Caption
-from aperture_tui.tui.widgets.wall import WallBar
+from aperture_tui.tui.widgets.wall import ON_CPU, WallBar
 
 
 class OffCpuScreen(ViewScreen):
@@ -39,6 +40,13 @@ class OffCpuScreen(ViewScreen):
             self.query_one(WallBar).show(wall.parts if wall else None, wall.threads_ns if wall else None)
             self.query_one(Caption).show(_caption(snapshot))
         super().show(snapshot)
+
+    def on_wall_bar_chosen(self, message: WallBar.Chosen) -> None:
+        """Time on the CPU has a view of its own; of waits, those with this cause alone, or again all."""
+        if message.name == ON_CPU:
+            self.aperture.action_view("cpu")
+        else:
+            self.switch_terms(Term(Key.NAME, (Value(message.name),)))
 
     def action_wakers(self) -> None:
         """Whose stacks are shown."""

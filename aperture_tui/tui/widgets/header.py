@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -189,18 +189,18 @@ def _state(heading: Heading, short: bool) -> list[Span]:
     return spans
 
 
-def view_at(row: Spans, views: Sequence[tuple[str, str]], x: int) -> str | None:
-    """The key of the view whose name, or key, stands at a cell of the header; None for none."""
+def text_at(row: Spans, x: int) -> str:
+    """What stands at a cell of the header, in one piece; "" beside it."""
     at = 0
     for text, _ in row:
         if at <= x < at + width_of(text):
-            return next((key for key, title in views if text in (f" {key} {title} ", f" {key} ")), None)
+            return text
         at += width_of(text)
-    return None
+    return ""
 
 
 class Header(RowsView):
-    """The header line; a click at the name of a view goes there."""
+    """The header line; a click at the name of a view goes there, at the filter line changes it, at FROZEN goes on."""
 
     DEFAULT_CSS = "Header { height: 1; dock: top; }"
 
@@ -213,14 +213,21 @@ class Header(RowsView):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
-        self._views: Sequence[tuple[str, str]] = ()
+        self._heading: Heading | None = None
 
     def show(self, heading: Heading) -> None:
         """Say this."""
-        self._views = heading.views
+        self._heading = heading
         self.draw(lambda: [header_row(heading, self.size.width)])
 
-    def on_click(self, event: Click) -> None:
-        """Go to the view that was clicked at."""
-        if self.shown_rows and (number := view_at(self.shown_rows[0], self._views, event.x)):
+    async def on_click(self, event: Click) -> None:
+        """Go to the view that was clicked at, or do what the key would that is for what stands there."""
+        heading, text = self._heading, text_at(self.shown_rows[0], event.x) if self.shown_rows else ""
+        if heading is None or not text.strip():
+            return
+        if number := next((key for key, title in heading.views if text in (f" {key} {title} ", f" {key} ")), ""):
             self.post_message(self.Chosen(number))
+        elif text in (f" {heading.where.full} ", f" {heading.where.short} "):
+            await self.app.run_action("screen.filter")
+        elif text == f" FROZEN {heading.frozen} ":
+            await self.app.run_action("screen.freeze")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from textual.events import Click
+from textual.message import Message
+
 from aperture_tui.export.names import errno_name
 from aperture_tui.profile.latency import BUCKETS, Latency
+from aperture_tui.profile.where import Bound
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.palette import Span, Spans
@@ -35,9 +39,35 @@ def histogram_rows(latency: Latency | None, width: int, height: int, mono: bool 
         return [((fit(words, width), "muted"),)]
     feet = foot_rows(latency, width)
     room = height - len(feet)
-    if len(_folded(latency.histogram)) > room and room < _FEW:
+    if _stand_in_columns(latency, room):
         return _column_rows(latency, feet, width, height)
-    return _bucket_rows(latency, width, room, mono) + feet if room > 0 else _column_rows(latency, feet, width, height)
+    return _bucket_rows(latency, width, room, mono) + feet
+
+
+def bucket_at(latency: Latency | None, size: tuple[int, int], place: tuple[int, int]) -> int | None:
+    """The bucket at a place (column, row) of `histogram_rows` of that size; None for none, or an empty one."""
+    (width, height), (x, y) = size, place
+    if height < 1 or width < 1 or latency is None or not any(latency.histogram):
+        return None
+    feet = foot_rows(latency, width)
+    room = height - len(feet)
+    if _stand_in_columns(latency, room):
+        columns = _columns(latency, width)
+        at = columns.start + x - 1 if y < max(1, room) else -1
+        return at if at in columns and latency.histogram[at] else None
+    shown, _ = kept(latency.histogram, room)
+    return shown[y].start if y < len(shown) and latency.histogram[shown[y].start] else None
+
+
+def bucket_bounds(bucket: int) -> tuple[Bound, ...]:
+    """What the filter line says of all that is in a bucket, and of nothing else."""
+    least = [Bound(">=", 1 << bucket)] if bucket > 0 else []
+    below = [Bound("<", 1 << bucket + 1)] if bucket < BUCKETS - 1 else []
+    return (*least, *below)
+
+
+def _stand_in_columns(latency: Latency, room: int) -> bool:
+    return len(_folded(latency.histogram)) > room < _FEW
 
 
 def title_row(latency: Latency | None, title: str, width: int) -> Spans:
@@ -199,9 +229,8 @@ def _quantiles(latency: Latency, width: int) -> list[Span]:
 
 def _column_rows(latency: Latency, feet: Sequence[Spans], width: int, height: int) -> list[Spans]:
     """A column for each bucket, and beside it its ends; then the quantiles, in one row beside it, and the errors."""
-    filled = [i for i, n in enumerate(latency.histogram) if n]
-    end = filled[-1] + 1
-    first = max(filled[0], end - max(1, width - 20))
+    columns = _columns(latency, width)
+    first, end = columns.start, columns.stop
     counts = latency.histogram[first:end]
     top = max(counts)
     hidden = sum(latency.histogram[:first])
@@ -220,6 +249,13 @@ def _column_rows(latency: Latency, feet: Sequence[Spans], width: int, height: in
     return [*(exactly([(f" {row}", "user")], width) for row in picture[:-1]), exactly(shape, width), *feet]
 
 
+def _columns(latency: Latency, width: int) -> range:
+    """The buckets that have a column, the longest ones."""
+    filled = [i for i, n in enumerate(latency.histogram) if n]
+    end = filled[-1] + 1
+    return range(max(filled[0], end - max(1, width - 20)), end)
+
+
 def exactly(spans: Sequence[Span], width: int, key: str = "text") -> Spans:
     """A row of `width` cells: cut, or filled with spaces of this key."""
     out: list[Span] = []
@@ -233,12 +269,24 @@ def exactly(spans: Sequence[Span], width: int, key: str = "text") -> Spans:
 
 
 class HistogramView(RowsView):
-    """The histogram of the selected calls or waits."""
+    """The histogram of the selected calls or waits; a click chooses a bucket."""
 
     DEFAULT_CSS = "HistogramView { height: 1fr; }"
 
+    class Chosen(Message):
+        """A bucket that is not empty."""
+
+        def __init__(self, bucket: int) -> None:
+            super().__init__()
+            self.bucket = bucket
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._latency: Latency | None = None
+
     def show(self, latency: Latency | None, title: str) -> None:
         """Show this one."""
+        self._latency = latency
         self.draw(lambda: self._rows_now(latency, title))
 
     def _rows_now(self, latency: Latency | None, title: str) -> list[Spans]:
@@ -247,3 +295,13 @@ class HistogramView(RowsView):
             return histogram_rows(latency, width, height, self.palette.mono)
         rows = histogram_rows(latency, width, height - 1, self.palette.mono)
         return [title_row(latency, title, width), *rows]
+
+    def on_click(self, event: Click) -> None:
+        """Choose the bucket that stands there."""
+        width, height = self.size
+        title = int(height > 1)
+        if event.y < title or event.chain > 1:  # the second of two would take the first back
+            return
+        found = bucket_at(self._latency, (width, height - title), (event.x, event.y - title))
+        if found is not None:
+            self.post_message(self.Chosen(found))

@@ -7,6 +7,9 @@ import zlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from textual.events import Click
+from textual.message import Message
+
 from aperture_tui.tui import figures
 from aperture_tui.tui.cells import fit, plain, width_of
 from aperture_tui.tui.model import WallPart
@@ -97,10 +100,46 @@ def wall_rows(
     """
     if height < 1 or width < 1:
         return []
+    return [
+        exactly([span for item in row for span in item.spans], width)
+        for row in _items(parts, threads_ns, width, height, shapes)
+    ]
+
+
+def stretch_at(
+    parts: Sequence[WallPart] | None, threads_ns: int | None, size: tuple[int, int], place: tuple[int, int]
+) -> Stretch | None:
+    """What stands at a place (column, row) of `wall_rows` of that size, in the bar or in its legend."""
+    width, height = size
+    rows = _items(parts, threads_ns, width, height, shapes=False) if height > 0 and width > 0 else []
+    x, y = place
+    at = 0
+    for item in rows[y] if y < len(rows) else ():
+        at += item.width
+        if x < at:
+            return item.of
+    return None
+
+
+class _Item(NamedTuple):
+    """A piece of the picture, and what it is of."""
+
+    of: Stretch | None
+    spans: Sequence[Span]
+
+    @property
+    def width(self) -> int:
+        return sum(width_of(text) for text, _ in self.spans)
+
+
+def _items(
+    parts: Sequence[WallPart] | None, threads_ns: int | None, width: int, height: int, shapes: bool
+) -> list[list[_Item]]:
+    """The pieces of each row, from left to right."""
     whole = whole_ns(parts, threads_ns)
     length = width if height > 1 else width // 3
     room = width if height > 1 else width - length
-    note: list[list[Span]] = [[(" of what was measured", "muted")]] if threads_ns is None and whole else []
+    note = [_Item(None, [(" of what was measured", "muted")])] if threads_ns is None and whole else []
     for causes, times, rest in _LEGENDS:
         shown = stretches(parts, threads_ns, causes)
         named = shown if rest else [one for one in shown if one.name != REST]
@@ -111,29 +150,27 @@ def wall_rows(
         largest = sorted(shown, key=lambda one: -one.time_ns)
         legend = _flowing([_item(one, whole, False, shapes) for one in largest], room)
     bar = _bar(shown, whole, length, shapes)
-    if height == 1:
-        return [(*bar, *legend[0])]
-    return [tuple(bar), *legend[: height - 1]]
+    return [[*bar, *legend[0]]] if height == 1 else [bar, *legend[: height - 1]]
 
 
-def _bar(shown: Sequence[Stretch], whole: int, width: int, shapes: bool) -> list[Span]:
+def _bar(shown: Sequence[Stretch], whole: int, width: int, shapes: bool) -> list[_Item]:
     """Exactly `width` cells. Each part ends where all up to it should end, so that roundings do not add up."""
-    spans: list[Span] = []
+    items: list[_Item] = []
     at = passed = 0
     for one in shown:
         passed += one.time_ns
         end = (2 * width * passed + whole) // (2 * whole) if whole else 0
         if end > at:
-            spans.append((_cell(one, shapes) * (end - at), one.colour))
+            items.append(_Item(one, [(_cell(one, shapes) * (end - at), one.colour)]))
             at = end
-    return [*spans, ("·" * (width - at), "track")] if at < width else spans
+    return [*items, _Item(None, [("·" * (width - at), "track")])] if at < width else items
 
 
 def _cell(one: Stretch, shapes: bool) -> str:
     return one.mark if shapes else "░" if one.colour == "track" else "█"
 
 
-def _item(one: Stretch, whole: int, times: bool, shapes: bool) -> list[Span]:
+def _item(one: Stretch, whole: int, times: bool, shapes: bool) -> _Item:
     """ "█ futex 41 % 12 s"; without times, "█ futex 41 %"."""
     name = plain(one.name)
     spans = [
@@ -141,30 +178,50 @@ def _item(one: Stretch, whole: int, times: bool, shapes: bool) -> list[Span]:
         (f" {fit(name, min(_LONGEST, width_of(name)))} ", "muted"),
     ]
     if not one.known:
-        return [*spans, ("? ", "text")]
+        return _Item(one, [*spans, ("? ", "text")])
     time = f"{figures.latency(one.time_ns)} " if times and whole else ""
-    return [*spans, (f"{figures.share(one.time_ns, whole)} ", "text"), (time, "muted")]
+    return _Item(one, [*spans, (f"{figures.share(one.time_ns, whole)} ", "text"), (time, "muted")])
 
 
-def _flowing(items: Sequence[list[Span]], width: int) -> list[Spans]:
+def _flowing(items: Sequence[_Item], width: int) -> list[list[_Item]]:
     """Items one after the other, in as many rows as they need."""
-    rows: list[list[Span]] = [[]]
+    rows: list[list[_Item]] = [[]]
     used = 0
     for item in items:
-        cells = sum(width_of(text) for text, _ in item)
-        if used and used + cells > width:
+        if used and used + item.width > width:
             rows.append([])
             used = 0
-        rows[-1] += item
-        used += cells
-    return [exactly(row, width) for row in rows]
+        rows[-1].append(item)
+        used += item.width
+    return rows
 
 
 class WallBar(RowsView):
-    """What the threads of the selected process, or of all, did with their time."""
+    """What the threads of the selected process, or of all, did with their time; a click chooses a part of it."""
 
     DEFAULT_CSS = "WallBar { height: 3; }"
 
+    class Chosen(Message):
+        """A part that was measured, by its name."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._parts: tuple[WallPart, ...] = ()
+        self._threads_ns: int | None = None
+
     def show(self, parts: tuple[WallPart, ...] | None, threads_ns: int | None) -> None:
         """Show these parts; None is not known. threads_ns: of all threads together, what they are parts of."""
+        self._parts, self._threads_ns = parts or (), threads_ns
         self.draw(lambda: wall_rows(parts, threads_ns, self.size.width, self.size.height, self.palette.shapes))
+
+    def on_click(self, event: Click) -> None:
+        """Choose what stands there, in the bar or in its legend, unless it is several causes, or not known."""
+        if event.chain > 1:  # it would take the first click back
+            return
+        found = stretch_at(self._parts, self._threads_ns, self.size, (event.x, event.y))
+        if found is not None and any(part.name == found.name for part in self._parts):
+            self.post_message(self.Chosen(found.name))

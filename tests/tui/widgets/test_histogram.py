@@ -15,6 +15,7 @@ from aperture_tui.tui.palette import Palette, Spans
 from aperture_tui.tui.terminal import Colours
 from aperture_tui.tui.widgets.histogram import (
     HistogramView,
+    bucket_at,
     bucket_label,
     error_words,
     exactly,
@@ -132,6 +133,26 @@ def test_what_is_kept_and_what_is_left_out_are_all(counts: list[int], room: int)
 )
 def test_with_little_height_there_are_columns(height: int, expected: list[str]) -> None:
     assert _shown(READS, 78, height) == expected
+
+
+@pytest.mark.parametrize("height", [8, 10, 14, 30])
+def test_the_bucket_of_a_row_is_the_one_that_its_label_names(height: int) -> None:
+    for y, row in enumerate(_shown(READS, 78, height)):
+        found = bucket_at(READS, (78, height), (5, y))
+        drawn = bool(set(row) & set("▏▎▍▌▋▊▉█"))
+        assert (found is not None) == drawn, "an empty bucket has none, nor have the quantiles"
+        if found is not None:
+            assert row.strip().startswith(f"{bucket_label(range(found, found + 1))} ")
+
+
+@pytest.mark.parametrize("height", [1, 2, 4])
+def test_the_bucket_of_a_column_is_the_one_that_stands_there(height: int) -> None:
+    rows = _shown(READS, 78, height)
+    last = next(y for y, row in enumerate(rows) if "512 ns" in row)
+    found = [bucket_at(READS, (78, height), (x, last)) for x in range(78)]
+    assert [i for i in found if i is not None] == [i for i, n in enumerate(READS.histogram) if n]
+    assert [rows[last][x] != " " for x in range(18)] == [one is not None for one in found[:18]]
+    assert bucket_at(READS, (78, height), (2, last + 1)) is None
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 1), (40, 1), (24, 1), (24, 2), (40, 12), (24, 20)])

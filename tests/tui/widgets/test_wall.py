@@ -12,7 +12,7 @@ from aperture_tui.tui.look import look
 from aperture_tui.tui.model import WallPart
 from aperture_tui.tui.palette import Palette, Spans
 from aperture_tui.tui.terminal import Colours
-from aperture_tui.tui.widgets.wall import WallBar, stretches, wall_rows
+from aperture_tui.tui.widgets.wall import WallBar, stretch_at, stretches, wall_rows
 
 S = 10**9
 PARTS = (
@@ -133,6 +133,23 @@ def test_causes_below_a_hundredth_are_together() -> None:
 @pytest.mark.parametrize(("width", "height"), [(40, 3), (60, 3), (80, 1), (20, 3)])
 def test_the_largest_cause_has_a_name_on_a_narrow_screen(width: int, height: int) -> None:
     assert "epoll_wait 35 %" in _shown(PARTS, 100 * S, width, height)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_stands_at_a_cell_is_what_is_drawn_there(size: tuple[int, int]) -> None:
+    """In the bar by its colour, in the legend by its name."""
+    rows = wall_rows(PARTS, 100 * S, *size)
+    bar = size[0] if size[1] > 1 else size[0] // 3
+    colours = [key for text, key in rows[0] for _ in text][:bar]
+    found = [stretch_at(PARTS, 100 * S, size, (x, 0)) for x in range(bar)]
+    assert [one.colour if one is not None else "track" for one in found] == colours
+    for y, row in enumerate(_texts(rows)):
+        for name in ("runnable", "epoll_wait", "ext4 (disk)"):
+            if name in row:
+                one = stretch_at(PARTS, 100 * S, size, (row.index(name), y))
+                assert one is not None
+                assert one.name == name
+    assert stretch_at(PARTS, 100 * S, size, (0, len(rows))) is None
 
 
 def test_names_cannot_act_on_the_terminal() -> None:
