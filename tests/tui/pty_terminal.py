@@ -111,6 +111,14 @@ class PtyTerminal:
         self.until(lambda: re.search(pattern, self.text(since)) is not None, pattern, timeout_s)
         return time.monotonic()
 
+    def leave_panel(self) -> None:
+        """Escape, and wait for the names of the views, which are dim behind a panel and are drawn anew when it is gone.
+
+        A key that comes before an escape is known to stand alone would be another one.
+        """
+        left = self.press("\x1b")
+        self.see(r"\d Overview", left)
+
     def until(self, holds: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
         """Wait for something."""
         deadline = time.monotonic() + timeout_s

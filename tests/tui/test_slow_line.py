@@ -69,8 +69,7 @@ def test_a_slow_line_shows_nothing_old(opened: Opener, tmp_path: Path, buffer: i
         terminal.see(r".", pressed, 2.0)
     pressed = terminal.press("?")
     assert terminal.see(" Keys  ", pressed) - pressed < 2.5
-    terminal.press("\x1b")
-    time.sleep(1.0)
+    terminal.leave_panel()
     terminal.press("q")
     assert terminal.ended() == 0
     _fed_steadily(tmp_path)
@@ -142,8 +141,7 @@ def test_a_terminal_that_stops_gets_one_picture_when_it_goes_on(
     assert told[-1].of > resumed - 0.7, "the newest"
     pressed = terminal.press("?")
     terminal.see(" Keys  ", pressed)
-    terminal.press("\x1b")
-    time.sleep(0.5)
+    terminal.leave_panel()
     terminal.press("q")
     assert terminal.ended() == 0
     _fed_steadily(tmp_path)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.terminal import visible
 from tests.tui.pty_terminal import PtyTerminal
 
 
@@ -38,9 +39,7 @@ def _goes_on(terminal: PtyTerminal) -> None:
     terminal.see(r"t\d{5,}", since)
     pressed = terminal.press("?")
     terminal.see(" Keys  ", pressed)
-    left = terminal.press("\x1b")
-    terminal.see(r"\w", left)  # what was behind it: an escape that still waits makes the next key another one
-    time.sleep(1.0)
+    terminal.leave_panel()
 
 
 def _gives_it_back(terminal: PtyTerminal, since: float) -> None:
@@ -100,21 +99,42 @@ def test_a_storm_of_sizes(terminal: PtyTerminal) -> None:
     _leaves_it_as_it_was(terminal)
 
 
+def _reaches(picture: bytes) -> tuple[int, int]:
+    """The last column and row that it begins to write at; (0, 0) of one that writes nothing."""
+    places = [(int(column), int(row)) for row, column in re.findall(rb"\x1b\[(\d+);(\d+)H", picture)]
+    if not visible(picture).strip("\n") or not places:
+        return 0, 0
+    return max(column for column, _ in places), max(row for _, row in places)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 60), (500, 200)], ids=lambda size: f"{size[0]}x{size[1]}")
-def test_a_terminal_of_any_size(terminal: PtyTerminal, size: tuple[int, int]) -> None:
+def test_a_terminal_of_any_size(terminal: PtyTerminal, tmp_path: Path, size: tuple[int, int]) -> None:
+    before = sum(len(one.data) for one in terminal.drawn())
     terminal.resize(size)
-    since = time.monotonic()
-    for key in ("1", "2", "3", "4", "5", "?", "\x1b", "/", "\x1b", "1"):
+
+    def pictures() -> list[tuple[int, int]]:
+        """Where those reach that were drawn since, from the first on that fills the new size."""
+        drawn = b"".join(one.data for one in terminal.drawn())[before:]
+        reach = [_reaches(picture) for picture in drawn.split(b"\x1b[?2026h")[1:]]  # before it, the rest of one
+        fills = (i for i, (column, row) in enumerate(reach) if column <= size[0] and row == size[1])
+        return reach[next(fills, len(reach)) :]
+
+    terminal.until(lambda: bool(pictures()), "a picture of that size")
+    for key, shown in (
+        ("2", "cpu CpuScreen "),
+        ("3", "syscalls SyscallsScreen "),
+        ("4", "locks LocksScreen "),
+        ("5", "offcpu OffCpuScreen "),
+        ("?", "offcpu Panel "),
+        ("\x1b", "offcpu OffCpuScreen "),
+        ("/", "offcpu OffCpuScreen PatternInput"),
+        ("\x1b", "offcpu OffCpuScreen (?!PatternInput)"),
+        ("1", "overview OverviewScreen "),
+    ):
         terminal.press(key)
-        time.sleep(0.3)
-    assert "Traceback" not in terminal.text(since)
-    rows = [
-        int(row)
-        for row in re.findall(
-            rb"\x1b\[(\d+);\d+H", b"".join(one.data for one in terminal.drawn() if one.at > since + 0.5)
-        )
-    ]
-    assert all(row <= size[1] for row in rows)
+        terminal.until(lambda shown=shown: re.match(shown, (tmp_path / "fed.screen").read_text()) is not None, shown)
+    assert "Traceback" not in terminal.text()
+    assert all(column <= size[0] and row <= size[1] for column, row in pictures())
     terminal.resize((120, 40))
     _goes_on(terminal)
     _leaves_it_as_it_was(terminal)

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,13 @@ class Program:
         return self.process.returncode, self.first + self._second + said
 
 
-def free_port() -> int:
-    """One that nobody has at the moment."""
+@contextmanager
+def held_port() -> Iterator[int]:
+    """One of loopback that nobody else is given meanwhile, whether an aggregator listens at it or not."""
     with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as listeners do: beside one that does not listen
         one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+        yield int(one.getsockname()[1])
 
 
 def held(folder: Path, tenant: str = "default") -> dict[str, Any]:

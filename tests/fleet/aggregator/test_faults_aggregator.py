@@ -22,7 +22,7 @@ from aperture_tui.wire import fleet_pb2 as wire
 from aperture_tui.wire.fleet_pb2 import Body, PushRequest
 from aperture_tui.wire.fleet_pb2_grpc import FleetStub, IngestStub
 from tests.fleet.aggregator.hostile import cases, changed
-from tests.fleet.aggregator.program import Agent, Program, free_port, held
+from tests.fleet.aggregator.program import Agent, Program, held, held_port
 from tests.fleet.aggregator.pushing import push
 from tests.store.clickhouse.shimmed import Server
 
@@ -80,8 +80,15 @@ def within(seconds: float, true: Callable[[], bool]) -> bool:
     return true()
 
 
-def test_killed_fifty_times_it_has_all_that_it_acknowledged_once(tmp_path: Path) -> None:
-    chance, listen, now = random.Random(6), f"127.0.0.1:{free_port()}", time.time_ns() - 3600 * SECOND
+@pytest.fixture
+def listen() -> Iterator[str]:
+    """Where aggregators listen, one after the other."""
+    with held_port() as port:
+        yield f"127.0.0.1:{port}"
+
+
+def test_killed_fifty_times_it_has_all_that_it_acknowledged_once(tmp_path: Path, listen: str) -> None:
+    chance, now = random.Random(6), time.time_ns() - 3600 * SECOND
     agents = {f"web-{'x' * i}": Agent(listen, maker(f"web-{'x' * i}", now)) for i in range(AGENTS)}
     for agent in agents.values():
         agent.start()
