@@ -43,6 +43,8 @@ UNSEEN_RESTING_S: Final = 1.0
 """Between drains while nothing new happens, where nobody looks; the rings hold five seconds."""
 _FIRST_DRAINS_S: Final = 0.1
 """The first second is drained more often: somebody is waiting for the first picture."""
+_SOONER_S: Final = 0.05
+"""By so much the very first drain comes earlier: a CPU that is busy has some samples by then."""
 _TELL_S: Final = 1.0
 _STOP_S: Final = 10.0
 """Without any work, after which the thread is said to hang."""
@@ -218,7 +220,7 @@ class Session:
         began = time.monotonic()
         try:
             self._resolver.prepare()  # while the first samples come
-            passed, rests = time.monotonic() - began, 0
+            passed, rests = time.monotonic() - began + _SOONER_S, 0
             while not self._stopping.is_set():
                 early = time.monotonic() - began < 1
                 pause_s = min(_FIRST_DRAINS_S, self._interval_s) if early else self._interval_s
