@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from aperture_tui.collect.calls import CallCollector
 from aperture_tui.collect.common import Collector, CollectorError, Common
-from aperture_tui.collect.contention import ContentionCollector
-from aperture_tui.collect.cpu import CpuCollector
-from aperture_tui.collect.gpu.launches import LaunchCollector
-from aperture_tui.collect.gpu.receiver import NAMES, ActivityCollector
-from aperture_tui.collect.offcpu import OffCpuCollector
 from aperture_tui.collect.run_times import RunTimes
+from aperture_tui.collect.settings import GPU_RECORDS
 from aperture_tui.profile.health import Health, State
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from aperture_tui.collect.calls import CallCollector
     from aperture_tui.profile.symbols import Symbols
 
 LINGER_S: Final = 5.0
@@ -29,16 +26,25 @@ LINGER_S: Final = 5.0
 
 Unit = tuple[str, ...]
 """Kinds of events that one program serves."""
-_MAKERS: Final[dict[Unit, Callable[[Common], Collector]]] = {
-    ("cpu",): CpuCollector,
-    ("offcpu",): OffCpuCollector,
-    ("syscall",): lambda common: CallCollector(common, ("syscall",)),
-    ("lock",): lambda common: CallCollector(common, ("lock",)),
-    ("kernel locks",): ContentionCollector,
-    ("syscall", "lock"): lambda common: CallCollector(common, ("syscall", "lock")),
-    ("gpu_call",): LaunchCollector,
-    NAMES: ActivityCollector,
+_CALLS: Final = ("calls", "CallCollector")
+_COLLECTORS: Final[Mapping[Unit, tuple[str, str]]] = {
+    ("cpu",): ("cpu", "CpuCollector"),
+    ("offcpu",): ("offcpu", "OffCpuCollector"),
+    ("syscall",): _CALLS,
+    ("lock",): _CALLS,
+    ("kernel locks",): ("contention", "ContentionCollector"),
+    ("syscall", "lock"): _CALLS,
+    ("gpu_call",): ("gpu.launches", "LaunchCollector"),
+    GPU_RECORDS: ("gpu.receiver", "ActivityCollector"),
 }
+"""Module and class; imported when first wanted."""
+
+
+def _made(unit: Unit, common: Common) -> Collector:
+    place = _COLLECTORS[unit]
+    kind = getattr(importlib.import_module(f"aperture_tui.collect.{place[0]}"), place[1])
+    collector: Collector = kind(common, unit) if place is _CALLS else kind(common)
+    return collector
 
 
 def units(events: Iterable[str], without: Iterable[str] = ()) -> set[Unit]:
@@ -51,11 +57,11 @@ def units(events: Iterable[str], without: Iterable[str] = ()) -> set[Unit]:
     if "lock" in wanted:
         wanted.add("kernel locks")
     if "gpu" in wanted:
-        wanted = wanted - {"gpu"} | {"gpu_call", *NAMES}
+        wanted = wanted - {"gpu"} | {"gpu_call", *GPU_RECORDS}
     wanted.difference_update(without)
     both: Unit = ("syscall", "lock")
-    found: set[Unit] = {(one,) for one in wanted.difference(both, NAMES)}
-    together = (tuple(one for one in of if one in wanted) for of in (both, NAMES))
+    found: set[Unit] = {(one,) for one in wanted.difference(both, GPU_RECORDS)}
+    together = (tuple(one for one in of if one in wanted) for of in (both, GPU_RECORDS))
     return found | set(filter(None, together))
 
 
@@ -92,7 +98,7 @@ class Attached:
         self._always = frozenset(events)
         failures = []
         for unit in sorted(units(events)):
-            collector = _MAKERS[unit](self._common)
+            collector = _made(unit, self._common)
             try:
                 collector.start()
             except CollectorError as error:
@@ -174,10 +180,10 @@ class Attached:
         return frozenset(self._unwanted_at)
 
     def _begin(self, unit: Unit) -> None:
-        collector = _MAKERS[unit](self._common)
+        collector = _made(unit, self._common)
         for other, before in self._running.items():
-            if set(unit) & set(other) and isinstance(collector, CallCollector) and isinstance(before, CallCollector):
-                collector.follow(before)
+            if set(unit) & set(other):  # of calls, both of them
+                cast("CallCollector", collector).follow(cast("CallCollector", before))
 
         def work() -> None:
             try:

@@ -7,6 +7,8 @@ from typing import Final
 
 EVENTS: Final = ("cpu", "offcpu", "syscall", "lock", "gpu")
 """What can be asked for, by the names of profile.kinds.Kind; `gpu` is all kinds that begin so."""
+GPU_RECORDS: Final = ("gpu_kernel", "gpu_copy")
+"""What agents in programs record: names of Health, and of profile.kinds.Kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from aperture_tui.collect.gpu.status import clock_offset_ns, losses, problem
 from aperture_tui.collect.gpu.unrecorded import Heard, Stretch, started_ns
 from aperture_tui.collect.gpu.unrecorded import events as unrecorded
 from aperture_tui.collect.naming import RECORD
+from aperture_tui.collect.settings import GPU_RECORDS
 from aperture_tui.profile.event import EVENT
 from aperture_tui.profile.gpu_launch import CORRELATION_MASK, devices_and_streams, lane
 from aperture_tui.profile.health import Health, State
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from aperture_tui.profile.occupancy import Multiprocessor
     from aperture_tui.profile.symbols import Symbols
 
-NAMES: Final = ("gpu_kernel", "gpu_copy")
-"""Those of Health, which are those of profile.kinds.Kind."""
 _NOBODY: Final = "no program tells of its GPU: start it by `aperture gpu run -- COMMAND`"
 _MAX_COMMS: Final = 1 << 14
 _NEW_COMMS: Final = 1 << 10
@@ -94,7 +93,7 @@ class _Known:
 class ActivityCollector:
     """Owned by the collecting thread, but for `start`."""
 
-    name = NAMES[0]
+    name = GPU_RECORDS[0]
 
     def __init__(self, common: Common) -> None:
         self._common = common
@@ -116,7 +115,7 @@ class ActivityCollector:
         self._degraded: Counter[str] = Counter()
         self._before: Counter[str] = Counter()
         """What agents that have left had counted as lost."""
-        self._last_words = [Health(name, State.STARTING) for name in NAMES]
+        self._last_words = [Health(name, State.STARTING) for name in GPU_RECORDS]
         self._cpu_ns = 0
         self._read_ns = 0
         self._near_ns = min(1_000_000_000 // common.settings.hz + _TURN_NS, _NEAR_MOST_NS)
@@ -346,7 +345,7 @@ class ActivityCollector:
         words.append(f"and {len(agents) - 4} more" if len(agents) > 4 else "")
         words += [f"{n} {why}" for why, n in self._agents.refused.most_common(2)]
         one = Health(
-            NAMES[0],
+            GPU_RECORDS[0],
             State.RUNNING,
             "; ".join(filter(None, [*words, self._gauges.problem])),
             delivered=self._delivered[Kind.GPU_KERNEL],
@@ -354,7 +353,7 @@ class ActivityCollector:
             degraded={cause: n for cause, n in self._degraded.items() if n},
             cpu_ns=self._cpu_ns,
         )
-        other = Health(NAMES[1], State.RUNNING, delivered=self._delivered[Kind.GPU_COPY])
+        other = Health(GPU_RECORDS[1], State.RUNNING, delivered=self._delivered[Kind.GPU_COPY])
         return [one, other if agents else replace(other, message=_NOBODY)]
 
 
