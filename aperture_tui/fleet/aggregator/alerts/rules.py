@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import math
 import re
@@ -15,6 +14,7 @@ from aperture_tui.export.collected import KINDS
 from aperture_tui.export.names import COUNTED
 from aperture_tui.fleet.aggregator.tokens import ANYBODY, TENANT
 from aperture_tui.profile.kinds import Kind
+from aperture_tui.profile.mistyped import meant
 from aperture_tui.profile.text import clean
 from aperture_tui.profile.where import EVERYTHING, OF_MACHINES, Where, WhereError, parse
 
@@ -110,9 +110,7 @@ class _Table:
         """Raises RulesError."""
         for key in self._table:
             if key not in _KEYS:
-                near = difflib.get_close_matches(key, _KEYS, 1)
-                told = f"did you mean {near[0]}?" if near else f"there is {', '.join(_KEYS)}"
-                raise self._wrong(_shown(key), f"is not known; {told}")
+                raise self._wrong(_shown(key), f"is not known{meant(key, _KEYS, listed=len(_KEYS))}")
         kind = self._read("kind", _kind, Kind.CPU)
         measure = self._read("measure", lambda value: _measure(value, kind), SHARE)
         rule = Rule(
