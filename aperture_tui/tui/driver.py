@@ -7,6 +7,7 @@ goes on.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import termios
 import threading
@@ -22,6 +23,8 @@ from aperture_tui.tui.terminal import name_thread
 from aperture_tui.tui.thin import Thin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import App
     from textual.message import Message
 
@@ -162,10 +165,23 @@ class ThinDriver(Driver):
     def resume_application_mode(self) -> None:
         """Back."""
         self._is_away = False
+        self.line.begin()
         super().resume_application_mode()
 
+    # Handlers of signals run wherever the thread of the screens is, with a lock in its hands perhaps: not there.
+
+    def _sigtstp_application(self, *_: object) -> None:
+        self._soon(super()._sigtstp_application)  # type: ignore[misc]  # the platform's
+
     def _sigcont_application(self, *_: object) -> None:
-        """Go on. After a SIGSTOP the terminal was not left, but a shell has used it since: leave it first.
+        self._soon(self._go_on)
+
+    def _soon(self, handle: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it what was on the terminal
+            self._loop.call_soon_threadsafe(handle)
+
+    def _go_on(self) -> None:
+        """After a SIGSTOP the terminal was not left, but a shell has used it since: leave it first.
 
         Textual would begin anew on top of what still runs, and in the end restore what it found then. The kernel says
         this to whoever has lost its terminal, too.

@@ -87,6 +87,14 @@ class Line:
         """Somebody is at the terminal."""
         self._typed = True
 
+    def begin(self) -> None:
+        """The terminal was left, and is taken again: nothing of before is waited for."""
+        with self._lock:
+            self._way.clear()
+            self._lost = 0
+            self._written = self._arrived = self._sent
+            self._arrived_at = self._clock()
+
     def end(self) -> None:
         """There is no terminal any more: nothing is on its way."""
         with self._lock:

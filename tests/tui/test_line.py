@@ -100,6 +100,22 @@ def test_after_a_lost_answer_one_picture_is_tried_and_no_second_one_however_smal
     assert not line.is_behind, "it goes on"
 
 
+def test_a_terminal_that_was_left_and_is_taken_again_is_not_behind(line: Line, clock: Clock) -> None:
+    """What it was asked before may never be answered: what was typed for it was thrown away."""
+    line.heard()
+    line.sent(3000, asks=True)
+    line.wrote(1000)
+    clock.now += 0.5
+    assert line.is_behind
+    line.begin()
+    assert not line.is_behind
+    assert line.is_quiet
+    line.sent(3000)
+    line.wrote(3000)
+    clock.now += 0.5
+    assert not line.is_behind
+
+
 def _lose(line: Line, clock: Clock, patience_s: float) -> None:
     line.sent(5000, asks=True)
     line.wrote(5000)
