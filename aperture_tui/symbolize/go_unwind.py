@@ -74,11 +74,8 @@ class GoFrames:
     functions: bytes
 
     @classmethod
-    def read(cls, elf: Elf, max_bytes: int) -> GoFrames | None:
-        """None in what is not of Go, or has more than max_bytes of it. Raises ElfError."""
-        table = GoTable.find(elf)
-        if table is None:
-            return None
+    def read(cls, elf: Elf, table: GoTable, max_bytes: int) -> GoFrames | None:
+        """None where there are more than max_bytes of it. Raises ElfError."""
         parts = (table.names, table.tables, table.functions)
         if sum(high - low for low, high in parts) > max_bytes:
             return None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.symbolize.elf import MACHINE_X86_64, Elf, ElfError
+from aperture_tui.symbolize.go_table import GoTable
 from aperture_tui.symbolize.go_unwind import GoFrames
 from aperture_tui.symbolize.unwind_functions import Functions
 from aperture_tui.symbolize.unwind_layout import CFA_END, CFA_RULE_SHIFT, PC_SHIFT, UnwindTable, assemble
@@ -28,6 +29,7 @@ MAX_BYTES: Final = 32 << 20
 """Of call frames; those of PyTorch have 17 MB."""
 MAX_GO_BYTES: Final = 64 << 20
 """Of what Go has instead; kubectl has 16 MB for 80,000 functions."""
+CUT: Final = "more than is read"
 _PAGE: Final = 4096
 _ENTRY_BYTES: Final = 48  # _start of crt1.o, with room to spare
 _END: Final = CFA_END << CFA_RULE_SHIFT
@@ -41,7 +43,8 @@ class UnwindSource:
 
     base: the lowest loaded address. span: bytes loaded from there on. entry: the entry point, as in the file.
     frames: None where there is no call frame information. max_rows: beyond so many (at least one) the table is
-    `truncated`. go: of a Go program, which has none for what Go compiled.
+    `truncated`. go: of a Go program, which has none for what Go compiled. go_problem: why that is not there: CUT where
+    it is more than is read, else what is wrong with it, "" for nothing.
     """
 
     base: int
@@ -50,6 +53,7 @@ class UnwindSource:
     frames: CallFrames | None
     max_rows: int
     go: GoFrames | None = None
+    go_problem: str = ""
 
     @classmethod
     def read(cls, elf: Elf, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> UnwindSource:
@@ -59,14 +63,14 @@ class UnwindSource:
         the file as a whole cannot be used.
         """
         base, span = _loaded(elf)
-        go = GoFrames.read(elf, MAX_GO_BYTES)
+        go, go_problem = _go_frames(elf)
         try:
             frames = call_frames(elf, max_bytes)
         except ElfError:
             if go is None:
                 raise
             frames = None  # the linker of Go compresses .debug_frame, which says the same
-        return cls(base, span, elf.source.read(24, 8), frames, max_rows, go)
+        return cls(base, span, elf.source.read(24, 8), frames, max_rows, go, go_problem)
 
     @property
     def size(self) -> int:
@@ -81,7 +85,8 @@ class UnwindSource:
         library.
         """
         facts = (self.base, self.span, self.entry, self.max_rows, self.frames and replace(self.frames, data=b""))
-        digest = hashlib.sha256(repr((*facts, self.go.table) if self.go else facts).encode())
+        of_go = (self.go.table,) if self.go else (self.go_problem,) if self.go_problem else ()
+        digest = hashlib.sha256(repr((*facts, *of_go)).encode())
         digest.update(self.frames.data if self.frames else b"")
         for part in (self.go.names, self.go.tables, self.go.functions) if self.go else ():
             digest.update(part)
@@ -98,8 +103,20 @@ class UnwindSource:
             functions.read(self.frames)
         if self.go is not None:
             functions.add_go(self.go)
+        functions.truncated |= self.go_problem == CUT
+        functions.malformed += self.go_problem not in ("", CUT)
         (entry,) = struct.unpack("<Q", self.entry)
         return _in_order(functions, int(entry) - self.base)
+
+
+def _go_frames(elf: Elf) -> tuple[GoFrames | None, str]:
+    """What a file has of Go's, and why not: `UnwindSource.go_problem`. A damaged one takes nothing from the rest."""
+    try:
+        table = GoTable.find(elf)
+        go = None if table is None else GoFrames.read(elf, table, MAX_GO_BYTES)
+    except ElfError as error:
+        return None, str(error)
+    return go, CUT if table is not None and go is None else ""
 
 
 def _loaded(elf: Elf) -> tuple[int, int]:

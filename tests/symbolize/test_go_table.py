@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aperture_tui.symbolize import unwind_table
 from aperture_tui.symbolize.elf import SHT_SYMTAB, BytesSource, Elf, ElfError
 from aperture_tui.symbolize.go_table import ASSEMBLY, SIGNAL_RETURN, SP_WRITE, TOP_FRAME, GoTable, go_rows
 from aperture_tui.symbolize.go_unwind import GoFrames
@@ -31,7 +32,7 @@ from aperture_tui.symbolize.unwind_section import CallFrames
 from aperture_tui.symbolize.unwind_table import UnwindSource
 from tests.truth.programs import NotBuilt, Recipe, build
 
-from .call_frames import at, elf_at, unwind_rows
+from .call_frames import FRAMES_AT, Frames, at, cie, elf_at, unwind_rows
 from .go_sections import (
     GO_1_18,
     GO_1_20,
@@ -85,8 +86,8 @@ def test_names_and_flags_of_both_layouts(magic: int) -> None:
     assert rows is not None
     assert rows.size.tolist() == [one.end - one.start + early[one.name] for one in FUNCTIONS]
     found = GoTable.find(elf)
-    frames = GoFrames.read(elf, 1 << 20)
     assert found is not None
+    frames = GoFrames.read(elf, found, 1 << 20)
     assert frames is not None
     flags = found.read(frames.names, frames.functions).flags
     assert flags.tolist() == [one.flags | SIGNAL_RETURN * early[one.name] for one in FUNCTIONS]
@@ -205,7 +206,8 @@ def test_another_linker_puts_it_between_other_things() -> None:
 def test_a_program_of_another_language_has_none() -> None:
     elf = Elf.read(BytesSource(file([])))
     assert go_rows(elf) is None
-    assert GoFrames.read(elf, 1 << 20) is None
+    source = UnwindSource.read(elf)
+    assert (source.go, source.go_problem) == (None, "")
 
 
 def test_functions_outside_of_the_code_are_left_out() -> None:
@@ -213,9 +215,28 @@ def test_functions_outside_of_the_code_are_left_out() -> None:
     assert set(names_of(program(section([*FUNCTIONS, far]))).values()) == {one.name for one in FUNCTIONS}
 
 
-def test_more_of_it_than_is_read_is_no_table() -> None:
+def test_more_of_it_than_is_read_is_no_table_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     elf = program(section(FUNCTIONS))
-    assert GoFrames.read(elf, 100) is None
+    whole = UnwindSource.read(elf)
+    monkeypatch.setattr(unwind_table, "MAX_GO_BYTES", 100)
+    source = UnwindSource.read(elf)
+    assert source.go is None
+    table = source.table()
+    assert (table.truncated, len(table.rows), source.key != whole.key) == (True, 0, True)
+
+
+@pytest.mark.parametrize("text", [TEXT, 0], ids=["out of order", "no beginning"])
+def test_a_damaged_one_takes_nothing_from_what_c_has(text: int) -> None:
+    """Its own functions are counted as damaged, and C's in the same file have their rows."""
+    backwards = [PLAIN, FUNCTIONS[0]]
+    parts = [(b".gopclntab", 1, 2, section(backwards, text=text)), (b".eh_frame", 1, 2, b"")]
+    moved = address_of(b"", b".eh_frame", parts) - FRAMES_AT
+    frames = Frames(cie())
+    frames.function(TEXT - moved, 64)
+    parts[1] = (b".eh_frame", 1, 2, frames.end())
+    table = unwind_rows(Elf.read(BytesSource(file(parts))))
+    assert at(table, TEXT, TEXT + 63) == [Rules(CFA_RSP, 8, 0, 0)] * 2
+    assert (table.functions, table.malformed) == (1, 1)
 
 
 # -- files that lie
