@@ -21,7 +21,8 @@ from aperture_tui.profile.text import clean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aperture_tui.fleet.aggregator.alerts.following import RulesFile
+    from aperture_tui.fleet.aggregator.alerts.rules import Rule
+    from aperture_tui.fleet.aggregator.followed import FollowedFile
     from aperture_tui.fleet.aggregator.journal import Journal
     from aperture_tui.fleet.aggregator.storage import Storage
     from aperture_tui.fleet.aggregator.tokens import Access
@@ -61,8 +62,7 @@ def run(argv: Sequence[str]) -> int:
 def _serve(chosen: argparse.Namespace) -> int:
     import asyncio
 
-    from aperture_tui.fleet.aggregator.alerts.following import RulesFile
-    from aperture_tui.fleet.aggregator.alerts.rules import RulesError
+    from aperture_tui.fleet.aggregator.alerts.rules import RulesError, followed
     from aperture_tui.fleet.aggregator.certificates import CertificatesError
     from aperture_tui.fleet.aggregator.journal import Journal, JournalError
     from aperture_tui.fleet.aggregator.logs import to_stderr
@@ -75,7 +75,7 @@ def _serve(chosen: argparse.Namespace) -> int:
     _many_descriptors()
     try:
         access = Access(chosen.tokens)
-        alerts = RulesFile(chosen.alerts) if chosen.alerts else None
+        alerts = followed(chosen.alerts) if chosen.alerts else None
         state, path = _state(chosen), _chdb_path(chosen.store)
         with contextlib.closing(Journal(state)) as journal:
             if path is not None:
@@ -92,7 +92,11 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 async def _until_the_end(
-    chosen: argparse.Namespace, database: Storage, journal: Journal, access: Access, alerts: RulesFile | None
+    chosen: argparse.Namespace,
+    database: Storage,
+    journal: Journal,
+    access: Access,
+    alerts: FollowedFile[tuple[Rule, ...]] | None,
 ) -> None:
     from aperture_tui.fleet.aggregator.certificates import Certificates
     from aperture_tui.fleet.aggregator.lane import BatchLimits
@@ -154,6 +158,11 @@ def _parser() -> Parser:
         metavar="S",
         help="how long a push waits for others, to be stored together\nwith them (1); shorter costs the store more",
     )
+    _add_access(parser)
+    return parser
+
+
+def _add_access(parser: Parser) -> None:
     access = parser.add_argument_group("who may do what")
     access.add_argument(
         "--tokens", metavar="FILE", help="lines of `aperture token`; without it anybody may do anything"
@@ -167,7 +176,6 @@ def _parser() -> Parser:
     access.add_argument(
         "--http-insecure", action="store_true", help="--http for other machines too: whoever reaches it reads it"
     )
-    return parser
 
 
 def _refuse_what_is_open(parser: Parser, chosen: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from aperture_tui.cli import alerts
-from aperture_tui.fleet.aggregator.alerts.following import RulesFile
+from aperture_tui.fleet.aggregator.alerts.rules import followed
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.store.memory import MemoryStore
 from aperture_tui.wire.fleet_pb2_grpc import IngestStub
@@ -60,7 +60,7 @@ def remote(tmp_path: Path) -> Iterator[list[str]]:
     (tmp_path / "rules.toml").write_text(RULES)
     kept, now_ns = Kept(), BASE + MINUTE + 30 * SECOND
     made = InThread(
-        tmp_path, kept, alerts=RulesFile(str(tmp_path / "rules.toml")), alerts_s=1e6, clock_ns=lambda: now_ns
+        tmp_path, kept, alerts=followed(str(tmp_path / "rules.toml")), alerts_s=1e6, clock_ns=lambda: now_ns
     )
     kept["default"].store.set_hosts([replace(HOST, name="web-1")])
     try:

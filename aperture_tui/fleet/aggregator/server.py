@@ -39,8 +39,9 @@ from aperture_tui.wire import fleet_pb2 as wire
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from aperture_tui.fleet.aggregator.alerts.following import RulesFile
+    from aperture_tui.fleet.aggregator.alerts.rules import Rule
     from aperture_tui.fleet.aggregator.certificates import Certificates
+    from aperture_tui.fleet.aggregator.followed import FollowedFile
     from aperture_tui.fleet.aggregator.journal import Journal
     from aperture_tui.fleet.aggregator.storage import Storage, TenantStorage
     from aperture_tui.fleet.aggregator.tokens import Access, Caller
@@ -73,7 +74,7 @@ class ServerSettings:
     queue_bytes: int = 256 << 20
     batches: BatchLimits = field(default_factory=BatchLimits)
     pushes: PushLimits = field(default_factory=PushLimits)
-    alerts: RulesFile | None = None
+    alerts: FollowedFile[tuple[Rule, ...]] | None = None
     alerts_s: float = INTERVAL_S
     clock_ns: Callable[[], int] = time.time_ns
 
@@ -124,7 +125,7 @@ class Aggregator:
         await self._server.start()
         work = [self._follow(), self._tenants.store_what_was_left()]
         if settings.alerts is not None:
-            self.alerts.take(settings.alerts.rules)
+            self.alerts.take(settings.alerts.value)
             work.append(self.alerts.run(settings.alerts_s))
         self._tasks = [asyncio.create_task(each) for each in work]
 
@@ -209,7 +210,7 @@ class Aggregator:
             await self._run("look", self._access.refresh)
             if (alerts := self._settings.alerts) is not None:
                 await self._run("look", alerts.refresh)
-                self.alerts.take(alerts.rules)
+                self.alerts.take(alerts.value)
             if seconds % _PING_S == 0:
                 await self._run("look", self._ping)
             await self._tell_health()

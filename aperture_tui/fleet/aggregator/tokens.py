@@ -9,16 +9,15 @@ import hmac
 import os
 import re
 import secrets
-import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import grpc
 
-from aperture_tui.fleet.aggregator.refusal import LOG, Refused
+from aperture_tui.fleet.aggregator.followed import FollowedFile
+from aperture_tui.fleet.aggregator.refusal import Refused
 from aperture_tui.profile.text import clean
 
 TENANT: Final = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
@@ -130,53 +129,38 @@ class Access:
 
     def __init__(self, path: str | None, clock: Callable[[], float] = time.time) -> None:
         """path: the file of tokens; None: anybody may do anything. Raises TokensError."""
-        self._path = path
         self._clock = clock
-        self._seen: tuple[int, ...] = ()
-        self._complaint = ""
-        self._callers: Mapping[bytes, Caller] = {}
+        self._file = None
         if path is not None:
-            self._seen = _state(path)
-            self._callers = _read(path)
+            self._file = FollowedFile(path, parsed, TokensError, "tokens", _MAX_FILE, secret=True)
 
     @property
     def is_open(self) -> bool:
         """Whether no token is asked for."""
-        return self._path is None
+        return self._file is None
 
     def refresh(self) -> None:
         """Read the file again if it is another one. A broken one changes nothing, and is told of once."""
-        if self._path is None:
-            return
-        try:
-            state = _state(self._path)
-            if state == self._seen:
-                return
-            self._callers = _read(self._path)
-            self._seen, self._complaint = state, ""
-            LOG.info("%s: read again, %d tokens", clean(self._path), len(self._callers))
-        except TokensError as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
-                LOG.error("%s; the former %d tokens stay in force", error, len(self._callers))
+        if self._file is not None:
+            self._file.refresh()
 
     def caller(self, token: str | None) -> Caller:
         """Who has this token. Raises Refused."""
-        if self._path is None:
+        if self._file is None:
             return ANYBODY
         if not token:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer TOKEN")
         asked = digest(token)
-        found = self._callers.get(asked)  # by a hash: how long that takes tells nothing of the others' tokens
+        found = self._file.value.get(asked)  # by a hash: how long that takes tells nothing of the others' tokens
         if found is None or not hmac.compare_digest(found.digest, asked):
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, "the token is not known here")
         return self._in_time(found)
 
     def still(self, caller: Caller) -> None:
         """Raises Refused if the caller's token has expired or been taken away since."""
-        if self._path is None:
+        if self._file is None:
             return
-        found = self._callers.get(caller.digest)
+        found = self._file.value.get(caller.digest)
         if found is None or (found.tenant, found.role) != (caller.tenant, caller.role):
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, "the token is not good any more")
         self._in_time(found)
@@ -185,35 +169,6 @@ class Access:
         if caller.expires is not None and self._clock() >= caller.expires:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, f"the token expired at {_iso(caller.expires)}")
         return caller
-
-
-def _state(path: str) -> tuple[int, ...]:
-    """What tells one content of a file from the next. Raises TokensError."""
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise TokensError(f"{clean(path)}: {error.strerror}") from error
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _read(path: str) -> dict[bytes, Caller]:
-    """Raises TokensError."""
-    name = clean(path)
-    try:
-        with Path(path).open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
-                LOG.warning("%s can be read by everybody: chmod 600 %s", name, name)
-            data = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise TokensError(f"{name}: {error.strerror}") from error
-    if len(data) > _MAX_FILE:
-        raise TokensError(f"{name}: more than {_MAX_FILE >> 20} MB")
-    try:
-        return parsed(data.decode())
-    except UnicodeDecodeError as error:
-        raise TokensError(f"{name}: not a text") from error
-    except TokensError as error:
-        raise TokensError(f"{name}: {error}") from error
 
 
 def add(path: str, text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from aperture_tui.export.collected import KINDS
 from aperture_tui.export.names import COUNTED
+from aperture_tui.fleet.aggregator.followed import FollowedFile
 from aperture_tui.fleet.aggregator.tokens import ANYBODY, TENANT
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.mistyped import meant
@@ -19,6 +20,7 @@ from aperture_tui.profile.text import clean
 from aperture_tui.profile.where import EVERYTHING, OF_MACHINES, Where, WhereError, parse
 
 MOST_RULES: Final = 200
+_MAX_FILE: Final = 1 << 20
 SHARE: Final = "share"
 CORES: Final = "cores"
 NS_PER_S: Final = "ns/s"
@@ -66,6 +68,11 @@ class Rule:
     def is_timed(self) -> bool:
         """Whether nanoseconds are summed, and not how many there are."""
         return self.measure in (SHARE, CORES, NS_PER_S)
+
+
+def followed(path: str) -> FollowedFile[tuple[Rule, ...]]:
+    """The rules of a file, as it changes. Raises RulesError."""
+    return FollowedFile(path, parsed, RulesError, "rules", _MAX_FILE)
 
 
 def parsed(text: str) -> tuple[Rule, ...]:

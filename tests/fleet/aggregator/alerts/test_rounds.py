@@ -15,9 +15,8 @@ import grpc
 import pytest
 
 from aperture_tui.fleet.aggregator import tokens
-from aperture_tui.fleet.aggregator.alerts.following import RulesFile
 from aperture_tui.fleet.aggregator.alerts.rounds import Rounds
-from aperture_tui.fleet.aggregator.alerts.rules import By, Rule
+from aperture_tui.fleet.aggregator.alerts.rules import By, Rule, followed
 from aperture_tui.fleet.aggregator.alerts.telling import MOST_LABELLED
 from aperture_tui.fleet.aggregator.refusal import Refused
 from aperture_tui.fleet.aggregator.tokens import Access, Role
@@ -99,7 +98,7 @@ async def watched(
     path.write_text(rules)
     database: Any = kept if server is None else Database.open(server.url(), Retention())
     try:
-        settings = {"alerts": RulesFile(str(path)), "alerts_s": 1e6, "clock_ns": clock, **options}
+        settings = {"alerts": followed(str(path)), "alerts_s": 1e6, "clock_ns": clock, **options}
         async with serving(folder, database, **settings) as served:
             yield Watched(served, clock, path, database)
     finally:

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aperture_tui.fleet.aggregator.alerts.following import RulesFile
-from aperture_tui.fleet.aggregator.alerts.rules import MOST_RULES, By, Rule, RulesError, of_document, parsed
+from aperture_tui.fleet.aggregator.alerts.rules import MOST_RULES, By, Rule, RulesError, followed, of_document, parsed
 from aperture_tui.profile.kinds import Kind
 from aperture_tui.profile.where import parse
 
@@ -179,10 +178,10 @@ def test_the_file_is_followed_and_a_broken_one_changes_nothing(
     caplog.set_level("INFO")
     path = tmp_path / "rules.toml"
     path.write_text(GOOD)
-    file = RulesFile(str(path))
-    before = file.rules
+    file = followed(str(path))
+    before = file.value
     file.refresh()
-    assert file.rules is before
+    assert file.value is before
     for broken, words in (
         (GOOD + "abov = 1\n", "rule 1 (r), abov: is not known"),
         (b"\xff\xfe", "not a text"),
@@ -192,7 +191,7 @@ def test_the_file_is_followed_and_a_broken_one_changes_nothing(
         caplog.clear()
         file.refresh()
         file.refresh()
-        assert file.rules is before
+        assert file.value is before
         (line,) = caplog.messages
         assert line.startswith(f"{path}: ")
         assert words in line
@@ -203,10 +202,10 @@ def test_the_file_is_followed_and_a_broken_one_changes_nothing(
     assert "No such file" in caplog.text
     rewrite(path, GOOD.replace("0.2", "0.3"))
     file.refresh()
-    assert [rule.above for rule in file.rules] == [0.3]
+    assert [rule.above for rule in file.value] == [0.3]
     assert "read again, 1 rules" in caplog.text
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match="No such file"):
-        RulesFile(str(tmp_path / "none"))
+        followed(str(tmp_path / "none"))
