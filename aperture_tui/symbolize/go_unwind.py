@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.symbolize.elf import Elf
 from aperture_tui.symbolize.go_table import ASSEMBLY, SIGNAL_RETURN, SP_WRITE, TOP_FRAME, GoTable, places_of
-from aperture_tui.symbolize.unwind_columns import cfa_bits
+from aperture_tui.symbolize.unwind_columns import cfa_bits, numbers
 from aperture_tui.symbolize.unwind_layout import (
     CFA_END,
     CFA_NONE,
@@ -145,12 +145,6 @@ def _stepped(
 
 
 def _numbers(data: NDArray[np.uint8], at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number at each place, of 32 bits, and what is behind it. data: with room behind every place."""
-    at = np.minimum(at, len(data) - 2 * _LONGEST)
-    value, going = np.zeros(len(at), np.int64), np.ones(len(at), bool)
-    for i in range(_LONGEST):
-        byte = data[at]
-        value |= np.where(going, byte & 0x7F, 0).astype(np.int64) << 7 * i
-        at = at + going
-        going = going & (byte >= 0x80)
-    return value & _MASK_32, at
+    """The number at each place, of 32 bits, and what is behind it. data: with room behind what may be read."""
+    value, behind = numbers(data, np.minimum(at, len(data) - 2 * _LONGEST), _LONGEST)
+    return value & _MASK_32, behind

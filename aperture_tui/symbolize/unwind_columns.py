@@ -243,13 +243,20 @@ class _Instructions:
 
     def _numbers(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
         """The number of each of these instructions that has one."""
-        at = self.at[which] + _NUMBER[self.op[which]]
-        value, going = np.zeros(len(which), np.int64), np.ones(len(which), bool)
-        for i in range(_LONGEST):
-            byte = self.data[at + i]
-            value |= np.where(going, byte & 0x7F, 0).astype(np.int64) << 7 * i
-            going &= byte >= _MORE
-        return value
+        return numbers(self.data, self.at[which] + _NUMBER[self.op[which]], _LONGEST)[0]
+
+
+def numbers(
+    data: NDArray[np.uint8], at: NDArray[np.int64], longest: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The number in groups of seven bits at each place, of at most so many bytes, and what is behind it: (n,) each."""
+    value, going = np.zeros(len(at), np.int64), np.ones(len(at), bool)
+    for i in range(longest):
+        byte = data[at]
+        value |= np.where(going, byte & 0x7F, 0).astype(np.int64) << 7 * i
+        at = at + going
+        going = going & (byte >= _MORE)
+    return value, at
 
 
 def cfa_bits(base: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
