@@ -54,7 +54,8 @@ class Filter:
         self.log = Log()
         self.counters = Counters()
         self.on = self._is_on = True
-        self._switched = False
+        self._switched: bool | None = None
+        self._told = self._obeyed = 0
         self.stopped = self._closed = False
         self.reload_error = ""
         self._engine, self._tags, self._clock = engine, tags, clock
@@ -97,6 +98,7 @@ class Filter:
     def offer(self, ready: Ready) -> None:
         """Have it put to work before the next batch; the one at work, and its state, end."""
         with self._lock:
+            self._told += 1
             former, self._next = self._next, ready
         if former is not None:
             former.guest.close()
@@ -104,19 +106,22 @@ class Filter:
     def switch(self, on: bool) -> None:
         """Off, everything passes; on again, it begins anew, even if it was disabled. From the next batch on."""
         with self._lock:
-            self.on, self._switched = on, True
+            self._told += 1  # first: who sees that it is on, or off, sees that it waits to be
+            self.on = self._switched = on
 
-    def _switch(self) -> None:
-        with self._lock:  # or what is switched meanwhile is forgotten
-            self._switched, self._is_on = False, self.on
-        self._end()
-        self._begin_anew()
-
-    def _swap(self) -> None:
-        with self._lock:
+    def _obey(self) -> None:
+        with self._lock:  # or what is told meanwhile is forgotten
+            self._obeyed = self._told
             ready, self._next = self._next, None
-        if ready is None:
-            return
+            switched, self._switched = self._switched, None
+        if ready is not None:
+            self._swap(ready)
+        if switched is not None:
+            self._is_on = switched
+            self._end()
+            self._begin_anew()
+
+    def _swap(self, ready: Ready) -> None:
         self._end()
         before = self._module.sha256
         self._take(ready)
@@ -143,10 +148,8 @@ class Filter:
 
     def judge(self, symbols: Symbols, events: NDArray[np.void], now_ns: int, lost: bool) -> NDArray[np.void]:
         """What passes of a batch: (m,) of (n,) EVENT. now_ns: Unix. lost: events were lost before it."""
-        if self._next is not None:
-            self._swap()
-        if self._switched:
-            self._switch()
+        if self._obeyed != self._told:
+            self._obey()
         if not self._is_on:
             return events
         began, counters, n = time.perf_counter_ns(), self.counters, len(events)
@@ -251,7 +254,13 @@ class Filter:
         """How it stands between two batches, for `state`."""
         failures = self._failures
         return AtWork(
-            self._program, self._stands, self._reason, failures.retry_at, self.counters.copy(), self.memory_bytes
+            self._program,
+            self._stands,
+            self._reason,
+            failures.retry_at,
+            self.counters.copy(),
+            self.memory_bytes,
+            self._obeyed,
         )
 
     def state(self, at_work: AtWork, reloading: bool = False) -> FilterState:
@@ -261,7 +270,7 @@ class Filter:
             self.spec,
             at_work,
             self.on,
-            self._switched or self._next is not None,
+            at_work.obeyed != self._told,
             max(0.0, at_work.retry_at - self._clock()),
             reloading,
             self.reload_error,

@@ -82,7 +82,7 @@ class AtWork(NamedTuple):
     """What only the judging thread may look at, as it was between two batches.
 
     reason: why it failed last. retry_at: when it may be tried again, seconds of the chain's clock. counters: a copy.
-    memory_bytes: 0 while there is no program.
+    memory_bytes: 0 while there is no program. obeyed: how often it had been told something that it has done.
     """
 
     program: Program
@@ -91,6 +91,7 @@ class AtWork(NamedTuple):
     retry_at: float
     counters: Counters
     memory_bytes: int
+    obeyed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

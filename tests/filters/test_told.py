@@ -127,6 +127,21 @@ def test_switched_a_thousand_times_under_load_the_last_word_counts(tmp_path: Pat
     assert not state.lost
 
 
+def test_what_a_batch_obeys_waits_until_that_batch_is_told_of(tmp_path: Path) -> None:
+    """Else, for as long as the batch takes, it would be said to be as it was before, and to wait for nothing."""
+    with chain(tmp_path, module(each(EVEN_PIDS))) as one:
+        (only,) = one.filters
+        only.switch(False)
+        one.judge(batch(2, Symbols()))
+        before = only.at_work()
+        only.switch(True)
+        assert (only.state(before).standing, only.state(before).waits) == (Standing.RUNNING, True)
+        one.judge(batch(2, Symbols()))
+        assert (only.state(before).standing, only.state(before).waits) == (Standing.RUNNING, True)
+        after = only.at_work()
+        assert (only.state(after).standing, only.state(after).waits) == (Standing.RUNNING, False)
+
+
 def test_loaded_anew_again_and_again_under_load_nothing_is_lost(tmp_path: Path) -> None:
     worker = Worker(chain(tmp_path, module(each(EVEN_PIDS), CONFIGURED), module(each(KEEP_ALL))))
     worker.reloader._look_s = 0.001
