@@ -110,7 +110,8 @@ def test_rows_are_found_in_whatever_bank_they_are(monkeypatch: pytest.MonkeyPatc
         child = subprocess.Popen([program, "4"], stdout=subprocess.DEVNULL)
         child.wait(timeout=60)
     events = kept.of(child.pid)
-    late = events[len(events) // 2 :]
+    # without the end: gcc has no rows for what runs then (__do_global_dtors_aux, _fini)
+    late = events[len(events) // 2 : len(events) * 9 // 10]
     assert len(late) > 100
     assert np.mean((late["flags"] & Flag.WHOLE) > 0) > 0.99
     assert not np.any(late["flags"] & (Flag.GUESSED | Flag.FRAME_POINTERS))
