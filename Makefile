@@ -62,13 +62,18 @@ sdk: setup-dev  ## build the filters that come along anew, from sdk/ into apertu
 inferno:  ## install inferno (SVG flame graphs) with cargo
 	@setup/inferno.sh
 
-# Hashes of every platform's files; the dev lock holds only what the base lock lacks, at versions that fit it.
+# Hashes of every platform's files; the dev lock holds only what the base lock lacks, at versions that fit it. Those of
+# deploy/ have the versions that are tested, for the images.
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links
-lock: setup-dev  ## write requirements.lock and requirements-dev.lock anew from pyproject.toml
+TESTED = --constraint requirements.lock --constraint requirements-dev.lock
+lock: setup-dev  ## write requirements.lock, requirements-dev.lock and those of deploy/ anew from pyproject.toml
 	@[ -x "$(UV)" ] || command -v "$(UV)" >/dev/null || $(BIN)/pip install --quiet uv==$(UV_VERSION)
 	$(COMPILE) pyproject.toml --group build --output-file requirements.lock $(LOCK_ARGS)
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(LOCK_ARGS)
+	$(COMPILE) pyproject.toml --group build $(foreach extra,fleet filters inlines web gpu,--extra $(extra)) $(TESTED) \
+		--output-file deploy/agent.lock $(LOCK_ARGS)
+	$(COMPILE) pyproject.toml --group build --extra aggregator $(TESTED) --output-file deploy/aggregator.lock $(LOCK_ARGS)
 
 proto: setup-dev  ## write the generated code in aperture_tui/wire/ anew from proto/
 	@setup/proto.sh .

@@ -22,6 +22,11 @@ _ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = tuple(name for name in ("bpf", "proto", "sdk", "themes") if (_ROOT / name).is_dir())
 _SOURCES = ("aperture_tui", *_FOLDERS, "pyproject.toml", "README.md")
 _LOCKS = ("requirements.lock", "requirements-dev.lock")
+_IMAGES = {
+    "deploy/agent.lock": ("fleet", "filters", "inlines", "web", "gpu"),
+    "deploy/aggregator.lock": ("aggregator", "fleet"),
+}
+"""Locks of images -> the extras that they have."""
 _UNREACHABLE = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "Connection refused", "ProxyError")
 
 
@@ -125,14 +130,27 @@ def test_the_lock_fits_what_is_declared(lock: str, which: int) -> None:
         assert all(one.specifier.contains(version) for version in pinned), f"{one}, but {lock} has {pinned}: make lock"
 
 
-def test_both_locks_agree() -> None:
-    base, dev = (_locked(name) for name in _LOCKS)
-    assert {name: base[name] for name in base.keys() & dev.keys()} == {
-        name: dev[name] for name in base.keys() & dev.keys()
-    }
+@pytest.mark.parametrize(("lock", "extras"), _IMAGES.items())
+def test_an_image_has_what_its_extras_declare(lock: str, extras: tuple[str, ...]) -> None:
+    declared = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    versions = _locked(lock)
+    for one in map(Requirement, [*_declared()[0], *(one for extra in extras for one in declared[extra])]):
+        if canonicalize_name(one.name) == "aperture-tui":  # an extra in an extra
+            continue
+        pinned = versions.get(canonicalize_name(one.name), [])
+        assert pinned, f"{one} is not in {lock}: make lock"
+        assert all(one.specifier.contains(version) for version in pinned), f"{one}, but {lock} has {pinned}: make lock"
 
 
-@pytest.mark.parametrize("lock", _LOCKS)
+def test_all_locks_agree() -> None:
+    """So what is in an image is what was tested."""
+    everywhere: dict[str, list[str]] = {}
+    for lock in (*_LOCKS, *_IMAGES):
+        for name, versions in _locked(lock).items():
+            assert everywhere.setdefault(name, versions) == versions, f"{name} of {lock}: make lock"
+
+
+@pytest.mark.parametrize("lock", [*_LOCKS, *_IMAGES])
 def test_everything_locked_has_hashes_and_no_place_is_named(lock: str) -> None:
     text = (_ROOT / lock).read_text()
     assert "://" not in text

@@ -1,11 +1,13 @@
 """Control groups: a process's, the directory of one, and the container that it stands for.
 
-Names are read from the runtimes' own state files, as root; where none can be read the short id stands for it.
+Names are read from the runtimes' own state files, as root; where none can be read the short id stands for it. Who is in
+a container that shares the machine's processes reads those of the machine, through the root of its first process.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,7 @@ _ID: Final = re.compile(
 _POD: Final = re.compile(r"pod(?P<uid>[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12})")
 _LXC: Final = re.compile(r"/lxc(?:\.payload)?[./](?P<name>[^/]+)")
 _LARGEST: Final = 4 << 20
+_ROOTS: Final = (Path("/"), Path("/proc/1/root"))
 
 
 def directory(path: str, mounts: Path = Path("/proc/self/mounts")) -> Path:
@@ -51,7 +54,7 @@ def control_group(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def container(path: str, root: Path = Path("/")) -> str:
+def container(path: str, roots: tuple[Path, ...] = _ROOTS) -> str:
     """The container that a control group path belongs to, in words; "" if it is none's."""
     if lxc := _LXC.search(path):
         return lxc["name"]
@@ -59,9 +62,9 @@ def container(path: str, root: Path = Path("/")) -> str:
     if not found:
         return ""
     identity = found["id"]
-    name = _docker(root, identity) or _podman(root, identity) or _containerd(root, identity)
-    if name:
-        return name
+    for name in (told(root, identity) for root in roots for told in (_docker, _podman, _containerd, _kubelet)):
+        if name:
+            return name
     pod = _POD.search(path)
     return f"pod {pod['uid'].replace('_', '-')[:8]}/{identity[:12]}" if pod else identity[:12]
 
@@ -97,3 +100,15 @@ def _containerd(root: Path, identity: str) -> str:
             words = [notes.get(f"io.kubernetes.cri.{key}") for key in ("sandbox-name", "container-name")]
             return "/".join(str(word) for word in words if word)
     return ""
+
+
+def _kubelet(root: Path, identity: str) -> str:
+    """Of whatever runtime: kubelet links the logs of all containers as POD_NAMESPACE_CONTAINER-ID.log."""
+    end = f"-{identity}.log"
+    try:
+        with os.scandir(root / "var/log/containers") as links:
+            found = next((link.name for link in links if link.name.endswith(end)), "")
+    except OSError:
+        return ""
+    pod, _namespace, name = [*found.removesuffix(end).split("_"), "", "", ""][:3]
+    return f"{pod}/{name}" if pod and name else ""
