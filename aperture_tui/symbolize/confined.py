@@ -13,7 +13,8 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 _NOBODY: Final = 65_534
@@ -39,6 +40,36 @@ def start(module: str, arguments: Sequence[str], pass_fds: Sequence[int]) -> sub
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         process_group=0,  # what is typed at our terminal is not meant for it
     )
+
+
+class Patience:
+    """How long a child is waited for that works on one thing: until it has had so much CPU time, or has had none for so
+    long by the clock. By the clock alone it would be given up where the machine has a hundred others to run, and it may
+    have a second in a minute.
+    """
+
+    def __init__(self, pid: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """pid: of a child that has not been waited for. seconds: both of CPU time and without. clock: seconds."""
+        self._pid, self._seconds, self._clock = pid, seconds, clock
+        self._began_s = self._had_s = cpu_s(pid)
+        self._moved_at = clock()
+        self._is_over = False
+
+    def is_over(self) -> bool:
+        """Whether it is to be given up; from then on it is."""
+        had_s, now = cpu_s(self._pid), self._clock()
+        if had_s > self._had_s:
+            self._had_s, self._moved_at = had_s, now
+        self._is_over |= self._had_s - self._began_s >= self._seconds or now - self._moved_at >= self._seconds
+        return self._is_over
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process so far; 0 if there is none. Its clock is numbered as by clock_getcpuclockid(3)."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)
+    except OSError:
+        return 0.0
 
 
 def limit(most: Mapping[int, int]) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aperture_tui.symbolize.confined import start
+from aperture_tui.symbolize.confined import Patience, start
 from aperture_tui.symbolize.counts import InlineCounts
 from aperture_tui.symbolize.debug_files import DebugInfo
 from aperture_tui.symbolize.images import ImageKey
@@ -27,8 +27,8 @@ from aperture_tui.symbolize.private_folder import PrivateFolder, cache_folder
 
 MAX_DEBUG_BYTES: Final = 256 << 20
 """A file with more debug information than this is left alone."""
-TIMEOUT_S: Final = 120.0
-"""A child gets this long by the wall clock; its CPU time and memory are bounded as well."""
+PATIENCE_S: Final = 120.0
+"""So long a child may be without any CPU time; how much of it, and of memory, it may have is bounded as well."""
 _CACHE_BYTES: Final = 256 << 20
 _HELD_BYTES: Final = 16 << 20
 _SPARE_BYTES, _BYTES_EACH = 256 << 20, 4  # what has to be available: a child takes 65 MB and 2 for each of its file
@@ -46,7 +46,7 @@ class _Job:
     name: bytes
     child: subprocess.Popen[bytes]
     answer: int
-    until: float
+    patience: Patience
 
 
 class Inlines:
@@ -109,7 +109,7 @@ class Inlines:
         """Take in what the child has made, and start the next one; -> the file whose table has come."""
         job, ready = self._job, None
         if job is not None:
-            if job.child.poll() is None and self._clock() < job.until:
+            if job.child.poll() is None and not job.patience.is_over():
                 return None
             self._job = None
             ready = self._finish(job)
@@ -145,7 +145,7 @@ class Inlines:
             if answer >= 0:
                 os.close(answer)
             return
-        self._job = _Job(key, name, child, answer, self._clock() + TIMEOUT_S)
+        self._job = _Job(key, name, child, answer, Patience(child.pid, PATIENCE_S, self._clock))
 
     def _finish(self, job: _Job) -> ImageKey | None:
         status = job.child.poll()

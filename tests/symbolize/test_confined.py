@@ -7,11 +7,12 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from aperture_tui.symbolize.confined import start
+from aperture_tui.symbolize.confined import Patience, cpu_s, start
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 
@@ -73,3 +74,41 @@ def test_it_hears_nothing_of_the_terminal_and_imports_nothing_from_the_current_f
     assert os.getpgid(child.pid) == child.pid
     assert os.getsid(child.pid) == os.getsid(0), "in another session nice would mean nothing (sched_autogroup)"
     assert child.wait() == 0
+
+
+def test_a_child_that_gets_little_is_waited_for_however_late_it_is() -> None:
+    clock = [0.0]
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        patience = Patience(child.pid, 60, lambda: clock[0])
+        for _ in range(3):
+            clock[0] += 59
+            _await_more(child.pid)
+            assert not patience.is_over()
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        clock[0] += 1
+        assert not patience.is_over()
+        clock[0] += 60
+        assert patience.is_over()
+        os.kill(child.pid, signal.SIGCONT)
+        _await_more(child.pid)
+        assert patience.is_over()
+        child.kill()
+    assert cpu_s(child.pid) == 0
+
+
+def test_a_child_that_gets_much_is_not_waited_for_for_ever() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        patience = Patience(child.pid, 0.2, lambda: 0.0)
+        assert not patience.is_over()
+        until = cpu_s(child.pid) + 0.2
+        while cpu_s(child.pid) < until:
+            time.sleep(0.01)
+        assert patience.is_over()
+        child.kill()
+
+
+def _await_more(pid: int) -> None:
+    before = cpu_s(pid)
+    while cpu_s(pid) == before:
+        time.sleep(0.001)

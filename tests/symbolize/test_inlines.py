@@ -338,9 +338,10 @@ def test_a_child_that_takes_too_long_is_ended_and_may_be_tried_again(cpp: Path, 
     job = inlines._job
     assert job is not None
     os.kill(job.child.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, job.child.pid, os.WSTOPPED | os.WNOWAIT)
     assert inlines.tend() is None
     assert inlines.counts.failed == 0
-    now = module.TIMEOUT_S
+    now = module.PATIENCE_S
     inlines.tend()
     assert inlines.counts.failed == 1
     assert job.child.returncode == -signal.SIGKILL

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aperture_tui.collect.unwind.table import MAX_ANSWER, FileTable, unpacked, without_rows
-from aperture_tui.symbolize.confined import start
+from aperture_tui.symbolize.confined import Patience, start
 
 if TYPE_CHECKING:
     import subprocess
 
     from aperture_tui.symbolize.images import ImageKey
 
-_TIMEOUT_S: Final = 60.0
+_PATIENCE_S: Final = 60.0
+"""Of CPU time, and without any, for one file."""
 _MAX_WAITING: Final = 4096
 _LARGE_BYTES: Final = 1 << 20
 """Call frames of 180,000 rows, in some 100 ms."""
@@ -107,7 +107,7 @@ class Lane:
         self._waiting = waiting
         self._child: subprocess.Popen[bytes] | None = None
         self._job: _Job | None = None
-        self._since = 0.0
+        self._patience: Patience | None = None
 
     def submit(self, key: ImageKey, fd: int, size: int, wanted: Callable[[], int]) -> bool:
         """See `Builder.submit`."""
@@ -131,20 +131,23 @@ class Lane:
         """Take what is answered, and give the child its next file. Does not wait."""
         done = []
         if self.socket is not None:
+            datagram, fds = b"", list[int]()
             try:
                 datagram, fds, _flags, _from = socket.recv_fds(self.socket, MAX_ANSWER, 1)
+                told = True
             except BlockingIOError:
-                if self._job is None or time.monotonic() - self._since < _TIMEOUT_S:
-                    datagram, fds = None, []
-                else:
-                    datagram, fds = b"", []
+                told = self._job is not None and self._is_too_long
             except OSError:
-                datagram, fds = b"", []
-            if datagram is not None and (answer := self._answer(datagram, fds)) is not None:
+                told = True
+            if told and (answer := self._answer(datagram, fds)) is not None:
                 done.append(answer)
         if self._waiting and self._job is None:
             self._next()
         return done
+
+    @property
+    def _is_too_long(self) -> bool:
+        return self._patience is not None and self._patience.is_over()
 
     def _answer(self, datagram: bytes, fds: list[int]) -> tuple[ImageKey, FileTable] | None:
         """What the child said, b"" if it has ended; None if the file is to be tried again, or there was none."""
@@ -159,7 +162,7 @@ class Lane:
         finally:
             for fd in fds:
                 os.close(fd)
-        ended_well = self._end(kill=bool(datagram) or time.monotonic() - self._since >= _TIMEOUT_S)
+        ended_well = self._end(kill=bool(datagram) or self._is_too_long)
         if job is None:
             return None
         if ended_well:  # it was about to end for want of work when this came
@@ -179,7 +182,7 @@ class Lane:
             self._end(kill=True)
             self._waiting.append(job)
             return
-        self._job, self._since = job, time.monotonic()
+        self._job, self._patience = job, Patience(self._child.pid, _PATIENCE_S) if self._child else None
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -106,7 +106,7 @@ def test_a_child_that_dies_is_counted_and_the_next_file_has_another() -> None:
 
 def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     lane = Lane([])
-    monkeypatch.setattr(module, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.2)
     submit(lane, libc())
     lane.advance()
     os.kill(lane._child.pid, signal.SIGSTOP)  # type: ignore[union-attr]
