@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aperture_tui import resources
 from aperture_tui.collect.machine import Machine, install_command
 from aperture_tui.collect.object_code import ObjectCode, ObjectCodeError
+from aperture_tui.symbolize.confined import Patience
 from aperture_tui.symbolize.private_folder import PrivateFolder, cache_folder
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 2
 _CACHE_BYTES: Final = 16 << 20  # of all files; one has 2 to 20 KB
-_TIMEOUT_S: Final = 60
+_PATIENCE_S: Final = 60
+_LOOK_S: Final = 1.0
 _INCLUDE: Final = re.compile(r'^#include "([a-z_]+\.h)"$', re.MULTILINE)
 
 
@@ -149,27 +151,41 @@ def _compile(sources: Sequence[tuple[Source, str]], release: str) -> list[Object
         }
         for source, text in sources
     ]
-    tree = str(resources.folder("bpf") / "include")
+    status, out, words = _asked(json.dumps(request).encode())
     try:
-        done = subprocess.run(
-            # -P: nothing is imported from the current folder
-            [sys.executable, "-P", "-m", "aperture_tui.collect.bcc_child"],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            env={**os.environ, "BCC_KERNEL_SOURCE": tree},
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CompileError(f"the BPF compiler could not be run: {error}") from error
-    try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(out)
     except ValueError:
-        answer = {"error": f"it ended with status {done.returncode}"}
+        answer = {"error": f"it ended with status {status}"}
     if "objects" not in answer:
         name = sources[int(answer.get("at", 0))][0].name
-        raise CompileError(_complaint(name, str(answer.get("error")), done.stderr.decode("utf-8", "replace")))
+        raise CompileError(_complaint(name, str(answer.get("error")), words.decode("utf-8", "replace")))
     return [ObjectCode.from_json(data) for data in answer["objects"]]
+
+
+def _asked(request: bytes) -> tuple[int, bytes, bytes]:
+    """Run the child -> its status, what it answered, what it said beside that. Raises CompileError."""
+    # -P: nothing is imported from the current folder
+    command = [sys.executable, "-P", "-m", "aperture_tui.collect.bcc_child"]
+    tree = str(resources.folder("bpf") / "include")
+    pipe = subprocess.PIPE
+    try:
+        child = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, "BCC_KERNEL_SOURCE": tree}
+        )
+    except OSError as error:
+        raise CompileError(f"the BPF compiler could not be run: {error}") from error
+    left: bytes | None = request
+    with child:
+        patience = Patience(child.pid, _PATIENCE_S)
+        while not patience.is_over():
+            try:
+                out, words = child.communicate(left, _LOOK_S)
+            except subprocess.TimeoutExpired:
+                left = None  # it goes on with what it was given
+            else:
+                return child.returncode, out, words
+        child.kill()
+    raise CompileError(f"the BPF compiler gets nowhere: it was given up after {_PATIENCE_S} s")
 
 
 def _complaint(name: str, error: str, words: str) -> str:

@@ -139,3 +139,17 @@ def test_the_child_imports_nothing_from_the_current_folder(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(compiler.Source, "text", lambda self: "int sample(void *ctx) { return 0; }")
     assert [p.name for p in compiler.object_code(SOURCE, tmp_path / "cache").programs] == ["sample"]
+
+
+@pytest.mark.parametrize(("body", "complaint"), [("exec sleep 60", "gets nowhere"), ("exit 3", "status 3")])
+def test_a_child_that_does_nothing_is_given_up_and_one_that_ends_is_not_waited_for(
+    body: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "python"
+    child.write_text(f"#!/bin/sh\n{body}\n")
+    child.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(child))
+    monkeypatch.setattr(compiler, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(compiler, "_LOOK_S", 0.1)
+    with pytest.raises(compiler.CompileError, match=complaint):
+        compiler.object_code(SOURCE, tmp_path / "cache")
