@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,7 @@ def directory(path: str, mounts: Path = Path("/proc/self/mounts")) -> Path:
 
     Raises ValueError with one clear line: filters in the kernel know version 2 groups alone.
     """
-    roots = [Path(line.split()[1]) for line in mounts.read_text().splitlines() if line.split()[2:3] == ["cgroup2"]]
+    roots = _hierarchies(mounts)
     if not roots:
         raise ValueError("no cgroup2 file system is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
     for candidate in (Path(path), *(root / path.lstrip("/") for root in roots)):
@@ -35,6 +36,70 @@ def directory(path: str, mounts: Path = Path("/proc/self/mounts")) -> Path:
         if any(resolved.is_relative_to(root) for root in roots) and resolved.is_dir():
             return resolved
     raise ValueError(f"no control group {path!r} below {', '.join(map(str, roots))}")
+
+
+def _hierarchies(mounts: Path) -> list[Path]:
+    """Where version 2 is mounted. Raises OSError."""
+    return [Path(line.split()[1]) for line in mounts.read_text().splitlines() if line.split()[2:3] == ["cgroup2"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """Where our control group namespace lies: most containers have one of their own, in which everybody else's path is
+    told from its root, with a /.. for each step up (cgroup_namespaces(7)).
+
+    depth: its root's, below the machine's, 0 if it is that; path: its root's, "" if it is that or nobody knows.
+    """
+
+    depth: int = 0
+    path: str = ""
+
+    @classmethod
+    def here(cls) -> Namespace:
+        """That of this process. Its path can be told by who sees the machine's first process, and that one's files."""
+        try:
+            init = control_group(Path("/proc/1/cgroup").read_text())
+        except OSError:
+            return cls()
+        try:
+            ours, machine = (_hierarchies(Path(f"/proc/{pid}/mounts"))[0] for pid in ("self", "1"))
+        except (OSError, IndexError):
+            return cls.found(init, None, None)
+        return cls.found(init, ours, Path("/proc/1/root", machine.relative_to("/")))
+
+    @classmethod
+    def found(cls, init: str, ours: Path | None, machine: Path | None) -> Namespace:
+        """init: the path of the machine's first process, as it is told here. ours, machine: the hierarchy, from the
+        namespace's root and from the machine's; None where it cannot be seen.
+        """
+        depth = _steps_up(init)
+        if not depth or ours is None or machine is None:
+            return cls(depth)
+        level = [str(machine)]
+        try:
+            root = ours.stat().st_ino
+            for step in range(1, depth + 1):
+                entries = [entry for folder in level for entry in os.scandir(folder) if entry.is_dir()]
+                level = [entry.path for entry in entries if step < depth or entry.inode() == root]
+        except OSError:
+            level = []
+        return cls(depth, level[0].removeprefix(str(machine)) if len(level) == 1 else "")
+
+    def absolute(self, path: str) -> str:
+        """A path as the machine tells it; as it is where that is not known."""
+        steps = _steps_up(path)
+        below = path[3 * steps :]
+        if not self.depth:
+            return path
+        if steps == self.depth:
+            return below or "/"
+        if not self.path:
+            return path
+        return self.path.rsplit("/", steps)[0] + below.rstrip("/")
+
+
+def _steps_up(path: str) -> int:
+    return next((i for i, part in enumerate(path.split("/")[1:]) if part != ".."), path.count("/.."))
 
 
 def control_group(text: str) -> str:

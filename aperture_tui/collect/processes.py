@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.collect.cgroups import container, control_group
+from aperture_tui.collect.cgroups import Namespace, container, control_group
 from aperture_tui.collect.clock import Clock
 from aperture_tui.collect.sideband import Forked, Mapped, Named, Sideband
 from aperture_tui.profile.symbols import Process, Symbols
@@ -98,6 +98,7 @@ class Processes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sideband = Sideband()
+        self._namespace = Namespace.here()
         self._images: dict[int, list[Image]] = {}
         self._dead: dict[int, int] = {}
         self._swept_ns = 0
@@ -245,10 +246,11 @@ class Processes:
 
     def _control_group(self, pid: int) -> str:
         try:
-            return control_group((_PROC / str(pid) / "cgroup").read_text(errors="backslashreplace"))
+            told = control_group((_PROC / str(pid) / "cgroup").read_text(errors="backslashreplace"))
         except OSError:
             self.unreadable["exited before its control group was read"] += 1
             return ""
+        return self._namespace.absolute(told)
 
 
 def _end(images: list[Image], time_ns: int) -> None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from aperture_tui.collect.cgroups import container, control_group, directory
+from aperture_tui.collect.cgroups import Namespace, container, control_group, directory
 
 ID = "4f" * 32
 
@@ -87,6 +93,72 @@ def test_a_broken_state_file_costs_the_name_only(tmp_path: Path) -> None:
 def test_lxc_and_plain_services() -> None:
     assert container("/lxc.payload.web/init.scope") == "web"
     assert container("/system.slice/ssh.service") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "known", "unknown"),
+    [
+        ("/", "/kubepods/pod1/a", "/"),
+        ("/below", "/kubepods/pod1/a/below", "/below"),
+        ("/../b", "/kubepods/pod1/b", "/../b"),
+        ("/../../pod2/c", "/kubepods/pod2/c", "/../../pod2/c"),
+        ("/../..", "/kubepods", "/../.."),
+        ("/../../../system.slice/ssh.service", "/system.slice/ssh.service", "/system.slice/ssh.service"),
+        ("/../../..", "/", "/"),
+        ("/..hidden", "/kubepods/pod1/a/..hidden", "/..hidden"),
+    ],
+)
+def test_a_path_that_is_told_from_a_container_is_the_machines(path: str, known: str, unknown: str) -> None:
+    assert Namespace(3, "/kubepods/pod1/a").absolute(path) == known
+    assert Namespace(3).absolute(path) == unknown
+    assert Namespace().absolute(path) == path
+
+
+@contextlib.contextmanager
+def groups(root: Path, *paths: str) -> Iterator[list[int]]:
+    """A process in each of these control groups, which go with them."""
+    sleepers, made = [], set()
+    try:
+        for path in paths:
+            (root / path).mkdir(parents=True, exist_ok=True)
+            made |= {root / path, *list((root / path).parents)[: path.count("/")]}
+            sleepers.append(subprocess.Popen(["sleep", "60"]))
+            (root / path / "cgroup.procs").write_text(str(sleepers[-1].pid))
+        yield [one.pid for one in sleepers]
+    finally:
+        for one in sleepers:
+            one.kill()
+            one.wait()
+        for folder in sorted(made, reverse=True):
+            while "populated 1" in (folder / "cgroup.events").read_text():
+                time.sleep(0.01)
+            folder.rmdir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes control groups")
+def test_within_a_namespace_the_machines_paths_are_found(tmp_path: Path) -> None:
+    root = next(
+        (line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines() if " cgroup2 " in line), ""
+    )
+    if not root or not os.access(root, os.W_OK):
+        pytest.skip("no cgroup2 file system that may be written to: mount -t cgroup2 none /sys/fs/cgroup/unified")
+    if Namespace.here().depth:
+        pytest.skip("in a control group namespace nobody sees the machine's paths to compare with")
+    ours = f"aperture-{os.getpid()}"
+    paths = (f"{ours}/pod1/a", f"{ours}/pod1/b", f"{ours}/pod2/c", ours)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom aperture_tui.collect.cgroups import Namespace\n"
+        "told = lambda pid: Path(f'/proc/{pid}/cgroup').read_text().split('::')[1].strip()\n"
+        "here = Namespace.found(told(1), Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print(*(here.absolute(told(pid)) for pid in ('1', 'self', *sys.argv[3:])))"
+    )
+    with groups(Path(root), *paths) as pids:
+        mounted = "unshare -C -m sh -c 'mount -t cgroup2 none $0 && exec \"$@\"'"
+        go = f'echo $$ >{root}/{paths[0]}/cgroup.procs && exec {mounted} "$@"'
+        command = ["sh", "-c", go, "sh", tmp_path, sys.executable, "-c", code, tmp_path, root, *map(str, pids)]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    init = Path("/proc/1/cgroup").read_text().split("::")[1].strip()
+    assert done.stdout.split() == [init, *(f"/{one}" for one in (paths[0], *paths))], done.stderr
 
 
 def test_the_directory_of_a_group_is_found_and_anything_else_refused(tmp_path: Path) -> None:
