@@ -1,8 +1,4 @@
-"""Unwind rows of Go's functions, by the tables of how deep the stack is at each instruction.
-
-Format: runtime/symtab.go of Go, `step`: pairs of numbers, each in groups of seven bits. The first of a pair changes the
-depth, which begins at -1, and has its sign in the lowest bit; the second says for how many bytes of code that holds. A
-change of zero, but for the first, ends the table.
+"""Unwind rows of Go's functions, by the tables of how deep the stack is at each instruction (`go_steps`).
 
 At a depth of d bytes the return address lies d bytes above the stack pointer. Below it compiled code saves rbp, as soon
 as there is a frame (cmd/internal/obj/x86/obj6.go). Assembly may do something else: there rbp is not known. Functions
@@ -18,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.symbolize.elf import Elf
+from aperture_tui.symbolize.go_steps import stepped
 from aperture_tui.symbolize.go_table import ASSEMBLY, SIGNAL_RETURN, SP_WRITE, TOP_FRAME, GoTable, places_of
-from aperture_tui.symbolize.unwind_columns import cfa_bits, numbers
+from aperture_tui.symbolize.unwind_columns import cfa_bits
 from aperture_tui.symbolize.unwind_layout import (
     CFA_END,
     CFA_NONE,
@@ -38,10 +35,6 @@ _HANDLERS: Final = (b"runtime.sigtramp", b"runtime.cgoSigtramp")
 """Go looks at what a signal interrupted in another way, and so calls them its outermost functions."""
 _SCHEDULING: Final = (b"runtime.mcall",)
 """What it calls looks for another goroutine; the one that called it has been left."""
-_MOST_STEPS: Final = 4096
-"""Of one function: one of the 20,000 of Go's own compiler has more, the next 2,700."""
-_LONGEST: Final = 5  # bytes of a number
-_MASK_32: Final = 0xFFFFFFFF
 _RSP: Final = CFA_RSP << CFA_RULE_SHIFT
 _SAVED: Final = RBP_SAVED << RBP_RULE_SHIFT | -2 & 0xFF  # at CFA - 16
 _UNDEFINED: Final = RBP_UNDEFINED << RBP_RULE_SHIFT
@@ -92,7 +85,7 @@ class GoFrames:
         starts, ends = found.start - base, found.end - base
         inside = (starts >= 0) & (ends <= span) & (found.depths > 0)  # a mark between functions has no table
         found, starts, ends = found.chosen(inside), starts[inside], ends[inside]
-        which, pcs, depths, whole = _stepped(self.tables, found.depths, starts, ends)
+        which, pcs, depths, reached = stepped(self.tables, found.depths, starts, ends)
         flags, name = found.flags[which], found.name[which]
         good = (depths >= 0) & (depths & 7 == 0)
         rules = cfa_bits(np.full(len(depths), _RSP), np.where(good, depths + 8, 0))
@@ -107,44 +100,4 @@ class GoFrames:
         rules[flags & SIGNAL_RETURN != 0] = _SIGNAL
         rows = pcs.astype(np.uint64) << np.uint64(PC_SHIFT) | rules.astype(np.uint64)
         counts = np.bincount(which, minlength=len(starts))
-        return GoRows(rows, starts, ends, counts, int(np.count_nonzero(~whole)))
-
-
-def _stepped(
-    tables: bytes, at: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """(n,) function, pc, depth of each row, those of a function together; and which functions' tables are whole.
-
-    All functions are stepped together, one pair at a time: there are many, and the tables are short. From where a
-    table is damaged the depth is -1, which is not known.
-    """
-    data = np.zeros(len(tables) + 2 * _LONGEST, np.uint8)
-    data[: len(tables)] = np.frombuffer(tables, np.uint8)
-    which, pc, depth = np.arange(len(at)), starts, np.full(len(at), -1)
-    whole = np.zeros(len(at), bool)
-    parts = []
-    for step in range(_MOST_STEPS):
-        change, at = _numbers(data, at)
-        length, behind = _numbers(data, at)
-        ended = (change == 0) & (step > 0) & (at <= len(tables))
-        damaged = ~ended & ((behind > len(tables)) | (length == 0))
-        parts.append((which[damaged], pc[damaged], np.full(np.count_nonzero(damaged), -1)))
-        going = ~ended & ~damaged
-        depth = depth + np.where(change & 1, ~(change >> 1), change >> 1)
-        parts.append((which[going], pc[going], depth[going]))
-        pc = pc + length
-        going &= pc < ends[which]
-        whole[which[ended | ~damaged & ~going]] = True
-        which, pc, depth, at = (part[going] for part in (which, pc, depth, behind))
-        if not len(which):
-            break
-    parts.append((which, pc, np.full(len(which), -1)))
-    which, pc, depth = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    order = np.argsort(which, kind="stable")
-    return which[order], pc[order], depth[order], whole
-
-
-def _numbers(data: NDArray[np.uint8], at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number at each place, of 32 bits, and what is behind it. data: with room behind what may be read."""
-    value, behind = numbers(data, np.minimum(at, len(data) - 2 * _LONGEST), _LONGEST)
-    return value & _MASK_32, behind
+        return GoRows(rows, starts, ends, counts, int(np.count_nonzero(reached < 0)))
