@@ -340,7 +340,7 @@ def _inlines(machine: Machine) -> Requirement:
     found = any((Path(folder) / "symbolic").is_dir() for folder in machine.folders)
     mend = "" if found else "pip install symbolic (in the environment that Aperture runs in)"
     words = "symbolic is there" if found else "symbolic is not installed"
-    return Requirement("debug information", found, words, "inlined functions as frames of their own", mend)
+    return Requirement("debug information", found, words, "inlined functions of C, C++ and Rust as frames", mend)
 
 
 def _inferno(machine: Machine) -> Requirement:

@@ -39,7 +39,7 @@ class InlineCounts:
     """What became of the files whose inlined functions were wanted; for Health.
 
     made: tables made. failed: files that the child could not read, or not within its limits. too_large: with more debug
-    information than is read. not_installed: while the library that reads it is missing. put_off: met while too many
+    information than is read. not_installed: while the library that reads DWARF is missing. put_off: met while too many
     others waited, or while memory was short. cache_refused: files of the cache that could not be believed.
     cache_unwritable: tables that could not be stored.
     """

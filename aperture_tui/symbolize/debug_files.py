@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aperture_tui.symbolize.elf import SHT_NOBITS, BytesSource, Elf, ElfError, FileSource, Section
+from aperture_tui.symbolize.go_table import go_section
 from aperture_tui.symbolize.served import answers, open_below
 
 _DEBUG: Final = "/usr/lib/debug"
@@ -22,19 +23,21 @@ _MAX_CHECKED: Final = 1 << 30  # bytes of a debug file whose CRC is computed: ab
 _MAX_MINI: Final = 64 << 20
 _LZMA_MEMORY: Final = 128 << 20
 _BLOCK: Final = 1 << 20
+_C_FRAMES: Final = b".eh_frame"  # Go's linker writes none
 
 
 @dataclass(frozen=True, slots=True)
 class DebugInfo:
-    """DWARF in an open file.
+    """DWARF in an open file, or what a program of Go has without it.
 
-    nbytes: of its debug sections as they lie there. base: the address of its first loaded segment, which is the lowest
-    one where they are in order; a symcache counts from there.
+    nbytes: of its debug sections, or of Go's table, as they lie there. base: the address of its first loaded segment,
+    which is the lowest one where they are in order; a symcache counts from there.
     """
 
     source: FileSource
     nbytes: int
     base: int
+    is_go: bool = False
 
 
 def is_debug(section: Section) -> bool:
@@ -51,6 +54,19 @@ def debug_info(elf: Elf) -> DebugInfo | None:
         return None
     loads = elf.load_segments
     return DebugInfo(elf.source, sum(s.size for s in present), int(loads["address"][0]) if len(loads) else 0)
+
+
+def inline_sources(elf: Elf, debug: DebugInfo | None) -> tuple[DebugInfo, ...]:
+    """What tells which functions are inlined in a file that has this DWARF, the best first.
+
+    What Go has by itself says the same as DWARF, and takes no library; but of C in the same program only DWARF tells.
+    """
+    dwarf = () if debug is None else (debug,)
+    section = go_section(elf)
+    if section is None or not isinstance(elf.source, FileSource):
+        return dwarf
+    go = DebugInfo(elf.source, section.size, 0, is_go=True)
+    return (*dwarf, go) if elf.section(_C_FRAMES) is not None else (go, *dwarf)
 
 
 def debug_file(elf: Elf, path: str, roots: Sequence[str]) -> Elf | None:

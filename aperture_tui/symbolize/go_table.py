@@ -49,28 +49,35 @@ class GoFunctions:
     """The functions of a Go program, ascending: (n,) each.
 
     start, end: virtual addresses. name: where the names have its own. depths: where the tables have that of its stack.
-    flags: TOP_FRAME, SP_WRITE, ASSEMBLY, SIGNAL_RETURN. One with the last begins a byte early: nobody has called it,
-    but it is looked for in front of its first instruction, as if somebody had.
+    rest: where the part of the functions has what does not stand in its column. flags: TOP_FRAME, SP_WRITE, ASSEMBLY,
+    SIGNAL_RETURN. One with the last begins a byte early: nobody has called it, but it is looked for in front of its
+    first instruction, as if somebody had.
     """
 
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     name: NDArray[np.int64]
     depths: NDArray[np.int64]
+    rest: NDArray[np.int64]
     flags: NDArray[np.uint8]
 
     def chosen(self, which: NDArray[np.bool_]) -> GoFunctions:
         """Some of them."""
-        return GoFunctions(self.start[which], self.end[which], self.name[which], self.depths[which], self.flags[which])
+        start, end, name, depths, rest = (
+            column[which] for column in (self.start, self.end, self.name, self.depths, self.rest)
+        )
+        return GoFunctions(start, end, name, depths, rest, self.flags[which])
 
 
 @dataclass(frozen=True)
 class GoTable:
     """The parts of the section, as offsets in the file, half-open. text: the virtual address that entries count from.
 
-    flags_at: where each function has its flags.
+    address, header: where the header lies, virtual and in the file. flags_at: where each function has its flags.
     """
 
+    address: int
+    header: int
     count: int
     text: int
     names: tuple[int, int]
@@ -81,7 +88,9 @@ class GoTable:
     @classmethod
     def find(cls, elf: Elf) -> GoTable | None:
         """Where they are; None in what is not of Go, or of one before 1.18. Raises ElfError."""
-        section = next((one for name in _NAMED if (one := elf.section(name)) is not None), None) or _within(elf)
+        section = go_section(elf)
+        if section is not None and section.name == _MIXED:
+            section = _within(elf, section)
         if section is None or section.size < _HEADER.size or elf.bits != 64:
             return None
         elf.check(section)
@@ -93,6 +102,8 @@ class GoTable:
         if not names <= units <= tables <= functions <= section.size or count > _MAX_FUNCTIONS:
             raise ElfError("the table of Go's functions is malformed")
         return cls(
+            section.address,
+            section.offset,
             count,
             text or _relocated_text(elf, section),
             (section.offset + names, section.offset + units),
@@ -100,6 +111,11 @@ class GoTable:
             (section.offset + functions, section.offset + section.size),
             _MAGIC[magic] + 1,
         )
+
+    @property
+    def is_before_1_20(self) -> bool:
+        """Whether it is of Go 1.18 or 1.19, which describe functions otherwise."""
+        return self.flags_at < 40
 
     def read(self, names: bytes, functions: bytes) -> GoFunctions:
         """The functions, of the bytes of these parts. What points beyond its part is left out. Raises ElfError."""
@@ -111,12 +127,12 @@ class GoTable:
             raise ElfError("Go's functions are not in order")
         good = rest + _FUNCTION_BYTES <= len(functions)
         rest = np.where(good, rest, 0)
-        name, depths = (_words(functions, rest + at) for at in (4, 16))
+        name, depths = (words(functions, rest + at) for at in (4, 16))
         flags = np.frombuffer(functions, np.uint8)[rest + self.flags_at]
         good &= (name < len(names)) & (depths < self.tables[1] - self.tables[0])
         returns = np.isin(name, places_of(names, _SIGNAL_RETURNS))
         flags |= np.where(returns, np.uint8(SIGNAL_RETURN), np.uint8(0))
-        return GoFunctions(start + self.text - returns, end + self.text, name, depths, flags).chosen(good)
+        return GoFunctions(start + self.text - returns, end + self.text, name, depths, rest, flags).chosen(good)
 
 
 def places_of(names: bytes, wanted: Sequence[bytes]) -> list[int]:
@@ -125,11 +141,14 @@ def places_of(names: bytes, wanted: Sequence[bytes]) -> list[int]:
     return [place + 1 for place in found if place >= 0]
 
 
-def _within(elf: Elf) -> Section | None:
-    """The table that another linker than Go's has put into a section with other things. Raises ElfError."""
-    section = elf.section(_MIXED)
-    if section is None or elf.section(b".go.buildinfo") is None:
-        return None
+def go_section(elf: Elf) -> Section | None:
+    """The section with the table, which may have other things as well; None in what is not of Go."""
+    section = next((one for name in _NAMED if (one := elf.section(name)) is not None), None)
+    return elf.section(_MIXED) if section is None and elf.section(b".go.buildinfo") is not None else section
+
+
+def _within(elf: Elf, section: Section) -> Section | None:
+    """The table in a section with other things. Raises ElfError."""
     data = elf.content(section, _MAX_SEARCHED)
     places = (data.find(struct.pack("<IBBBB", magic, 0, 0, 1, 8)) for magic in _MAGIC)
     at = max(places)
@@ -145,7 +164,7 @@ def go_rows(elf: Elf) -> Rows | None:
     table = GoTable.find(elf)
     if table is None:
         return None
-    found = table.read(_part(elf, table.names), _part(elf, table.functions))
+    found = table.read(part_of(elf, table.names), part_of(elf, table.functions))
     code = [(s.address, s.address + s.size) for s in elf.sections if s.flags & SHF_EXECINSTR]
     start = found.start.astype(np.uint64)
     limit = np.zeros(len(start), np.uint64)
@@ -161,15 +180,16 @@ def go_rows(elf: Elf) -> Rows | None:
 def _strings(elf: Elf, table: GoTable) -> Strings:
     low, high = table.names
     if high - low <= RESIDENT_STRINGS or not isinstance(elf.source, FileSource):
-        return Strings(_part(elf, table.names), high - low)
+        return Strings(part_of(elf, table.names), high - low)
     return Strings(None, high - low, elf.source, low)
 
 
-def _part(elf: Elf, part: tuple[int, int]) -> bytes:
+def part_of(elf: Elf, part: tuple[int, int]) -> bytes:
+    """The bytes of one of the parts of a table. Raises ElfError."""
     return elf.source.read(part[0], part[1] - part[0])
 
 
-def _words(data: bytes, at: NDArray[np.int64]) -> NDArray[np.int64]:
+def words(data: bytes, at: NDArray[np.int64]) -> NDArray[np.int64]:
     """The 32-bit words at these places, wherever they lie."""
     return np.ndarray((max(0, len(data) - 3),), "<u4", data, strides=(1,))[at].astype(np.int64)
 
@@ -184,11 +204,20 @@ def _relocated_text(elf: Elf, section: Section) -> int:
         if text:
             return int(text)
     places = [section.address + _TEXT_START] + ([module.address + _MODULE_TEXT] if module is not None else [])
-    relocations = next((one for name in _RELOCATIONS if (one := elf.section(name)) is not None), None)
-    if relocations is not None:
-        data = elf.content(relocations, _MAX_RELOCATIONS * _RELOCATION.itemsize)
-        rows = np.frombuffer(data[: len(data) // _RELOCATION.itemsize * _RELOCATION.itemsize], _RELOCATION)
-        found = rows[np.isin(rows["at"], places) & (rows["kind"] == _RELATIVE)]
-        if len(found):
-            return int(found["value"][0])
+    rows = relocations(elf)
+    found = rows["value"][np.isin(rows["at"], places)]
+    if len(found):
+        return int(found[0])
     raise ElfError("where Go's functions begin is not known")
+
+
+def relocations(elf: Elf) -> NDArray[np.void]:
+    """What the loader puts where, in a program that it may put anywhere: `at` and `value`, virtual addresses (n,).
+
+    Raises ElfError.
+    """
+    section = next((one for name in _RELOCATIONS if (one := elf.section(name)) is not None), None)
+    data = b"" if section is None else elf.content(section, _MAX_RELOCATIONS * _RELOCATION.itemsize)
+    rows = np.frombuffer(data[: len(data) // _RELOCATION.itemsize * _RELOCATION.itemsize], _RELOCATION)
+    relative: NDArray[np.void] = rows[rows["kind"] == _RELATIVE]
+    return relative

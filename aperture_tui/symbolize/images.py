@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.symbolize.address_space import Mapping, mapped_facts
-from aperture_tui.symbolize.debug_files import DebugInfo, debug_file, debug_info, mini_debug_info
+from aperture_tui.symbolize.debug_files import DebugInfo, debug_file, debug_info, inline_sources, mini_debug_info
 from aperture_tui.symbolize.elf import SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, FileSource, Loads, Section, Source
 from aperture_tui.symbolize.frame_header import frame_header
 from aperture_tui.symbolize.go_table import go_rows
@@ -167,18 +167,18 @@ def read_image(source: Source, path: str = "", roots: Sequence[str] = ()) -> Ima
     return read_file(source, path, roots)[0]
 
 
-def read_file(source: Source, path: str = "", roots: Sequence[str] = ()) -> tuple[Image, DebugInfo | None]:
+def read_file(source: Source, path: str = "", roots: Sequence[str] = ()) -> tuple[Image, tuple[DebugInfo, ...]]:
     """Read the symbols of a file: .symtab, or its debug file's, or .gnu_debugdata's; .dynsym where it adds to them.
 
-    -> and where its DWARF is, itself unread. path, roots: see `debug_files.debug_file`. Never raises for what the file
-    holds; `problems` says it.
+    -> and what tells which functions are inlined, itself unread, the best first. path, roots: see
+    `debug_files.debug_file`. Never raises for what the file holds; `problems` says it.
     """
     try:
         if source.read(0, min(4, source.size)) != b"\x7fELF":
-            return Image(EMPTY, _NO_LOADS, False), None
+            return Image(EMPTY, _NO_LOADS, False), ()
         elf = Elf.read(source)
     except ElfError as error:
-        return Image(EMPTY, _NO_LOADS, False, (str(error),)), None
+        return Image(EMPTY, _NO_LOADS, False, (str(error),)), ()
     tables = _Tables()
     debug = debug_info(elf)
     starts = _NO_STARTS
@@ -193,17 +193,17 @@ def read_file(source: Source, path: str = "", roots: Sequence[str] = ()) -> tupl
     except ElfError as error:
         index = EMPTY
         tables.problems.append(str(error))
-    return Image(index, elf.loads, True, tuple(tables.problems), starts), debug
+    return Image(index, elf.loads, True, tuple(tables.problems), starts), inline_sources(elf, debug)
 
 
-def read_objects(source: Source, path: str = "", roots: Sequence[str] = ()) -> tuple[Image, None]:
+def read_objects(source: Source, path: str = "", roots: Sequence[str] = ()) -> tuple[Image, tuple[()]]:
     """Read the data objects of a file, from where `read_file` has its functions. Never raises for what it holds."""
     try:
         if source.read(0, min(4, source.size)) != b"\x7fELF":
-            return NO_IMAGE, None
+            return NO_IMAGE, ()
         elf = Elf.read(source)
     except ElfError as error:
-        return Image(EMPTY, _NO_LOADS, False, (str(error),)), None
+        return Image(EMPTY, _NO_LOADS, False, (str(error),)), ()
     tables = _Tables(object_rows)
     if not tables.add(elf, SHT_SYMTAB):
         _add_separate(tables, elf, path, roots)
@@ -218,7 +218,7 @@ def read_objects(source: Source, path: str = "", roots: Sequence[str] = ()) -> t
         tables.problems.append(f"{len(loads)} loaded segments, the limit is {MAX_SEGMENTS}")
         loads = loads[:0]
     segments = np.stack([loads[name] for name in ("offset", "address", "file_size", "memory_size")], 1)
-    return Image(index, elf.loads, True, tuple(tables.problems), segments=segments.astype(np.uint64)), None
+    return Image(index, elf.loads, True, tuple(tables.problems), segments=segments.astype(np.uint64)), ()
 
 
 def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) -> DebugInfo | None:
@@ -242,12 +242,12 @@ def _add_separate(tables: _Tables, elf: Elf, path: str, roots: Sequence[str]) ->
 
 
 class Opened(NamedTuple):
-    """What became of a file. fresh: it was read just now. debug: its DWARF if it is fresh and has any."""
+    """What became of a file. fresh: it was read just now. debug: if it is, what tells which functions are inlined."""
 
     key: ImageKey
     image: Image
     fresh: bool
-    debug: DebugInfo | None
+    debug: tuple[DebugInfo, ...]
 
 
 class ImageCache:
@@ -261,7 +261,7 @@ class ImageCache:
         self,
         max_bytes: int = 24 << 20,
         max_files: int = 512,
-        reader: Callable[[Source, str, Sequence[str]], tuple[Image, DebugInfo | None]] = read_file,
+        reader: Callable[[Source, str, Sequence[str]], tuple[Image, tuple[DebugInfo, ...]]] = read_file,
     ) -> None:
         self._images: OrderedDict[ImageKey, Image] = OrderedDict()
         self._max_bytes = max_bytes
@@ -292,7 +292,7 @@ class ImageCache:
         except OSError:
             return None
         image = self.get(key)
-        return None if image is None else Opened(key, image, False, None)
+        return None if image is None else Opened(key, image, False, ())
 
     def read(self, source: FileSource, path: str, roots: Sequence[str]) -> Opened:
         """The image of an open file. Takes it over."""
@@ -300,7 +300,7 @@ class ImageCache:
         image = self.get(key)
         if image is not None:
             source.close()
-            return Opened(key, image, False, None)
+            return Opened(key, image, False, ())
         image, debug = self._reader(source, path, roots)
         self._images[key] = image
         self.nbytes += image.nbytes

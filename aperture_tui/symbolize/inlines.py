@@ -1,7 +1,8 @@
-"""The inlined functions of files with debug information, made ready aside and kept on disk.
+"""The inlined functions of files that tell of them, made ready aside and kept on disk.
 
-A file's DWARF is read once, by a child process that is niced, limited and without rights (`inlines_child`), one file
-at a time, the smallest first. Until its table is there, and where there is none, a function stands alone.
+A file's DWARF, or Go's own tables, are read once, by a child process that is niced, limited and without rights
+(`inlines_child`), one file at a time, the smallest first. Until its table is there, and where there is none, a function
+stands alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,9 +41,10 @@ _CHILD: Final = "aperture_tui.symbolize.inlines_child"
 
 @dataclass(slots=True)
 class _Job:
-    """A file that a child is reading. answer: descriptor of what it writes."""
+    """A file that a child is reading. answer: descriptor of what it writes. rest: what is read if that is nothing."""
 
     key: ImageKey
+    rest: Sequence[DebugInfo]
     name: bytes
     child: subprocess.Popen[bytes]
     answer: int
@@ -62,32 +64,43 @@ class Inlines:
         self._names: OrderedDict[ImageKey, bytes] = OrderedDict()
         """What has been asked for -> the name of its table on disk, b"" while there is none."""
         self._tables: OrderedDict[ImageKey, InlineTable] = OrderedDict()
-        self._waiting: list[tuple[ImageKey, DebugInfo]] = []
+        self._waiting: list[tuple[ImageKey, Sequence[DebugInfo]]] = []
         self._job: _Job | None = None
         self._installed: bool | None = None
         self.nbytes = 0
         """Memory held."""
 
-    def want(self, key: ImageKey, debug: DebugInfo) -> None:
-        """Have this file's table: now, if it is on disk, else some time after the next `tend`s."""
-        if key in self._names or key in self._tables:
+    def want(self, key: ImageKey, sources: Sequence[DebugInfo]) -> None:
+        """Have this file's table: now, if it is on disk, else some time after the next `tend`s.
+
+        sources: what it can be made of. The first that tells anything does it.
+        """
+        if key in self._names or key in self._tables or not self._take(key, sources):
             return
-        name = _name(debug)
-        table = self._read(name)
-        if table is not None:
-            self._hold(key, name, table)
-        elif not self._can_make():
-            self.counts.not_installed += 1
-        elif debug.nbytes > MAX_DEBUG_BYTES:
-            self.counts.too_large += 1
-        elif len(self._waiting) >= _MAX_WAITING:
-            self.counts.put_off += 1
-            return
-        else:
-            self._waiting.append((key, debug))
         self._names.setdefault(key, b"")
         if len(self._names) > _MAX_ASKED:
             self._names.popitem(last=False)
+
+    def _take(self, key: ImageKey, sources: Sequence[DebugInfo]) -> bool:
+        """Hold the first table that tells anything, or wait for it; False if too many others wait."""
+        for at, debug in enumerate(sources):
+            name = _name(debug)
+            table = self._read(name)
+            if table is not None:
+                if len(table.start) or at + 1 == len(sources):
+                    self._hold(key, name, table)
+                    return True
+            elif not debug.is_go and not self._can_make():
+                self.counts.not_installed += 1
+            elif debug.nbytes > MAX_DEBUG_BYTES:
+                self.counts.too_large += 1
+            elif len(self._waiting) >= _MAX_WAITING:
+                self.counts.put_off += 1
+                return False
+            else:
+                self._waiting.append((key, sources[at:]))
+                return True
+        return True
 
     def table(self, key: ImageKey) -> InlineTable | None:
         """A file's table if it is there; read again from disk if it had to be let go."""
@@ -114,13 +127,13 @@ class Inlines:
             self._job = None
             ready = self._finish(job)
         if self._waiting:
-            smallest = min(self._waiting, key=lambda waiting: waiting[1].nbytes)
+            smallest = min(self._waiting, key=lambda waiting: waiting[1][0].nbytes)
             self._waiting.remove(smallest)
-            key, debug = smallest
-            if _available_bytes() < _SPARE_BYTES + _BYTES_EACH * debug.nbytes:
+            key, sources = smallest
+            if _available_bytes() < _SPARE_BYTES + _BYTES_EACH * sources[0].nbytes:
                 self.counts.put_off += 1
             else:
-                self._start(key, debug)
+                self._start(key, *sources)
         return ready
 
     def close(self) -> None:
@@ -135,17 +148,18 @@ class Inlines:
             self._installed = importlib.util.find_spec("symbolic") is not None
         return self._installed
 
-    def _start(self, key: ImageKey, debug: DebugInfo) -> None:
+    def _start(self, key: ImageKey, debug: DebugInfo, *rest: DebugInfo) -> None:
         name, source, answer = _name(debug), debug.source.fileno(), -1
         try:
             answer = os.memfd_create("aperture-inlines", os.MFD_CLOEXEC)
-            child = start(_CHILD, [str(source), str(answer), str(debug.base), name.hex()], [source, answer])
+            kind = "go" if debug.is_go else "dwarf"
+            child = start(_CHILD, [kind, str(source), str(answer), str(debug.base), name.hex()], [source, answer])
         except OSError:
             self.counts.failed += 1
             if answer >= 0:
                 os.close(answer)
             return
-        self._job = _Job(key, name, child, answer, Patience(child.pid, PATIENCE_S, self._clock))
+        self._job = _Job(key, rest, name, child, answer, Patience(child.pid, PATIENCE_S, self._clock))
 
     def _finish(self, job: _Job) -> ImageKey | None:
         status = job.child.poll()
@@ -157,11 +171,15 @@ class Inlines:
             self.counts.failed += 1
             if status is not None and -status not in _FROM_OUTSIDE:  # it would fail again
                 self._write(job.name, empty().packed(job.name))
-            return None
-        self.counts.made += 1
-        self._write(job.name, data)
-        self._hold(job.key, job.name, table)
-        return job.key
+            table = empty()
+        else:
+            self.counts.made += 1
+            self._write(job.name, data)
+            if len(table.start) or not job.rest:
+                self._hold(job.key, job.name, table)
+        if not len(table.start):
+            self._take(job.key, job.rest)
+        return job.key if job.key in self._tables else None
 
     @staticmethod
     def _end(job: _Job) -> None:
@@ -205,4 +223,5 @@ def _available_bytes() -> int:
 
 def _name(debug: DebugInfo) -> bytes:
     """What the table of a version of a file is known by: where it lies, and what stat says of its content."""
-    return hashlib.sha256(repr((ImageKey.of(debug.source.stat()), debug.base)).encode()).digest()
+    key = ImageKey.of(debug.source.stat())
+    return hashlib.sha256(repr((key, debug.base, debug.is_go)).encode()).digest()

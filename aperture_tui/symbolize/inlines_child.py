@@ -1,9 +1,9 @@
-"""The child that reads DWARF: it makes the table of inlined functions of one file, in a process of its own.
+"""The child that makes the table of inlined functions of one file, of DWARF or of Go's tables, in its own process.
 
-The Rust library `symbolic` converts the debug information to a "symcache"; its ranges, without the lines, become an
-InlineTable. Started by `symbolize.inlines` as `python -m`, never imported by it: memory and time of the conversion, and
-whatever a hostile file may do, end with this process. It needs its rights to open the file, and gives them up before
-it reads the debug information.
+The Rust library `symbolic` converts debug information to a "symcache"; its ranges, without the lines, become an
+InlineTable. What Go has by itself is read by `go_inlines`. Started by `symbolize.inlines` as `python -m`, never
+imported by it: memory and time that it takes, and whatever a hostile file may do, end with this process. It needs its
+rights to open the file, and gives them up before it reads it.
 
 Format of a symcache: getsentry/symbolic, symbolic-symcache/src/raw.rs and symbolic-symcache/src/lib.rs, version 9.
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from aperture_tui.symbolize.confined import drop_rights, limit
-from aperture_tui.symbolize.inlines_table import MAX_BYTES, MAX_DEPTH, InlineTable, TableError
+from aperture_tui.symbolize.inlines_table import MAX_BYTES, InlineTable, TableError, trie_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def table_of(symcache: bytes, base: int) -> InlineTable:
     if ranges > locations:
         raise TableError("more ranges than locations")
     name_of = np.append(function[_NAME], np.uint32(_NONE))[np.minimum(location[_FUNCTION], functions)]
-    node, parent, name = _trie(location[_INTO], name_of)
+    node, parent, name = trie_of(location[_INTO], name_of)
     node = node[locations - ranges :]
     changed = np.append(node[:1] != 0, node[1:] != node[:-1])
     used, name[1:] = np.unique(name[1:], return_inverse=True)
@@ -68,29 +68,6 @@ def _columns(data: bytes, width: int, count: int, at: int) -> tuple[NDArray[np.u
     if at + 4 * width * count > len(data):
         raise TableError("the symcache is cut short")
     return np.frombuffer(data, "<u4", width * count, at).reshape(count, width).T, at + 4 * width * count
-
-
-def _trie(
-    into: NDArray[np.uint32], name: NDArray[np.uint32]
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
-    """The node of each location, and parent and name of each node. A location that is in none is a function itself."""
-    node = np.zeros(len(into), np.uint32)
-    parents, names = [np.zeros(1, np.uint32)], [np.zeros(1, np.uint32)]
-    known = 1
-    level = into >= len(into)  # the outermost functions, and what lies in no function
-    for _ in range(MAX_DEPTH):
-        inner = ~level & np.append(level, False)[np.minimum(into, len(into))] & (node == 0)
-        rows = np.flatnonzero(inner)
-        if not len(rows):
-            break
-        keys = node[into[rows]].astype(np.uint64) << np.uint64(32) | name[rows]
-        distinct, which = np.unique(keys, return_inverse=True)
-        node[rows] = known + which
-        known += len(distinct)
-        parents.append((distinct >> np.uint64(32)).astype(np.uint32))
-        names.append((distinct & np.uint64(_NONE)).astype(np.uint32))
-        level = inner
-    return node, np.concatenate(parents), np.concatenate(names)
 
 
 def _string(strings: bytes, offset: int) -> bytes:
@@ -121,11 +98,9 @@ def _limit() -> None:
     )
 
 
-def main() -> None:
-    """`python -m ... IN OUT BASE KEY`: descriptors of the file and of the answer, base in decimal, key in hex."""
+def _dwarf(source: int, base: int) -> InlineTable:
     from symbolic.debuginfo import Archive
 
-    source, target, base = (int(word) for word in sys.argv[1:4])
     _limit()
     archive = Archive.open(f"/proc/self/fd/{source}")
     drop_rights()
@@ -133,9 +108,25 @@ def main() -> None:
     if len(objects) != 1:
         raise TableError("not one ELF file")
     symcache: bytes = objects[0].make_symcache().open_stream().read()  # type: ignore[no-untyped-call]  # as it is
-    table = table_of(symcache, base)
+    return table_of(symcache, base)
+
+
+def _go(source: int) -> InlineTable:
+    from aperture_tui.symbolize.elf import Elf, FileSource
+    from aperture_tui.symbolize.go_inlines import go_inlines
+
+    _limit()
+    drop_rights()
+    return go_inlines(Elf.read(FileSource(source)))
+
+
+def main() -> None:
+    """`python -m ... go|dwarf IN OUT BASE KEY`: descriptors of file and answer, base in decimal, key in hex."""
+    kind = sys.argv[1]
+    source, target, base = (int(word) for word in sys.argv[2:5])
+    table = _go(source) if kind == "go" else _dwarf(source, base)
     with open(target, "wb", closefd=False) as out:
-        out.write(table.packed(bytes.fromhex(sys.argv[4])))
+        out.write(table.packed(bytes.fromhex(sys.argv[5])))
 
 
 if __name__ == "__main__":

@@ -26,13 +26,14 @@ MAX_BYTES: Final = 32 << 20
 MAX_DEPTH: Final = 64
 """Functions inlined into one another; what is deeper is left out."""
 _MAGIC: Final = b"aptinlin"
-_VERSION: Final = 1  # of this format and of what makes the tables
+_VERSION: Final = 2  # of this format and of what makes the tables
 _HEADER: Final = struct.Struct("<8sIIIIQQ")
 _DIGEST: Final = 32
 _START: Final = _HEADER.size + _DIGEST
 _OVERHEAD: Final = 1_000  # bytes of Python objects around a table
 _U4: Final = np.dtype("<u4")
 _FAR: Final = np.uint64(0xFFFFFFFF)
+_LOW: Final = 0xFFFFFFFF
 
 
 class TableError(ValueError):
@@ -124,3 +125,29 @@ def empty() -> InlineTable:
     """The table of a file of which nothing is known."""
     none = np.zeros(0, np.uint32)
     return InlineTable(0, none, none, none, none, none, b"")
+
+
+def trie_of(
+    into: NDArray[np.uint32], name: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+    """The node of each location, and parent and name of each node. A location that is in none is a function itself.
+
+    into: (n,), the location that each is inlined into, n or more for none. name: (n,), of its function.
+    """
+    node = np.zeros(len(into), np.uint32)
+    parents, names = [np.zeros(1, np.uint32)], [np.zeros(1, np.uint32)]
+    known = 1
+    level = into >= len(into)  # the outermost functions, and what lies in no function
+    for _ in range(MAX_DEPTH):
+        inner = ~level & np.append(level, False)[np.minimum(into, len(into))] & (node == 0)
+        rows = np.flatnonzero(inner)
+        if not len(rows):
+            break
+        keys = node[into[rows]].astype(np.uint64) << np.uint64(32) | name[rows]
+        distinct, which = np.unique(keys, return_inverse=True)
+        node[rows] = known + which
+        known += len(distinct)
+        parents.append((distinct >> np.uint64(32)).astype(np.uint32))
+        names.append((distinct & np.uint64(_LOW)).astype(np.uint32))
+        level = inner
+    return node, np.concatenate(parents), np.concatenate(names)

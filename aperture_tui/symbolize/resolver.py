@@ -361,7 +361,7 @@ class Resolver:
         return opened.key, opened.image
 
     def _first_sight(self, opened: Opened, mapping: Mapping, known: Known) -> None:
-        if opened.debug is not None:
+        if opened.debug:
             self.inlines.want(opened.key, opened.debug)
         if opened.fresh and opened.image.problems:
             self.counts.elf_errors += len(opened.image.problems)

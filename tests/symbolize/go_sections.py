@@ -13,14 +13,26 @@ TEXT_BYTES: Final = 0x10000
 _RELATIVE: Final = 8
 
 
+class Inlined(NamedTuple):
+    """at: the instruction, from the start of the function, at which what it is inlined into is the innermost."""
+
+    name: bytes
+    at: int
+
+
 class Function(NamedTuple):
-    """depths: (bytes of code, depth of the stack there) one after the other; the rest of it is padding."""
+    """depths: (bytes of code, depth of the stack there) one after the other; the rest of it is padding.
+
+    tree: what is inlined. innermost: (bytes of code, place in the tree or -1) one after the other.
+    """
 
     start: int
     end: int
     name: bytes
     depths: tuple[tuple[int, int], ...]
     flags: int = 0
+    tree: tuple[Inlined, ...] = ()
+    innermost: tuple[tuple[int, int], ...] = ()
 
 
 def number(value: int) -> bytes:
@@ -32,36 +44,66 @@ def number(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def depth_table(depths: Sequence[tuple[int, int]]) -> bytes:
-    """What `go_unwind` reads. Equal neighbours are one, for a change of zero would be the end."""
+def steps(values: Sequence[tuple[int, int]]) -> bytes:
+    """What `go_steps` reads: (bytes of code, value). Equal neighbours are one: a change of zero would be the end."""
     out, before = b"", -1
-    for depth, parts in itertools.groupby(depths, lambda part: part[1]):
-        change = depth - before
+    for value, parts in itertools.groupby(values, lambda part: part[1]):
+        change = value - before
         out += number(change << 1 if change >= 0 else ~(change << 1)) + number(sum(length for length, _ in parts))
-        before = depth
+        before = value
     return out + b"\0"
 
 
 def section(functions: Sequence[Function], magic: int = GO_1_20, text: int = TEXT) -> bytes:
     """.gopclntab of these functions, whose starts and ends count from the first of the code."""
-    names, tables, rest, column = b"\0", b"\0", b"", b""
+    return section_and_trees(functions, magic, text)[0]
+
+
+def section_and_trees(functions: Sequence[Function], magic: int = GO_1_20, text: int = TEXT) -> tuple[bytes, bytes]:
+    """.gopclntab, and the trees of what is inlined that it refers to."""
+    names, tables, rest, column, trees = b"\0", b"\0", b"", b"", b""
     flags_at = 41 if magic == GO_1_20 else 37
     for one in functions:
         column += struct.pack("<II", one.start, 8 * len(functions) + 4 + len(rest))
         fixed = bytearray(
-            struct.pack("<IiIIIIIII", one.start, len(names), 0, 0, len(tables), 0, 0, 0, 0).ljust(44, b"\0")
+            struct.pack("<IiIIIIIII", one.start, len(names), 0, 0, len(tables), 0, 0, 0, 0).ljust(flags_at + 3, b"\0")
         )
         fixed[flags_at] = one.flags
-        rest += bytes(fixed)
         names += one.name + b"\0"
-        tables += depth_table(one.depths)
+        tables += steps(one.depths)
+        if one.tree:
+            fixed[28], fixed[flags_at + 2] = 3, 4
+            fixed += struct.pack("<III", 0, 0, len(tables)) + b"\xff" * 12 + struct.pack("<I", len(trees))
+            tables += steps(one.innermost)
+            for each in one.tree:
+                trees += inlined(each, len(names), magic)
+                names += each.name + b"\0"
+        rest += bytes(fixed).ljust(44, b"\0")
     column += struct.pack("<I", functions[-1].end if functions else 0)
     parts = [names, b"", b"", tables, column + rest]
     offsets, at = [], 72
     for part in parts:
         offsets.append(at)
         at += len(part)
-    return struct.pack("<IBBBB8Q", magic, 0, 0, 1, 8, len(functions), 0, text, *offsets) + b"".join(parts)
+    header = struct.pack("<IBBBB8Q", magic, 0, 0, 1, 8, len(functions), 0, text, *offsets)
+    return header + b"".join(parts), trees
+
+
+def inlined(one: Inlined, name: int, magic: int) -> bytes:
+    """One place of a tree. name: where its name is."""
+    if magic == GO_1_20:
+        return struct.pack("<B3xiii", 7, name, one.at, 12)
+    return struct.pack("<hBxiiii", -1, 7, 3, 12, name, one.at)
+
+
+def module(table: bytes, address: int, trees: int, text: int = TEXT) -> bytes:
+    """The description of the program that this .gopclntab at `address` belongs to. trees: the address of go:func.*."""
+    magic, *_, names, _units, _files, tables, functions = struct.unpack_from("<IBBBB8Q", table)
+    words = [0] * 60
+    words[0], words[1], words[10], words[22] = address, address + names, address + tables, text
+    words[13] = words[16] = address + functions
+    words[40 if magic == GO_1_20 else 38] = trees
+    return struct.pack("<60Q", *words)
 
 
 def file(sections: Sequence[tuple[bytes, int, int, bytes]]) -> bytes:

@@ -40,10 +40,10 @@ from .go_sections import (
     TEXT_BYTES,
     Function,
     address_of,
-    depth_table,
     file,
     relocation,
     section,
+    steps,
 )
 
 PLAIN = Function(0x100, 0x140, b"main.plain", ((4, 0), (40, 24), (1, 0), (10, 24)))
@@ -134,7 +134,7 @@ def test_what_is_not_known_has_no_rule() -> None:
 
 
 def test_a_damaged_table_tells_what_it_can() -> None:
-    data, table = section([PLAIN]), depth_table(PLAIN.depths)
+    data, table = section([PLAIN]), steps(PLAIN.depths)
     broken = table_of(data.replace(table, table[:2].ljust(len(table), b"\xff")))
     assert (broken.functions, broken.malformed) == (0, 1)
     start = TEXT + PLAIN.start

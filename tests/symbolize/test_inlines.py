@@ -55,7 +55,7 @@ def cpp(built: Path) -> Path:
 
 
 def debug_of(path: Path) -> DebugInfo | None:
-    return read_file(FileSource(open_regular(str(path))), str(path), ["/"])[1]
+    return next(iter(read_file(FileSource(open_regular(str(path))), str(path), ["/"])[1]), None)
 
 
 def wait(inlines: Inlines) -> list[ImageKey]:
@@ -78,7 +78,7 @@ def key(number: int) -> ImageKey:
 def table_of(path: Path, inlines: Inlines) -> InlineTable:
     debug = debug_of(path)
     assert debug is not None
-    inlines.want(key(1), debug)
+    inlines.want(key(1), [debug])
     assert wait(inlines) == [key(1)]
     table = inlines.table(key(1))
     assert table is not None
@@ -262,7 +262,7 @@ def test_the_smallest_file_comes_first(cpp: Path, inlines: Inlines) -> None:
     assert debug is not None
     for number, size in ((1, 300), (2, 100), (3, 200)):
         facts = DebugInfo(FileSource(open_regular(str(cpp))), size, number)  # another base: another table
-        inlines.want(key(number), facts)
+        inlines.want(key(number), [facts])
     assert wait(inlines) == [key(2), key(3), key(1)]
 
 
@@ -272,7 +272,7 @@ def test_too_much_debug_information_is_left_alone_and_counted(
     monkeypatch.setattr(module, "MAX_DEBUG_BYTES", 1000)
     debug = debug_of(cpp)
     assert debug is not None
-    inlines.want(key(1), debug)
+    inlines.want(key(1), [debug])
     assert wait(inlines) == []
     assert inlines.counts.too_large == 1
 
@@ -281,7 +281,7 @@ def test_nothing_is_read_while_memory_is_short(cpp: Path, inlines: Inlines, monk
     monkeypatch.setattr(module, "_available_bytes", lambda: 100 << 20)
     debug = debug_of(cpp)
     assert debug is not None
-    inlines.want(key(1), debug)
+    inlines.want(key(1), [debug])
     assert wait(inlines) == []
     assert inlines.counts.put_off == 1
 
@@ -305,7 +305,7 @@ def test_files_that_lie_end_with_their_child(cpp: Path, inlines: Inlines, tmp_pa
     for seed in range(wanted):
         path = tmp_path / f"damaged{seed}"
         path.write_bytes(damaged(data, seed))
-        inlines.want(key(seed), DebugInfo(FileSource(open_regular(str(path))), debug.nbytes, 0))
+        inlines.want(key(seed), [DebugInfo(FileSource(open_regular(str(path))), debug.nbytes, 0)])
     Path("/proc/self/clear_refs").write_text("5")  # what tests before this one took at most would hide what this takes
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     came = wait(inlines)
@@ -323,7 +323,7 @@ def test_what_failed_is_not_tried_again(inlines: Inlines, tmp_path: Path) -> Non
     path = tmp_path / "lie"
     path.write_bytes(b"\x7fELF" + bytes(1000))
     for number, failed in ((1, 1), (2, 1)):
-        inlines.want(key(number), DebugInfo(FileSource(open_regular(str(path))), 100, 0))
+        inlines.want(key(number), [DebugInfo(FileSource(open_regular(str(path))), 100, 0)])
         assert wait(inlines) == []
         assert inlines.counts.failed == failed
 
@@ -333,7 +333,7 @@ def test_a_child_that_takes_too_long_is_ended_and_may_be_tried_again(cpp: Path, 
     inlines = Inlines(tmp_path / "cache", lambda: now)
     debug = debug_of(cpp)
     assert debug is not None
-    inlines.want(key(1), debug)
+    inlines.want(key(1), [debug])
     inlines.tend()
     job = inlines._job
     assert job is not None
@@ -397,7 +397,7 @@ def test_without_a_descriptor_for_the_answer_the_file_is_counted(
 
     debug = debug_of(cpp)
     assert debug is not None
-    inlines.want(key(1), debug)
+    inlines.want(key(1), [debug])
     monkeypatch.setattr(os, "memfd_create", exhausted)
     assert wait(inlines) == []
     assert inlines.counts.failed == 1
@@ -409,13 +409,13 @@ def test_what_is_remembered_of_files_is_bounded(cpp: Path, inlines: Inlines, mon
     monkeypatch.setattr(module, "MAX_DEBUG_BYTES", 1000)
     facts = FileSource(open_regular(str(cpp)))
     for number in range(2, 12):
-        inlines.want(key(number), DebugInfo(facts, 2000, number))
+        inlines.want(key(number), [DebugInfo(facts, 2000, number)])
     assert len(inlines._names) == 4
     held = inlines.nbytes
-    inlines.want(key(1), DebugInfo(facts, 2000, 0))
+    inlines.want(key(1), [DebugInfo(facts, 2000, 0)])
     assert inlines.table(key(1)) is not None
     assert inlines.nbytes == held
-    inlines.want(key(2), DebugInfo(facts, 2000, 2))
+    inlines.want(key(2), [DebugInfo(facts, 2000, 2)])
     assert inlines.counts.too_large == 11, "the second was forgotten, and asked for again"
 
 
@@ -426,7 +426,7 @@ def test_tables_beyond_the_bound_are_read_again_and_are_the_same(
     monkeypatch.setattr(module, "_HELD_BYTES", table.nbytes)
     debug = debug_of(cpp)
     assert debug is not None
-    inlines.want(key(2), debug)
+    inlines.want(key(2), [debug])
     assert inlines.nbytes == table.nbytes, "the second took the place of the first"
     again = inlines.table(key(1))
     assert again is not None
@@ -441,7 +441,7 @@ def test_closing_ends_the_child(cpp: Path, tmp_path: Path) -> None:
     inlines = Inlines(tmp_path / "cache")
     debug = debug_of(cpp)
     assert debug is not None
-    inlines.want(key(1), debug)
+    inlines.want(key(1), [debug])
     inlines.tend()
     job = inlines._job
     assert job is not None
