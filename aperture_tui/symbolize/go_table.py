@@ -40,6 +40,7 @@ _RELATIVE: Final = 8  # R_X86_64_RELATIVE
 _RELOCATION: Final = np.dtype([("at", "<u8"), ("kind", "<u4"), ("symbol", "<u4"), ("value", "<i8")])
 _MAX_RELOCATIONS: Final = 4 << 20
 _MAX_FUNCTIONS: Final = 1_000_000
+_MAX_ADDRESS: Final = 1 << 62
 _SIGNAL_RETURNS: Final = (b"runtime.sigreturn__sigaction", b"runtime.sigreturn")  # since Go 1.20, before
 _MAX_SEARCHED: Final = 128 << 20
 
@@ -101,11 +102,14 @@ class GoTable:
             return None
         if not names <= units <= tables <= functions <= section.size or count > _MAX_FUNCTIONS:
             raise ElfError("the table of Go's functions is malformed")
+        text = text or _relocated_text(elf, section)
+        if not 0 <= text < _MAX_ADDRESS:
+            raise ElfError("Go's functions begin nowhere")
         return cls(
             section.address,
             section.offset,
             count,
-            text or _relocated_text(elf, section),
+            text,
             (section.offset + names, section.offset + units),
             (section.offset + tables, section.offset + functions),
             (section.offset + functions, section.offset + section.size),
@@ -119,7 +123,7 @@ class GoTable:
 
     def read(self, names: bytes, functions: bytes) -> GoFunctions:
         """The functions, of the bytes of these parts. What points beyond its part is left out. Raises ElfError."""
-        if len(functions) < 8 * self.count + 4:
+        if len(functions) < max(8 * self.count + 4, _FUNCTION_BYTES if self.count else 0):
             raise ElfError("the table of Go's functions is cut short")
         entries = np.frombuffer(functions, "<u4", 2 * self.count + 1).astype(np.int64)
         start, end, rest = entries[:-1:2], entries[2::2], entries[1::2]

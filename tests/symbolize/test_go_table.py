@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from pathlib import Path
 
@@ -164,6 +165,21 @@ def test_every_instruction_has_the_depth_that_was_written(depths: list[list[tupl
                 assert (rules.cfa, rules.cfa_offset) == (CFA_RSP if depth + 8 < 32_768 else CFA_RSP_WIDE, depth + 8)
             pc += length
     assert table.malformed == 0
+
+
+@pytest.mark.parametrize("left", [4, 12, 36])
+def test_a_table_that_is_cut_behind_its_column_is_refused(left: int) -> None:
+    """With no room for what is looked at of one function."""
+    data = section([PLAIN])
+    (at,) = struct.unpack_from("<Q", data, 64)
+    with pytest.raises(ElfError, match="cut short"):
+        go_rows(program(data[: at + left]))
+
+
+@pytest.mark.parametrize("text", [1 << 62, 1 << 63, (1 << 64) - 1])
+def test_functions_at_no_address_are_refused(text: int) -> None:
+    with pytest.raises(ElfError, match="begin nowhere"):
+        go_rows(program(section(FUNCTIONS, text=text)))
 
 
 def test_a_table_of_many_steps_is_cut_at_the_limit() -> None:
