@@ -119,14 +119,14 @@ def test_a_program_that_may_lie_anywhere_is_described_by_what_the_loader_puts_th
     assert chains_of([*parts, (b".rela.dyn", 4, 2, b"".join(moved))]) == WANTED
 
 
-def test_what_only_begins_like_the_description_is_not_believed() -> None:
-    parts = parts_of(FUNCTIONS)
-    at = struct.pack("<Q", address_of(b"", b".gopclntab", parts))
-    decoy = (b".go.module", 1, 3, at + bytes(400))
-    moved = parts_of(FUNCTIONS)[2]
-    assert chains_of([*parts[:2], moved, decoy]) == WANTED
+@pytest.mark.parametrize("word", [1, 10, 13, 16, 22])
+def test_what_only_looks_like_the_description_is_not_believed(word: int) -> None:
+    table, trees, (name, kind, flags, data) = parts_of(FUNCTIONS)
+    decoy = bytearray(data[24:])
+    decoy[8 * word] ^= 1
+    assert chains_of([table, trees, (name, kind, flags, data), (b".go.module", 1, 3, bytes(decoy))]) == WANTED
     with pytest.raises(ElfError, match="where Go's functions are described"):
-        go_inlines(program([*parts[:2], decoy]))
+        go_inlines(program([table, trees, (b".noptrdata", 1, 3, bytes(decoy) * 2)]))
 
 
 def test_nothing_is_inlined_in_a_program_of_another_language() -> None:
