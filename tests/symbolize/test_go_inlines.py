@@ -55,14 +55,19 @@ DEEP = Function(
     innermost=((0x10, -1), (0x10, 0), (0x10, 1), (0x8, 2)),
 )
 """Nothing, first, second in first, third in both; then eight bytes of padding."""
-BESIDE = Function(
-    0x90, 0xA0, b"main.beside", ((0x10, 8),), tree=(Inlined(b"main.first", 0),), innermost=((4, -1), (12, 0))
-)
+
+
+def beside(start: int) -> Function:
+    """With one function inlined from its fifth byte on."""
+    tree = (Inlined(b"main.first", 0),)
+    return Function(start, start + 0x10, b"main.beside", ((0x10, 8),), tree=tree, innermost=((4, -1), (12, 0)))
+
+
 FUNCTIONS = [
     Function(0, 0x40, b"main.plain", ((0x40, 8),)),
     DEEP,
-    Function(0x80, 0x90, b"main.other", ((16, 8),)),
-    BESIDE,
+    Function(0x80, 0x90, b"main.other", ((0x10, 8),)),
+    *(beside(start) for start in (0x90, 0xA0, 0xB0, 0xC0)),
 ]
 WANTED = {
     0x0: [],
@@ -76,6 +81,9 @@ WANTED = {
     0x94: [b"main.first"],
     0x9F: [b"main.first"],
     0xA0: [],
+    0xA4: [b"main.first"],
+    0xC4: [b"main.first"],
+    0xD0: [],
 }
 
 
@@ -164,7 +172,18 @@ def test_a_tree_that_is_cut_short_is_no_tree() -> None:
     parts = parts_of(FUNCTIONS)
     name, kind, flags, data = parts[1]
     cut = chains_of([parts[0], (name, kind, flags, data[: -len(b"others") - 1]), parts[2]])
-    assert cut == {at: names if at < 0x90 else [] for at, names in WANTED.items()}
+    assert cut == {at: names if at < 0xC0 else [] for at, names in WANTED.items()}
+
+
+def test_where_most_trees_are_damaged_none_is_believed() -> None:
+    parts = parts_of(FUNCTIONS)
+    with pytest.raises(ElfError, match="not described as is known"):
+        go_inlines(program(changed(parts, 48, bytes(32))))
+    name, kind, flags, data = parts[2]
+    words = bytearray(data)
+    words[24 + 8 * 40] += 16  # as if they began behind the first place
+    with pytest.raises(ElfError, match="not described as is known"):
+        go_inlines(program([*parts[:2], (name, kind, flags, bytes(words))]))
 
 
 @st.composite
@@ -222,7 +241,7 @@ def test_whatever_the_bytes_there_is_a_sound_table_or_one_error(data: st.DataObj
         assert "\n" not in refused
         return
     again = InlineTable.unpacked(KEY, table.packed(KEY))
-    addresses = [TEXT + at for at in range(0, 0xC0, 3)]
+    addresses = [TEXT + at for at in range(0, 0xE0, 3)]
     assert chains(again, addresses) == chains(table, addresses)
 
 
