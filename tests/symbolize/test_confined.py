@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aperture_tui.symbolize.confined import Patience, cpu_s, start
+from tests.stopping import stop
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 
@@ -84,8 +85,7 @@ def test_a_child_that_gets_little_is_waited_for_however_late_it_is() -> None:
             clock[0] += 59
             _await_more(child.pid)
             assert not patience.is_over()
-        os.kill(child.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        stop(child.pid)
         clock[0] += 1
         assert not patience.is_over()
         clock[0] += 60

@@ -28,6 +28,7 @@ from aperture_tui.symbolize.images import ImageKey, read_file
 from aperture_tui.symbolize.inlines import Inlines
 from aperture_tui.symbolize.inlines_table import InlineTable
 from aperture_tui.symbolize.opening import open_regular
+from tests.stopping import stop
 
 from .conftest import PROGRAMS, need, run
 from .test_resolver import Asking
@@ -337,8 +338,7 @@ def test_a_child_that_takes_too_long_is_ended_and_may_be_tried_again(cpp: Path, 
     inlines.tend()
     job = inlines._job
     assert job is not None
-    os.kill(job.child.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, job.child.pid, os.WSTOPPED | os.WNOWAIT)
+    stop(job.child.pid)
     assert inlines.tend() is None
     assert inlines.counts.failed == 0
     now = module.PATIENCE_S
