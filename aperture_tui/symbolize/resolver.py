@@ -24,14 +24,12 @@ from aperture_tui.symbolize.debug_files import roots_of
 from aperture_tui.symbolize.images import Image, ImageCache, ImageKey, Opened
 from aperture_tui.symbolize.inline_frames import InlineFrames
 from aperture_tui.symbolize.inlines import Inlines
-from aperture_tui.symbolize.jit_code import JitCode, jit_frames
+from aperture_tui.symbolize.jit_frames import JitFrames
 from aperture_tui.symbolize.kernel import KernelSymbols
 from aperture_tui.symbolize.kernel_cache import KernelCache
 from aperture_tui.symbolize.kernel_frames import KernelFrames
 from aperture_tui.symbolize.known import Known, Part
 from aperture_tui.symbolize.native_frames import NativeFrames
-from aperture_tui.symbolize.perf_map import PerfMap
-from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
 from aperture_tui.symbolize.served import SERVED, NotAnsweringError
 from aperture_tui.symbolize.together import Shared, SharedAnswers, by_file, located
 from aperture_tui.symbolize.vdso import vdso_image, vdso_key, vsyscall_name
@@ -60,8 +58,6 @@ class Resolver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = ResolverCounts()
-        self.unreadable: Counter[str] = Counter()
-        """Why frames of a runtime are missing -> processes."""
         self.inlines = Inlines() if inlines is None else inlines
         """The tables of inlined functions, for what became of them."""
         self._awaited: Awaited[AddressSpace] = Awaited()
@@ -72,11 +68,12 @@ class Resolver:
         self._images = ImageCache() if images is None else images
         self._chains = InlineFrames(self.inlines)
         self._native = NativeFrames(self._chains, self.counts)
+        self._jit = JitFrames(self.counts, clock)
         self._clock = clock
         self._spaces: WeakKeyDictionary[AddressSpace, Known] = WeakKeyDictionary()
         self._shared = SharedAnswers()
         self._cached = 0
-        self._version = self._told = 0
+        self._version = self._jit_version = 0
         self._is_known = True
         """Whether what is remembered now says of every file what it was called, since the symbols began."""
         self.changed: frozenset[str] | None = frozenset()
@@ -85,7 +82,12 @@ class Resolver:
     @property
     def error(self) -> str:
         """The last thing that went wrong, in one line that is safe to show; "" if nothing did."""
-        return clean(self._error or self._native.error or self._kernel.error)
+        return clean(self._error or self._jit.error or self._native.error or self._kernel.error)
+
+    @property
+    def unreadable(self) -> Counter[str]:
+        """Why frames of a runtime are missing -> processes."""
+        return self._jit.unreadable
 
     @property
     def memory_bytes(self) -> int:
@@ -115,13 +117,12 @@ class Resolver:
                 mapped = [mapping for mapping, image in known.images.items() if image == key]
                 modules.update(mapping.module for mapping in mapped)
                 known.answers.forget([(mapping.start, mapping.end) for mapping in mapped])
-            if known.jit is not None and known.jit.nameless:
-                self._refresh_perf_map(known.jit, known)
-        is_jit = self._version != self._told
+            self._jit.tend(known)
+        is_jit = self._jit.version != self._jit_version
+        self._jit_version = self._jit.version
         self._version += key is not None or bool(arrived)
-        self._told = self._version
         self.changed = None if is_jit or not self._is_known else frozenset(modules | arrived)
-        return self._version
+        return self._version + self._jit.version
 
     def _arrived(self) -> set[str]:
         """Ask again for the files that did not answer; -> the modules of those that have come."""
@@ -321,7 +322,7 @@ class Resolver:
                 return self._offsets("vdso", "vdso", part.offsets, FrameKind.NATIVE), True
             return self._native.find(self._symbols, part, vdso_key(mapping), image, "vdso"), True
         if not mapping.has_file:
-            return self._jit(part, space, known)
+            return self._jit.find(self._symbols, part, space, known)
         found = self._image(space, mapping, known)
         if found is None:
             return self._nameless(mapping.module, part.offsets).tolist(), False
@@ -329,7 +330,7 @@ class Resolver:
         return (
             (self._native.find(self._symbols, part, key, image, mapping.module), True)
             if image.elf
-            else self._jit(part, space, known)
+            else self._jit.find(self._symbols, part, space, known)
         )
 
     def _image(self, space: AddressSpace, mapping: Mapping, known: Known) -> tuple[ImageKey, Image] | None:
@@ -366,56 +367,9 @@ class Resolver:
         if opened.fresh and opened.image.problems:
             self.counts.elf_errors += len(opened.image.problems)
             self._error = f"{mapping.path}: {opened.image.problems[0]}"
-        runtime = runtime_of_file(mapping.module)
-        if runtime is not None and runtime.interprets:
-            self._tell(runtime.cause, known)
-
-    def _tell(self, cause: str, known: Known) -> None:
-        """Say once of a process why frames are missing."""
-        if not known.told:
-            known.told = cause
-            self.unreadable[cause] += 1
-
-    def _take_back(self, known: Known) -> None:
-        if known.told:
-            self.unreadable[known.told] -= 1
-            known.told = ""
+        self._jit.meet(mapping, known)
 
     # -- frames
-
-    def _jit(self, part: Part, space: AddressSpace, known: Known) -> Found:
-        """Frames of anonymous memory, or of a file that is no ELF file: a perf map may name them."""
-        if known.jit is None:
-            known.jit = JitCode(PerfMap(part.pid))
-        jit = known.jit
-        lookup = part.addresses - part.is_return
-        names = jit.perf_map.find(lookup)
-        if None in names:
-            self._refresh_perf_map(jit, known)
-            names = jit.perf_map.find(lookup)
-        unnamed = np.array([name is None for name in names])
-        nowhere = not len(jit.perf_map)
-        jit.miss(lookup[unnamed])
-        self.counts.jit_unnamed += int(unnamed.sum())
-        if unnamed.any() and nowhere and not part.mapping.has_file and not known.told:
-            runtime = runtime_of(space.mappings)
-            self._tell(NAMELESS if runtime is None else runtime.cause, known)
-        # where a perf map is being written, a name may come with its next lines
-        frames = jit_frames(part.mapping, part.addresses, names)
-        return [self._symbols.frame(frame) for frame in frames], ~unnamed | nowhere
-
-    def _refresh_perf_map(self, jit: JitCode, known: Known) -> None:
-        """Read what was added to a perf map, if it is time."""
-        perf_map = jit.perf_map
-        malformed, refused = perf_map.malformed, perf_map.refused
-        if perf_map.refresh(self._clock()):
-            known.answers.clear()  # code may have been made anew where other code was
-            self._version += jit.newly_named()
-            self._take_back(known)
-        self.counts.perf_map_malformed += perf_map.malformed - malformed
-        if perf_map.refused and not refused:
-            self.counts.perf_maps_refused += 1
-            self._error = perf_map.refused
 
     def _vsyscall(self, offset: int) -> int:
         name = vsyscall_name(offset)

@@ -13,7 +13,7 @@ import pytest
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
-from aperture_tui.symbolize import resolver
+from aperture_tui.symbolize import jit_frames
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping
 from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
 
@@ -102,7 +102,7 @@ def test_what_was_told_of_a_process_is_not_looked_for_again(
 ) -> None:
     asking = Asking(os.getpid())
     asking.frames(executable_page + 0x10)
-    monkeypatch.setattr(resolver, "runtime_of", None)
+    monkeypatch.setattr(jit_frames, "runtime_of", None)
     asking.frames(executable_page + 0x20)
     assert asking.resolver.unreadable == {NAMELESS: 1}
 
