@@ -29,6 +29,7 @@ from aperture_tui.profile.health import Health, Losses, State
 from aperture_tui.profile.symbols import GROWTH_BYTES, Symbols
 from aperture_tui.symbolize.resolver import Resolver
 from aperture_tui.symbolize.served import SERVED
+from aperture_tui.working import worked_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -47,8 +48,10 @@ _SOONER_S: Final = 0.05
 """By so much the very first drain comes earlier: a CPU that is busy has some samples by then."""
 _TELL_S: Final = 1.0
 _STOP_S: Final = 10.0
-"""Without any work, after which the thread is said to hang."""
-_LONGEST_STOP_S: Final = 60.0
+"""Without any work of the thread, or of whom it waits for, after which it is said to hang."""
+LONGEST_STOP_S: Final = 60.0
+_ATTACHING, _UNWINDING = "attach", "unwind"
+"""Threads that are waited for in the end: those that load collectors, and the supply's."""
 _SWITCH_S: Final = 0.0005
 """How long a thread at work, mostly the collecting one, keeps another waiting after each system call, mostly that which
 gives new processes their unwind tables. Twenty short reads took 37 ms with the usual 5 ms, 0.7 with this (measured)."""
@@ -147,6 +150,7 @@ class Session:
         self._failed = ""
         """As of the last telling."""
         self._stopping = threading.Event()
+        self._waits_for = {_ATTACHING}
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
 
     def start(self) -> None:
@@ -182,21 +186,22 @@ class Session:
         """Have these collectors attached, beside those of the settings, from now on. Returns at once."""
         self._attached.want(events)
 
-    def stop(self) -> bool:
+    def stop(self, patience_s: float = LONGEST_STOP_S) -> bool:
         """Drain a last time, detach, and wait for the thread while it works; it may hang on a dead file system.
 
-        -> whether it has ended: until then the sinks are its own.
+        patience_s: how long at most. -> whether it has ended: until then the sinks are its own.
         """
         self._stopping.set()
-        worked_ns, began = -1, time.monotonic()
+        before, began = -1, time.monotonic()
         seen = began
         while self._thread.is_alive():
             now = time.monotonic()
-            if (ns := _worked_ns(self._thread.native_id)) != worked_ns:
-                worked_ns, seen = ns, now
-            if now - seen >= _STOP_S or now - began >= _LONGEST_STOP_S:
+            at_work = [self._thread, *(one for one in threading.enumerate() if one.name in self._waits_for)]
+            if (worked := worked_ns(at_work)) != before:
+                before, seen = worked, now
+            if now - seen >= _STOP_S or now - began >= patience_s:
                 break
-            self._thread.join(_STOP_S / 10)
+            self._thread.join(min(_STOP_S / 10, patience_s))
         return not self._thread.is_alive()
 
     @property
@@ -237,6 +242,7 @@ class Session:
         finally:
             self._end_filters()
             self._run_times.leave(self._supply.name)
+            self._waits_for.add(_UNWINDING)  # not before: it works whether or not this thread hangs
             self._supply.stop()  # first: it may be loading a part of the others' programs
             self._attached.stop()
             self._run_times.close()
@@ -364,15 +370,6 @@ class Session:
                     delivered=max(0, output.health.delivered - lost),
                     lost={"events: sink failed": lost} if lost else {},
                 )
-
-
-def _worked_ns(tid: int | None) -> int:
-    """What a thread of ours has had of the CPU (Documentation/scheduler/sched-stats.rst); 0 where that is not known."""
-    try:
-        with open(f"/proc/self/task/{tid}/schedstat", "rb") as file:
-            return int(file.read().split()[0])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _failed(words: Iterable[Health | None]) -> str:

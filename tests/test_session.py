@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from aperture_tui import session as sessions
 from aperture_tui.collect.budget import Budget
+from aperture_tui.collect.calls import CallCollector
 from aperture_tui.collect.cpu import CpuCollector
 from aperture_tui.collect.settings import Settings
 from aperture_tui.collect.unwind.coverage import Coverage
@@ -23,6 +25,9 @@ from tests.collect.test_cpu import FRAME_POINTERS, Kept, run
 from tests.programs import build
 
 pytestmark = pytest.mark.bpf
+
+WORK_S = 3.0
+"""CPU seconds: more than a session waits for somebody who does nothing, here."""
 
 
 class Full(Kept):
@@ -177,6 +182,37 @@ def test_a_last_drain_is_waited_for_while_it_works(monkeypatch: pytest.MonkeyPat
         read(self)
 
     monkeypatch.setattr(CpuCollector, "read", slow)
+    assert session.stop()
+    assert session.failure == ""
+
+
+@pytest.mark.parametrize("whom", ["one that attaches, and waits for its compiler", "the supply"])
+def test_whom_the_last_drain_waits_for_is_given_the_time_that_it_works(
+    monkeypatch: pytest.MonkeyPatch, whom: str
+) -> None:
+    """On a machine full of others a second of compiling, or of unwind tables, takes half a minute."""
+    monkeypatch.setattr(sessions, "_STOP_S", 1.0)
+    begun, start = threading.Event(), CallCollector.start
+
+    def compiles(self: CallCollector) -> None:
+        begun.set()
+        subprocess.run([sys.executable, "-c", f"import time\nwhile time.process_time() < {WORK_S}: pass"], check=True)
+        start(self)
+
+    def tables() -> None:
+        begun.set()
+        until = time.thread_time() + WORK_S
+        while time.thread_time() < until:
+            pass
+
+    session = Session(Settings(hz=99), {"kept": Kept()})
+    session.start()
+    if whom == "the supply":
+        session._supply.later(tables)
+    else:
+        monkeypatch.setattr(CallCollector, "start", compiles)
+        session.want(frozenset({"syscall"}))
+    assert begun.wait(30)
     assert session.stop()
     assert session.failure == ""
 
