@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aperture_tui.cli.arguments import Parser, filters, recorded_filters, settings
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from aperture_tui.recording.writer import Writer
     from aperture_tui.session import Session
     from aperture_tui.store.base import Store
+
+_LEAVE_S: Final = 1.0
+"""How long a session is waited for whose last drain nobody has a use for."""
 
 
 class Collecting:
@@ -69,6 +72,10 @@ class Collecting:
         """Stop, if it was started -> what failed meanwhile, in one line, or ""."""
         if self._session is None:
             return ""
+        if self._live and not self._chosen.record:  # what comes last is for screens that are gone
+            failure = self._session.failure
+            self._session.stop(_LEAVE_S)
+            return failure
         has_ended = self._session.stop()
         if self._writer is not None and has_ended:  # what else has failed: what was recorded is whole
             try:

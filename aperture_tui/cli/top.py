@@ -59,7 +59,8 @@ examples:
 
 
 _COLLECTED_S: Final = 5.0
-_CLOSE_S: Final = 20
+_CLOSE_S: Final = 75
+"""More than a session that works, slowly, takes to end at most (session.LONGEST_STOP_S), lest its recording be cut."""
 _LEAVE_S: Final = 10
 _REMOTE_S: Final = 60.0
 _NOT_OF_A_RECORDING: Final = {
