@@ -32,9 +32,13 @@ SAMPLE: Final = np.dtype([*WHO, ("cpu", "<u4"), ("flags", "<u4"), ("comm", "S16"
 """struct sample of bpf/cpu.bpf.c."""
 
 _SAMPLES_S: Final = 5
-"""The sample ring holds what all CPUs can produce in this time."""
+"""The sample ring holds what all CPUs can produce in this time, at least."""
 _RINGS: Final = (1 << 18, 32 << 20)
 """The smallest and the largest."""
+_STARVED_S: Final = 30
+"""So long where that takes no more than _SPARE_BYTES: beside 24 others, each with its own share of the CPUs, one drain
+took 21 s (measured, on two CPUs)."""
+_SPARE_BYTES: Final = 4 << 20
 _COPY_BYTES: Final = 8192
 """Of the stack of a process that has just begun; there is room for those of half a second in which all CPUs do nothing
 but begin processes."""
@@ -70,7 +74,7 @@ class CpuCollector:
         """Load, attach, begin. Raises CollectorError."""
         try:
             rate = self._settings.hz * len(bpf.online_cpus())
-            size = ring_size((SAMPLE.itemsize + 8) * rate * _SAMPLES_S, *_RINGS)
+            size = samples_bytes(rate)
             copies = ring_size(rate * _COPY_BYTES // 2, *_COPY_RINGS)
             walker = self._common.load(source, {"samples": size, "copies": copies})
             self._loaded = walker.loaded
@@ -192,6 +196,14 @@ class CpuCollector:
             cpu_ns=self._cpu_ns,
             memory_bytes=self._samples.size + (self._copied.memory_bytes if self._copied is not None else 0),
         )
+
+
+def samples_bytes(rate: int) -> int:
+    """The size of the sample ring. rate: samples a second of all CPUs together."""
+    a_second = (SAMPLE.itemsize + 8) * rate
+    least, most = _RINGS
+    long = ring_size(a_second * _STARVED_S, least, min(most, _SPARE_BYTES))
+    return max(long, ring_size(a_second * _SAMPLES_S, least, most))
 
 
 def source(sizes: Mapping[str, int]) -> compiler.Source:

@@ -37,6 +37,16 @@ def test_the_layout_is_that_of_the_c_structure() -> None:
     assert offset == SAMPLE.itemsize == 56
 
 
+@pytest.mark.parametrize(
+    ("hz", "cpus", "seconds"), [(99, 1, 30), (99, 2, 30), (99, 16, 30), (99, 64, 5), (999, 2, 30), (999, 64, 5)]
+)
+def test_samples_have_room_while_the_reader_is_starved(hz: int, cpus: int, seconds: int) -> None:
+    size = cpu.samples_bytes(hz * cpus)
+    held_s = size / (SAMPLE.itemsize + 8) / (hz * cpus)
+    assert held_s >= seconds
+    assert size <= 4 << 20 or held_s < 2 * 5, "no more than is needed"
+
+
 @pytest.mark.bpf
 def test_two_functions_in_the_ratio_three_to_one() -> None:
     program = build("ratio", *FRAME_POINTERS)
