@@ -10,9 +10,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
+from textual.app import ScreenStackError
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.message import Message
 from textual.theme import Theme
+from textual.widget import MountError
 
 from aperture_tui.profile.where import EVERYTHING, Where
 from aperture_tui.tui.driver import forget, line_of, thinned
@@ -236,6 +239,14 @@ class ApertureApp(KeysInTurn, Switching, Habitual, Taking):
             self.exit()
         else:
             self._loop.call_soon_threadsafe(self.exit)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """An error of ours ends it, but not that something is missed while it ends anyway.
+
+        Textual gives no parts any more to a screen that has just been opened then, and takes it away.
+        """
+        if not (self._exit and isinstance(error, NoMatches | MountError | ScreenStackError)):
+            super()._handle_exception(error)
 
     def on_resize(self) -> None:
         """Terminals move what stands on them when their size changes."""

@@ -65,6 +65,8 @@ class KeysInTurn(App[None]):
                 key = self._waiting_keys.popleft()
                 if patient and key.key != before:
                     patient = await _within(self._answered())
+                if self._exit:  # meanwhile: what it would be for is being taken down
+                    return
                 before = key.key
                 patient = await self._take_key(key) and patient
         except Exception as error:  # as Textual does with one in a handler

@@ -258,6 +258,28 @@ async def test_whoever_leaves_as_a_view_begins_is_told_of_no_error(view: str) ->
         pilot.app.exit()  # before the view has been composed; an error in it is raised here
 
 
+@pytest.mark.parametrize("what", ["help", "health"])
+async def test_whoever_leaves_as_a_panel_opens_is_told_of_no_error(what: str) -> None:
+    async with running((120, 40)) as pilot:
+        pilot.app.exit()
+        getattr(_app(pilot), f"action_{what}")()  # it gets no rows any more; an error in it is raised here
+    assert pilot.app.return_code == 0
+
+
+async def test_an_error_of_ours_is_one_also_while_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Panel) -> None:
+        raise RuntimeError("no rows")
+
+    async def ends() -> None:
+        async with running((120, 40)) as pilot:
+            pilot.app.exit()
+            _app(pilot).action_help()
+
+    monkeypatch.setattr(Panel, "on_mount", broken)
+    with pytest.raises(RuntimeError, match="no rows"):
+        await ends()
+
+
 async def test_q_quits(size: tuple[int, int]) -> None:
     async with running(size) as pilot:
         await pilot.press("q")

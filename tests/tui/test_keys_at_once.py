@@ -12,7 +12,7 @@ from textual import events
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
-from aperture_tui.tui.keys_in_turn import _PATIENCE_S
+from aperture_tui.tui.keys_in_turn import _PATIENCE_S, KeysInTurn
 from tests.tui.scenes import app_of, waits
 from tests.tui.screen import settled, text_of, until
 
@@ -100,3 +100,21 @@ async def test_an_interrupt_overtakes_all(monkeypatch: pytest.MonkeyPatch) -> No
         await _typed_while_nothing_is_answered(pilot, "2jkjkjkjkj4\x03", monkeypatch)
         await until(pilot, lambda: app_of(pilot)._exit)
         assert app_of(pilot).current_mode != "locks"
+
+
+async def test_a_key_that_waits_while_it_ends_does_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ends(self: KeysInTurn) -> None:
+        self.exit()
+
+    taken: list[str] = []
+
+    async def take(self: KeysInTurn, key: events.Key) -> bool:
+        taken.append(key.key)
+        return True
+
+    monkeypatch.setattr(KeysInTurn, "_answered", ends)  # by a signal, say
+    monkeypatch.setattr(KeysInTurn, "_take_key", take)
+    async with waits(SIZE) as pilot:
+        await _typed_while_nothing_is_answered(pilot, "/", monkeypatch)
+        await until(pilot, lambda: app_of(pilot)._exit)
+    assert not taken
