@@ -1,7 +1,8 @@
 /*
  * Calls through the procedure linkage table, bound lazily. With `again` they are bound anew every few calls, so that
  * samples fall on each instruction of an entry, and on the binding. Built with -no-pie, where a function's address
- * is its entry. Of ldiv, which takes long enough to be sampled: it divides. usage: plt SECONDS [again]
+ * is its entry. Of ldiv, which takes long enough to be sampled: it divides; its entry does, because where it jumps to is
+ * taken out of the caches now and then. usage: plt SECONDS [again]
  */
 #include "known.h"
 #include <string.h>
@@ -16,10 +17,23 @@ static void **slot_of(unsigned char *entry)
     return (void **)(entry + 6 + distance);
 }
 
-KNOWN static void bound(int calls)
+static ldiv_t (*entry_of_ldiv)(long, long);
+
+/* Out of the caches, and not loaded ahead. */
+#define FAR(place) __asm__ volatile("clflush %0; mfence" : "+m"(place)::"memory")
+
+KNOWN static void bound(int calls, void **slot)
 {
-    for (int i = 0; i < calls; i++)
+    for (int i = 0; i < calls; i++) {
         sink += ldiv(i, 7).quot;
+        if (i % 64 == 0) { /* where an interrupt is taken in front of what waits, it finds the entry */
+            FAR(*slot);
+            sink += ldiv(i, 7).quot;
+        } else if (i % 64 == 32) { /* where it is taken behind that, as by AMD's processors, it finds the entry, too */
+            FAR(entry_of_ldiv);
+            sink += entry_of_ldiv(i, 7).quot;
+        }
+    }
 }
 
 KNOWN static void binding(void **slot, unsigned char *entry)
@@ -35,10 +49,12 @@ int main(int count, char **arguments)
 {
     unsigned char *volatile ldiv_entry = (unsigned char *)ldiv;
     begin(count, arguments);
+    void **slot = slot_of(ldiv_entry);
+    entry_of_ldiv = ldiv;
     while (now() < ends) {
-        bound(count > 2 ? 300 : 3000); /* next to the binding few: or its own samples would drown in those of the bound */
+        bound(count > 2 ? 300 : 3000, slot); /* next to the binding few: or its own samples would drown in those of the bound */
         if (count > 2)
-            binding(slot_of(ldiv_entry), ldiv_entry);
+            binding(slot, ldiv_entry);
     }
     return 0;
 }
