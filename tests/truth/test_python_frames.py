@@ -111,7 +111,8 @@ def test_every_sample_shows_the_functions_and_the_line_that_ran(python: str | No
     if not py_spy:
         pytest.skip("compared with the program's own clock alone: py-spy is not installed")
     assert theirs.total() > 300
-    assert abs(share(theirs, "three_parts") - share(ours, "three_parts")) < 0.05
+    chance = (0.75 * 0.25 * (1 / theirs.total() + 1 / ours.total())) ** 0.5  # py-spy takes 400 to 800 samples
+    assert abs(share(theirs, "three_parts") - share(ours, "three_parts")) < max(0.05, 4 * chance)
     both = [Counter(_by_function(stacks)) for stacks in (ours, theirs)]
     assert overlap(*both) > min(0.95, noise_floor(*both))  # the latter where there are few samples of theirs
 

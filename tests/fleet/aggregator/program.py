@@ -65,9 +65,13 @@ class Program:
         return self.ended()[1]
 
     def ended(self) -> tuple[int, str]:
-        """Its exit status, and all that it said."""
-        _, said = self.process.communicate(timeout=60)
-        return self.process.returncode, self.first + self._second + said
+        """Its exit status, and all that it said. One that goes on for a minute is killed."""
+        assert self.process.stderr is not None
+        too_long = threading.Timer(60, self.process.kill)
+        too_long.start()
+        said = self.process.stderr.read()  # not by communicate, which does not see what came with an earlier line
+        too_long.cancel()
+        return self.process.wait(), self.first + self._second + said
 
 
 @contextmanager
