@@ -61,6 +61,8 @@ class Namespace:
             init = control_group(Path("/proc/1/cgroup").read_text())
         except OSError:
             return cls()
+        if not _steps_up(init):
+            return cls()
         try:
             ours, machine = (_hierarchies(Path(f"/proc/{pid}/mounts"))[0] for pid in ("self", "1"))
         except (OSError, IndexError):

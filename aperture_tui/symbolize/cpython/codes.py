@@ -1,4 +1,4 @@
-"""Code objects of another process: names and line tables, read once and looked at again every few seconds."""
+"""Code objects of another process: names and line tables, read once and looked at again with every drain."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Final, NamedTuple
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
+from aperture_tui.symbolize.cpython.errors import CPythonError
 from aperture_tui.symbolize.cpython.layout import Layout
 from aperture_tui.symbolize.cpython.lines import LineTable, parse_lines
 from aperture_tui.symbolize.cpython.memory import Memory
 from aperture_tui.symbolize.cpython.objects import read_objects
 
-RECHECK_S: Final = 5.0
-"""A code object that was last looked at longer ago is looked at again: its address may have been given to another."""
+RECHECK_S: Final = 0.1
+"""A code object that was last looked at longer ago is looked at again: its address may have been given to another. What
+a module runs when it is imported is let go at once, and a function of the next one may lie where that was."""
 MAX_CODES: Final = 8192
 MAX_BYTES: Final = 16 << 20
 """Past either, all that is known of a process is forgotten together."""
@@ -83,7 +85,7 @@ class Codes:
     def frames(self, pairs: Iterable[tuple[int, int]]) -> list[Frame | None]:
         """The frame of each (address of a code object, word at the instruction field); None: no code object there.
 
-        Raises CPythonError if the process's memory cannot be read at all.
+        Of a process that is gone what was known last. Raises CPythonError if nothing was.
         """
         pairs = list(pairs)
         now = self._clock()
@@ -94,14 +96,18 @@ class Codes:
             self.nbytes = 0
             missing = {code for code, _ in pairs}
         if missing:
-            self._load(sorted(missing), now)
+            try:
+                self._load(sorted(missing), now)
+            except CPythonError:
+                if not known:
+                    raise
         out = []
         for code, instruction in pairs:
-            entry = known[code]
-            try:
-                out.append(entry.frames[instruction])
-            except KeyError:
-                out.append(self._frame(code, entry, instruction))
+            found = known.get(code)
+            if found is None or instruction in found.frames:
+                out.append(None if found is None else found.frames[instruction])
+            else:
+                out.append(self._frame(code, found, instruction))
         return out
 
     def _frame(self, code: int, entry: _Code, instruction: int) -> Frame | None:

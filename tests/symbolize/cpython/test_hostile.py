@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aperture_tui import session
 from aperture_tui.symbolize.cpython import CPythonError, CPythonNotReady, loop
 from aperture_tui.symbolize.cpython.binary import read_binary
 from aperture_tui.symbolize.cpython.codes import MAX_BYTES, RECHECK_S, Codes, Types
@@ -323,6 +324,32 @@ def test_an_address_that_was_given_to_another_function_is_found_out(program: dic
     program[0x8000] = code(0x5800)
     clock.now *= 2
     assert [f.function for f in codes.frames([pair]) if f] == ["first"]
+
+
+def test_an_address_is_looked_at_again_with_every_drain() -> None:
+    """Or a function is called what a module was that had been imported, for as long as the stack is known."""
+    assert RECHECK_S < session._INTERVAL_S
+
+
+def test_of_a_process_that_is_gone_what_was_known_is_told(program: dict[int, bytes], clock: Clock) -> None:
+    class Ending(Pieces):
+        is_gone = False
+
+        def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+            if self.is_gone:
+                raise CPythonError("the memory of process 1 cannot be read: it is gone")
+            return super().read_many(addresses, sizes)
+
+    memory = Ending(program)
+    codes = Codes(memory, LAYOUT, TYPES, clock)
+    pair = (0x8000, 0x8000 + LAYOUT.code_start)
+    codes.frames([pair])
+    memory.is_gone, clock.now = True, RECHECK_S + 1
+    first, unknown = codes.frames([pair, (0x9000, 0x9000)])
+    assert first is not None
+    assert (first.function, unknown) == ("first", None)
+    with pytest.raises(CPythonError):
+        Codes(memory, LAYOUT, TYPES, clock).frames([pair])
 
 
 def test_looking_again_at_many_forgets_none(clock: Clock) -> None:
