@@ -1,9 +1,9 @@
 """A program that launches kernels on a GPU that does not exist, all the time that it is asked to.
 
 Arguments: libcuda, libcupti, how long in milliseconds, how much later each kernel is done in milliseconds; then one for
-each time that it is asked to, the last for all further ones: how many it launches a second, N or NxM, M at once. It
-prints and waits as synthetic_target.py does, and says how long it was kept from launching at most: the machine may have
-others to run.
+each time that it is asked to, the last for all further ones: how many it launches a second, N or NxM, M at once. What
+it was kept from launching, because the machine had others to run, it launches as soon as it can: so there are as many
+in one second as in another. It prints and waits as synthetic_target.py does, and says how long it was kept at most.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ for _ in sys.stdin:
     before, longest_s = began, 0.0
     while (now := time.monotonic()) < began + for_s:
         before, longest_s = now, max(longest_s, now - before)
-        cuda.synthetic_launch_late(NAME, n, ctypes.c_uint64(later_ns), ctypes.c_uint64(1000))
-        launches += n
-        on += n * cuda.synthetic_is_on(10)
-        with_calls += n * cuda.synthetic_is_on(5)
+        due = n * (int((now - began) / between_s) + 1) - launches
+        cuda.synthetic_launch_late(NAME, due, ctypes.c_uint64(later_ns), ctypes.c_uint64(1000))
+        launches += due
+        on += due * cuda.synthetic_is_on(10)
+        with_calls += due * cuda.synthetic_is_on(5)
         while time.monotonic() < now + between_s:
             pass
     told = {"launches": launches, "on": on, "with_calls": with_calls, "longest_s": longest_s}
