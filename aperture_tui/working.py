@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aperture_tui.symbolize.confined import cpu_s
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
@@ -18,16 +20,9 @@ def worked_ns(threads: Iterable[threading.Thread]) -> int:
 
 
 def _of_thread(tid: int | None) -> int:
-    own = _ran_ns(f"/proc/self/task/{tid}/schedstat")
-    return own + sum(
-        _ran_ns(f"/proc/{child.decode()}/schedstat") for child in _words(f"/proc/self/task/{tid}/children")
-    )
-
-
-def _ran_ns(path: str) -> int:
-    """Documentation/scheduler/sched-stats.rst: the first word."""
-    words = _words(path)
-    return int(words[0]) if words and words[0].isdigit() else 0
+    own = _words(f"/proc/self/task/{tid}/schedstat")  # Documentation/scheduler/sched-stats.rst: the first word
+    children = map(int, _words(f"/proc/self/task/{tid}/children"))
+    return (int(own[0]) if own else 0) + sum(int(cpu_s(child) * 1e9) for child in children)
 
 
 def _words(path: str) -> list[bytes]:
