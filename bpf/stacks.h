@@ -50,7 +50,9 @@ INLINE u64 publish(struct walk *w)
     struct stack *s = &w->s;
     s->hash = s->hash ? s->hash : 1;
     u32 stop = s->flags & STOP_BITS;
-    if (stop >= NO_MAPPING && stop <= STUCK && stop != TOO_DEEP)
+    if (w->unknown)
+        ask(s->pid, NO_ROW);
+    else if (stop >= NO_MAPPING && stop <= STUCK && stop != TOO_DEEP)
         ask(s->pid, NO_MAPPING); /* what went astray may be a mapping that another one has taken the place of */
     if (stack_known.lookup(&s->hash))
         return s->hash;

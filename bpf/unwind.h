@@ -43,6 +43,7 @@
 #define UNSUPPORTED (8 << 8)
 
 #define EXACT (1ULL << 63)    /* of a user address: it was interrupted; the others are return addresses */
+#define OBJECT (1ULL << 62)   /* of a user word without EXACT: no address, but what a runtime has for the frame */
 #define PENDING 0xffffffffU   /* of a mapping's first row: its table is still being made */
 #define ANONYMOUS 0xfffffffeU /* of a mapping's first row: there is no file, it is code of a JIT */
 
@@ -67,7 +68,8 @@ struct request {
     u32 stop;
 };
 
-/* a stack as it is published: `kernel` addresses, then `python` words, then `user` addresses, each leaf first */
+/* a stack as it is published: `kernel` addresses, then `python` words, then `user` addresses (or objects), each leaf
+ * first */
 struct stack {
     u64 hash;
     u64 start_ns;
@@ -85,7 +87,7 @@ struct walk {
     u32 n;    /* words so far */
     u32 todo; /* of them, to be hashed */
     u32 exact;
-    u32 unused;
+    u32 unknown; /* code was met that its runtime has made since collect/unwind looked */
     struct slice slice;
     struct mapping at;
     struct python python;
@@ -143,7 +145,7 @@ INLINE void begin_user_walk(struct walk *w, u32 pid, u64 seed, u64 start_ns)
     w->s.pid = pid;
     w->s.kernel = w->s.python = w->s.user = w->s.unused = 0;
     w->s.flags = 0;
-    w->n = 0;
+    w->n = w->unknown = 0;
 }
 
 /* Clear the walk and take the kernel stack. */
@@ -253,7 +255,7 @@ INLINE int guess(struct walk *w, u64 sp, u64 bp)
     if (w->at.first == PENDING)
         return stop(w, NO_TABLES);
     w->s.flags |= GUESSED;
-    if (!bp && w->at.first != ANONYMOUS)
+    if (!bp && w->at.first != ANONYMOUS && !w->unknown)
         return stop(w, WHOLE); /* the outermost frame has an rbp of 0: System V ABI, AMD64, 3.4.1 */
     if (bp < sp || bp & 7)
         return stop(w, NO_ROW);
@@ -268,6 +270,23 @@ INLINE int signal_frame(struct walk *w, u64 sp)
     if (!read_word(&w->ip, sp + 168) || !read_word(&w->sp, sp + 160) || !read_word(&w->bp, sp + 120))
         return stop(w, FAULT);
     w->exact = 1;
+    return 0;
+}
+
+/* A frame of HotSpot's interpreter, which rbp points into: the method in it stands for it. The caller's stack ends where
+ * the frame says; locals of its own lie between. */
+INLINE int interpreted(struct walk *w, u64 sp, u64 bp)
+{
+    if (read_user(w->frame, 40, (void *)(bp - 24)))
+        return stop(w, FAULT);
+    u64 method = w->frame[0] & (OBJECT - 1), caller = w->frame[2];
+    w->s.word[(w->n - 1) & (WORDS - 1)] = method | OBJECT;
+    w->s.hash = mix(w->s.hash, method);
+    if (caller <= sp)
+        return stop(w, STUCK);
+    w->bp = w->frame[3];
+    w->ip = w->frame[4];
+    w->sp = caller;
     return 0;
 }
 
@@ -308,8 +327,12 @@ INLINE int step(struct walk *w, struct mapping *mappings)
         return signal_frame(w, sp);
     else if (cfa_rule == 6)
         return stop(w, WHOLE);
-    else
+    else if (cfa_rule == 10)
+        return interpreted(w, sp, bp);
+    else {
+        w->unknown |= cfa_rule == 11;
         return guess(w, sp, bp);
+    }
     if (!read_word(&w->ip, cfa - 8))
         return stop(w, FAULT);
     if (bp_rule == 2)

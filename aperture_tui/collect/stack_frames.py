@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.collect.python_frames import MARK, PythonFrames
+from aperture_tui.symbolize.runtime_frames import are_objects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,8 @@ _UNNAMED: Final = "[kernel+"
 class Raw(NamedTuple):
     """A stack as the kernel sent it, each part leaf first: (n,) uint64.
 
-    python: two words a frame; user: addresses, with bit 63 where they are no return addresses. whole: the user stack
+    python: two words a frame; user: addresses, with bit 63 where they are no return addresses, and what runtimes have
+    in place of some (`runtime_frames.OBJECT`). whole: the user stack
     reaches its outermost function.
     """
 
@@ -70,7 +72,7 @@ class StackFrames:
         words, returns, bounds = _joined([raw.user for raw in stacks])
         called = words >> _TOP != _EXACT
         words = np.where(called, words, words & ~(_EXACT << _TOP))
-        returns &= called
+        returns &= called & ~are_objects(words)
         spaces, of_stack = _spaces(images)
         owner = np.repeat(of_stack, np.diff(bounds))
         frames, counts = self._resolver.expanded_frames(spaces, owner, words, returns)

@@ -41,6 +41,19 @@ class Answers:
                     del cache[address]
         return False
 
+    def drop(self, ranges: Sequence[tuple[int, int]]) -> int:
+        """Forget the addresses in these ranges [start, end), which do not overlap; -> how many these were."""
+        bounds = np.array(sorted(ranges), np.uint64).reshape(-1, 2)
+        dropped = 0
+        for cache in (self.leaf, self.back):
+            known = np.fromiter(cache, np.uint64, len(cache))
+            at = np.searchsorted(bounds[:, 0], known, "right") - 1
+            inside = (at >= 0) & (known < bounds[at, 1]) if len(bounds) else np.zeros(len(known), bool)
+            for address in known[inside].tolist():
+                del cache[address]
+            dropped += int(np.count_nonzero(inside))
+        return dropped
+
     def through(
         self,
         addresses: NDArray[np.uint64],

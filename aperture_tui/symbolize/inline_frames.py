@@ -6,6 +6,7 @@ is remembered like any other; what leaves the room is expanded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -27,11 +28,13 @@ class InlineFrames:
         self._tables = tables
         self._chains: list[tuple[int, ...]] = []
         self._ids: dict[tuple[ImageKey, str, int, int], int] = {}
+        self._joined: dict[tuple[int, ...], int] = {}
 
     def forget(self) -> None:
         """Forget every chain: their ids are of no use from here on."""
         self._chains.clear()
         self._ids.clear()
+        self._joined.clear()
 
     def nodes(self, key: ImageKey, addresses: NDArray[np.uint64]) -> list[int]:
         """What is inlined at virtual addresses of a file: nodes of its table, 0 for nothing."""
@@ -47,8 +50,18 @@ class InlineFrames:
         table = self._tables.table(key)
         names = table.chain(node) if table is not None else []
         inlined = [symbols.frame(Frame(demangle(name), module)) for name in names]
-        known = self._ids[asked] = _CHAIN + len(self._chains)
-        self._chains.append((*inlined[::-1], function))
+        known = self._ids[asked] = self.joined((*inlined[::-1], function))
+        return known
+
+    def joined(self, frames: Sequence[int]) -> int:
+        """The id of frames that stand together for an address, the innermost first: one at least."""
+        if len(frames) == 1:
+            return frames[0]
+        chain = tuple(frames)
+        known = self._joined.get(chain)
+        if known is None:
+            known = self._joined[chain] = _CHAIN + len(self._chains)
+            self._chains.append(chain)
         return known
 
     def outer(self, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -1,4 +1,4 @@
-"""Code that a runtime made in one process: named by a perf map, now or later, or not at all."""
+"""Code that a runtime made in one process: named by its own data or a perf map, now or later, or not at all."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aperture_tui.profile.symbols import Frame
 from aperture_tui.symbolize.address_space import Mapping
 from aperture_tui.symbolize.answers import offset_frame
 from aperture_tui.symbolize.perf_map import PerfMap, jit_frame
+from aperture_tui.symbolize.runtime_frames import Opening, RuntimeReader
 
 _MANY_NAMELESS: Final = 4_096
 
@@ -22,7 +23,17 @@ class JitCode:
     """What is known of it. nameless: addresses that had no name when they were asked for; not all of them."""
 
     perf_map: PerfMap
+    opening: Opening = field(default_factory=Opening)
     nameless: set[int] = field(default_factory=set)
+
+    @property
+    def reader(self) -> RuntimeReader | None:
+        """The runtime's own data, if they can be read."""
+        return self.opening.reader
+
+    def read(self, lookup: NDArray[np.uint64], is_return: NDArray[np.bool_]) -> list[tuple[Frame, ...] | None]:
+        """What the runtime says of these addresses: see `RuntimeReader.frames`."""
+        return [None] * len(lookup) if self.reader is None else self.reader.frames(lookup, is_return)
 
     def miss(self, addresses: NDArray[np.uint64]) -> None:
         """Remember that there was no name for these."""
@@ -32,8 +43,9 @@ class JitCode:
     def newly_named(self) -> bool:
         """Whether some code has a name by now that had none."""
         asked = list(self.nameless)
-        names = self.perf_map.find(np.array(asked, np.uint64))
-        named = [address for address, name in zip(asked, names, strict=True) if name is not None]
+        addresses = np.array(asked, np.uint64)
+        both = zip(self.read(addresses, np.ones(len(asked), bool)), self.perf_map.find(addresses), strict=True)
+        named = [address for address, found in zip(asked, both, strict=True) if found != (None, None)]
         self.nameless.difference_update(named)
         return bool(named)
 

@@ -30,6 +30,8 @@ from aperture_tui.symbolize.kernel_cache import KernelCache
 from aperture_tui.symbolize.kernel_frames import KernelFrames
 from aperture_tui.symbolize.known import Known, Part
 from aperture_tui.symbolize.native_frames import NativeFrames
+from aperture_tui.symbolize.runtime_frames import RuntimeFrames, are_objects
+from aperture_tui.symbolize.runtime_readers import OPENERS
 from aperture_tui.symbolize.served import SERVED, NotAnsweringError
 from aperture_tui.symbolize.together import Shared, SharedAnswers, by_file, located
 from aperture_tui.symbolize.vdso import vdso_image, vdso_key, vsyscall_name
@@ -38,6 +40,8 @@ LONGEST_S: Final = 64.0
 """A process whose maps held nothing new is left alone for twice as long as before, up to this."""
 MAX_CACHED: Final = 500_000
 """Addresses remembered over all processes; past it all are forgotten."""
+_NOWHERE, _OBJECT = -1, -2
+"""Instead of the index of a mapping."""
 _UNKNOWN: Final = Frame("[unknown]", kind=FrameKind.UNKNOWN)
 
 
@@ -68,7 +72,7 @@ class Resolver:
         self._images = ImageCache() if images is None else images
         self._chains = InlineFrames(self.inlines)
         self._native = NativeFrames(self._chains, self.counts)
-        self._jit = JitFrames(self.counts, clock)
+        self._jit = JitFrames(self._chains, self.counts, RuntimeFrames(OPENERS, clock), clock)
         self._clock = clock
         self._spaces: WeakKeyDictionary[AddressSpace, Known] = WeakKeyDictionary()
         self._shared = SharedAnswers()
@@ -182,10 +186,11 @@ class Resolver:
 
         spaces: at most 65,536, the oldest first. owner: (n,), the place of each address's space among them.
         addresses: (n,), of any number of stacks. is_return: (n,), True for return addresses, which are looked up one
-        byte earlier because the call may be the last instruction of its function; False for the leaf of a stack and
-        for what a signal interrupted. -> (m,) ids in the symbols, in the order of the addresses and, as they go from
-        leaf to root, the innermost inlined function of an address first and the function itself last; and (n,) how
-        many of them each address has, one at least. Never raises for what a process or a file does: see `counts`.
+        byte earlier because the call may be the last instruction of its function; False for the leaf of a stack, for
+        what a signal interrupted, and for what is no address (`runtime_frames.OBJECT`). -> (m,) ids in the symbols, in
+        the order of the addresses and, as they go from leaf to root, the innermost inlined function of an address first
+        and the function itself last; and (n,) how many of them each address has, one at least. Never raises for what a
+        process or a file does: see `counts`.
         """
         return self._chains.expanded(self._user(spaces, owner, addresses, is_return))
 
@@ -273,19 +278,23 @@ class Resolver:
     ) -> Found:
         self.counts.addresses += len(addresses)
         lookup = addresses - is_return
-        where = space.find(lookup)
+        objects = are_objects(addresses)
+        where = np.where(objects, _OBJECT, space.find(lookup))
         read = True
-        if (where < 0).any():
+        if (where == _NOWHERE).any():
             read = self._refresh(space)
             self._follow(space, known)
-            where = space.find(lookup)
+            where = np.where(objects, _OBJECT, space.find(lookup))
+        found: list[int]
         frames = [0] * len(addresses)
         settled = np.full(len(addresses), read)
         for index in np.unique(where).tolist():
             rows = np.flatnonzero(where == index)
-            if index < 0:
+            if index == _OBJECT:
+                found, settled[rows] = self._jit.objects(self._symbols, addresses[rows], space, known), False
+            elif index == _NOWHERE:
                 self.counts.unknown_module += len(rows)
-                found: list[int] = [self._symbols.frame(_UNKNOWN)] * len(rows)
+                found = [self._symbols.frame(_UNKNOWN)] * len(rows)
             else:
                 part = Part(space.pid, space.mapping_at(index), addresses[rows], is_return[rows])
                 found, settled[rows] = self._in_mapping(part, space, known)

@@ -16,8 +16,11 @@ next row's pc. CFA (the canonical frame address of DWARF) by its rule, with `off
     DEREF_RSP   *(rsp + offset) + 8: hand-written cryptography that saves its caller's rsp
     RSP_WIDE    rsp + 8 * offset: a frame of 32 KB and more, up to 256 KB
     SWITCH      rbp + offset, on another stack, which may lie below: a runtime's function that changes stacks
+    INTERPRETED a frame of HotSpot's interpreter: rip = *(rbp + 8), rsp = *(rbp - 8), rbp = *rbp; its method, which
+                stands for the frame, is *(rbp - 24)
+    UNKNOWN     free space of a code cache: if code is there, it has been made since the rows were
 
-But for SIGNAL, the caller's rip is *(CFA - 8), its rsp is the CFA, and its rbp is by the rbp rule:
+But for SIGNAL and INTERPRETED, the caller's rip is *(CFA - 8), its rsp is the CFA, and its rbp is by the rbp rule:
 
     SAME        unchanged
     SAVED       *(CFA + rbp offset)
@@ -46,6 +49,8 @@ CFA_END: Final = 6
 CFA_DEREF_RSP: Final = 7
 CFA_RSP_WIDE: Final = 8
 CFA_SWITCH: Final = 9
+CFA_INTERPRETED: Final = 10
+CFA_UNKNOWN: Final = 11
 
 RBP_SAME: Final = 0
 RBP_SAVED: Final = 1

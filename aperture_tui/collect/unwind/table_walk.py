@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
 from aperture_tui.symbolize import unwind_layout as rows_of
+from aperture_tui.symbolize.runtime_frames import OBJECT
 
 MAX_FRAMES: Final = 512
 """MAX_USER of bpf/unwind.h."""
@@ -25,20 +26,22 @@ class Code(NamedTuple):
 
 
 class Walked(NamedTuple):
-    """A user stack. addresses: leaf first; flags: Flag and Stop."""
+    """A user stack. addresses: leaf first, or OBJECT and another word in place of one; flags: Flag and Stop."""
 
     addresses: tuple[int, ...]
     flags: int
 
 
 class _Frame(NamedTuple):
-    """Registers of a frame. bp: None while it is unknown. exact: pc is no return address."""
+    """Registers of a frame. bp: None while it is unknown. exact: pc is no return address. stands: for the callee, in
+    place of its address; 0 for nothing."""
 
     pc: int
     sp: int
     bp: int | None = None
     exact: bool = False
     flags: int = 0
+    stands: int = 0
 
 
 class _EndError(Exception):
@@ -69,6 +72,7 @@ def walk(
                 raise _EndError(_stop(Stop.TOO_DEEP) | Flag.TRUNCATED)
             addresses.append(frame.pc | EXACT if frame.exact else frame.pc)
             frame = _caller(frame, code, _reading(word))
+            addresses[-1] = frame.stands or addresses[-1]
             flags |= frame.flags
     except _EndError as end:
         return Walked(tuple(addresses), flags | end.flags)
@@ -110,6 +114,8 @@ def _caller(frame: _Frame, code: Callable[[int], Code | None], read: Callable[[i
             cfa = read(_known(frame.bp) + rules.cfa_offset)
         case rows_of.CFA_DEREF_RSP:
             cfa = read(frame.sp + rules.cfa_offset) + 8
+        case rows_of.CFA_INTERPRETED:
+            return _interpreted(_known(frame.bp), frame.sp, read)
         case _:
             return _guessed(frame, found.table, read)
     cfa &= _WORD
@@ -118,6 +124,14 @@ def _caller(frame: _Frame, code: Callable[[int], Code | None], read: Callable[[i
     if cfa <= frame.sp and rules.cfa != rows_of.CFA_SWITCH:
         raise _EndError(_stop(Stop.STUCK))
     return _Frame(pc, cfa, bp)
+
+
+def _interpreted(bp: int, sp: int, read: Callable[[int], int]) -> _Frame:
+    """The caller of a frame of HotSpot's interpreter."""
+    caller = read(bp - 8)
+    if caller <= sp:
+        raise _EndError(_stop(Stop.STUCK))
+    return _Frame(read(bp + 8), caller, read(bp), stands=read(bp - 24) & OBJECT - 1 | OBJECT)
 
 
 def _known(bp: int | None) -> int:
