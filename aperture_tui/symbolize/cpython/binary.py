@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
 from aperture_tui.symbolize.cpython.errors import CPythonError
@@ -24,11 +23,10 @@ from aperture_tui.symbolize.elf import (
     ElfError,
     FileSource,
     Loads,
-    Section,
     Source,
 )
 from aperture_tui.symbolize.images import ImageKey
-from aperture_tui.symbolize.symbol_index import MAX_SYMBOLS, SYMBOL
+from aperture_tui.symbolize.named_symbols import named_symbols
 
 RUNTIME: Final = "_PyRuntime"
 TYPES: Final = ("PyCode_Type", "PyUnicode_Type", "PyBytes_Type")
@@ -36,8 +34,6 @@ _VERSION: Final = "Py_Version"
 _SPECIFIC: Final = "_thread_db_pthread_specific"
 _LOOP: Final = "_PyEval_EvalFrameDefault"
 _WANTED: Final = (RUNTIME, _VERSION, _SPECIFIC, _LOOP, *TYPES)
-_MAX_STRINGS: Final = 64 << 20
-_MAX_SPELLINGS: Final = 64  # places in a string table where a wanted name ends another name
 _MAX_FILES: Final = 256
 _MAX_PTHREAD: Final = 64 << 10
 _POINTERS_BITS: Final = 32 * 64
@@ -75,7 +71,7 @@ def read_binary(source: Source) -> Binary:
     for kind in (SHT_DYNSYM, SHT_SYMTAB):
         section = next((s for s in elf.sections if s.type == kind and s.size), None)
         if section is not None and RUNTIME not in symbols and _SPECIFIC not in symbols:
-            symbols = dict(_symbols(elf, section)) | symbols
+            symbols = named_symbols(elf, section, _WANTED) | symbols
     version = int.from_bytes(content(elf, symbols[_VERSION], 4), "little") if _VERSION in symbols else 0
     return Binary(symbols, version, _specific(elf, symbols), _loop(elf, symbols), elf.loads)
 
@@ -142,32 +138,6 @@ def _read(source: Source) -> Binary | str:
         return read_binary(source)
     except ElfError as error:
         return str(error)
-
-
-def _symbols(elf: Elf, section: Section) -> Iterator[tuple[str, int]]:
-    """The wanted symbols that a table defines."""
-    size = SYMBOL[64].itemsize
-    if section.entry_size != size or section.size % size or section.size // size > MAX_SYMBOLS:
-        raise ElfError("a symbol table of an unknown form")
-    if section.link >= len(elf.sections):
-        raise ElfError("a symbol table without strings")
-    text = elf.content(elf.sections[section.link], _MAX_STRINGS)
-    rows = np.frombuffer(elf.content(section, section.size), SYMBOL[64])
-    for name in _WANTED:
-        places = _places(text, name.encode() + b"\0")
-        found = rows[np.isin(rows["name"], places) & (rows["section"] != 0)] if len(places) else rows[:0]
-        if len(found):
-            yield name, int(found["value"][0])
-
-
-def _places(text: bytes, name: bytes) -> NDArray[np.uint32]:
-    """Where a string table has a name. Linkers let it be the end of a longer one."""
-    places: list[int] = []
-    at = text.find(name)
-    while at >= 0 and len(places) < _MAX_SPELLINGS:
-        places.append(at)
-        at = text.find(name, at + 1)
-    return np.array(places, np.uint32)
 
 
 def _loop(elf: Elf, symbols: dict[str, int]) -> tuple[tuple[int, int], ...]:

@@ -12,8 +12,8 @@ from aperture_tui.profile.symbols import Frame
 from aperture_tui.symbolize.cpython.errors import CPythonError
 from aperture_tui.symbolize.cpython.layout import Layout
 from aperture_tui.symbolize.cpython.lines import LineTable, parse_lines
-from aperture_tui.symbolize.cpython.memory import Memory
 from aperture_tui.symbolize.cpython.objects import read_objects
+from aperture_tui.symbolize.process_memory import Memory
 
 RECHECK_S: Final = 0.1
 """A code object that was last looked at longer ago is looked at again: its address may have been given to another. What

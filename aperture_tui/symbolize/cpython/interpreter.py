@@ -26,8 +26,8 @@ from aperture_tui.symbolize.cpython.codes import Codes, Types
 from aperture_tui.symbolize.cpython.debug_offsets import SIZE, parse_debug_offsets, version_at
 from aperture_tui.symbolize.cpython.errors import CPythonError, CPythonNotReady
 from aperture_tui.symbolize.cpython.layout import NEWEST, OLDEST, TABLES, Layout, Walk
-from aperture_tui.symbolize.cpython.memory import Memory, ProcessMemory, read
 from aperture_tui.symbolize.cpython.runtime import find_slot, thread_states
+from aperture_tui.symbolize.process_memory import Memory, ProcessMemory, read
 
 CODE_MASK: Final = np.uint64((1 << 63) - 8)
 """What of the word that the kernel emits for a frame is the address of its code object. Bit 63 says that it is an entry
@@ -95,7 +95,7 @@ class Interpreter:
         binaries = binaries if binaries is not None else Binaries()
         found = _find(binaries, pid, python)
         interpreter = open_in(
-            ProcessMemory(pid),
+            ProcessMemory(pid, CPythonError),
             found.address(RUNTIME),
             Types(*map(found.address, TYPES)),
             _version(found.binary, minor, mappings),

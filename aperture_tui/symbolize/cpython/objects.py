@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from aperture_tui.symbolize.cpython.layout import Layout
-from aperture_tui.symbolize.cpython.memory import Memory
+from aperture_tui.symbolize.process_memory import Memory
 
 MAX_TEXT: Final = 4096
 """Characters of a name or path that are read; the rest is cut off."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from aperture_tui.symbolize.cpython.errors import CPythonError, CPythonNotReady
 from aperture_tui.symbolize.cpython.layout import Layout
-from aperture_tui.symbolize.cpython.memory import Memory, read
+from aperture_tui.symbolize.process_memory import Memory, read
 
 _MAX_INTERPRETERS: Final = 64
 _MAX_THREADS: Final = 512  # of all interpreters together

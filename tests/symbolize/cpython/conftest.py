@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from aperture_tui.symbolize.address_space import AddressSpace
-from aperture_tui.symbolize.cpython import ENTRY, Walk
-from aperture_tui.symbolize.cpython.memory import ProcessMemory, read
+from aperture_tui.symbolize.cpython import ENTRY, CPythonError, Walk
+from aperture_tui.symbolize.process_memory import ProcessMemory, read
 
 PROGRAMS = Path(__file__).parent / "programs"
 PLACES = (
@@ -118,7 +118,7 @@ def physical(frames: list[tuple[str, str]]) -> list[tuple[int, str]]:
 
 def walk_thread(pid: int, thread: int, walk: Walk) -> tuple[np.ndarray, np.ndarray]:
     """What the kernel emits for a thread: code words and instruction words, leaf first. thread: its thread pointer."""
-    memory = ProcessMemory(pid)
+    memory = ProcessMemory(pid, CPythonError)
 
     def word(address: int) -> int:
         data = read(memory, address, 8)

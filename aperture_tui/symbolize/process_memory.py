@@ -11,8 +11,6 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from aperture_tui.symbolize.cpython.errors import CPythonError
-
 MAX_PIECES: Final = 1024
 """UIO_MAXIOV: how many pieces one call of process_vm_readv(2) takes."""
 MAX_BYTES: Final = 8 << 20
@@ -24,18 +22,22 @@ class Memory(Protocol):
     """Memory that can be read in pieces."""
 
     def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
-        """Each piece whole, or None where it cannot be read. Raises CPythonError if nothing can be read at all."""
+        """Each piece whole, or None where it cannot be read. Raises its own error if nothing can be read at all."""
         ...
 
 
 class ProcessMemory:
-    """The memory of a process, by process_vm_readv(2). Needs the right to ptrace it (CAP_SYS_PTRACE, or its user)."""
+    """The memory of a process, by process_vm_readv(2). Needs the right to ptrace it (CAP_SYS_PTRACE, or its user).
 
-    def __init__(self, pid: int) -> None:
+    error: what is raised, with one line that says why, if nothing can be read at all.
+    """
+
+    def __init__(self, pid: int, error: Callable[[str], Exception]) -> None:
         self._pid = pid
+        self._error = error
 
     def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
-        """Each piece whole, or None where it cannot be read. Raises CPythonError if nothing can be read at all."""
+        """Each piece whole, or None where it cannot be read. Raises `error` if nothing can be read at all."""
         out: list[bytes | None] = [None] * len(addresses)
         good = [i for i, size in enumerate(sizes) if 0 < size <= MAX_BYTES and 0 < addresses[i] < _TOP - size]
         at, most = 0, MAX_PIECES
@@ -58,7 +60,7 @@ class ProcessMemory:
         if got < 0:
             number = ctypes.get_errno()
             if number != errno.EFAULT:
-                raise CPythonError(f"the memory of process {self._pid} cannot be read: {_reason(number)}")
+                raise self._error(f"the memory of process {self._pid} cannot be read: {_reason(number)}")
             got = 0
         data = buffer.raw[:got]
         start = 0

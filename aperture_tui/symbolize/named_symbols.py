@@ -1,0 +1,43 @@
+"""A few symbols of an ELF file by name, without reading the names of all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.symbolize.elf import Elf, ElfError, Section
+from aperture_tui.symbolize.symbol_index import MAX_SYMBOLS, SYMBOL
+
+_MAX_STRINGS: Final = 64 << 20
+_MAX_SPELLINGS: Final = 64  # places in a string table where a wanted name ends another name
+
+
+def named_symbols(elf: Elf, section: Section, names: Sequence[str]) -> dict[str, int]:
+    """Virtual addresses of those of the names that a symbol table of a 64-bit file defines. Raises ElfError."""
+    size = SYMBOL[64].itemsize
+    if section.entry_size != size or section.size % size or section.size // size > MAX_SYMBOLS:
+        raise ElfError("a symbol table of an unknown form")
+    if section.link >= len(elf.sections):
+        raise ElfError("a symbol table without strings")
+    text = elf.content(elf.sections[section.link], _MAX_STRINGS)
+    rows = np.frombuffer(elf.content(section, section.size), SYMBOL[64])
+    out: dict[str, int] = {}
+    for name in names:
+        places = _places(text, name.encode() + b"\0")
+        found = rows[np.isin(rows["name"], places) & (rows["section"] != 0)] if len(places) else rows[:0]
+        if len(found):
+            out[name] = int(found["value"][0])
+    return out
+
+
+def _places(text: bytes, name: bytes) -> NDArray[np.uint32]:
+    """Where a string table has a name. Linkers let it be the end of a longer one."""
+    places: list[int] = []
+    at = text.find(name)
+    while at >= 0 and len(places) < _MAX_SPELLINGS:
+        places.append(at)
+        at = text.find(name, at + 1)
+    return np.array(places, np.uint32)
