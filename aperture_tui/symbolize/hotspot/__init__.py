@@ -1,0 +1,12 @@
+"""Frames of Java, in processes of HotSpot, from JDK 8 to 25.
+
+Gives what code there is, how large its frames are, and names for it and for what the interpreter runs. Reads memory and
+ELF files that other people control, and believes neither. x86-64.
+"""
+
+from aperture_tui.symbolize.hotspot.binary import Binaries
+from aperture_tui.symbolize.hotspot.blobs import BlobKind, Blobs
+from aperture_tui.symbolize.hotspot.errors import HotSpotError, HotSpotNotReady
+from aperture_tui.symbolize.hotspot.process import HotSpot
+
+__all__ = ["Binaries", "BlobKind", "Blobs", "HotSpot", "HotSpotError", "HotSpotNotReady"]

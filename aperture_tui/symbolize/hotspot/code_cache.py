@@ -1,0 +1,195 @@
+"""The code that HotSpot has: all blobs of its code cache.
+
+A CodeHeap is a row of blocks, each a whole number of segments. Its segment map has a byte for each segment: 0 where a
+block begins, 0xFF where none is, else how far it is back to the begin, in steps (src/hotspot/share/memory/heap.cpp).
+Free blocks stay in the map, so a block's header says whether it is used. A blob lies behind the header.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aperture_tui.symbolize.hotspot.blobs import Blobs, column, kind_of, no_blobs, parse_blobs, with_kinds
+from aperture_tui.symbolize.hotspot.errors import HotSpotError, HotSpotNotReady
+from aperture_tui.symbolize.hotspot.layout import Layout
+from aperture_tui.symbolize.hotspot.structs import Field
+from aperture_tui.symbolize.process_memory import MAX_BYTES, Memory, read
+
+MAX_BLOBS: Final = 1 << 18
+"""Of a process; what comes after them is left out."""
+_MAX_HEAPS: Final = 16
+_MAX_HEAP_BYTES: Final = 4 << 30  # the largest code cache is of 2 GB
+_LOG2_SEGMENTS: Final = range(3, 17)
+_MAX_LENGTH: Final = np.uint64(1 << 32)
+_TURN: Final = 256  # blobs of which a refresh looks whether they are still what they were
+_MAX_NAMES: Final = 4096
+_NAME: Final = 128  # bytes of a blob's name that are read
+_TOP: Final = 1 << 56
+
+
+@dataclass(frozen=True, slots=True)
+class _Heap:
+    """A CodeHeap as it was seen. raw: its bytes. low, high: its memory. segmap: where the map is. segment: bytes."""
+
+    raw: bytes
+    low: int
+    high: int
+    segmap: int
+    segment: int
+
+
+class CodeCache:
+    """The code cache of one process. Owned by one thread."""
+
+    def __init__(self, memory: Memory, layout: Layout) -> None:
+        self._memory = memory
+        self._layout = layout
+        self._heaps: list[int] = []
+        self._seen: list[bytes] = []
+        self._segment = 1
+        self._names: dict[int, bytes] = {}
+        self._turn = 0  # the row with which the next refresh goes on looking
+        self.blobs = no_blobs()
+        """As they were last seen."""
+
+    def name(self, address: int) -> bytes:
+        """The name of a blob, by where it is."""
+        return self._names.get(address, b"")
+
+    def refresh(self, named: NDArray[np.uint64]) -> list[tuple[int, int]]:
+        """Read what changed. The ranges [from, to) in which another blob is now, or none, or one where none was.
+
+        named: addresses of blobs that are looked at in any case. Raises HotSpotError, HotSpotNotReady.
+        """
+        if not self._heaps:
+            self._heaps = self._find_heaps()
+        heaps = self._read_heaps()
+        if [heap.raw for heap in heaps] == self._seen and self._are_same(named):
+            return []
+        blobs = self._read_all(heaps)
+        self._seen = [heap.raw for heap in heaps]
+        before, self.blobs = self.blobs, blobs
+        return _changes(before, blobs)
+
+    def _find_heaps(self) -> list[int]:
+        """The addresses of all CodeHeaps, which stay."""
+        layout = self._layout.heap
+        root = int.from_bytes(self._need(layout.root, 8), "little")
+        if not root:
+            raise HotSpotNotReady("HotSpot has no code cache yet")
+        if not layout.array:
+            return [root]
+        data = self._need(root, max(layout.array_length.end, layout.array_data.end))
+        count, where = _scalar(data, layout.array_length), _scalar(data, layout.array_data)
+        if count == 0 or where == 0:
+            raise HotSpotNotReady("HotSpot has no code cache yet")
+        if not 0 < count <= _MAX_HEAPS:
+            raise HotSpotError(f"a code cache of {count} heaps")
+        heaps: list[int] = np.frombuffer(self._need(where, 8 * count), "<u8").tolist()
+        return heaps
+
+    def _read_heaps(self) -> list[_Heap]:
+        layout = self._layout.heap
+        heaps: list[_Heap] = []
+        for raw in self._memory.read_many(self._heaps, [layout.heap_bytes] * len(self._heaps)):
+            if raw is None:
+                raise HotSpotError("a heap of the code cache cannot be read")
+            low, high = _scalar(raw, layout.memory_low), _scalar(raw, layout.memory_high)
+            segmap, log2 = _scalar(raw, layout.segmap_low), _scalar(raw, layout.log2_segment)
+            if not low or not segmap:
+                raise HotSpotNotReady("HotSpot has not set up its code cache yet")
+            if not low <= high <= min(low + _MAX_HEAP_BYTES, _TOP) or log2 not in _LOG2_SEGMENTS:
+                raise HotSpotError("a heap of the code cache of an unknown form")
+            heaps.append(_Heap(raw, low, high, segmap, 1 << log2))
+        if len({heap.segment for heap in heaps}) > 1:  # CodeCacheSegmentSize is one for all
+            raise HotSpotError("heaps of the code cache with segments of several sizes")
+        return heaps
+
+    def _read_all(self, heaps: list[_Heap]) -> Blobs:
+        self._segment = heaps[0].segment
+        at = [self._block_starts(heap) for heap in heaps]
+        end = [np.full(len(starts), heap.high, np.uint64) for starts, heap in zip(at, heaps, strict=True)]
+        return self._read_blocks(np.concatenate(at)[:MAX_BLOBS], np.concatenate(end)[:MAX_BLOBS])
+
+    def _block_starts(self, heap: _Heap) -> NDArray[np.uint64]:
+        count = (heap.high - heap.low) // heap.segment
+        at = range(0, count, MAX_BYTES)
+        parts = self._memory.read_many([heap.segmap + i for i in at], [min(MAX_BYTES, count - i) for i in at])
+        whole = b"".join(part for part in parts if part is not None)
+        if len(whole) < count:
+            raise HotSpotError("the segment map of the code cache cannot be read")
+        begins = np.flatnonzero(np.frombuffer(whole, np.uint8) == 0)
+        return np.uint64(heap.low) + begins.astype(np.uint64) * np.uint64(heap.segment)
+
+    def _read_blocks(self, at: NDArray[np.uint64], limit: NDArray[np.uint64]) -> Blobs:
+        """The blobs in the blocks that begin at these addresses. limit: how far each reaches at most."""
+        layout = self._layout.heap
+        most = layout.block_bytes + self._layout.blob.bytes
+        size = np.minimum(limit - at, np.uint64(most))
+        parts = self._memory.read_many(at.tolist(), size.tolist())
+        rows = np.frombuffer(b"".join((part or b"").ljust(most, b"\0") for part in parts), np.uint8).reshape(-1, most)
+        length = column(rows, layout.block_length).astype(np.uint64)
+        used = (column(rows, layout.block_used) == 1) & (length > 0) & (length < _MAX_LENGTH)
+        at, rows, length = at[used], rows[used], length[used]
+        blob, end = at + np.uint64(layout.block_bytes), at + length * np.uint64(self._segment)
+        blobs = parse_blobs(rows[:, layout.block_bytes :], blob, end, self._layout.blob)
+        return with_kinds(blobs, self._kinds(blobs.name))
+
+    def _kinds(self, addresses: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """Kinds by the addresses of names, which are read once: HotSpot has them in its read-only data."""
+        wanted, which = np.unique(addresses, return_inverse=True)
+        missing = [address for address in wanted.tolist() if address not in self._names]
+        if len(self._names) + len(missing) > _MAX_NAMES:
+            self._names.clear()
+            missing = wanted.tolist()[:_MAX_NAMES]
+        for address, data in zip(missing, self._memory.read_many(missing, [_NAME] * len(missing)), strict=True):
+            self._names[address] = (data or b"").partition(b"\0")[0]
+        kinds = np.array([kind_of(self.name(address)) for address in wanted.tolist()], np.uint8)
+        return kinds[which]
+
+    def _are_same(self, named: NDArray[np.uint64]) -> bool:
+        """Whether some blobs are what they were: those that are named, and of all a few by turns.
+
+        Where a block is freed and another of the same size is made there, nothing else tells.
+        """
+        blobs = self.blobs
+        turn = np.arange(self._turn, min(self._turn + _TURN, len(blobs)))
+        self._turn = self._turn + _TURN if self._turn + _TURN < len(blobs) else 0
+        rows = np.union1d(turn, np.flatnonzero(np.isin(blobs.blob, named)))
+        known = blobs.take(rows)
+        now = self._read_blocks(known.blob - np.uint64(self._layout.heap.block_bytes), known.block_end)
+        return len(now) == len(known) and bool(now.same_as(known).all())
+
+    def _need(self, address: int, size: int) -> bytes:
+        data = read(self._memory, address, size)
+        if data is None:
+            raise HotSpotError("the code cache of HotSpot cannot be read")
+        return data
+
+
+def _scalar(data: bytes, field: Field) -> int:
+    """One field of a struct; 0 where the struct is too short for it."""
+    return int(column(np.frombuffer(data, np.uint8).reshape(1, -1), field)[0])
+
+
+def _changes(before: Blobs, now: Blobs) -> list[tuple[int, int]]:
+    """The ranges in which not the same blob is as before, those that touch as one."""
+    _, i, j = np.intersect1d(before.blob, now.blob, assume_unique=True, return_indices=True)
+    same = before.take(i).same_as(now.take(j))
+    gone, new = np.ones(len(before), bool), np.ones(len(now), bool)
+    gone[i[same]] = False
+    new[j[same]] = False
+    start = np.concatenate([before.blob[gone], now.blob[new]])
+    end = np.concatenate([before.block_end[gone], now.block_end[new]])
+    order = np.argsort(start)
+    out: list[tuple[int, int]] = []
+    for low, high in zip(start[order].tolist(), end[order].tolist(), strict=True):
+        if out and low <= out[-1][1]:
+            out[-1] = (out[-1][0], max(high, out[-1][1]))
+        else:
+            out.append((low, high))
+    return out
