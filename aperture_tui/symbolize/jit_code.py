@@ -20,7 +20,7 @@ _MANY_NAMELESS: Final = 4_096
 
 @dataclass(slots=True)
 class JitCode:
-    """What is known of it. nameless: addresses that had no name when they were asked for; not all of them."""
+    """What is known of it. nameless: addresses that had no name when they were looked up; not all of them."""
 
     perf_map: PerfMap
     opening: Opening = field(default_factory=Opening)
@@ -31,9 +31,9 @@ class JitCode:
         """The runtime's own data, if they can be read."""
         return self.opening.reader
 
-    def read(self, lookup: NDArray[np.uint64], is_return: NDArray[np.bool_]) -> list[tuple[Frame, ...] | None]:
+    def read(self, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]) -> list[tuple[Frame, ...] | None]:
         """What the runtime says of these addresses: see `RuntimeReader.frames`."""
-        return [None] * len(lookup) if self.reader is None else self.reader.frames(lookup, is_return)
+        return [None] * len(addresses) if self.reader is None else self.reader.frames(addresses, is_return)
 
     def miss(self, addresses: NDArray[np.uint64]) -> None:
         """Remember that there was no name for these."""
@@ -44,7 +44,7 @@ class JitCode:
         """Whether some code has a name by now that had none."""
         asked = list(self.nameless)
         addresses = np.array(asked, np.uint64)
-        both = zip(self.read(addresses, np.ones(len(asked), bool)), self.perf_map.find(addresses), strict=True)
+        both = zip(self.read(addresses, np.zeros(len(asked), bool)), self.perf_map.find(addresses), strict=True)
         named = [address for address, found in zip(asked, both, strict=True) if found != (None, None)]
         self.nameless.difference_update(named)
         return bool(named)

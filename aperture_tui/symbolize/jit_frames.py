@@ -17,11 +17,12 @@ from aperture_tui.symbolize.inline_frames import InlineFrames
 from aperture_tui.symbolize.jit_code import JitCode, jit_frames
 from aperture_tui.symbolize.known import Known, Part
 from aperture_tui.symbolize.perf_map import PerfMap
-from aperture_tui.symbolize.runtime_frames import RuntimeFrames
+from aperture_tui.symbolize.runtime_frames import OBJECT, RuntimeFrames
 from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
 
 _GONE = Frame("[interpreter]", "[jit]", kind=FrameKind.JIT)
 """A frame of an interpreter of which what it ran cannot be told."""
+_POINTER = np.uint64(OBJECT - 1)
 
 
 class JitFrames:
@@ -45,11 +46,10 @@ class JitFrames:
     def find(self, symbols: Symbols, part: Part, space: AddressSpace, known: Known) -> Found:
         """The frame of each address of the part, or a chain's of what is inlined there."""
         jit = self._opened(space, known)
-        lookup = part.addresses - part.is_return
-        chains = jit.read(lookup, part.is_return)
+        chains = jit.read(part.addresses, part.is_return)
         if None in chains and jit.reader is not None:
             self._reread(jit, known, missed=True)
-            chains = jit.read(lookup, part.is_return)
+            chains = jit.read(part.addresses, part.is_return)
         rest = np.array([chain is None for chain in chains])
         ids, settled = np.zeros(len(chains), np.uint32), np.ones(len(chains), bool)
         for i in np.flatnonzero(~rest).tolist():
@@ -63,7 +63,7 @@ class JitFrames:
     def objects(self, symbols: Symbols, words: NDArray[np.uint64], space: AddressSpace, known: Known) -> list[int]:
         """The frame behind each word that a runtime has for one: see `RuntimeReader.objects`."""
         reader = self._opened(space, known).reader
-        found = [None] * len(words) if reader is None else reader.objects(words)
+        found = [None] * len(words) if reader is None else reader.objects(words & _POINTER)
         self._counts.jit_unnamed += found.count(None)
         return [symbols.frame(_GONE if frame is None else frame) for frame in found]
 

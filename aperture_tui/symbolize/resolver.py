@@ -31,7 +31,7 @@ from aperture_tui.symbolize.kernel_frames import KernelFrames
 from aperture_tui.symbolize.known import Known, Part
 from aperture_tui.symbolize.native_frames import NativeFrames
 from aperture_tui.symbolize.runtime_frames import RuntimeFrames, are_objects
-from aperture_tui.symbolize.runtime_readers import OPENERS
+from aperture_tui.symbolize.runtime_readers import openers
 from aperture_tui.symbolize.served import SERVED, NotAnsweringError
 from aperture_tui.symbolize.together import Shared, SharedAnswers, by_file, located
 from aperture_tui.symbolize.vdso import vdso_image, vdso_key, vsyscall_name
@@ -72,7 +72,7 @@ class Resolver:
         self._images = ImageCache() if images is None else images
         self._chains = InlineFrames(self.inlines)
         self._native = NativeFrames(self._chains, self.counts)
-        self._jit = JitFrames(self._chains, self.counts, RuntimeFrames(OPENERS, clock), clock)
+        self._jit = JitFrames(self._chains, self.counts, RuntimeFrames(openers(), clock), clock)
         self._clock = clock
         self._spaces: WeakKeyDictionary[AddressSpace, Known] = WeakKeyDictionary()
         self._shared = SharedAnswers()

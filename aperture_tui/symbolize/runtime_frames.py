@@ -40,8 +40,8 @@ class RuntimeReader(Protocol):
         ...
 
     def frames(self, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_]) -> list[tuple[Frame, ...] | None]:
-        """The frames of each address (n,), as it is looked up: the innermost inlined function first; None where no
-        code of the runtime is known."""
+        """The frames of each address (n,): the innermost inlined function first; None where no code of the runtime is
+        known."""
         ...
 
     def objects(self, words: NDArray[np.uint64]) -> list[Frame | None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from aperture_tui.symbolize.hotspot import reader as hotspot
 from aperture_tui.symbolize.runtime_frames import Opener
 
-OPENERS: Final[dict[str, Opener]] = {}
-"""By the names of `runtimes.Runtime`."""
+
+def openers() -> dict[str, Opener]:
+    """What opens processes for one thread, by the names of `runtimes.Runtime`."""
+    return {"java": hotspot.opener()}

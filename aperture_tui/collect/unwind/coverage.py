@@ -7,6 +7,7 @@ not referred to it twice in a row.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from aperture_tui.collect.unwind.code_tables import CodeTables
 from aperture_tui.collect.unwind.files import Files, Placed
 from aperture_tui.collect.unwind.interpreters import Interpreters
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, MAX_MAPPINGS, KernelMaps
@@ -51,6 +53,7 @@ class Coverage:
         self._maps = maps
         self._files = files
         self.interpreters = Interpreters(maps)
+        self.code = CodeTables(maps, files)
         self._counts: Counter[str] = Counter()
         self._slices: dict[int, _Slice] = {}
         self._processes: dict[int, _Slice] = {}
@@ -63,7 +66,7 @@ class Coverage:
     @property
     def degraded(self) -> dict[str, int]:
         """Cause -> processes or files that could not be covered, or not whole."""
-        return {**self._counts, **self._files.degraded, **self.interpreters.counts}
+        return {**self._counts, **self._files.degraded, **self.interpreters.counts, **self.code.counts}
 
     def pass_over(self, n: int) -> None:
         """Count requests that there was no time for; the kernel asks again."""
@@ -84,14 +87,25 @@ class Coverage:
             if stop == Stop.NO_TABLES:
                 self._point(pid, current)
                 self.interpreters.look(pid, mappings)
-            elif stop == Stop.NO_MAPPING:
+            elif stop == Stop.NO_ROW and (placed := self.code.refresh(pid, missed=True)) is not None:
+                self._patience.pop(pid, None)
+                self._write_rows(placed)
+            elif stop in (Stop.NO_MAPPING, Stop.NO_ROW):
                 self._put_off(pid)
             return
         self._patience.pop(pid, None)
+        if (placed := self.code.refresh(pid, missed=True)) is not None:  # it has more code, most likely
+            self._write_rows(placed)
+        self.code.look(pid, mappings)
+        if self._renew(pid, mappings):
+            self.interpreters.look(pid, mappings)
+
+    def _renew(self, pid: int, mappings: Sequence[Mapped]) -> bool:
+        """Give a process mappings with the tables that there are now; False where that cannot be."""
         new = self._new_slice(pid, mappings)
         if new is not None:
             self._point(pid, new)
-            self.interpreters.look(pid, mappings)
+        return new is not None
 
     def mappings_of(self, pid: int) -> tuple[NDArray[np.void], list[Placed | None]] | None:
         """The mappings of a process as the kernel has them, in order: (n,) of MAPPING, and the files behind them; None
@@ -130,7 +144,7 @@ class Coverage:
             return None
         entries = []
         for mapping in searched:
-            placed = self._files.of(pid, mapping)
+            placed = self._files.of(pid, mapping) or self.code.of(pid, mapping)
             if placed is not None:
                 placed.slices.add(first)  # at once: or it would make room for the next one
             entries.append((mapping, placed))
@@ -144,6 +158,16 @@ class Coverage:
             self._look_at_forked(self._maps.slices())
         for placed in self._files.advance():
             self._write_rows(placed)
+        for pid in self.code.waiting():
+            with contextlib.suppress(OSError):  # it has ended
+                mappings = tuple(executable_mappings(pid))
+                if self.code.look(pid, mappings):
+                    self._renew(pid, mappings)
+
+    @property
+    def due(self) -> float:
+        """When `advance` has something to do, on the monotonic clock."""
+        return min(self.interpreters.due, self.code.due)
 
     def _write_rows(self, placed: Placed) -> None:
         """A file has its rows now: complete the mappings that waited for them, the bias before the rows."""
@@ -171,6 +195,8 @@ class Coverage:
             self._patience.pop(pid, None)
         self.interpreters.keep(alive)
         self._look_at_forked(alive)
+        for placed in self.code.keep(alive):
+            self._write_rows(placed)
         self._files.trim()
 
     def _look_at_forked(self, alive: Mapping[int, int]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,26 @@ _GUESSED: Final = 0
 _NO_ROWS: Final = np.zeros(0, np.uint64)
 
 
+class Extent(NamedTuple):
+    """Rows in the kernel's map. every: of `KernelMaps.row`."""
+
+    first: int
+    rows: int
+    every: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, first: int, rows: NDArray[np.uint64]) -> Extent:
+        """Of rows that begin there."""
+        return cls(first, len(rows), rows[::ROWS_APART].copy())
+
+
+_NOWHERE: Final = Extent(0, 0, np.zeros(0, np.uint64))
+
+
 @dataclass(slots=True, eq=False)
 class Placed:
-    """A file. found: None while its table is being made. first: of its rows in the kernel's map. every: of
-    `KernelMaps.row`.
+    """A file, or a process's code that has none. found: None while its table is being made. extent: where its rows are;
+    replaced as a whole, for other threads look.
 
     made_of: what the table is to be made of, `UnwindSource.key`. frame_pointers: until then callers are guessed by
     them. slices: those that refer to the file, by their first mapping. used: when it was last asked for,
@@ -43,9 +59,7 @@ class Placed:
     found: FileTable | None = None
     made_of: bytes = b""
     frame_pointers: bool = False
-    first: int = 0
-    rows: int = 0
-    every: NDArray[np.uint64] = field(default_factory=lambda: _NO_ROWS)
+    extent: Extent = _NOWHERE
     slices: set[int] = field(default_factory=set)
     used: float = 0.0
 
@@ -54,7 +68,7 @@ class Placed:
         """`table` of a mapping of this file."""
         if self.found is None:
             return _GUESSED if self.frame_pointers else PENDING
-        return self.first | self.rows << 32 if self.found.elf else ANONYMOUS
+        return self.extent.first | self.extent.rows << 32 if self.found.elf else ANONYMOUS
 
 
 class Files:
@@ -200,7 +214,7 @@ class Files:
     def _place(self, placed: Placed, found: FileTable) -> None:
         """Write a file's rows into the kernel's map."""
         rows = found.table.rows
-        first = self._room(len(rows)) if len(rows) else 0
+        first = self.room(len(rows)) if len(rows) else 0
         if first is None:
             self._counts["files whose rows found no room"] += 1
             first, rows = 0, rows[:0]
@@ -209,7 +223,7 @@ class Files:
             self._counts["files without an unwind table"] += 1
         self._maps.write_rows(first, rows)
         table = found.table
-        placed.first, placed.rows, placed.every = first, len(rows), rows[::ROWS_APART].copy()
+        placed.extent = Extent.of(first, rows)
         # last: other threads take it for found from here on. Its rows are in the kernel's map now
         placed.found = replace(found, table=replace(table, rows=_NO_ROWS))
         if table.truncated:
@@ -217,7 +231,8 @@ class Files:
         if table.malformed:
             self._counts["functions with malformed call frame information"] += table.malformed
 
-    def _room(self, n: int) -> int | None:
+    def room(self, n: int) -> int | None:
+        """A place for n > 0 rows, where files make room that nobody uses; None where there is none."""
         first = self._maps.free_rows.take(n)
         while first is None and self._let_go():
             first = self._maps.free_rows.take(n)
@@ -229,10 +244,14 @@ class Files:
         if not idle:
             return False
         oldest = min(idle, key=lambda placed: placed.used)
-        if oldest.rows:
-            self._maps.free_rows.give(oldest.first, oldest.rows)
+        self.give(oldest.extent)
         del self._files[oldest.key]
         return True
+
+    def give(self, extent: Extent) -> None:
+        """Free the place of rows that no mapping leads to any more."""
+        if extent.rows:
+            self._maps.free_rows.give(extent.first, extent.rows)
 
     def trim(self) -> None:
         """Keep the number of files within its limit."""

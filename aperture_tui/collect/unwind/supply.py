@@ -139,16 +139,18 @@ class Supply:
         self._files.of(pid, mapping)
 
     def placed(self, key: ImageKey) -> Placed | None:
-        """A file that is known. Any thread may ask."""
-        return self._files.known(key) if self._state is State.RUNNING else None
+        """A file that is known, or a process's code. Any thread may ask."""
+        if self._state is not State.RUNNING:
+            return None
+        return self._files.known(key) or self._coverage.code.known(key)
 
     def code(self, placed: Placed, relative: int) -> Code | None:
         """What bpf/unwind.h finds in a file, by an address less its bias; None if it has lost its place meanwhile. Any
         thread may ask."""
-        word = placed.word
-        first, n = word & 0xFFFFFFFF, word >> 32
-        row = self.maps.row(first, n, placed.every, relative) if n and self.maps is not None else 0
-        return Code(first, row) if self.placed(placed.key) is placed else None
+        word, extent = placed.word, placed.extent
+        row = self.maps.row(*extent, relative) if extent.rows and self.maps is not None else 0
+        there = self.placed(placed.key) is placed and placed.extent is extent
+        return Code(word & 0xFFFFFFFF, row) if there else None
 
     def changed(self, pids: Iterable[int]) -> None:
         """These processes have new mappings, or another program: those that have tables are looked at again."""
@@ -185,7 +187,7 @@ class Supply:
                     for new in sockets - answers:
                         selector.register(new, selectors.EVENT_READ)
                     answers = sockets
-                until = min(swept + _SWEEP_S, self._coverage.interpreters.due)
+                until = min(swept + _SWEEP_S, self._coverage.due)
                 selector.select(max(0.0, until - time.monotonic()))
                 before, earned = earned, time.monotonic()
                 tokens_s = min(_BURST_S, tokens_s + (earned - before) * _SHARE_OF_A_CPU * (os.cpu_count() or 1))

@@ -45,11 +45,12 @@ class _Frame(NamedTuple):
 
 
 class _EndError(Exception):
-    """The walk is over. flags: why."""
+    """The walk is over. flags: why. stands: for its last frame, in place of its address; 0 for nothing."""
 
-    def __init__(self, flags: int) -> None:
+    def __init__(self, flags: int, stands: int = 0) -> None:
         super().__init__(flags)
         self.flags = flags
+        self.stands = stands
 
 
 def walk(
@@ -75,6 +76,7 @@ def walk(
             addresses[-1] = frame.stands or addresses[-1]
             flags |= frame.flags
     except _EndError as end:
+        addresses[-1:] = [end.stands or address for address in addresses[-1:]]
         return Walked(tuple(addresses), flags | end.flags)
 
 
@@ -128,10 +130,10 @@ def _caller(frame: _Frame, code: Callable[[int], Code | None], read: Callable[[i
 
 def _interpreted(bp: int, sp: int, read: Callable[[int], int]) -> _Frame:
     """The caller of a frame of HotSpot's interpreter."""
-    caller = read(bp - 8)
+    stands, caller = read(bp - 24) & OBJECT - 1 | OBJECT, read(bp - 8)
     if caller <= sp:
-        raise _EndError(_stop(Stop.STUCK))
-    return _Frame(read(bp + 8), caller, read(bp), stands=read(bp - 24) & OBJECT - 1 | OBJECT)
+        raise _EndError(_stop(Stop.STUCK), stands)
+    return _Frame(read(bp + 8), caller, read(bp), stands=stands)
 
 
 def _known(bp: int | None) -> int:

@@ -55,6 +55,8 @@ class CodeCache:
         self._turn = 0  # the row with which the next refresh goes on looking
         self.blobs = no_blobs()
         """As they were last seen."""
+        self.bounds = 0, 0
+        """The lowest and the highest address of all heaps, as they were then."""
 
     def name(self, address: int) -> bytes:
         """The name of a blob, by where it is."""
@@ -72,6 +74,7 @@ class CodeCache:
             return []
         blobs = self._read_all(heaps)
         self._seen = [heap.raw for heap in heaps]
+        self.bounds = min(heap.low for heap in heaps), max(heap.high for heap in heaps)
         before, self.blobs = self.blobs, blobs
         return _changes(before, blobs)
 

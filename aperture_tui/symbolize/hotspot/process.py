@@ -63,6 +63,11 @@ class HotSpot:
         """All code of the code cache as it was last seen."""
         return self._cache.blobs
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest address of the code cache as it was last seen; it grows upwards."""
+        return self._cache.bounds
+
     def refresh(self) -> list[tuple[int, int]]:
         """Look for code that was made or freed. The ranges [from, to) of addresses in which what was said of any
         address until now may be wrong, ascending.

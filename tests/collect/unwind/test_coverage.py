@@ -256,7 +256,7 @@ def test_files_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         kernel.coverage.sweep()
         kernel.files._new(FileSource(os.open(other, os.O_RDONLY)))
         kernel.wait()
-        assert kernel.files._files[key].rows > 10_000, "those that nobody uses have made room"
+        assert kernel.files._files[key].extent.rows > 10_000, "those that nobody uses have made room"
     finally:
         kernel.close()
 

@@ -38,7 +38,7 @@ class Maps:
         self.rows[first : first + len(rows)] = rows
 
     def of(self, placed: Placed) -> NDArray[np.uint64]:
-        return self.rows[placed.first : placed.first + placed.rows]
+        return self.rows[placed.extent.first : placed.extent.first + placed.extent.rows]
 
 
 @pytest.fixture
@@ -109,9 +109,9 @@ def test_until_a_table_is_made_callers_are_guessed_where_code_keeps_frame_pointe
     assert waiting.word == 0, "no rows: the kernel guesses by rbp, and says so"
     assert other.word == PENDING
     settle(files)
-    assert waiting.rows > 20_000
+    assert waiting.extent.rows > 20_000
     assert np.array_equal(maps.of(waiting), made(program).table.rows)
-    assert waiting.word == waiting.first | waiting.rows << 32
+    assert waiting.word == waiting.extent.first | waiting.extent.rows << 32
 
 
 def test_copies_of_a_file_are_built_once(files: Files, maps: Maps, tmp_path: Path) -> None:
@@ -136,13 +136,13 @@ def test_a_file_that_is_found_has_its_rows_whoever_looks_between_two_steps(
         def __setattr__(self, name: str, value: object) -> None:
             object.__setattr__(self, name, value)
             if getattr(self, "found", None) is not None:
-                seen.append((self.word >> 32, len(self.every)))
+                seen.append((self.word >> 32, len(self.extent.every)))
 
     monkeypatch.setattr(module, "Placed", Watched)
     placed = new(files, libc())
     settle(files)
-    assert placed.rows > 10_000
-    assert set(seen) == {(placed.rows, len(placed.every))}
+    assert placed.extent.rows > 10_000
+    assert set(seen) == {(placed.extent.rows, len(placed.extent.every))}
 
 
 def test_a_file_that_changes_while_it_waits_is_not_taken_for_what_it_was(
@@ -156,7 +156,7 @@ def test_a_file_that_changes_while_it_waits_is_not_taken_for_what_it_was(
     settle(files)
     assert changed.found is not None
     assert "changed" in changed.found.problem
-    assert changed.rows == 0
+    assert changed.extent.rows == 0
     assert np.array_equal(maps.of(honest), made(libc()).table.rows)
     assert [file.stem for file in cache.iterdir()] == [made(libc()).key.hex()]
     assert files.degraded == {"files without an unwind table": 1}
@@ -173,7 +173,7 @@ def test_a_child_that_speaks_of_another_file_is_not_believed(
 
     monkeypatch.setattr(files.builder, "advance", lies)
     assert files.advance() == [placed]
-    assert placed.rows == 0
+    assert placed.extent.rows == 0
     assert not cache.exists()
 
 
@@ -199,5 +199,5 @@ def test_a_32_bit_vdso_is_not_taken_for_the_64_bit_one(files: Files, monkeypatch
     first, second = files.of(1, theirs), files.of(os.getpid(), ours)
     assert first is not None
     assert second is not None
-    assert first.rows == 0
-    assert second.rows > 0
+    assert first.extent.rows == 0
+    assert second.extent.rows > 0

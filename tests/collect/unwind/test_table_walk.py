@@ -13,6 +13,7 @@ from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING
 from aperture_tui.collect.unwind.table_walk import EXACT, MAX_FRAMES, Code, Walked, walk
 from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Stop
 from aperture_tui.symbolize import unwind_layout as rows
+from aperture_tui.symbolize.runtime_frames import OBJECT
 
 SP = 0x7FFF_0000_1000
 LEAF, CALLER, OUTERMOST = 0x40_1000, 0x40_4000, 0x40_8000
@@ -52,8 +53,8 @@ def stop(why: Stop) -> int:
 def test_the_limit_and_the_mark_are_those_of_the_c_header() -> None:
     header = (resources.folder("bpf") / "unwind.h").read_text()
     assert f"#define MAX_USER {MAX_FRAMES}\n" in header
-    (bit,) = re.findall(r"#define EXACT \(1ULL << (\d+)\)", header)
-    assert 1 << int(bit) == EXACT
+    bits = dict(re.findall(r"#define (\w+) \(1ULL << (\d+)\)", header))
+    assert (1 << int(bits["EXACT"]), 1 << int(bits["OBJECT"])) == (EXACT, OBJECT)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +115,18 @@ def test_rbp_stays_unknown_where_a_row_does_not_say_more(rule: int) -> None:
     addresses, flags = walked({LEAF: row(rows.CFA_RSP, 8, rule), CALLER: row(rows.CFA_RBP, 16)}, memory)
     assert addresses == [(LEAF + 4) | EXACT, CALLER + 9]
     assert flags == stop(Stop.NO_ROW)
+
+
+def test_an_interpreted_frame_has_its_method_for_its_address_and_says_where_its_caller_ends() -> None:
+    """Of Java: rbp points at the caller's rbp; below it lie the caller's rsp and, two words on, the method."""
+    method, bp = 0x7F12_3456_7890, SP + 240
+    leaf = row(rows.CFA_RSP, 24, rows.RBP_SAVED, -16)
+    memory = {SP + 8: bp, SP + 16: CALLER + 9, bp + 8: OUTERMOST + 5, bp: 7, bp - 8: bp + 64, bp - 24: method}
+    code: dict[int, int | Code | None] = {LEAF: leaf, CALLER: row(rows.CFA_INTERPRETED), OUTERMOST: END}
+    assert walked(code, memory) == ([(LEAF + 4) | EXACT, method | OBJECT, OUTERMOST + 5], Flag.WHOLE)
+    assert walked(code, memory | {bp - 8: SP}) == ([(LEAF + 4) | EXACT, method | OBJECT], stop(Stop.STUCK))
+    del memory[bp - 24]
+    assert walked(code, memory) == ([(LEAF + 4) | EXACT, CALLER + 9], stop(Stop.FAULT))
 
 
 @pytest.mark.parametrize(("rule", "flags"), [(rows.CFA_SWITCH, Flag.WHOLE), (rows.CFA_RBP, stop(Stop.STUCK))])
