@@ -21,9 +21,10 @@ OBJECT: Final = 1 << 62
 bpf/unwind.h): a Method of HotSpot."""
 _TOP, _ONE = np.uint64(62), np.uint64(1)
 _REFRESH_S: Final = 1.0
-_EAGER_S: Final = 0.1
-"""Where code was met that was not known."""
-_SHARE: Final = 100
+_EAGER_S: Final = 0.02
+"""Where code was met that was not known; each time in vain it is twice as long, up to _LONGEST_EAGER_S."""
+_LONGEST_EAGER_S: Final = 4.0
+_SHARE, _EAGER_SHARE = 100, 20
 """What was read is left alone for so many times as long as reading it took."""
 _RETRY_S, _LONGEST_S = 0.1, 16.0
 """Of a runtime that could not be opened: the first pause, each later one is twice as long."""
@@ -60,12 +61,16 @@ ValueError with the reason, in one line."""
 
 @dataclass(slots=True)
 class Opening:
-    """One process's reader, and when it is due: to be opened (again), or refreshed. asked: since the last time."""
+    """One process's reader, and when it is due: to be opened (again), or refreshed; and `eager`, when where code was
+    met that was not known. asked: since the last time. vain: such times that nothing was new, one after the other.
+    problem: why it could not be opened, in one line.
+    """
 
     reader: RuntimeReader | None = None
     due: float = 0.0
     pause_s: float = _RETRY_S
-    refreshed: float = 0.0
+    eager: float = 0.0
+    vain: int = 0
     asked: bool = False
     problem: str = ""
 
@@ -104,16 +109,20 @@ class RuntimeFrames:
     def refresh(self, opening: Opening, missed: bool = False) -> Ranges:
         """Look for what is new, if it is time: sooner where code was `missed` -> the ranges that are another now."""
         reader = opening.reader
-        if reader is None or not opening.asked or self._clock() < (opening.refreshed if missed else opening.due):
+        if reader is None or not opening.asked or self._clock() < (opening.eager if missed else opening.due):
             return ()
-        return self._refresh(opening, reader)
+        changed = self._refresh(opening, reader)
+        if missed:
+            opening.vain = 0 if changed else opening.vain + 1
+        return changed
 
     def _refresh(self, opening: Opening, reader: RuntimeReader) -> Ranges:
         began = self._clock()
         changed = reader.refresh()
         now = self._clock()
         opening.asked = False
-        opening.refreshed = now + max(_EAGER_S, _SHARE * (now - began))
+        eager_s = min(_LONGEST_EAGER_S, _EAGER_S * 2 ** min(opening.vain, 16))
+        opening.eager = now + max(eager_s, _EAGER_SHARE * (now - began))
         opening.due = now + max(_REFRESH_S, _SHARE * (now - began))
         return changed
 

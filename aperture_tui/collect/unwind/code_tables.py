@@ -130,6 +130,11 @@ class CodeTables:
             return None
         return cache.placed
 
+    def rests_s(self, pid: int) -> float | None:
+        """How long a process is left alone now, whatever the kernel meets in it; None if its code is not read."""
+        cache = self._caches.get(pid)
+        return None if cache is None or cache.placed is None else max(0.0, cache.opening.eager - self._clock())
+
     def keep(self, pids: Container[int]) -> list[Placed]:
         """All others are gone; -> what has other rows now, of those that were not looked at for long."""
         for pid in [pid for pid in self._caches if pid not in pids]:

@@ -87,15 +87,14 @@ class Coverage:
             if stop == Stop.NO_TABLES:
                 self._point(pid, current)
                 self.interpreters.look(pid, mappings)
-            elif stop == Stop.NO_ROW and (placed := self.code.refresh(pid, missed=True)) is not None:
-                self._patience.pop(pid, None)
-                self._write_rows(placed)
+            elif stop == Stop.NO_ROW and self.code.rests_s(pid) is not None:
+                self._look_at_code(pid)
             elif stop in (Stop.NO_MAPPING, Stop.NO_ROW):
                 self._put_off(pid)
             return
         self._patience.pop(pid, None)
-        if (placed := self.code.refresh(pid, missed=True)) is not None:  # it has more code, most likely
-            self._write_rows(placed)
+        if self.code.rests_s(pid) is not None:  # it has more code, most likely
+            self._look_at_code(pid)
         self.code.look(pid, mappings)
         if self._renew(pid, mappings):
             self.interpreters.look(pid, mappings)
@@ -124,7 +123,16 @@ class Coverage:
     def _put_off(self, pid: int) -> None:
         """Nothing new was found: the next look is further away each time."""
         patience = self._patience[pid] = min(_LONGEST_S, 2 * self._patience.get(pid, _PATIENCE_S / 2))
-        self._maps.put_off(pid, time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(patience * 1e9))
+        self._put_off_for(pid, patience)
+
+    def _look_at_code(self, pid: int) -> None:
+        """Give the code its rows that a runtime has made since."""
+        if (placed := self.code.refresh(pid, missed=True)) is not None:
+            self._write_rows(placed)
+        self._put_off_for(pid, self.code.rests_s(pid) or 0.0)
+
+    def _put_off_for(self, pid: int, seconds: float) -> None:
+        self._maps.put_off(pid, time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(seconds * 1e9))
 
     def _point(self, pid: int, to: _Slice) -> None:
         if not self._maps.point(pid, to.first, len(to.entries)):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,8 @@ from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS
 from aperture_tui.profile.kinds import Stop
 from aperture_tui.symbolize.address_space import executable_mappings
 from aperture_tui.symbolize.hotspot import unwind_rows
-from tests.collect.unwind.test_coverage import Kernel, kernel, until  # noqa: F401  the fixture
+from tests.collect.unwind.covering import Kernel
+from tests.collect.unwind.test_coverage import until
 from tests.programs.java import java_of, running
 
 pytestmark = pytest.mark.bpf
@@ -31,13 +30,17 @@ def of_code(kernel: Kernel, pid: int) -> list[np.void]:
     return [m for m in kernel.mappings(pid) if m["bias"] == base]
 
 
+def met(kernel: Kernel, pid: int) -> None:
+    kernel.coverage.cover(pid, Stop.NO_ROW)
+
+
 def settle(kernel: Kernel) -> bool:
     kernel.coverage.advance()
     return True
 
 
-def test_java_code_has_rows_as_soon_as_java_has_started(kernel: Kernel) -> None:  # noqa: F811
-    with running(java_of("17"), "Busy", "60", heard=False) as java:
+def test_java_code_has_rows_as_soon_as_java_has_started(kernel: Kernel) -> None:
+    with running(java_of()) as java:
         kernel.coverage.cover(java.pid, Stop.NO_TABLES)
         until(lambda: settle(kernel) and bool(of_code(kernel, java.pid)))
         assert all(m["table"] != ANONYMOUS for m in of_code(kernel, java.pid))
@@ -51,22 +54,20 @@ def test_java_code_has_rows_as_soon_as_java_has_started(kernel: Kernel) -> None:
         assert np.array_equal(code_rows(kernel, java.pid), expected)
 
 
-def test_code_that_is_made_later_has_rows_once_the_kernel_has_met_it(kernel: Kernel) -> None:  # noqa: F811
-    with running(java_of("17"), "Busy", "60") as java:
+def test_code_that_is_made_later_has_rows_once_the_kernel_has_met_it(kernel: Kernel) -> None:
+    with running(java_of()) as java:
         kernel.coverage.cover(java.pid, Stop.NO_TABLES)
         until(lambda: settle(kernel) and bool(of_code(kernel, java.pid)))
         cache = kernel.coverage.code._caches[java.pid]
         before = cache.placed.extent
-        cache.rows, cache.opening.refreshed = cache.rows[:0], 0.0  # as if nothing were known yet
-        cache.opening.reader.forget()
-        kernel.coverage.cover(java.pid, Stop.NO_ROW)
+        until(lambda: met(kernel, java.pid) or cache.placed.extent is not before)  # it goes on compiling
         after = cache.placed.extent
         assert after.first != before.first, "beside the old ones, which somebody may be looking into"
         assert {int(m["table"]) for m in of_code(kernel, java.pid)} == {after.first | after.rows << 32}
 
 
-def test_rows_of_a_process_that_has_ended_are_freed(kernel: Kernel, tmp_path: Path) -> None:  # noqa: F811
-    with running(java_of("17"), "Busy", "60") as java:
+def test_rows_of_a_process_that_has_ended_are_freed(kernel: Kernel) -> None:
+    with running(java_of()) as java:
         kernel.coverage.cover(java.pid, Stop.NO_TABLES)
         kernel.wait()
         until(lambda: settle(kernel) and bool(of_code(kernel, java.pid)))

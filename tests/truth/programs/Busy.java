@@ -37,6 +37,7 @@ public class Busy {
         double seconds = Double.parseDouble(args[0]);
         Thread other = new Thread(() -> run(seconds, seed -> descend(20, seed)), "other");
         other.start();
+        System.out.println("begun");
         run(seconds, seed -> descend(20, seed));
         other.join();
     }

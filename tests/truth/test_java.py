@@ -1,0 +1,71 @@
+"""Samples of a Java program that was started without any flag: whole, with its methods, inlined or not, in order."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from aperture_tui.profile.kinds import Flag
+from tests.collect.collecting import Kept, collecting
+from tests.programs.java import VERSIONS, java_of, running
+
+pytestmark = pytest.mark.bpf
+
+WARM_S, COVERED_S, SECONDS = 3.0, 1.0, 4.0
+"""Until most of it is compiled as it is going to stay; until it has its tables; and how long it is looked at then."""
+C1 = ("-XX:TieredStopAtLevel=1", "-XX:CompileCommand=dontinline,Busy.*")
+"""What it inlines it names where the runtime may stop a thread alone, which is not in the loops of this program."""
+RECURSION = ("Busy.run", "turn", "lambda", *["Busy.descend"] * 21)
+LEAVES = ("Busy.one", "Busy.three")
+
+
+def plain(name: str) -> str:
+    """Of a lambda and its class what is not made up by the runtime."""
+    if "$$Lambda" in name:
+        return name.rpartition(".")[2]
+    return "lambda" if "lambda$" in name else name
+
+
+def chains(kept: Kept, pid: int, since_ns: int) -> Counter[tuple[str, ...]]:
+    """The Java methods of each sample of the two threads that work, from Busy.run inwards."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for names, n in kept.stacks(pid, since_ns).items():
+        if "Busy.run" in names:
+            found[tuple(map(plain, names[names.index("Busy.run") :]))] += n
+    return found
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [("", ()), ("", ("-Xint",)), ("", C1), *((version, ()) for version in VERSIONS)],
+    ids=["java", "interpreted", "C1", *VERSIONS],
+)
+def test_java_without_a_flag_is_whole_and_named(version: str, options: tuple[str, ...]) -> None:
+    with running(java_of(version), *options) as java:
+        time.sleep(WARM_S)
+        with collecting(events=("cpu",), pids=(java.pid,)) as kept:
+            time.sleep(COVERED_S)
+            since_ns = time.time_ns()
+            time.sleep(SECONDS)
+    events = kept.of(java.pid)
+    flags = events["flags"][events["time_ns"] > since_ns]
+    found = chains(kept, java.pid, since_ns)
+    of_work = found.total()
+    said = [(one.name, one.message, one.degraded) for one in kept.health if one.name in ("unwind", "naming")]
+    assert of_work > 500, f"{kept.stacks(java.pid).most_common(3)}; {said}"
+    assert np.count_nonzero(flags & Flag.WHOLE) > 0.99 * len(flags)
+    assert np.count_nonzero(flags & Flag.GUESSED) < 0.01 * len(flags)
+    right = {(*RECURSION, leaf) for leaf in LEAVES}
+    wrong = Counter({chain: n for chain, n in found.items() if chain not in right})
+    assert wrong.total() < 0.03 * of_work, f"{wrong.most_common(3)}; {said}"
+    three, one = found[(*RECURSION, "Busy.three")], found[(*RECURSION, "Busy.one")]
+    assert abs(three / (three + one) - 0.75) < 0.03
+    above = Counter[str]()
+    for names, n in kept.stacks(java.pid, since_ns).items():
+        if "Busy.run" in names:
+            above[plain(names[names.index("Busy.run") - 1])] += n
+    assert above["Busy.main"] + above["lambda"] > 0.99 * of_work, above
+    assert min(above["Busy.main"], above["lambda"]) > 0.2 * of_work, "two threads that do the same"
