@@ -178,19 +178,21 @@ INLINE void walk_frame_pointers(void *ctx, struct walk *w, u32 stop)
 
 #define ASK_NEW_NS 1000000
 #define ASK_NS 5000000
+#define ASKED_CODE (1U << 31) /* of a key of unwind_asked: for code that is not known yet, and not for mappings */
 
 /* Have collect/unwind look at a process: a new one every millisecond at most, for its loader goes on mapping; another
  * one every 5 ms, or as late as collect/unwind has said. */
 INLINE void ask(u32 pid, u32 stop)
 {
-    u64 now = bpf_ktime_get_ns(), *after = unwind_asked.lookup(&pid);
+    u32 key = stop == NO_ROW ? pid | ASKED_CODE : pid;
+    u64 now = bpf_ktime_get_ns(), *after = unwind_asked.lookup(&key);
     if (after && now < *after)
         return;
     u64 next = now + (stop == NO_TABLES ? ASK_NEW_NS : ASK_NS);
     struct request request = {pid, stop};
-    unwind_asked.update(&pid, &next);
+    unwind_asked.update(&key, &next);
     if (unwind_requests.ringbuf_output(&request, sizeof(request), 0))
-        unwind_asked.delete(&pid); /* the ring is full: the next sample asks again */
+        unwind_asked.delete(&key); /* the ring is full: the next sample asks again */
 }
 
 #if UNWIND_ROWS

@@ -129,10 +129,10 @@ class Coverage:
         """Give the code its rows that a runtime has made since."""
         if (placed := self.code.refresh(pid, missed=True)) is not None:
             self._write_rows(placed)
-        self._put_off_for(pid, self.code.rests_s(pid) or 0.0)
+        self._put_off_for(pid, self.code.rests_s(pid) or 0.0, code=True)
 
-    def _put_off_for(self, pid: int, seconds: float) -> None:
-        self._maps.put_off(pid, time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(seconds * 1e9))
+    def _put_off_for(self, pid: int, seconds: float, code: bool = False) -> None:
+        self._maps.put_off(pid, time.clock_gettime_ns(time.CLOCK_MONOTONIC) + int(seconds * 1e9), code)
 
     def _point(self, pid: int, to: _Slice) -> None:
         if not self._maps.point(pid, to.first, len(to.entries)):

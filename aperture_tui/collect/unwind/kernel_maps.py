@@ -39,6 +39,9 @@ PENDING: Final = 0xFFFFFFFF
 ANONYMOUS: Final = 0xFFFFFFFE
 """table of a mapping with no file that has rows: code of a JIT."""
 
+ASKED_CODE: Final = 1 << 31
+"""Of a key of unwind_asked: see bpf/unwind.h."""
+
 ROWS_APART: Final = mmap.PAGESIZE // 8
 """From one row of a file to the next that is kept in our own memory: a page of them."""
 MAX_MAPPINGS: Final = 4096
@@ -181,9 +184,11 @@ class KernelMaps:
         n = bpf.read_hash(self.fds["unwind_python"], pids, walks)
         return set(pids["pid"][:n].tolist())
 
-    def put_off(self, pid: int, until_ns: int) -> None:
-        """Have the kernel ask for a process no more before this time, CLOCK_MONOTONIC."""
-        bpf.update(self.fds["unwind_asked"], _key(pid), struct.pack("=Q", until_ns))
+    def put_off(self, pid: int, until_ns: int, code: bool = False) -> None:
+        """Have the kernel ask for a process no more before this time, CLOCK_MONOTONIC. code: for its code's rows alone,
+        not for mappings.
+        """
+        bpf.update(self.fds["unwind_asked"], _key(pid | ASKED_CODE if code else pid), struct.pack("=Q", until_ns))
 
     def read_python(self, pid: int, walk: bytes) -> bool:
         """Have the kernel read a process's Python frames; False if there is no room for another. walk: of PYTHON."""

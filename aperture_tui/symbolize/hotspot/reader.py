@@ -13,7 +13,7 @@ from aperture_tui.symbolize.hotspot.errors import HotSpotError, HotSpotNotReady
 from aperture_tui.symbolize.hotspot.process import HotSpot
 from aperture_tui.symbolize.hotspot.unwind_rows import CodeFrames, code_frames
 from aperture_tui.symbolize.mapping import Mapping
-from aperture_tui.symbolize.process_memory import ProcessMemory, read
+from aperture_tui.symbolize.process_memory import ProcessMemory
 from aperture_tui.symbolize.runtime_frames import NotReadyError, Opener
 
 
@@ -50,12 +50,12 @@ class JavaReader:
         """How the code that there was at the last refresh keeps its callers."""
         return code_frames(self._hotspot.blobs)
 
-    def read(self, address: int, size: int) -> bytes | None:
-        """Bytes of the process, if they can be read."""
+    def read(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+        """Pieces of the process, each whole or None."""
         try:
-            return read(self._memory, address, size)
+            return self._memory.read_many(addresses, sizes)
         except HotSpotError:
-            return None
+            return [None] * len(addresses)
 
 
 def opener() -> Opener:

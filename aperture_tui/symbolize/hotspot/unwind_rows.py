@@ -44,9 +44,18 @@ _UNKNOWN: Final = CFA_UNKNOWN << CFA_RULE_SHIFT
 _NARROW_BYTES: Final = 1 << 15
 _PC: Final = np.uint64(PC_SHIFT)
 _PIECE: Final = 4 << 20
-"""Bytes of code that are looked at together."""
+"""Bytes of code that are looked at together, about."""
+_MAX_BYTES: Final = 4 << 20
+"""Of one method; what is behind them has no epilogues."""
 _TO_RET: Final = 32
 """From an epilogue's pop to its ret there is a poll at most, or vzeroupper."""
+_APART: Final = bytes(_TO_RET + 8)
+"""Between the code of two methods, which nothing that is looked for reaches across."""
+_PUSH, _POP, _RET = 0x55, 0x5D, 0xC3  # of rbp
+
+
+Read = Callable[[Sequence[int], Sequence[int]], list[bytes | None]]
+"""Pieces of the process by addresses and sizes, each whole or None: `ProcessMemory.read_many`."""
 
 
 class Frames(enum.IntEnum):
@@ -110,9 +119,9 @@ def code_frames(blobs: Blobs) -> CodeFrames:
     return CodeFrames(blobs.start, blobs.end, how, blobs.frame_size.astype(np.int64), np.minimum(stands, blobs.end))
 
 
-def rows_of(code: CodeFrames, base: int, read: Callable[[int, int], bytes | None]) -> NDArray[np.uint64]:
-    """The rows of code, in order of pc: (m,) uint64, with pc less the base. read: bytes of the process from an address
-    on, None where they cannot be read: then a frame is taken to stand where it is said to.
+def rows_of(code: CodeFrames, base: int, read: Read) -> NDArray[np.uint64]:
+    """The rows of code, in order of pc: (m,) uint64, with pc less the base. A frame that cannot be read is taken to
+    stand where it is said to.
     """
     size, how, start = code.size, code.how, code.start
     compiled, stub = how == Frames.COMPILED, how == Frames.STUB
@@ -164,55 +173,49 @@ def _framed(size: NDArray[np.int64]) -> NDArray[np.uint64]:
     return np.where(fits, rule, np.uint64(CFA_NONE))
 
 
-def _found(
-    code: CodeFrames, read: Callable[[int, int], bytes | None]
-) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
+def _found(code: CodeFrames, read: Read) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
     """Prologues and epilogues: addresses, and the rules that hold from there on."""
     compiled = np.flatnonzero(code.how == Frames.COMPILED)
-    at = 0
-    while at < len(compiled):
-        start = int(code.start[compiled[at]])
-        end = at + 1
-        while end < len(compiled) and int(code.end[compiled[end]]) - start <= _PIECE:
-            end += 1
-        size = min(int(code.end[compiled[end - 1]]) - start, _PIECE)
-        data = read(start, size)
-        if data is not None:
-            which = compiled[at:end]
-            bytes_ = np.frombuffer(data, np.uint8)
-            yield from _in_piece(bytes_, start, code, which)
-        at = end
+    sizes = np.minimum(code.end[compiled] - code.start[compiled], np.uint64(_MAX_BYTES)).astype(np.int64)
+    piece = np.cumsum(sizes) // _PIECE
+    for some in np.split(np.arange(len(compiled)), np.flatnonzero(np.diff(piece)) + 1):
+        parts = read(code.start[compiled[some]].tolist(), sizes[some].tolist())
+        there = np.array([part is not None for part in parts], bool)
+        if there.any():
+            data = b"".join(part + _APART for part in parts if part is not None)
+            owner = compiled[some[there]]
+            begins = np.cumsum(np.append(0, sizes[some[there]] + len(_APART)))[:-1]
+            yield from _in_piece(np.frombuffer(_APART + data, np.uint8), begins + len(_APART), owner, code)
 
 
 def _in_piece(
-    data: NDArray[np.uint8], start: int, code: CodeFrames, which: NDArray[np.intp]
+    data: NDArray[np.uint8], begins: NDArray[np.int64], which: NDArray[np.intp], code: CodeFrames
 ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
-    padded = np.concatenate((np.zeros(8, np.uint8), data, np.zeros(_TO_RET + 8, np.uint8)))
-    data = padded[8:]
-    for opcode, wide in ((0x83, False), (0x81, True)):
-        for low, is_sub in ((0xEC, True), (0xC4, False)):
-            hits = np.flatnonzero((data[:-8] == 0x48) & (data[1:-7] == opcode) & (data[2:-6] == low))
-            value = _immediate(data, hits, wide)
-            address = hits.astype(np.uint64) + np.uint64(start)
-            owner = which[np.maximum(np.searchsorted(code.start[which], address, "right") - 1, 0)]
-            inside = (address >= code.start[owner]) & (address < code.end[owner])
-            after = hits + (7 if wide else 4)
-            left = code.size[owner] - value  # of the frame, besides what is taken off here
-            if is_sub:
-                ours = inside & (address < code.stands[owner])
-                yield from _prologues(padded, start, hits[ours & (left == 16)], after[ours & (left == 16)])
-                bare = ours & (left == 8)
-                yield after[bare].astype(np.uint64) + np.uint64(start), _by_rsp(code.size[owner][bare])
-            else:
-                popped = inside & (left == 16) & (data[np.minimum(after, len(data) - 1)] == 0x5D)
-                yield from _epilogues(data, start, after[popped], _framed(code.size[owner][popped]))
+    """begins: where the bytes of each of these blobs begin, with _APART between them."""
+    hits = np.flatnonzero(data[: -len(_APART)] == 0x48)
+    wide = data[hits + 1] == 0x81
+    is_sub = data[hits + 2] == 0xEC
+    alike = (wide | (data[hits + 1] == 0x83)) & (is_sub | (data[hits + 2] == 0xC4))
+    hits, wide, is_sub = hits[alike], wide[alike], is_sub[alike]
+    at = np.searchsorted(begins, hits, "right") - 1
+    owner = which[at]
+    shift = code.start[owner] - begins[at].astype(np.uint64)
+    """What makes a place in the data an address."""
+    after = hits + np.where(wide, 7, 4)
+    left = code.size[owner] - _immediate(data, hits, wide)  # of the frame, besides what is taken off here
+    setting_up = is_sub & (hits.astype(np.uint64) + shift < code.stands[owner])
+    pushing, bare = setting_up & (left == 16), setting_up & (left == 8)
+    yield _prologues(data, shift[pushing], hits[pushing])
+    yield after[bare].astype(np.uint64) + shift[bare], _by_rsp(code.size[owner][bare])
+    popped = ~is_sub & (left == 16) & (data[after] == _POP)
+    yield from _epilogues(data, shift[popped], after[popped], _framed(code.size[owner][popped]))
 
 
-def _immediate(data: NDArray[np.uint8], hits: NDArray[np.intp], wide: bool) -> NDArray[np.int64]:
-    if not wide:
-        return data[hits + 3].astype(np.int64)
-    columns = [data[hits + 3 + i].astype(np.int64) << 8 * i for i in range(4)]
-    return columns[0] | columns[1] | columns[2] | columns[3]
+def _immediate(data: NDArray[np.uint8], hits: NDArray[np.intp], wide: NDArray[np.bool_]) -> NDArray[np.int64]:
+    value = data[hits + 3].astype(np.int64)
+    for i in range(1, 4):
+        value |= np.where(wide, data[hits + 3 + i].astype(np.int64) << 8 * i, 0)
+    return value
 
 
 def _by_rsp(size: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -221,23 +224,21 @@ def _by_rsp(size: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _prologues(
-    padded: NDArray[np.uint8], start: int, hits: NDArray[np.intp], after: NDArray[np.intp]
-) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
+    data: NDArray[np.uint8], shift: NDArray[np.uint64], hits: NDArray[np.intp]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Behind `push rbp`, which is right in front of the sub, or of a `mov rbp, rsp` in front of that."""
-    at = hits + 8
-    pushed = np.where(padded[at - 1] == 0x55, hits, np.where(padded[at - 4] == 0x55, hits - 3, -1))
-    pushed = pushed[pushed >= 0]
-    yield pushed.astype(np.uint64) + np.uint64(start), np.full(len(pushed), _PUSHED, np.uint64)
+    back = np.where(data[hits - 1] == _PUSH, 0, np.where(data[hits - 4] == _PUSH, 3, -1))
+    known = back >= 0
+    return (hits - back)[known].astype(np.uint64) + shift[known], np.full(known.sum(), _PUSHED, np.uint64)
 
 
 def _epilogues(
-    data: NDArray[np.uint8], start: int, pops: NDArray[np.intp], whole: NDArray[np.uint64]
+    data: NDArray[np.uint8], shift: NDArray[np.uint64], pops: NDArray[np.intp], whole: NDArray[np.uint64]
 ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
     """From the pop of rbp to behind the next ret."""
-    following = data[pops[:, None] + np.arange(1, _TO_RET)[None, :]] == 0xC3
+    following = data[pops[:, None] + np.arange(1, _TO_RET)[None, :]] == _RET
     has, ret = following.any(axis=1), following.argmax(axis=1)
-    base = np.uint64(start)
-    pops, ret, whole = pops[has], ret[has], whole[has]
-    yield pops.astype(np.uint64) + base, np.full(len(pops), _PUSHED, np.uint64)
-    yield (pops + 1).astype(np.uint64) + base, np.full(len(pops), _BARE, np.uint64)
-    yield (pops + 2 + ret).astype(np.uint64) + base, whole
+    pops, ret, whole, shift = pops[has], ret[has], whole[has], shift[has]
+    yield pops.astype(np.uint64) + shift, np.full(len(pops), _PUSHED, np.uint64)
+    yield (pops + 1).astype(np.uint64) + shift, np.full(len(pops), _BARE, np.uint64)
+    yield (pops + 2 + ret).astype(np.uint64) + shift, whole

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,10 @@ def add(n: int) -> bytes:
     return b"\x48\x83\xc4" + bytes([n]) if n < 128 else b"\x48\x81\xc4" + n.to_bytes(4, "little")
 
 
+def unreadable(addresses: Sequence[int], _sizes: Sequence[int]) -> list[bytes | None]:
+    return [None] * len(addresses)
+
+
 def frame(size: int) -> Rules:
     return Rules(CFA_RSP if size < 1 << 15 else CFA_RSP_WIDE, size, RBP_SAVED, -16)
 
@@ -60,8 +66,8 @@ def walk(parts: list[tuple[bytes, Rules]], size: int, complete: int) -> None:
     """At each byte of each part, the rules are those beside it."""
     data = b"".join(part for part, _ in parts)
 
-    def read(address: int, n: int) -> bytes:
-        return data[address - BASE - 64 :][:n]
+    def read(addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+        return [data[at - BASE - 64 :][:n] for at, n in zip(addresses, sizes, strict=True)]
 
     one = code((64, 64 + len(data), Frames.COMPILED, size, 64 + complete))
     rows = rows_of(one, BASE, read)
@@ -93,7 +99,7 @@ def test_what_looks_like_a_prologue_or_an_epilogue_and_is_none() -> None:
 
 
 def test_code_that_cannot_be_read_has_its_frame_from_where_it_is_complete() -> None:
-    rows = rows_of(code((0, 100, Frames.COMPILED, 48, 12)), BASE, lambda _address, _size: None)
+    rows = rows_of(code((0, 100, Frames.COMPILED, 48, 12)), BASE, unreadable)
     assert rules_at(rows, 0, 11, 12, 99) == [BARE, BARE, frame(48), frame(48)]
 
 
@@ -106,7 +112,7 @@ def test_each_kind_of_code_and_what_lies_between() -> None:
         (192, 224, Frames.STUB, 81, 0),
         (224, 256, Frames.UNKNOWN, 0, 0),
     )
-    rows = with_gaps(rows_of(kinds, BASE, lambda _address, _size: None), kinds, BASE, BASE)
+    rows = with_gaps(rows_of(kinds, BASE, unreadable), kinds, BASE, BASE)
     unknown = Rules(CFA_UNKNOWN)
     assert rules_at(rows, 0, 40, 70, 100, 130, 170, 200, 230, 300) == [
         unknown,
@@ -130,12 +136,9 @@ def test_what_has_changed_is_made_anew_and_the_rest_stays() -> None:
     again = after.within(changed)
     assert again.tolist() == [False, True, False]
 
-    def read(_address: int, _size: int) -> None:
-        return None
-
-    left = kept(rows_of(before, BASE, read), BASE, changed)
-    both = np.sort(np.concatenate((left, rows_of(after.of(again), BASE, read))))
-    assert np.array_equal(both, rows_of(after, BASE, read))
+    left = kept(rows_of(before, BASE, unreadable), BASE, changed)
+    both = np.sort(np.concatenate((left, rows_of(after.of(again), BASE, unreadable))))
+    assert np.array_equal(both, rows_of(after, BASE, unreadable))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -153,7 +156,11 @@ def test_code_of_any_bytes_and_any_facts_has_rows_in_order(seed: int) -> None:
         for s, e in edges
     ]
     bytes_ = random.choice(np.frombuffer(b"\x48\x83\x81\xec\xc4\x55\x5d\xc3\x20\x00", np.uint8), 1 << 12).tobytes()
-    rows = rows_of(code(*blobs), BASE, lambda address, size: bytes_[address - BASE :][:size])
+
+    def read(addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+        return [bytes_[at - BASE :][:n] for at, n in zip(addresses, sizes, strict=True)]
+
+    rows = rows_of(code(*blobs), BASE, read)
     pc = rows >> np.uint64(32)
     assert np.all(pc[1:] > pc[:-1])
     assert np.all(pc <= 1 << 12)
