@@ -70,9 +70,11 @@ class JitFrames:
     def _opened(self, space: AddressSpace, known: Known) -> JitCode:
         if known.jit is None:
             known.jit = JitCode(PerfMap(space.pid))
-        if not space.ended and self._runtimes.open(known.jit.opening, space.pid, space.mappings) is not None:
+        jit, was_read = known.jit, known.jit.reader is not None
+        if not space.ended and self._runtimes.open(jit.opening, space.pid, space.mappings) is not None and not was_read:
+            self.version += jit.newly_named()
             self._take_back(known)
-        return known.jit
+        return jit
 
     def _by_perf_map(self, symbols: Symbols, part: Part, space: AddressSpace, known: Known, jit: JitCode) -> Found:
         lookup = part.addresses - part.is_return
@@ -82,20 +84,25 @@ class JitFrames:
             names = jit.perf_map.find(lookup)
         unnamed = np.array([name is None for name in names])
         nowhere = not len(jit.perf_map) and jit.reader is None
+        for_good = nowhere and not jit.opening.may_be
         jit.miss(lookup[unnamed])
         self._counts.jit_unnamed += int(unnamed.sum())
         if unnamed.any() and nowhere and not part.mapping.has_file and not known.told:
             self._tell(jit, space, known)
-        # where a perf map is being written, a name may come with its next lines
+        # where a perf map is being written, a name may come with its next lines; where a runtime starts, once it has
         frames = jit_frames(part.mapping, part.addresses, names)
-        return [symbols.frame(frame) for frame in frames], ~unnamed | nowhere
+        return [symbols.frame(frame) for frame in frames], ~unnamed | for_good
 
-    def tend(self, known: Known) -> None:
+    def tend(self, space: AddressSpace, known: Known) -> None:
         """Read what a runtime has made or added to its perf map since, of a process that has code, if it is time."""
-        if known.jit is not None:
-            self._reread(known.jit, known)
-            if known.jit.nameless:
-                self._refresh(known.jit, known)
+        jit = known.jit
+        if jit is None:
+            return
+        if jit.nameless and jit.reader is None and jit.opening.may_be:
+            self._opened(space, known)
+        self._reread(jit, known)
+        if jit.nameless:
+            self._refresh(jit, known)
 
     def meet(self, mapping: Mapping, known: Known) -> None:
         """Say of a process that it interprets what only its runtime could name, if this file is that runtime."""

@@ -116,12 +116,12 @@ class Resolver:
         key = self.inlines.tend()
         modules = set() if key is None else self._shared.forget(key)
         arrived = self._arrived()
-        for known in self._spaces.values():
+        for space, known in self._spaces.items():
             if key is not None:
                 mapped = [mapping for mapping, image in known.images.items() if image == key]
                 modules.update(mapping.module for mapping in mapped)
                 known.answers.forget([(mapping.start, mapping.end) for mapping in mapped])
-            self._jit.tend(known)
+            self._jit.tend(space, known)
         is_jit = self._jit.version != self._jit_version
         self._jit_version = self._jit.version
         self._version += key is not None or bool(arrived)

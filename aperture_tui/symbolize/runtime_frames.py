@@ -63,7 +63,7 @@ ValueError with the reason, in one line."""
 class Opening:
     """One process's reader, and when it is due: to be opened (again), or refreshed; and `eager`, when where code was
     met that was not known. asked: since the last time. vain: such times that nothing was new, one after the other.
-    problem: why it could not be opened, in one line.
+    may_be: there is a reader for processes of this runtime. problem: why it could not be opened, in one line.
     """
 
     reader: RuntimeReader | None = None
@@ -72,6 +72,7 @@ class Opening:
     eager: float = 0.0
     vain: int = 0
     asked: bool = False
+    may_be: bool = False
     problem: str = ""
 
 
@@ -84,15 +85,16 @@ class RuntimeFrames:
 
     def open(self, opening: Opening, pid: int, mappings: Sequence[mapped.Mapping]) -> RuntimeReader | None:
         """The reader of a process, if it has one by now."""
-        opening.asked = True
         now = self._clock()
         if opening.reader is None and now >= opening.due:
             opening.due = now + opening.pause_s
             opening.pause_s = min(2 * opening.pause_s, _LONGEST_S)
             runtime = runtime_of(mappings)
             opener = self._openers.get(runtime.name) if runtime is not None else None
+            opening.may_be = opener is not None
             if opener is not None:
                 self._try(opening, opener, pid, mappings)
+        opening.asked = True
         return opening.reader
 
     def _try(self, opening: Opening, opener: Opener, pid: int, mappings: Sequence[mapped.Mapping]) -> None:

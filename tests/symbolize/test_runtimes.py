@@ -140,23 +140,23 @@ def test_functions_of_node_have_name_file_and_line(started: Callable[..., int]) 
     assert not asking.resolver.unreadable
 
 
-def test_java_is_told_until_it_is_asked_for_a_perf_map(started: Callable[..., int], tmp_path: Path) -> None:
+def test_java_has_its_names_at_the_places_where_it_says_that_they_are(
+    started: Callable[..., int], tmp_path: Path
+) -> None:
+    """It is asked for a perf map; ours are out of its memory, and have no types of arguments."""
     need("java", "javac", "jcmd")
     run("javac", "-d", tmp_path, PROGRAMS / "Spin.java")
-    pid = started("java", "-XX:+PreserveFramePointer", "-Xmx64m", "-cp", tmp_path, "Spin")
-    code = eventually(lambda: made_code(pid))[0]
-    asking = Asking(pid)
-    asking.frames(code.start + 64)
-    assert [cause for cause in asking.resolver.unreadable if cause.startswith("java processes without a perf map")]
+    pid = started("java", "-Xmx64m", "-cp", tmp_path, "Spin")
+    eventually(lambda: made_code(pid))
 
     def named() -> dict[str, int]:
         subprocess.run(["jcmd", str(pid), "Compiler.perfmap"], capture_output=True, check=False)
         return entries(pid, "long Spin.innermost(int)", "Interpreter")
 
     at = eventually(named)
-    asking.clock.now += 10
-    asking.space.refresh()
-    assert asking.names(*(address + 16 for address in at.values())) == list(at)
+    Path(f"/tmp/perf-{pid}.map").unlink()  # noqa: S108 the place that the format names
+    asking = Asking(pid)
+    assert asking.names(*(address + 16 for address in at.values())) == ["Spin.innermost", "Interpreter"]
     assert not +asking.resolver.unreadable
 
 
