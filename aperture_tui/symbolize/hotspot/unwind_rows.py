@@ -47,6 +47,11 @@ _PIECE: Final = 4 << 20
 """Bytes of code that are looked at together, about."""
 _MAX_BYTES: Final = 4 << 20
 """Of one method; what is behind them has no epilogues."""
+MAX_CODE: Final = 1 << 29
+"""Bytes of code of a process that are looked at together; a code cache has 240 MB unless it is told otherwise."""
+MAX_FOUND: Final = 1 << 21
+"""Rows of prologues and epilogues of a process, which are eight a method. What is behind them has none, so that a
+process that is made up takes no more than its part."""
 _TO_RET: Final = 32
 """From an epilogue's pop to its ret there is a poll at most, or vzeroupper."""
 _APART: Final = bytes(_TO_RET + 8)
@@ -132,7 +137,11 @@ def rows_of(code: CodeFrames, base: int, read: Read) -> NDArray[np.uint64]:
     first[stub] = whole[stub]
     first[compiled] = _BARE
     pcs, rules = [start, code.stands[compiled]], [first, whole[compiled]]
+    left = MAX_FOUND
     for address, rule in _found(code, read):
+        left -= len(address)
+        if left < 0:
+            break
         pcs.append(address)
         rules.append(rule)
     pc, words = np.concatenate(pcs), np.concatenate(rules)
@@ -177,6 +186,8 @@ def _found(code: CodeFrames, read: Read) -> Iterator[tuple[NDArray[np.uint64], N
     """Prologues and epilogues: addresses, and the rules that hold from there on."""
     compiled = np.flatnonzero(code.how == Frames.COMPILED)
     sizes = np.minimum(code.end[compiled] - code.start[compiled], np.uint64(_MAX_BYTES)).astype(np.int64)
+    so_far = np.cumsum(sizes)
+    compiled, sizes = compiled[so_far <= MAX_CODE], sizes[so_far <= MAX_CODE]
     piece = np.cumsum(sizes) // _PIECE
     for some in np.split(np.arange(len(compiled)), np.flatnonzero(np.diff(piece)) + 1):
         parts = read(code.start[compiled[some]].tolist(), sizes[some].tolist())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from aperture_tui.symbolize.hotspot import unwind_rows
 from aperture_tui.symbolize.hotspot.unwind_rows import CodeFrames, Frames, kept, rows_of, with_gaps
 from aperture_tui.symbolize.unwind_layout import (
     CFA_INTERPRETED,
@@ -164,3 +165,22 @@ def test_code_of_any_bytes_and_any_facts_has_rows_in_order(seed: int) -> None:
     pc = rows >> np.uint64(32)
     assert np.all(pc[1:] > pc[:-1])
     assert np.all(pc <= 1 << 12)
+
+
+def test_a_process_that_is_made_up_takes_no_more_than_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code of nothing but epilogues, and as much of it as an address space holds."""
+    monkeypatch.setattr(unwind_rows, "MAX_FOUND", 1000)
+    epilogues = (add(32) + POP + RET) * 1000
+    one = code((0, len(epilogues), Frames.COMPILED, 48, 0))
+    assert len(rows_of(one, BASE, lambda _addresses, sizes: [epilogues[:n] for n in sizes])) <= 1001
+
+    read: list[int] = []
+
+    def reading(addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+        read.extend(sizes)
+        return unreadable(addresses, sizes)
+
+    monkeypatch.setattr(unwind_rows, "MAX_CODE", 1 << 24)
+    huge = code(*((n << 40, n + 1 << 40, Frames.COMPILED, 48, n << 40) for n in range(100)))
+    rows_of(huge, BASE, reading)
+    assert 0 < sum(read) <= 1 << 24
