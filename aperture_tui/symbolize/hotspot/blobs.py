@@ -101,9 +101,23 @@ class Blobs:
         row = np.searchsorted(self.start, addresses, "right") - 1
         return np.where((row >= 0) & (addresses < self.end[row]), row, -1)
 
+    def rows_of(self, blobs: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """The rows of blobs, by where they are; those that are not there are left out."""
+        if not len(self.blob):
+            return np.zeros(0, np.intp)
+        row = np.minimum(np.searchsorted(self.blob, blobs), len(self.blob) - 1)
+        there: NDArray[np.intp] = row[self.blob[row] == blobs]
+        return there
+
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Blobs:
         """Some of the rows."""
         return Blobs(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def merged(self, other: Blobs) -> Blobs:
+        """These and the other's, sorted."""
+        start = np.concatenate([self.start, other.start])
+        order = np.argsort(start, kind="stable")
+        return Blobs(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)])[order] for f in fields(self)))
 
     def same_as(self, other: Blobs) -> NDArray[np.bool_]:
         """Which rows are what the other's are: (n,), of as many."""
@@ -163,7 +177,10 @@ def parse_blobs(
 
 
 def with_kinds(blobs: Blobs, kinds: NDArray[np.uint8]) -> Blobs:
-    """The same, with kinds, and without what only methods have where there is none."""
+    """The same, with kinds, and without what only methods have where there is none.
+
+    Code of a method that is gone is left out: it waits to be freed.
+    """
     kinds = np.where((kinds == BlobKind.OTHER) & (blobs.frame_size > 0), np.uint8(BlobKind.STUB), kinds)
     compiled = kinds == BlobKind.COMPILED
     method = compiled | (kinds == BlobKind.NATIVE)
@@ -182,7 +199,7 @@ def with_kinds(blobs: Blobs, kinds: NDArray[np.uint8]) -> Blobs:
     for name in ("metadata", "scopes", "pcs"):
         for part in (name, f"{name}_end"):
             kept[part] = np.where(good, getattr(blobs, part), np.uint64(0))
-    return replace(blobs, kind=kinds, **kept)
+    return replace(blobs, kind=kinds, **kept).take(~method | (blobs.method > 0))
 
 
 def _place(rows: NDArray[np.uint8], field: Field, base: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -25,7 +25,9 @@ _MAX_HEAPS: Final = 16
 _MAX_HEAP_BYTES: Final = 4 << 30  # the largest code cache is of 2 GB
 _LOG2_SEGMENTS: Final = range(3, 17)
 _MAX_LENGTH: Final = np.uint64(1 << 32)
-_TURN: Final = 256  # blobs of which a refresh looks whether they are still what they were
+_FEW: Final = 4096  # blobs that are all read again when anything changed: 7 ms
+_TURN: Final = 1024  # of more, how many of those are that were there before
+_QUIET: Final = 128  # blobs that are looked at when nothing changed, and as many of those that are named
 _MAX_NAMES: Final = 4096
 _NAME: Final = 128  # bytes of a blob's name that are read
 _TOP: Final = 1 << 56
@@ -52,7 +54,9 @@ class CodeCache:
         self._seen: list[bytes] = []
         self._segment = 1
         self._names: dict[int, bytes] = {}
-        self._turn = 0  # the row with which the next refresh goes on looking
+        self._turn = 0
+        self._sure = False  # that no blob is known to be another by now
+        self._fresh = np.zeros(0, np.uint64)  # those that were new the last time: they may have been half made
         self.blobs = no_blobs()
         """As they were last seen."""
         self.bounds = 0, 0
@@ -70,13 +74,38 @@ class CodeCache:
         if not self._heaps:
             self._heaps = self._find_heaps()
         heaps = self._read_heaps()
-        if [heap.raw for heap in heaps] == self._seen and self._are_same(named):
-            return []
-        blobs = self._read_all(heaps)
-        self._seen = [heap.raw for heap in heaps]
+        seen = [heap.raw for heap in heaps]
+        if seen == self._seen and not len(self._fresh):
+            self._turn += 1
+            looked_at = np.concatenate([self._turn_of(self.blobs.blob, _QUIET), self._turn_of(named, _QUIET)])
+            if self.are_same(self.blobs.rows_of(np.unique(looked_at))).all():
+                return []
+        before, self.blobs = self.blobs, self._read_all(heaps, named)
+        self._seen, self._sure = seen, True
         self.bounds = min(heap.low for heap in heaps), max(heap.high for heap in heaps)
-        before, self.blobs = self.blobs, blobs
-        return _changes(before, blobs)
+        self._turn += 1
+        changes, self._fresh = _changes(before, self.blobs)
+        return changes
+
+    def are_same(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of these blobs are still what they were; unless all are, all are read with the next refresh.
+
+        Where a block is freed and another of the same size is made there, nothing else tells. Raises HotSpotError.
+        rows: ascending.
+        """
+        known = self.blobs.take(rows)
+        now = self._read_blocks(known.blob - np.uint64(self._layout.heap.block_bytes), known.block_end)
+        same = np.zeros(len(known), bool)
+        found = np.flatnonzero(np.isin(known.blob, now.blob))
+        same[found] = known.take(found).same_as(now.take(now.rows_of(known.blob[found])))
+        if not same.all():
+            self._seen, self._sure = [], False
+        return same
+
+    def _turn_of(self, blobs: NDArray[np.uint64], count: int) -> NDArray[np.uint64]:
+        """So many of these, others each time."""
+        start = self._turn * count % max(len(blobs), 1)
+        return blobs[start : start + count]
 
     def _find_heaps(self) -> list[int]:
         """The addresses of all CodeHeaps, which stay."""
@@ -112,11 +141,19 @@ class CodeCache:
             raise HotSpotError("heaps of the code cache with segments of several sizes")
         return heaps
 
-    def _read_all(self, heaps: list[_Heap]) -> Blobs:
+    def _read_all(self, heaps: list[_Heap], named: NDArray[np.uint64]) -> Blobs:
+        """All blobs. Of many that were there before, not all are read again."""
         self._segment = heaps[0].segment
-        at = [self._block_starts(heap) for heap in heaps]
-        end = [np.full(len(starts), heap.high, np.uint64) for starts, heap in zip(at, heaps, strict=True)]
-        return self._read_blocks(np.concatenate(at)[:MAX_BLOBS], np.concatenate(end)[:MAX_BLOBS])
+        begins = [self._block_starts(heap) for heap in heaps]
+        at = np.concatenate(begins)[:MAX_BLOBS]
+        limit = np.repeat(np.array([heap.high for heap in heaps], np.uint64), [len(b) for b in begins])[:MAX_BLOBS]
+        blobs, ahead = self.blobs, np.uint64(self._layout.heap.block_bytes)
+        if len(blobs) <= _FEW or not self._sure:
+            return self._read_blocks(at, limit)
+        again = np.concatenate([self._turn_of(blobs.blob, _TURN), self._turn_of(named, _TURN), self._fresh])
+        kept = blobs.take(np.isin(blobs.blob - ahead, at) & ~np.isin(blobs.blob, again))
+        missing = ~np.isin(at + ahead, kept.blob)
+        return kept.merged(self._read_blocks(at[missing], limit[missing]))
 
     def _block_starts(self, heap: _Heap) -> NDArray[np.uint64]:
         count = (heap.high - heap.low) // heap.segment
@@ -154,19 +191,6 @@ class CodeCache:
         kinds = np.array([kind_of(self.name(address)) for address in wanted.tolist()], np.uint8)
         return kinds[which]
 
-    def _are_same(self, named: NDArray[np.uint64]) -> bool:
-        """Whether some blobs are what they were: those that are named, and of all a few by turns.
-
-        Where a block is freed and another of the same size is made there, nothing else tells.
-        """
-        blobs = self.blobs
-        turn = np.arange(self._turn, min(self._turn + _TURN, len(blobs)))
-        self._turn = self._turn + _TURN if self._turn + _TURN < len(blobs) else 0
-        rows = np.union1d(turn, np.flatnonzero(np.isin(blobs.blob, named)))
-        known = blobs.take(rows)
-        now = self._read_blocks(known.blob - np.uint64(self._layout.heap.block_bytes), known.block_end)
-        return len(now) == len(known) and bool(now.same_as(known).all())
-
     def _need(self, address: int, size: int) -> bytes:
         data = read(self._memory, address, size)
         if data is None:
@@ -179,8 +203,8 @@ def _scalar(data: bytes, field: Field) -> int:
     return int(column(np.frombuffer(data, np.uint8).reshape(1, -1), field)[0])
 
 
-def _changes(before: Blobs, now: Blobs) -> list[tuple[int, int]]:
-    """The ranges in which not the same blob is as before, those that touch as one."""
+def _changes(before: Blobs, now: Blobs) -> tuple[list[tuple[int, int]], NDArray[np.uint64]]:
+    """The ranges in which not the same blob is as before, those that touch as one; and the blobs that are new."""
     _, i, j = np.intersect1d(before.blob, now.blob, assume_unique=True, return_indices=True)
     same = before.take(i).same_as(now.take(j))
     gone, new = np.ones(len(before), bool), np.ones(len(now), bool)
@@ -195,4 +219,4 @@ def _changes(before: Blobs, now: Blobs) -> list[tuple[int, int]]:
             out[-1] = (out[-1][0], max(high, out[-1][1]))
         else:
             out.append((low, high))
-    return out
+    return out, now.blob[new]

@@ -28,8 +28,8 @@ _LINES: Final = 16
 _HAS_LINES: Final = 1  # ConstMethodFlags, has_linenumber_table
 _UTF8: Final = 1  # JVM_CONSTANT_Utf8
 _SLOT: Final = 8
-# Hidden classes (since JDK 15: "+0x…", the address of their oop) and those of Unsafe before ("/123456")
-_HIDDEN: Final = re.compile(r"[+/](?:0x)?[0-9a-f]{1,16}$")
+# What the VM adds to the name of a hidden class (JEP 371, JDK 15), and Unsafe.defineAnonymousClass before
+_HIDDEN: Final = re.compile(r"[+/](?:0x[0-9a-f]{1,16}|\d{1,20})$")
 
 
 class _Key(NamedTuple):

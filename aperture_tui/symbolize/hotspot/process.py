@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,16 @@ from aperture_tui.symbolize.address_space import Mapping
 from aperture_tui.symbolize.hotspot.binary import LIBRARY, Binaries
 from aperture_tui.symbolize.hotspot.blobs import BlobKind, Blobs
 from aperture_tui.symbolize.hotspot.code_cache import CodeCache
-from aperture_tui.symbolize.hotspot.errors import HotSpotError
+from aperture_tui.symbolize.hotspot.errors import HotSpotError, HotSpotNotReady
 from aperture_tui.symbolize.hotspot.inlined import Inlined
 from aperture_tui.symbolize.hotspot.layout import make_layout
 from aperture_tui.symbolize.hotspot.methods import MODULE, Methods
 from aperture_tui.symbolize.hotspot.structs import read_structs
 from aperture_tui.symbolize.process_memory import Memory, ProcessMemory
 
-_WORD = (1 << 64) - 1
+_LOADED: Final = "libjava.so"
+"""What HotSpot loads as it sets itself up; until then its tables may be half made."""
+_WORD: Final = (1 << 64) - 1
 
 
 class HotSpot:
@@ -53,6 +56,8 @@ class HotSpot:
         mapping = next((m for m in mappings if m.module == LIBRARY), None)
         if mapping is None:
             return None
+        if not any(m.module == _LOADED for m in mappings):
+            raise HotSpotNotReady("HotSpot has not loaded its own libraries yet")
         binary = (binaries if binaries is not None else Binaries()).get(pid, mapping)
         bias = binary.bias(mapping)
         memory = ProcessMemory(pid, HotSpotError)
@@ -89,15 +94,8 @@ class HotSpot:
         """
         blobs = self.blobs
         rows = blobs.find(addresses - is_return)
-        kinds = np.where(rows >= 0, blobs.kind[rows], np.uint8(BlobKind.OTHER)) if len(blobs) else rows
-        chains: dict[int, tuple[int, ...]] = {}
-        compiled = np.flatnonzero((rows >= 0) & (kinds == BlobKind.COMPILED))
-        offsets = (addresses[compiled] - blobs.start[rows[compiled]]).astype(np.int64)
         try:
-            found = self._inlined.methods(blobs, rows[compiled], offsets, is_return[compiled])
-            chains = dict(zip(compiled.tolist(), found, strict=True))
-            for i in np.flatnonzero((rows >= 0) & (kinds == BlobKind.NATIVE)).tolist():
-                chains[i] = (int(blobs.method[rows[i]]),)
+            chains = self._chains(addresses, is_return, rows)
             named = self._methods.frames(method for chain in chains.values() for method in chain)
         except HotSpotError:
             return [None] * len(addresses)  # the process is gone
@@ -107,10 +105,29 @@ class HotSpot:
                 out.append(None)
             elif i in chains:
                 out.append(_of_chain(chains[i], named))
+            elif blobs.kind[row] in (BlobKind.COMPILED, BlobKind.NATIVE):
+                out.append(None)  # other code is there by now: the next refresh tells
             else:
                 name = self.name(row)
                 out.append((Frame(name, MODULE, kind=FrameKind.JIT),) if name else None)
         return out
+
+    def _chains(
+        self, addresses: NDArray[np.uint64], is_return: NDArray[np.bool_], rows: NDArray[np.intp]
+    ) -> dict[int, tuple[int, ...]]:
+        """The Methods at each address that is in code of methods, by its place among the addresses."""
+        blobs = self.blobs
+        fresh = np.unique(rows[rows >= 0])
+        kinds = blobs.kind[fresh]
+        fresh = fresh[(kinds == BlobKind.COMPILED) & ~np.isin(blobs.blob[fresh], self._inlined.known)]
+        gone = fresh[~self._cache.are_same(fresh)] if len(fresh) else fresh
+        there = np.flatnonzero((rows >= 0) & ~np.isin(rows, gone))
+        native = there[blobs.kind[rows[there]] == BlobKind.NATIVE].tolist()
+        compiled = there[blobs.kind[rows[there]] == BlobKind.COMPILED]
+        offsets = (addresses[compiled] - blobs.start[rows[compiled]]).astype(np.int64)
+        found = self._inlined.methods(blobs, rows[compiled], offsets, is_return[compiled])
+        chains = {i: (int(blobs.method[rows[i]]),) for i in native}
+        return chains | dict(zip(compiled.tolist(), found, strict=True))
 
     def methods(self, words: NDArray[np.uint64]) -> list[Frame | None]:
         """The frame of each Method*, as frames of the interpreter have it: (n,). None: no method is there."""
