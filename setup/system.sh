@@ -62,7 +62,8 @@ perf_package() {
 # command -> packages; what the tests compile their programs with, drive the screens with and compare with.
 missing_tools() {
   local tool
-  for tool in "gcc gcc libc6-dev" "g++ g++" "objdump binutils" "tmux tmux" "perf $(perf_package)"; do
+  for tool in "gcc gcc libc6-dev" "g++ g++" "objdump binutils" "tmux tmux" "javac default-jdk-headless" \
+    "perf $(perf_package)"; do
     command -v "${tool%% *}" >/dev/null || echo "${tool#* }"
   done
 }

@@ -69,7 +69,7 @@ class CodeCache:
     def refresh(self, named: NDArray[np.uint64]) -> list[tuple[int, int]]:
         """Read what changed. The ranges [from, to) in which another blob is now, or none, or one where none was.
 
-        named: addresses of blobs that are looked at in any case. Raises HotSpotError, HotSpotNotReady.
+        named: addresses of blobs that are looked at more often than the others. Raises HotSpotError, HotSpotNotReady.
         """
         if not self._heaps:
             self._heaps = self._find_heaps()

@@ -33,24 +33,31 @@ ADDED = re.compile(r"[/+](0x[0-9a-f]+|\d+)(?=\.)")
 
 
 def javas() -> list[str]:
-    """Programs of HotSpot, each once."""
+    """Programs of HotSpot: those that are named, and one of each version that is found."""
     named = [path for path in os.environ.get("APERTURE_TEST_JAVAS", "").split(":") if path]
-    found = sorted(path for place in PLACES for path in glob.glob(place))
-    return list({os.path.realpath(path): path for path in named + found}.values())
+    paths = [path for place in PLACES for path in sorted(glob.glob(place)) if notes_of(path).exists()]
+    found = {version(path): path for path in paths}
+    return named + [found[number] for number in sorted(found)]
+
+
+def notes_of(java: str) -> Path:
+    """What a JDK says of itself."""
+    return Path(os.path.realpath(java)).parents[1] / "release"
 
 
 @functools.cache
 def version(java: str) -> int:
-    """Of a program of HotSpot: 17."""
-    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
-    found = re.search(r'version "(?:1\.)?(\d+)', text)
-    assert found is not None, text
+    """Of a program of HotSpot, as the notes beside it say: 17."""
+    found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', notes_of(java).read_text(), re.M)
+    assert found is not None, java
     return int(found[1])
 
 
-@pytest.fixture(
-    params=javas() or [None], ids=lambda path: Path(path).parents[1].name if path else "none", scope="session"
-)
+def _label(java: str | None) -> str:
+    return str(version(java)) if java else "none"
+
+
+@pytest.fixture(params=javas() or [None], ids=_label, scope="session")
 def java(request: pytest.FixtureRequest) -> str:
     """One JVM of the machine."""
     if request.param is None:
@@ -62,7 +69,7 @@ def java(request: pytest.FixtureRequest) -> str:
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the compiled program."""
     if shutil.which("javac") is None:
-        pytest.skip("javac is not installed (openjdk-17-jdk-headless)")
+        pytest.skip("javac is not installed (default-jdk-headless)")
     out = tmp_path_factory.mktemp("java")
     subprocess.run(["javac", "--release", "11", "-encoding", "UTF-8", "-d", out, PROGRAM], check=True)
     return out
@@ -95,7 +102,7 @@ class Running:
     def ask(self, *command: str) -> str:
         """What the VM says to a command of jcmd."""
         if shutil.which("jcmd") is None:
-            pytest.skip("jcmd is not installed (openjdk-17-jdk-headless)")
+            pytest.skip("jcmd is not installed (default-jdk-headless)")
         done = subprocess.run(["jcmd", str(self.pid), *command], capture_output=True, check=True, timeout=60)
         return text_of(done.stdout)
 
@@ -113,7 +120,7 @@ def start(java: str, classes: Path, options: Sequence[str] = (), rounds: int = 2
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
-@pytest.fixture(params=MODES, scope="module")
+@pytest.fixture(params=MODES, scope="session")
 def running(request: pytest.FixtureRequest, java: str, classes: Path) -> Iterator[Running]:
     """A JVM of each sort that stands still."""
     process = start(java, classes, MODES[request.param])
