@@ -30,6 +30,7 @@ test: setup-dev  ## set up with the test tools, then run the tests; the BPF test
 	@setup/inferno.sh || echo 'setup: without inferno the SVG tests are skipped' >&2
 	@setup/wasm.sh || echo 'setup: without its compilers the filters are not built anew' >&2
 	@setup/java.sh || echo 'setup: without Java runtimes the tests of Java use the one of this machine' >&2
+	@setup/node.sh $(UV)
 	@PATH="$(TOOLS):$$PATH" exec setup/as-root.sh --or-not setup/tests.sh $(BIN)/python $(ARGS)
 
 check: setup-dev  ## format, lint, types, layers, generated code

@@ -1,0 +1,125 @@
+"""What the ELF file of a V8 says: its metadata for debuggers, and where its interpreter is.
+
+V8's tools/gen-postmortem-metadata.py makes the metadata: a symbol v8dbg_NAME of an int for each constant, in every
+build of Node.js. The builtins are symbols that a stripped file does not have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
+from aperture_tui.symbolize.cpython.loop import content
+from aperture_tui.symbolize.elf import MACHINE_X86_64, SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, Section, Source
+from aperture_tui.symbolize.images import ImageKey
+from aperture_tui.symbolize.symbol_index import MAX_SYMBOLS, SYMBOL
+from aperture_tui.symbolize.v8.layout import Layout, Span, V8Error, layout_of
+
+_METADATA: Final = "v8dbg_"
+_BUILTIN: Final = "Builtins_"
+# the first builtin of the interpreter and the one after the last of that kind; the first and the last bytecode handler,
+# which are the last builtins of all (BUILTIN_LIST in src/builtins/builtins-definitions.h)
+_ENTRY: Final = ("InterpreterEntryTrampoline", "BaselineOutOfLinePrologue")
+_HANDLERS: Final = ("WideHandler", "AbortExtraWideHandler")
+_WANTED: Final = re.compile(
+    rb"(?<=\0)(?:v8dbg_\w{1,100}|Builtins_(?:%b))(?=\0)" % "|".join((*_ENTRY, *_HANDLERS)).encode()
+)
+_MAX_STRINGS: Final = 64 << 20
+_MAX_WANTED: Final = 2048
+_MAX_FILES: Final = 64
+_PAGE: Final = 4096
+_NAMES: Final = re.compile(r"node|nodejs|libnode\.so.*|deno")
+
+
+class Binaries:
+    """Layouts by file version. Owned by one thread."""
+
+    def __init__(self) -> None:
+        self._known: dict[ImageKey, Layout | str] = {}
+
+    def get(self, pid: int, mapping: Mapping) -> Layout:
+        """What the file behind a mapping says. Raises V8Error."""
+        try:
+            key = ImageKey.of(mapped_facts(pid, mapping))
+            known = self._known.get(key)
+            if known is None:
+                with contextlib.closing(open_mapping(pid, mapping)) as source:
+                    known = _read(source)
+                    key = ImageKey.of(source.stat())
+                if len(self._known) >= _MAX_FILES:
+                    self._known.clear()
+                self._known[key] = known
+        except OSError as error:
+            raise V8Error(f"{mapping.module}: {error.strerror}") from error
+        if isinstance(known, str):
+            raise V8Error(known)
+        return known
+
+
+def is_v8(mapping: Mapping) -> bool:
+    """Whether a mapping may be V8, by its name."""
+    return _NAMES.fullmatch(mapping.module) is not None and mapping.has_file
+
+
+def read_binary(source: Source) -> Layout:
+    """What a file says. Raises ElfError if it is no ELF file of x86-64; V8Error if it is no V8, or not a known one."""
+    elf = Elf.read(source)
+    if elf.bits != 64 or elf.machine != MACHINE_X86_64:
+        raise ElfError("not an ELF file of x86-64")
+    symbols: dict[str, int] = {}
+    for kind in (SHT_SYMTAB, SHT_DYNSYM):
+        section = next((s for s in elf.sections if s.type == kind and s.size), None)
+        if section is not None and not any(name.startswith(_METADATA) for name in symbols):
+            symbols |= _symbols(elf, section)
+    constants = {}
+    for name, address in symbols.items():
+        if name.startswith(_METADATA):
+            constants[name.removeprefix(_METADATA)] = _number(elf, address)
+    base = int(elf.load_segments["address"].min(initial=(1 << 64) - 1)) // _PAGE * _PAGE
+    return layout_of(constants, _span(symbols, base, *_ENTRY), _span(symbols, base, *_HANDLERS))
+
+
+def _read(source: Source) -> Layout | str:
+    try:
+        return read_binary(source)
+    except (ElfError, V8Error) as error:
+        return str(error)
+
+
+def _symbols(elf: Elf, section: Section) -> Iterator[tuple[str, int]]:
+    """The wanted symbols that a table defines. Raises ElfError."""
+    size = SYMBOL[64].itemsize
+    if section.entry_size != size or section.size % size or section.size // size > MAX_SYMBOLS:
+        raise ElfError("a symbol table of an unknown form")
+    if section.link >= len(elf.sections):
+        raise ElfError("a symbol table without strings")
+    text = elf.content(elf.sections[section.link], _MAX_STRINGS)
+    places = {}
+    for found in _WANTED.finditer(text):
+        places[found.start()] = found[0].decode()
+        if len(places) == _MAX_WANTED:
+            break
+    rows = np.frombuffer(elf.content(section, section.size), SYMBOL[64])
+    wanted = np.isin(rows["name"], np.array(list(places), np.uint32)) & (rows["section"] != 0)
+    for row in rows[wanted]:
+        yield places[int(row["name"])], int(row["value"])
+
+
+def _number(elf: Elf, address: int) -> int:
+    """An int of a file; a zero may lie in memory that the file has no bytes for (.bss). Raises ElfError."""
+    for segment in elf.load_segments:
+        into = address - int(segment["address"])
+        if int(segment["file_size"]) <= into < int(segment["memory_size"]):
+            return 0
+    return int.from_bytes(content(elf, address, 4), "little", signed=True)
+
+
+def _span(symbols: dict[str, int], base: int, first: str, last: str) -> Span:
+    """From one builtin to another; empty if the file does not name them."""
+    start, end = (symbols.get(_BUILTIN + name, 0) - base for name in (first, last))
+    return Span(start, end - start) if 0 < start < end < 1 << 32 else Span(0, 0)
