@@ -13,7 +13,9 @@ BPF_PERCPU_ARRAY(unwind_lost, u64, 1);
 INLINE void forget(u32 pid)
 {
     unwind_processes.delete(&pid);
-    unwind_python.delete(&pid);
+    unwind_interpreters.delete(&pid);
+    unwind_asked.delete(&pid);
+    pid |= ASKED_CODE;
     unwind_asked.delete(&pid);
 }
 
@@ -25,9 +27,9 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
         return 0; /* a thread */
     forget(child); /* whoever had this pid before is gone */
     struct slice *slice = unwind_processes.lookup(&parent);
-    struct python *python = unwind_python.lookup(&parent);
+    struct interpreter *interpreter = unwind_interpreters.lookup(&parent);
     bool full = slice && unwind_processes.update(&child, slice);
-    full |= python && unwind_python.update(&child, python);
+    full |= interpreter && unwind_interpreters.update(&child, interpreter);
     u64 *lost = unwind_lost.lookup(&zero);
     if (full && lost)
         *lost += 1;

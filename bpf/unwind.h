@@ -90,7 +90,7 @@ struct walk {
     u32 unknown; /* code was met that its runtime has made since collect/unwind looked */
     struct slice slice;
     struct mapping at;
-    struct python python;
+    struct interpreter how;
     u64 thread_pointer;
     u64 next_python; /* frame */
     u64 frame[32];
@@ -178,7 +178,6 @@ INLINE void walk_frame_pointers(void *ctx, struct walk *w, u32 stop)
 
 #define ASK_NEW_NS 1000000
 #define ASK_NS 5000000
-#define ASKED_CODE (1U << 31) /* of a key of unwind_asked: for code that is not known yet, and not for mappings */
 
 /* Have collect/unwind look at a process: a new one every millisecond at most, for its loader goes on mapping; another
  * one every 5 ms, or as late as collect/unwind has said. */
@@ -251,8 +250,48 @@ INLINE int stop(struct walk *w, u32 how)
     return 1;
 }
 
+INLINE bool is_in(struct span span, u32 at)
+{
+    return at - span.start < span.size;
+}
+
+INLINE void put(struct walk *w, u64 word)
+{
+    w->s.word[w->n & (WORDS - 1)] = word;
+    w->s.hash = mix(w->s.hash, word);
+    w->n++;
+    w->s.user++;
+}
+
+/* A frame of V8, which is in w->frame from its function on: where it is a function's, that stands for code that was
+ * made of it, or runs its bytecode. Its SharedFunctionInfo is sent: it is the one of the two that the collector hardly
+ * ever moves. What is called by bytecode for itself is left out; a builtin that was interrupted and has no frame is sent,
+ * and whose frame it ran in. The frame: src/execution/frame-constants.h of V8. */
+#define V8_FUNCTION_DATA 8 /* of SharedFunctionInfo: a small integer for a builtin, of which the pc says as much */
+INLINE void javascript(struct walk *w, u64 pc)
+{
+    struct v8 *v8 = &w->how.v8;
+    u32 at = pc - w->at.bias;
+    bool made = w->at.first == ANONYMOUS, bytecode = !made && (is_in(v8->entry, at) || is_in(v8->handlers, at));
+    u64 word = w->s.word[(w->n - 1) & (WORDS - 1)], info = 0, data = 0;
+    u64 function = w->frame[0], context = w->frame[1];
+    if (!(context & 1)) { /* the type of the frame, which is no function's */
+        w->n -= bytecode;
+        w->s.user -= bytecode;
+        return;
+    }
+    if ((function & 3) != 1 || !read_word(&info, function - 1 + v8->shared) || (info & 3) != 1)
+        return;
+    if (made || bytecode) {
+        w->n--;
+        w->s.user--;
+    } else if (!(word & EXACT) || !read_word(&data, info - 1 + V8_FUNCTION_DATA) || !(data & 1))
+        return;
+    put(w, (info & (OBJECT - 1)) | OBJECT);
+}
+
 /* No row covers the code: take it for a function that keeps its frame pointer. */
-INLINE int guess(struct walk *w, u64 sp, u64 bp)
+INLINE int guess(struct walk *w, u64 pc, u64 sp, u64 bp)
 {
     if (w->at.first == PENDING)
         return stop(w, NO_TABLES);
@@ -261,7 +300,13 @@ INLINE int guess(struct walk *w, u64 sp, u64 bp)
         return stop(w, WHOLE); /* the outermost frame has an rbp of 0: System V ABI, AMD64, 3.4.1 */
     if (bp < sp || bp & 7)
         return stop(w, NO_ROW);
-    if (!read_word(&w->ip, bp + 8) || !read_word(&w->bp, bp))
+    if (w->how.v8.shared) {
+        if (read_user(w->frame, 32, (void *)(bp - 16)))
+            return stop(w, NO_ROW);
+        w->bp = w->frame[2];
+        w->ip = w->frame[3];
+        javascript(w, pc);
+    } else if (!read_word(&w->ip, bp + 8) || !read_word(&w->bp, bp))
         return stop(w, NO_ROW);
     w->sp = bp + 16;
     return 0;
@@ -301,10 +346,7 @@ INLINE int step(struct walk *w, struct mapping *mappings)
     if (w->s.user >= MAX_USER)
         return stop(w, TOO_DEEP | TRUNCATED);
     u64 word = w->exact ? pc | EXACT : pc;
-    w->s.word[w->n & (WORDS - 1)] = word;
-    w->s.hash = mix(w->s.hash, word);
-    w->n++;
-    w->s.user++;
+    put(w, word);
     if (!w->exact)
         pc--; /* the call, not what follows it */
     w->exact = 0;
@@ -333,7 +375,7 @@ INLINE int step(struct walk *w, struct mapping *mappings)
         return interpreted(w, sp, bp);
     else {
         w->unknown |= cfa_rule == 11;
-        return guess(w, sp, bp);
+        return guess(w, pc, sp, bp);
     }
     if (!read_word(&w->ip, cfa - 8))
         return stop(w, FAULT);
@@ -378,7 +420,7 @@ int python(void *ctx)
     struct walk *w = scratch.lookup(&zero);
     if (!w)
         return 0;
-    struct python *how = &w->python;
+    struct python *how = &w->how.python;
     u64 at = w->next_python;
     if (!w->s.python && read_word(&at, w->thread_pointer + how->tsd_blocks) && read_word(&at, at + how->tsd_value) && at &&
         read_word(&at, at + how->frame) && how->cframe >= 0)
@@ -445,11 +487,13 @@ INLINE u32 walk_tables(void *ctx, struct walk *w, struct pt_regs *interrupted)
     w->exact = 1;
     w->at.start = 1;
     w->at.end = 0;
-    struct python *how = unwind_python.lookup(&pid);
+    struct interpreter *how = unwind_interpreters.lookup(&pid);
+    w->how.v8.shared = 0;
     if (how) {
-        w->python = *how;
+        w->how = *how;
         w->next_python = 0;
-        tails.call(ctx, TAIL_PYTHON);
+        if (how->python.frame_bytes)
+            tails.call(ctx, TAIL_PYTHON);
     }
     tails.call(ctx, TAIL_UNWIND);
     return UNSUPPORTED;

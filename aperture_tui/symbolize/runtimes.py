@@ -1,7 +1,8 @@
 """Which language runtime a process is, told by the files it has mapped, and what makes its frames readable.
 
 Each way of making them readable is from the manual of the runtime; a runtime without one shows its own native
-functions where the program's should be. CPython's frames are read from its memory, so it is not among these.
+functions where the program's should be. CPython's frames are read from its memory, so it is not among these. What has
+a reader in `runtime_readers` needs none of it either; of those that cannot be read it is said.
 """
 
 from __future__ import annotations

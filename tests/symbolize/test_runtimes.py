@@ -13,7 +13,7 @@ import pytest
 
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
-from aperture_tui.symbolize import jit_frames
+from aperture_tui.symbolize import jit_frames, v8
 from aperture_tui.symbolize.address_space import AddressSpace, Mapping
 from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_file
 
@@ -119,14 +119,23 @@ def test_perl_shows_native_frames_and_says_so(started: Callable[..., int]) -> No
     assert dict(asking.resolver.unreadable) == {"perl processes, of which only native frames can be read": 1}
 
 
-def test_node_without_a_perf_map_is_told_with_the_option_that_mends_it(started: Callable[..., int]) -> None:
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_node_without_a_perf_map_is_told_only_if_its_memory_does_not_say_either(
+    started: Callable[..., int], monkeypatch: pytest.MonkeyPatch, readable: bool
+) -> None:
+    def refused(*_anything: object) -> None:
+        raise v8.V8Error("its V8 compresses pointers")
+
     need("node")
+    if not readable:
+        monkeypatch.setattr(v8.reader, "layout_in", refused)
     pid = started("node", PROGRAMS / "spin.js")
     code = eventually(lambda: made_code(pid))[0]
     asking = Asking(pid)
     frame = asking.frames(code.start + 64)[0]
     assert frame.kind == FrameKind.JIT
-    assert dict(asking.resolver.unreadable) == {"node processes without a perf map (node --perf-basic-prof)": 1}
+    why = "node processes that could not be read: its V8 compresses pointers"
+    assert dict(asking.resolver.unreadable) == ({} if readable else {why: 1})
 
 
 def test_functions_of_node_have_name_file_and_line(started: Callable[..., int]) -> None:

@@ -18,12 +18,11 @@ import numpy as np
 
 from aperture_tui.collect.unwind.code_tables import CodeTables
 from aperture_tui.collect.unwind.files import Files, Placed
-from aperture_tui.collect.unwind.interpreters import Interpreters
+from aperture_tui.collect.unwind.interpreters import Interpreters, may_be_one
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, MAPPING, MAX_MAPPINGS, KernelMaps
 from aperture_tui.profile.kinds import Stop
 from aperture_tui.symbolize.address_space import Mapping as Mapped
 from aperture_tui.symbolize.address_space import executable_mappings
-from aperture_tui.symbolize.cpython import is_python
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +39,7 @@ class _Slice:
     first: int
     mappings: tuple[Mapped, ...]
     entries: list[tuple[Mapped, Placed | None]]
-    is_python: bool
+    is_interpreter: bool
     missed: int = 0
 
 
@@ -156,7 +155,7 @@ class Coverage:
             if placed is not None:
                 placed.slices.add(first)  # at once: or it would make room for the next one
             entries.append((mapping, placed))
-        new = self._slices[first] = _Slice(first, tuple(mappings), entries, any(map(is_python, mappings)))
+        new = self._slices[first] = _Slice(first, tuple(mappings), entries, any(map(may_be_one, mappings)))
         self._maps.mappings[first : first + len(entries)] = _rows_of(entries)
         return new
 
@@ -208,17 +207,17 @@ class Coverage:
         self._files.trim()
 
     def _look_at_forked(self, alive: Mapping[int, int]) -> None:
-        """A CPython that forks before its frames are read has children with its mappings, but without that.
+        """An interpreter that forks before its frames are read has children with its mappings, but without that.
 
         They have tables, so the kernel never asks for them. alive: as of `KernelMaps.slices`.
         """
         forked: list[tuple[int, tuple[Mapped, ...]]] = []
         for pid in alive.keys() - self._processes.keys():
             one = self._slices.get(alive[pid])
-            if one is not None and one.is_python and not self.interpreters.waits(pid):
+            if one is not None and one.is_interpreter and not self.interpreters.waits(pid):
                 forked.append((pid, one.mappings))
         if forked:
-            read = self._maps.pythons()
+            read = self._maps.interpreters()
             for pid, mappings in forked:
                 if pid not in read:
                     self.interpreters.look(pid, mappings)

@@ -1,4 +1,4 @@
-"""Which processes are CPython, and how the kernel is to read their frames."""
+"""Which processes are CPython or V8, and how the kernel is to read their frames."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from aperture_tui.collect.unwind.kernel_maps import PYTHON
+from aperture_tui.collect.unwind.kernel_maps import INTERPRETER
 from aperture_tui.profile.text import clean
+from aperture_tui.symbolize import v8
 from aperture_tui.symbolize.address_space import executable_mappings
-from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter, Walk
+from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter, Walk, is_python
 
 if TYPE_CHECKING:
     from aperture_tui.collect.unwind.kernel_maps import KernelMaps
@@ -34,12 +35,20 @@ _AT_ONCE: Final = 32
 _MAX_REASONS: Final = 16
 """They name files and processes: past it they are counted together."""
 _members: Final = attrgetter(*(field.name for field in fields(Walk)))
-_FULL: Final = "too many processes are CPython"
+_UNREAD: Final = "Python frames not read"
+_FULL: Final = "Python and JavaScript frames not read: too many processes have some"
 
 
-def packed(walk: Walk) -> bytes:
-    """A walk as bpf/unwind.h has it."""
-    return PYTHON.pack(*_members(walk))
+def packed(python: Walk | None, javascript: v8.Walk | None = None) -> bytes:
+    """What the walk has to know of a process, as bpf/unwind_processes.h has it."""
+    members = (0,) * len(fields(Walk)) if python is None else _members(python)
+    others = (0,) * 5 if javascript is None else (javascript.shared, *javascript.entry, *javascript.handlers)
+    return INTERPRETER.pack(*members, *others)
+
+
+def may_be_one(mapping: Mapping) -> bool:
+    """Whether a mapping may be an interpreter of those that are read."""
+    return is_python(mapping) or v8.is_v8(mapping)
 
 
 @dataclass(slots=True)
@@ -60,11 +69,12 @@ class Interpreters:
         self._maps = maps
         self._clock = clock
         self._binaries = Binaries()
+        self._v8_binaries = v8.Binaries()
         self._waiting: dict[int, _Try] = {}
         self._told: dict[int, str] = {}
 
     def look(self, pid: int, mappings: Sequence[Mapping]) -> None:
-        """A process has these mappings: if it is CPython, have its frames read, now or once it has started."""
+        """A process has these mappings: if it is CPython or V8, have its frames read, now or once it has started."""
         self._waiting.pop(pid, None)
         if pid != os.getpid():  # our own are of no use to anybody, and reading them would be a good part of our cost
             self._open(pid, mappings, _Try(self._clock()))
@@ -100,18 +110,30 @@ class Interpreters:
 
     def _open(self, pid: int, mappings: Sequence[Mapping], one: _Try) -> bool:
         """Have its frames read, or try again later -> whether they are read now."""
+        if (walk := self._v8_walk(pid, mappings)) is not None:
+            return self._read(pid, packed(None, walk), one)
         try:
             found = Interpreter.open(pid, mappings, self._binaries)
         except CPythonError as error:
             # a process that has just begun has not mapped all of its libraries yet
             one.failures += not isinstance(error, CPythonNotReady)
             if one.failures > _QUICK_FAILURES:
-                self._tell(pid, str(error))
+                self._tell(pid, f"{_UNREAD}: {clean(str(error))}")
             self._put_off(pid, one)
             return False
         if found is None:
             return False
-        if not self._maps.read_python(pid, packed(found.walk)):
+        return self._read(pid, packed(found.walk), one)
+
+    def _v8_walk(self, pid: int, mappings: Sequence[Mapping]) -> v8.Walk | None:
+        try:
+            layout = v8.layout_in(pid, mappings, self._v8_binaries)
+        except v8.V8Error:  # said by whoever cannot name what it runs
+            return None
+        return None if layout is None else layout.walk
+
+    def _read(self, pid: int, walk: bytes, one: _Try) -> bool:
+        if not self._maps.read_interpreter(pid, walk):
             self._tell(pid, _FULL)
             one.failures = max(one.failures, _QUICK_FAILURES + 1)
             self._put_off(pid, one)
@@ -126,12 +148,11 @@ class Interpreters:
         one.due = now + min(longest_s, max(_PAUSE_S, (now - one.since) / part))
         self._waiting[pid] = one
 
-    def _tell(self, pid: int, reason: str) -> None:
+    def _tell(self, pid: int, cause: str) -> None:
         """Count a process, once, however often it is looked at."""
         if pid in self._told:
             return
-        cause = f"Python frames not read: {clean(reason)}"
         if cause not in self.counts and len(self.counts) >= _MAX_REASONS:
-            cause = "Python frames not read: for other reasons"
+            cause = f"{_UNREAD}: for other reasons"
         self._told[pid] = cause
         self.counts[cause] += 1

@@ -31,8 +31,8 @@ MAPPING: Final = np.dtype([("start", "<u8"), ("end", "<u8"), ("bias", "<u8"), ("
 """struct mapping of bpf/unwind.h; table is `first | rows << 32`, so that both change at once."""
 REQUEST: Final = np.dtype([("pid", "<u4"), ("stop", "<u4")])
 """struct request of bpf/unwind.h."""
-PYTHON: Final = struct.Struct("=4Ii5I")
-"""struct python of bpf/unwind.h."""
+INTERPRETER: Final = struct.Struct("=4Ii5I5I")
+"""struct interpreter of bpf/unwind_processes.h."""
 
 PENDING: Final = 0xFFFFFFFF
 """table of a mapping whose rows are still being made."""
@@ -57,7 +57,7 @@ _SHARE_OF_MEMORY: Final = 256
 """Of the machine's memory, what all banks may take: one part in so many, or less."""
 _MAPPINGS: Final = 1 << 16
 _PROCESSES: Final = 16_384
-_PYTHONS: Final = 4096
+_INTERPRETERS: Final = 4096
 _RING_BYTES: Final = 1 << 16
 _SLICE: Final = np.dtype([("first", "<u4"), ("count", "<u4")])
 
@@ -93,7 +93,7 @@ class KernelMaps:
         self.fds["unwind_rows"] = bpf.create_map(rows, inner=self._banks[0])
         self._create("unwind_mappings", _ARRAY, 4, MAPPING.itemsize * _MAPPINGS, 1, _MMAPABLE)
         self._create("unwind_processes", _HASH, 4, _SLICE.itemsize, _PROCESSES, 0)
-        self._create("unwind_python", _HASH, 4, PYTHON.size, _PYTHONS, 0)
+        self._create("unwind_interpreters", _HASH, 4, INTERPRETER.size, _INTERPRETERS, 0)
         self._create("unwind_asked", _LRU_HASH, 4, 8, 8192, 0)
         self._create("unwind_requests", _RING, 0, 0, _RING_BYTES, 0)
         self._mapping_memory = mmap.mmap(self.fds["unwind_mappings"], MAPPING.itemsize * _MAPPINGS)
@@ -177,11 +177,11 @@ class KernelMaps:
         n = bpf.read_hash(self.fds["unwind_processes"], pids, slices)
         return dict(zip(pids["pid"][:n].tolist(), slices["first"][:n].tolist(), strict=True))
 
-    def pythons(self) -> set[int]:
-        """The pids whose Python frames are read, forked ones included."""
-        pids = np.zeros(_PYTHONS, np.dtype([("pid", "<u4")]))
-        walks = np.zeros(_PYTHONS, np.dtype((np.void, PYTHON.size)))
-        n = bpf.read_hash(self.fds["unwind_python"], pids, walks)
+    def interpreters(self) -> set[int]:
+        """The pids whose interpreter's frames are read, forked ones included."""
+        pids = np.zeros(_INTERPRETERS, np.dtype([("pid", "<u4")]))
+        walks = np.zeros(_INTERPRETERS, np.dtype((np.void, INTERPRETER.size)))
+        n = bpf.read_hash(self.fds["unwind_interpreters"], pids, walks)
         return set(pids["pid"][:n].tolist())
 
     def put_off(self, pid: int, until_ns: int, code: bool = False) -> None:
@@ -190,9 +190,9 @@ class KernelMaps:
         """
         bpf.update(self.fds["unwind_asked"], _key(pid | ASKED_CODE if code else pid), struct.pack("=Q", until_ns))
 
-    def read_python(self, pid: int, walk: bytes) -> bool:
-        """Have the kernel read a process's Python frames; False if there is no room for another. walk: of PYTHON."""
-        return self._put("unwind_python", pid, walk)
+    def read_interpreter(self, pid: int, walk: bytes) -> bool:
+        """Have the kernel read an interpreter's frames; False if there is no room for another. walk: INTERPRETER."""
+        return self._put("unwind_interpreters", pid, walk)
 
     def _put(self, name: str, pid: int, value: bytes) -> bool:
         try:

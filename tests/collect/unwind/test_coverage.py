@@ -111,12 +111,12 @@ def test_the_children_of_a_python_that_forks_before_its_frames_are_read_have_the
     forked = int(hear(child))
     try:
         kernel.cover(child.pid)
-        until(lambda: kernel.coverage.advance() is None and child.pid in kernel.maps.pythons())  # type: ignore[func-returns-value]  # each time
+        until(lambda: kernel.coverage.advance() is None and child.pid in kernel.maps.interpreters())  # type: ignore[func-returns-value]  # each time
         slice_of = kernel.coverage._processes[child.pid]
         kernel.maps.point(forked, slice_of.first, len(slice_of.entries))  # as of a fork before
-        assert forked not in kernel.maps.pythons()
+        assert forked not in kernel.maps.interpreters()
         kernel.coverage.sweep()
-        until(lambda: kernel.coverage.advance() is None and forked in kernel.maps.pythons())  # type: ignore[func-returns-value]  # each time
+        until(lambda: kernel.coverage.advance() is None and forked in kernel.maps.interpreters())  # type: ignore[func-returns-value]  # each time
     finally:
         os.kill(forked, signal.SIGKILL)
         child.kill()

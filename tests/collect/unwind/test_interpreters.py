@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from aperture_tui.collect.unwind import interpreters
 from aperture_tui.collect.unwind.interpreters import Interpreters, packed
+from aperture_tui.symbolize import v8
 from aperture_tui.symbolize.address_space import Mapping, executable_mappings
 from aperture_tui.symbolize.cpython import CPythonError, CPythonNotReady, Walk
 
@@ -21,7 +24,7 @@ class Maps:
         self.walks: dict[int, bytes] = {}
         self.full = full
 
-    def read_python(self, pid: int, walk: bytes) -> bool:
+    def read_interpreter(self, pid: int, walk: bytes) -> bool:
         if not self.full:
             self.walks[pid] = walk
         return not self.full
@@ -67,9 +70,31 @@ STARTING = [*python("3.11"), Mapping(0x3000, 0x4000, 0, "/lib/ld-linux-x86-64.so
 
 
 def test_the_walk_is_packed_as_the_kernel_has_it() -> None:
-    assert packed(Walk(1, 2, 3, 4, -1, 6, 7, 8, 9, 10)) == b"".join(
-        n.to_bytes(4, "little", signed=True) for n in (1, 2, 3, 4, -1, 6, 7, 8, 9, 10)
-    )
+    python = packed(Walk(1, 2, 3, 4, -1, 6, 7, 8, 9, 10))
+    assert python == struct.pack("<4Ii10I", 1, 2, 3, 4, -1, 6, 7, 8, 9, 10, *[0] * 5)
+    javascript = packed(None, v8.Walk(11, v8.Span(12, 13), v8.Span(14, 15)))
+    assert javascript == struct.pack("<15I", *[0] * 10, 11, 12, 13, 14, 15)
+
+
+def test_a_v8_is_read_at_once_and_one_that_cannot_be_is_left_to_who_names_it(
+    mapped: dict[int, list[Mapping]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = v8.Walk(24, v8.Span(1, 2), v8.Span(3, 4))
+
+    def layout_in(pid: int, mappings: list[Mapping], _binaries: v8.Binaries) -> SimpleNamespace | None:
+        if pid == 2:
+            raise v8.V8Error("its V8 compresses pointers")
+        return SimpleNamespace(walk=known) if mappings[0].module == "node" else None
+
+    monkeypatch.setattr(v8, "layout_in", layout_in)
+    maps = Maps()
+    found, clock = opening(maps)
+    for pid, path in ((1, "/usr/bin/node"), (2, "/opt/node"), (3, "/bin/true")):
+        mapped[pid] = [Mapping(0x1000, 0x2000, 0, path, 1, 1)]
+        found.look(pid, mapped[pid])
+    assert maps.walks == {1: packed(None, known)}
+    settle(found, clock)
+    assert not any(found.counts.values())
 
 
 def test_a_process_that_fails_is_counted_once_however_often_it_is_looked_at(mapped: dict[int, list[Mapping]]) -> None:
@@ -202,7 +227,9 @@ def test_a_kernel_that_has_no_room_is_no_fault(full: bool) -> None:
             clock.now += 10.0
             found.look(child.pid, executable_mappings(child.pid))
         assert (child.pid in maps.walks) is not full
-        assert dict(found.counts) == ({"Python frames not read: too many processes are CPython": 1} if full else {})
+        assert dict(found.counts) == (
+            {"Python and JavaScript frames not read: too many processes have some": 1} if full else {}
+        )
     finally:
         child.kill()
         child.wait()
