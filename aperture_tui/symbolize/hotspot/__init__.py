@@ -1,4 +1,4 @@
-"""Frames of Java, in processes of HotSpot, from JDK 8 to 25.
+"""Frames of Java, in processes of HotSpot, from JDK 11 to 25; what is known of 8 has not been tried.
 
 Gives what code there is, how large its frames are, and names for it and for what the interpreter runs. Reads memory and
 ELF files that other people control, and believes neither. x86-64.

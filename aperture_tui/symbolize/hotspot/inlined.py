@@ -22,7 +22,8 @@ MAX_DEPTH: Final = 256
 """Methods inlined into each other; HotSpot's own limits are far below."""
 MAX_KNOWN_BYTES: Final = 32 << 20
 """Debug information that is kept of a process; past it, all is forgotten together."""
-_MAX_ONE: Final = 8 << 20
+MAX_READ: Final = 32 << 20
+"""Debug information that is read together (bytes); of code that comes after it, nothing is known."""
 _OBJECT_BYTES: Final = 600
 
 
@@ -96,10 +97,12 @@ class Inlined:
 
     def _load(self, blobs: Blobs, rows: Sequence[int]) -> None:
         parts = [(name, f"{name}_end") for name in ("pcs", "scopes", "metadata")]
+        left = MAX_READ
         for row in rows:
             begins = [int(getattr(blobs, begin)[row]) for begin, _ in parts]
             sizes = [int(getattr(blobs, end)[row]) - begin for (_, end), begin in zip(parts, begins, strict=True)]
-            pcs, scopes, metadata = self._memory.read_many(begins, sizes)
+            left -= sum(sizes)
+            pcs, scopes, metadata = self._memory.read_many(begins, sizes) if left >= 0 else (None, None, None)
             stride = self._layout.pc_desc_bytes
             whole = np.frombuffer(pcs or b"", np.uint8)
             table = whole[: len(whole) // stride * stride].reshape(-1, stride)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from aperture_tui.symbolize.hotspot.blobs import no_blobs
+from aperture_tui.symbolize.hotspot.blobs import MAX_DEBUG, no_blobs
 from aperture_tui.symbolize.hotspot.compressed import Scope, first_line, read_number, read_scope
-from aperture_tui.symbolize.hotspot.inlined import Inlined
+from aperture_tui.symbolize.hotspot.inlined import MAX_READ, Inlined
+from aperture_tui.symbolize.hotspot.layout import make_layout
 from aperture_tui.symbolize.hotspot.methods import method_name, modified_utf8
+from aperture_tui.symbolize.hotspot.structs import read_structs
 
 from .test_hostile import Recorded, recorded
 
@@ -62,9 +65,6 @@ def test_a_return_address_takes_its_own_place_and_any_other_the_next(
     recorded: tuple[Recorded, list[int], list[int]],
 ) -> None:
     """Scopes at 1 (outer) and 4 (inner, in it); PcDescs at 10 (inner) and 20 (outer)."""
-    from aperture_tui.symbolize.hotspot.layout import make_layout
-    from aperture_tui.symbolize.hotspot.structs import read_structs
-
     memory, symbols, _ = recorded
     layout = make_layout(memory, read_structs(memory, symbols))
     one = int(layout.biased)
@@ -77,7 +77,7 @@ def test_a_return_address_takes_its_own_place_and_any_other_the_next(
     pieces = {0x1000: table.tobytes(), 0x2000: scopes, 0x3000: np.array([outer, inner], "<u8").tobytes()}
 
     class Pieces:
-        def read_many(self, addresses: list[int], sizes: list[int]) -> list[bytes | None]:
+        def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
             return [pieces[at][:size] for at, size in zip(addresses, sizes, strict=True)]
 
     blank = no_blobs()
@@ -88,6 +88,31 @@ def test_a_return_address_takes_its_own_place_and_any_other_the_next(
     blobs = replace(blank, **fields)
     asked = [(10, True), (20, True), (9, False), (10, False), (19, False), (20, False), (0, False)]
     offsets, exact = np.array([at for at, _ in asked]), np.array([exact for _, exact in asked])
-    found = Inlined(Pieces(), layout).methods(blobs, np.zeros(len(asked), np.intp), offsets, exact)  # type: ignore[arg-type]  # lists will do
+    found = Inlined(Pieces(), layout).methods(blobs, np.zeros(len(asked), np.intp), offsets, exact)
     deep, flat = (inner, outer), (outer,)
     assert found == [deep, flat, deep, flat, flat, flat, deep]
+
+
+def test_what_is_read_together_is_bounded(recorded: tuple[Recorded, list[int], list[int]]) -> None:
+    memory, symbols, _ = recorded
+    layout = make_layout(memory, read_structs(memory, symbols))
+
+    class Endless:
+        asked = 0
+
+        def read_many(self, addresses: Sequence[int], sizes: Sequence[int]) -> list[bytes | None]:
+            self.asked += sum(sizes)
+            return [bytes(size) for size in sizes]
+
+    many, blank = 100, no_blobs()
+    fields = {name: np.zeros(many, getattr(blank, name).dtype) for name in blank.__slots__}
+    fields["blob"] = np.arange(1, many + 1, dtype=np.uint64)
+    for name in ("pcs", "scopes", "metadata"):
+        fields[f"{name}_end"][:] = MAX_DEBUG
+    fields["method"][:] = 7
+    endless = Endless()
+    found = Inlined(endless, layout).methods(
+        replace(blank, **fields), np.arange(many), np.zeros(many, np.int64), np.zeros(many, bool)
+    )
+    assert found == [(7,)] * many
+    assert endless.asked <= MAX_READ

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +25,8 @@ def test_a_vm_that_begins_is_not_ready_and_then_it_is(java: str, classes: Path) 
     try:
         while found is None:
             assert time.monotonic() < deadline
-            try:
+            with contextlib.suppress(HotSpotNotReady):  # asked without a pause, at each stage of its beginning
                 found = HotSpot.open(process.pid, executable_mappings(process.pid), binaries)
-            except HotSpotNotReady:
-                time.sleep(0.001)
         while not (found.blobs.kind == BlobKind.INTERPRETER).any():
             assert time.monotonic() < deadline
             found.refresh()
@@ -37,6 +36,12 @@ def test_a_vm_that_begins_is_not_ready_and_then_it_is(java: str, classes: Path) 
     with pytest.raises(HotSpotError, match="it is gone"):
         found.refresh()
     assert found.methods(np.array([1 << 20], np.uint64)) == [None]
+
+
+def test_a_vm_without_its_own_libraries_is_not_ready(running: Running) -> None:
+    mappings = [m for m in executable_mappings(running.pid) if m.module != "libjava.so"]
+    with pytest.raises(HotSpotNotReady):
+        HotSpot.open(running.pid, mappings)
 
 
 def test_a_process_without_java_has_no_hotspot() -> None:
