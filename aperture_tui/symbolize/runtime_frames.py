@@ -5,6 +5,7 @@ For what has a reader here nothing has to be switched on in the process; the oth
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -25,7 +26,7 @@ _EAGER_S: Final = 0.02
 """Where code was met that was not known; each time in vain it is twice as long, up to _LONGEST_EAGER_S."""
 _LONGEST_EAGER_S: Final = 4.0
 _SHARE, _EAGER_SHARE = 100, 20
-"""What was read is left alone for so many times as long as reading it took."""
+"""What was read is left alone for so many times the CPU time that reading it took."""
 _RETRY_S, _LONGEST_S = 0.1, 16.0
 """Of a runtime that could not be opened: the first pause, each later one is twice as long."""
 
@@ -119,13 +120,13 @@ class RuntimeFrames:
         return changed
 
     def _refresh(self, opening: Opening, reader: RuntimeReader) -> Ranges:
-        began = self._clock()
+        began = time.thread_time()
         changed = reader.refresh()
-        now = self._clock()
+        cost_s, now = time.thread_time() - began, self._clock()
         opening.asked = False
         eager_s = min(_LONGEST_EAGER_S, _EAGER_S * 2 ** min(opening.vain, 16))
-        opening.eager = now + max(eager_s, _EAGER_SHARE * (now - began))
-        opening.due = now + max(_REFRESH_S, _SHARE * (now - began))
+        opening.eager = now + max(eager_s, _EAGER_SHARE * cost_s)
+        opening.due = now + max(_REFRESH_S, _SHARE * cost_s)
         return changed
 
 

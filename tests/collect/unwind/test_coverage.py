@@ -284,7 +284,7 @@ def test_a_process_that_is_gone_leaves_nothing_behind(kernel: Kernel) -> None:
 
 def test_what_asks_in_vain_is_answered_less_and_less_often(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     asked_again_ns: list[int] = []
-    monkeypatch.setattr(kernel.maps, "put_off", lambda pid, until_ns: asked_again_ns.append(until_ns))
+    monkeypatch.setattr(kernel.maps, "put_off", lambda pid, until_ns, code: asked_again_ns.append(until_ns))
     with shell("echo here; read _") as child:
         hear(child)
         kernel.cover(child.pid)
