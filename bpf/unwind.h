@@ -250,11 +250,6 @@ INLINE int stop(struct walk *w, u32 how)
     return 1;
 }
 
-INLINE bool is_in(struct span span, u32 at)
-{
-    return at - span.start < span.size;
-}
-
 INLINE void put(struct walk *w, u64 word)
 {
     w->s.word[w->n & (WORDS - 1)] = word;
@@ -265,28 +260,29 @@ INLINE void put(struct walk *w, u64 word)
 
 /* A frame of V8, which is in w->frame from its function on: where it is a function's, that stands for code that was
  * made of it, or runs its bytecode. Its SharedFunctionInfo is sent: it is the one of the two that the collector hardly
- * ever moves. What is called by bytecode for itself is left out; a builtin that was interrupted and has no frame is sent,
- * and whose frame it ran in. The frame: src/execution/frame-constants.h of V8. */
+ * ever moves. What bytecode calls for itself is left out; a builtin that was interrupted and has no frame is sent, and
+ * whose frame it ran in. The frame: src/execution/frame-constants.h of V8. */
 #define V8_FUNCTION_DATA 8 /* of SharedFunctionInfo: a small integer for a builtin, of which the pc says as much */
 INLINE void javascript(struct walk *w, u64 pc)
 {
     struct v8 *v8 = &w->how.v8;
-    u32 at = pc - w->at.bias;
-    bool made = w->at.first == ANONYMOUS, bytecode = !made && (is_in(v8->entry, at) || is_in(v8->handlers, at));
-    u64 word = w->s.word[(w->n - 1) & (WORDS - 1)], info = 0, data = 0;
+    bool made = w->at.first == ANONYMOUS;
+    bool handler = !made && (u32)(pc - w->at.bias) - v8->handlers.start < v8->handlers.size;
+    u64 word = w->s.word[(w->n - 1) & (WORDS - 1)], info = 0, data = 1;
     u64 function = w->frame[0], context = w->frame[1];
     if (!(context & 1)) { /* the type of the frame, which is no function's */
-        w->n -= bytecode;
-        w->s.user -= bytecode;
+        w->n -= handler;
+        w->s.user -= handler;
         return;
     }
     if ((function & 3) != 1 || !read_word(&info, function - 1 + v8->shared) || (info & 3) != 1)
         return;
-    if (made || bytecode) {
+    if (!made && (!read_word(&data, info - 1 + V8_FUNCTION_DATA) || !(data & 1)))
+        return;
+    if (made || handler || !(word & EXACT)) {
         w->n--;
         w->s.user--;
-    } else if (!(word & EXACT) || !read_word(&data, info - 1 + V8_FUNCTION_DATA) || !(data & 1))
-        return;
+    }
     put(w, (info & (OBJECT - 1)) | OBJECT);
 }
 

@@ -36,7 +36,6 @@ struct span {
 /* how to read the functions of a V8: symbolize.v8.layout.Walk */
 struct v8 {
     u32 shared;
-    struct span entry;
     struct span handlers;
 };
 

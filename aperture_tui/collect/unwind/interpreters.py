@@ -42,7 +42,7 @@ _FULL: Final = "Python and JavaScript frames not read: too many processes have s
 def packed(python: Walk | None, javascript: v8.Walk | None = None) -> bytes:
     """What the walk has to know of a process, as bpf/unwind_processes.h has it."""
     members = (0,) * len(fields(Walk)) if python is None else _members(python)
-    others = (0,) * 5 if javascript is None else (javascript.shared, *javascript.entry, *javascript.handlers)
+    others = (0,) * 3 if javascript is None else (javascript.shared, *javascript.handlers)
     return INTERPRETER.pack(*members, *others)
 
 

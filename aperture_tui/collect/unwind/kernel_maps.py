@@ -31,7 +31,7 @@ MAPPING: Final = np.dtype([("start", "<u8"), ("end", "<u8"), ("bias", "<u8"), ("
 """struct mapping of bpf/unwind.h; table is `first | rows << 32`, so that both change at once."""
 REQUEST: Final = np.dtype([("pid", "<u4"), ("stop", "<u4")])
 """struct request of bpf/unwind.h."""
-INTERPRETER: Final = struct.Struct("=4Ii5I5I")
+INTERPRETER: Final = struct.Struct("=4Ii5I3I")
 """struct interpreter of bpf/unwind_processes.h."""
 
 PENDING: Final = 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""What the ELF file of a V8 says: its metadata for debuggers, and where its interpreter is.
+"""What the ELF file of a V8 says: its metadata for debuggers, and where the handlers of its bytecodes are.
 
 V8's tools/gen-postmortem-metadata.py makes the metadata: a symbol v8dbg_NAME of an int for each constant, in every
 build of Node.js. The builtins are symbols that a stripped file does not have.
@@ -22,13 +22,10 @@ from aperture_tui.symbolize.v8.layout import Layout, Span, V8Error, layout_of
 
 _METADATA: Final = "v8dbg_"
 _BUILTIN: Final = "Builtins_"
-# the first builtin of the interpreter and the one after the last of that kind; the first and the last bytecode handler,
-# which are the last builtins of all (BUILTIN_LIST in src/builtins/builtins-definitions.h)
-_ENTRY: Final = ("InterpreterEntryTrampoline", "BaselineOutOfLinePrologue")
+# the first and the last bytecode handler, which are the last builtins of all (BUILTIN_LIST in
+# src/builtins/builtins-definitions.h)
 _HANDLERS: Final = ("WideHandler", "AbortExtraWideHandler")
-_WANTED: Final = re.compile(
-    rb"(?<=\0)(?:v8dbg_\w{1,100}|Builtins_(?:%b))(?=\0)" % "|".join((*_ENTRY, *_HANDLERS)).encode()
-)
+_WANTED: Final = re.compile(rb"(?<=\0)(?:v8dbg_\w{1,100}|Builtins_(?:%b))(?=\0)" % "|".join(_HANDLERS).encode())
 _MAX_STRINGS: Final = 64 << 20
 _MAX_WANTED: Final = 2048
 _MAX_FILES: Final = 64
@@ -81,7 +78,7 @@ def read_binary(source: Source) -> Layout:
         if name.startswith(_METADATA):
             constants[name.removeprefix(_METADATA)] = _number(elf, address)
     base = int(elf.load_segments["address"].min(initial=(1 << 64) - 1)) // _PAGE * _PAGE
-    return layout_of(constants, _span(symbols, base, *_ENTRY), _span(symbols, base, *_HANDLERS))
+    return layout_of(constants, _span(symbols, base, *_HANDLERS))
 
 
 def _read(source: Source) -> Layout | str:

@@ -52,14 +52,14 @@ class Walk:
 
     The walk: where a frame is taken for one with rbp, *(rbp - 8) is its context, or if bit 0 is clear, the type of a
     frame that is no function's. function = *(rbp - 16), info = *(function - 1 + shared), both with bit 0 set and bit 1
-    clear. info stands for code in anonymous memory, and for code in the spans.
+    clear. info stands for code in anonymous memory; and unless *(info - 1 + 8) has bit 0 clear, which makes it a
+    builtin, for code of the file that has called another or is in `handlers`.
 
-    shared: of SharedFunctionInfo in JSFunction. entry, handlers: the builtins that run bytecode, in the file. The order
+    shared: of SharedFunctionInfo in JSFunction. handlers: the builtins that run a bytecode each, in the file. The order
     is that of struct v8 in bpf/unwind_processes.h.
     """
 
     shared: int
-    entry: Span
     handlers: Span
 
 
@@ -95,7 +95,7 @@ class Layout:
         return self.variables == _POSITIONS_FIRST
 
 
-def layout_of(constants: Mapping[str, int], entry: Span, handlers: Span) -> Layout:
+def layout_of(constants: Mapping[str, int], handlers: Span) -> Layout:
     """The layout that the metadata of a build tell, by name without the prefix. Raises V8Error."""
     if not constants:
         raise V8Error("it has no metadata of V8 for debuggers (v8dbg_*)")
@@ -123,7 +123,7 @@ def layout_of(constants: Mapping[str, int], entry: Span, handlers: Span) -> Layo
     if variables not in (3, _POSITIONS_FIRST):
         raise V8Error(f"another V8 than is known: v8dbg_scopeinfo_idx_first_vars is {variables}")
     return Layout(
-        walk=Walk(offset("JSFunction__shared"), entry, handlers),
+        walk=Walk(offset("JSFunction__shared"), handlers),
         name=offset("SharedFunctionInfo__name_or_scope_info"),
         script=offset("SharedFunctionInfo__script", "SharedFunctionInfo__script_or_debug_info"),
         script_name=offset("Script__name"),

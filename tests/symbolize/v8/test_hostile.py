@@ -22,7 +22,7 @@ from aperture_tui.symbolize.v8.scripts import Script, line_ends
 from .conftest import Clock
 
 SHARED, SCRIPT, SCOPE, NONSTRING = 262, 167, 261, 128
-LAYOUT = Layout(Walk(24, Span(0, 0), Span(0, 0)), 16, 32, 16, 8, 12, SHARED, SCRIPT, SCOPE, NONSTRING, 3)
+LAYOUT = Layout(Walk(24, Span(0, 0)), 16, 32, 16, 8, 12, SHARED, SCRIPT, SCOPE, NONSTRING, 3)
 ONE_BYTE, TWO_BYTE, CONS, EXTERNAL, SLICED, THIN = 8, 0, 1 | 8, 2 | 8, 3 | 8, 5 | 8
 
 
@@ -171,10 +171,10 @@ def test_files_that_are_no_v8_or_another_one_are_refused_in_one_line() -> None:
         (constants, "v8dbg_class_JSFunction__shared"),
     ):
         with pytest.raises(V8Error, match=word) as caught:
-            layout_of(lack, Span(0, 0), Span(0, 0))
+            layout_of(lack, Span(0, 0))
         assert "\n" not in str(caught.value)
     with pytest.raises(V8Error, match="SmiTagMask"):
-        layout_of({**constants, "SmiTagMask": 3}, Span(0, 0), Span(0, 0))
+        layout_of({**constants, "SmiTagMask": 3}, Span(0, 0))
     for data in (b"", b"\x7fELF", bytes(100)):
         with pytest.raises(ElfError):
             read_binary(BytesSource(data))
