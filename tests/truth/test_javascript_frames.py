@@ -41,12 +41,14 @@ Stacks = Counter[tuple[Called, ...]]
 
 
 def collected(kept: Kept, pid: int) -> Stacks:
-    """The functions of each sample, root first, once the process was settled."""
+    """The functions of each sample of the first thread, root first, while the program's loop runs: at the end V8's
+    profiler writes its file."""
     began = int(kept.of(pid)["time_ns"].min())
+    from_ns, until_ns = (began + int(seconds * 1e9) for seconds in (SETTLED_S, SECONDS - 0.2))
     found: Stacks = Counter()
     for batch in kept.batches:
         events = batch.events[batch.events["pid"] == pid]
-        events = events[events["time_ns"] > began + int(SETTLED_S * 1e9)]
+        events = events[(events["tid"] == pid) & (events["time_ns"] > from_ns) & (events["time_ns"] < until_ns)]
         for node, n in zip(*np.unique(events["stack"], return_counts=True), strict=True):
             frames = [batch.symbols.frame_at(f) for f in batch.symbols.trie.path(int(node))]
             found[tuple(Called(*f[:1], *f[2:4]) for f in frames if f.kind is FrameKind.JIT)] += int(n)
