@@ -25,7 +25,7 @@ _REFRESH_S: Final = 1.0
 _EAGER_S: Final = 0.02
 """Where code was met that was not known; each time in vain it is twice as long, up to _LONGEST_EAGER_S."""
 _LONGEST_EAGER_S: Final = 4.0
-_SHARE, _EAGER_SHARE = 100, 20
+_SHARE: Final = 100
 """What was read is left alone for so many times the CPU time that reading it took."""
 _RETRY_S, _LONGEST_S = 0.1, 16.0
 """Of a runtime that could not be opened: the first pause, each later one is twice as long."""
@@ -78,11 +78,14 @@ class Opening:
 
 
 class RuntimeFrames:
-    """The readers of a thread's processes. openers: by the names of `runtimes.Runtime`. clock: seconds."""
+    """The readers of a thread's processes. openers: by the names of `runtimes.Runtime`. clock: seconds. share: how many
+    times the CPU time that reading took a process is left alone, also where code was met that was not known.
+    """
 
-    def __init__(self, openers: Mapping[str, Opener], clock: Callable[[], float]) -> None:
+    def __init__(self, openers: Mapping[str, Opener], clock: Callable[[], float], share: int = _SHARE) -> None:
         self._openers = openers
         self._clock = clock
+        self._eager_share = share
 
     def open(self, opening: Opening, pid: int, mappings: Sequence[mapped.Mapping]) -> RuntimeReader | None:
         """The reader of a process, if it has one by now."""
@@ -125,7 +128,7 @@ class RuntimeFrames:
         cost_s, now = time.thread_time() - began, self._clock()
         opening.asked = False
         eager_s = min(_LONGEST_EAGER_S, _EAGER_S * 2 ** min(opening.vain, 16))
-        opening.eager = now + max(eager_s, _EAGER_SHARE * cost_s)
+        opening.eager = now + max(eager_s, self._eager_share * cost_s)
         opening.due = now + max(_REFRESH_S, _SHARE * cost_s)
         return changed
 

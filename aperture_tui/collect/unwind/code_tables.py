@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from aperture_tui.symbolize.address_space import Mapping
 
 _JAVA: Final = "java"
+_SHARE: Final = 20
+"""Without its rows a stack is lost, while a name may come later: see `RuntimeFrames`."""
 _NO_DEVICE: Final = -1
 """Of the keys of code that is in no file; their inode is the process's number."""
 _MAX_REASONS: Final = 16
@@ -65,7 +67,7 @@ class CodeTables:
         self._maps = maps
         self._files = files
         self._clock = clock
-        self._runtimes = RuntimeFrames({_JAVA: java_opener()}, clock)
+        self._runtimes = RuntimeFrames({_JAVA: java_opener()}, clock, _SHARE)
         self._caches: dict[int, _Cache] = {}
         self._retired: list[_Cache] = []
         self._lost = 0
