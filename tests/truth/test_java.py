@@ -9,17 +9,32 @@ import numpy as np
 import pytest
 
 from aperture_tui.profile.kinds import Flag
+from aperture_tui.symbolize.address_space import executable_mappings
+from aperture_tui.symbolize.hotspot.reader import JavaReader, opener
 from tests.collect.collecting import Kept, collecting
 from tests.programs.java import VERSIONS, java_of, running
 
 pytestmark = pytest.mark.bpf
 
-WARM_S, COVERED_S, SECONDS = 3.0, 1.0, 4.0
-"""Until most of it is compiled as it is going to stay; until it has its tables; and how long it is looked at then."""
+QUIET_S, PATIENCE_S = 2.0, 40.0
+"""Without new code, and it is compiled as it is going to stay."""
+COVERED_S, SECONDS = 1.0, 4.0
+"""Until it has its tables, and how long it is looked at then."""
 C1 = ("-XX:TieredStopAtLevel=1", "-XX:CompileCommand=dontinline,Busy.*")
 """What it inlines it names where the runtime may stop a thread alone, which is not in the loops of this program."""
 RECURSION = ("Busy.run", "turn", "lambda", *["Busy.descend"] * 21)
 LEAVES = ("Busy.one", "Busy.three")
+
+
+def settle(pid: int) -> None:
+    """Until it has compiled what it is going to compile."""
+    reader = opener()(pid, executable_mappings(pid))
+    assert isinstance(reader, JavaReader)
+    began = changed = time.monotonic()
+    while time.monotonic() - changed < QUIET_S and time.monotonic() - began < PATIENCE_S:
+        time.sleep(0.1)
+        if reader.refresh():
+            changed = time.monotonic()
 
 
 def plain(name: str) -> str:
@@ -45,7 +60,7 @@ def chains(kept: Kept, pid: int, since_ns: int) -> Counter[tuple[str, ...]]:
 )
 def test_java_without_a_flag_is_whole_and_named(version: str, options: tuple[str, ...]) -> None:
     with running(java_of(version), *options) as java:
-        time.sleep(WARM_S)
+        settle(java.pid)
         with collecting(events=("cpu",), pids=(java.pid,)) as kept:
             time.sleep(COVERED_S)
             since_ns = time.time_ns()
