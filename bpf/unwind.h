@@ -41,6 +41,7 @@
 #define STUCK (6 << 8)
 #define FOREIGN (7 << 8)
 #define UNSUPPORTED (8 << 8)
+#define FROZEN (9 << 8)
 
 #define EXACT (1ULL << 63)    /* of a user address: it was interrupted; the others are return addresses */
 #define OBJECT (1ULL << 62)   /* of a user word without EXACT: no address, but what a runtime has for the frame */
@@ -369,6 +370,8 @@ INLINE int step(struct walk *w, struct mapping *mappings)
         return stop(w, WHOLE);
     else if (cfa_rule == 10)
         return interpreted(w, sp, bp);
+    else if (cfa_rule == 12)
+        return stop(w, FROZEN);
     else {
         w->unknown |= cfa_rule == 11;
         return guess(w, pc, sp, bp);

@@ -126,6 +126,8 @@ class Stop(enum.IntEnum):
     """Code of another architecture: a 32-bit process."""
     UNSUPPORTED = 8
     """This kernel or architecture does not let stacks be unwound by tables."""
+    FROZEN = 9
+    """The callers of a virtual thread of Java are not on any stack: they lie in the heap until they are returned to."""
 
 
 STOPS: Final = {
@@ -137,6 +139,7 @@ STOPS: Final = {
     Stop.STUCK: "frames that do not ascend",
     Stop.FOREIGN: "32-bit code",
     Stop.UNSUPPORTED: "no unwinder for this kernel or architecture",
+    Stop.FROZEN: "callers of a virtual thread, which lie in the heap",
 }
 """What to tell a person of each Stop."""
 

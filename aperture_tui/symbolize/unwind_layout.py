@@ -19,6 +19,7 @@ next row's pc. CFA (the canonical frame address of DWARF) by its rule, with `off
     INTERPRETED a frame of HotSpot's interpreter: rip = *(rbp + 8), rsp = *(rbp - 8), rbp = *rbp; its method, which
                 stands for the frame, is *(rbp - 24)
     UNKNOWN     free space of a code cache: if code is there, it has been made since the rows were
+    FROZEN      where a virtual thread of Java returns to callers that are not on the stack: they lie in the heap
 
 But for SIGNAL and INTERPRETED, the caller's rip is *(CFA - 8), its rsp is the CFA, and its rbp is by the rbp rule:
 
@@ -51,6 +52,7 @@ CFA_RSP_WIDE: Final = 8
 CFA_SWITCH: Final = 9
 CFA_INTERPRETED: Final = 10
 CFA_UNKNOWN: Final = 11
+CFA_FROZEN: Final = 12
 
 RBP_SAME: Final = 0
 RBP_SAVED: Final = 1

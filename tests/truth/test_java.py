@@ -8,11 +8,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from aperture_tui.profile.kinds import Flag
+from aperture_tui.profile.kinds import STOPS, Flag, Stop
 from aperture_tui.symbolize.address_space import executable_mappings
 from aperture_tui.symbolize.hotspot.reader import JavaReader, opener
 from tests.collect.collecting import Kept, collecting
 from tests.programs.java import VERSIONS, java_of, running
+from tests.truth.stacks import why
 
 pytestmark = pytest.mark.bpf
 
@@ -84,3 +85,24 @@ def test_java_without_a_flag_is_whole_and_named(version: str, options: tuple[str
             above[plain(names[names.index("Busy.run") - 1])] += n
     assert above["Busy.main"] + above["lambda"] > 0.99 * of_work, above
     assert min(above["Busy.main"], above["lambda"]) > 0.2 * of_work, "two threads that do the same"
+
+
+@pytest.mark.parametrize("version", ["21", "25"])
+def test_of_a_virtual_thread_what_is_on_the_stack_is_right_and_the_rest_is_said_to_be_elsewhere(version: str) -> None:
+    with running(java_of(version), name="Virtual") as java:
+        settle(java.pid)
+        with collecting(events=("cpu",), pids=(java.pid,)) as kept:
+            time.sleep(COVERED_S)
+            since_ns = time.time_ns()
+            time.sleep(SECONDS)
+    ends: Counter[str] = Counter()
+    for batch in kept.batches:
+        for event in batch.events[(batch.events["pid"] == java.pid) & (batch.events["time_ns"] > since_ns)]:
+            functions = [batch.symbols.frame_at(f).function for f in batch.symbols.trie.path(int(event["stack"]))]
+            if "Virtual.burn" in functions:
+                inner = functions[functions.index("Virtual.run") :] if "Virtual.run" in functions else functions
+                right = inner[:13] == ["Virtual.run", *["Virtual.descend"] * 11, "Virtual.burn"]
+                ends[why(int(event["flags"])) if right else f"not what was called: {functions}"] += 1
+    assert ends.total() > 500
+    assert ends["whole"] + ends[STOPS[Stop.FROZEN]] > 0.97 * ends.total(), ends.most_common(4)
+    assert ends[STOPS[Stop.FROZEN]] > 0, "they all have yielded"

@@ -116,6 +116,8 @@ def _caller(frame: _Frame, code: Callable[[int], Code | None], read: Callable[[i
             cfa = read(_known(frame.bp) + rules.cfa_offset)
         case rows_of.CFA_DEREF_RSP:
             cfa = read(frame.sp + rules.cfa_offset) + 8
+        case rows_of.CFA_FROZEN:
+            raise _EndError(_stop(Stop.FROZEN))
         case rows_of.CFA_INTERPRETED:
             return _interpreted(_known(frame.bp), frame.sp, read)
         case _:

@@ -39,8 +39,12 @@ class BlobKind(enum.IntEnum):
     """A piece of the runtime with a frame: RuntimeStub, the deoptimization blob, and such."""
     ROUTINES = 7
     """StubRoutines: copying of arrays, cryptography, and the way into Java from C++."""
+    CONTINUATIONS = 8
+    """The StubRoutines of continuations, since JDK 21: where a virtual thread returns to when its callers have not been
+    taken back to the stack yet (src/hotspot/share/runtime/continuationFreezeThaw.cpp, the return barrier)."""
 
 
+_ROUTINES: Final = b"StubRoutines ("
 _KINDS: Final = {
     b"nmethod": BlobKind.COMPILED,
     b"native nmethod": BlobKind.NATIVE,
@@ -52,7 +56,9 @@ _KINDS: Final = {
 
 def kind_of(name: bytes) -> BlobKind:
     """What a blob of this name is."""
-    return BlobKind.ROUTINES if name.startswith(b"StubRoutines") else _KINDS.get(name, BlobKind.OTHER)
+    if name.startswith(_ROUTINES):
+        return BlobKind.CONTINUATIONS if name.startswith(_ROUTINES + b"continuation") else BlobKind.ROUTINES
+    return _KINDS.get(name, BlobKind.OTHER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.symbolize.hotspot.blobs import BlobKind, Blobs
 from aperture_tui.symbolize.unwind_layout import (
+    CFA_FROZEN,
     CFA_INTERPRETED,
     CFA_NONE,
     CFA_OFFSET_SHIFT,
@@ -40,6 +41,7 @@ _BARE: Final = 8 << CFA_OFFSET_SHIFT | CFA_RSP << CFA_RULE_SHIFT
 _PUSHED: Final = 16 << CFA_OFFSET_SHIFT | CFA_RSP << CFA_RULE_SHIFT | _SAVED
 _BY_RBP: Final = 16 << CFA_OFFSET_SHIFT | CFA_RBP << CFA_RULE_SHIFT | _SAVED
 _INTERPRETED: Final = CFA_INTERPRETED << CFA_RULE_SHIFT
+_FROZEN: Final = CFA_FROZEN << CFA_RULE_SHIFT
 _UNKNOWN: Final = CFA_UNKNOWN << CFA_RULE_SHIFT
 _NARROW_BYTES: Final = 1 << 15
 _PC: Final = np.uint64(PC_SHIFT)
@@ -75,6 +77,16 @@ class Frames(enum.IntEnum):
     """None: the return address is where rsp points."""
     BY_RBP = 4
     INTERPRETED = 5
+    FROZEN = 6
+    """It is returned to by what has its callers in the heap."""
+
+
+_FRAMELESS: Final = {
+    Frames.BARE: _BARE,
+    Frames.BY_RBP: _BY_RBP,
+    Frames.INTERPRETED: _INTERPRETED,
+    Frames.FROZEN: _FROZEN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,7 @@ _HOW: Final = {
     BlobKind.VTABLE: Frames.BARE,
     BlobKind.STUB: Frames.STUB,
     BlobKind.ROUTINES: Frames.BY_RBP,
+    BlobKind.CONTINUATIONS: Frames.FROZEN,
 }
 
 
@@ -132,7 +145,7 @@ def rows_of(code: CodeFrames, base: int, read: Read) -> NDArray[np.uint64]:
     compiled, stub = how == Frames.COMPILED, how == Frames.STUB
     whole = _framed(size)
     first = np.zeros(len(code), np.uint64)
-    for kind, word in ((Frames.BARE, _BARE), (Frames.BY_RBP, _BY_RBP), (Frames.INTERPRETED, _INTERPRETED)):
+    for kind, word in _FRAMELESS.items():
         first[how == kind] = word
     first[stub] = whole[stub]
     first[compiled] = _BARE

@@ -129,6 +129,12 @@ def test_an_interpreted_frame_has_its_method_for_its_address_and_says_where_its_
     assert walked(code, memory) == ([(LEAF + 4) | EXACT, CALLER + 9], stop(Stop.FAULT))
 
 
+def test_callers_that_lie_in_the_heap_are_not_looked_for_on_the_stack() -> None:
+    addresses, flags = walked({LEAF: SIMPLE, CALLER: row(rows.CFA_FROZEN), OUTERMOST: END}, {SP: CALLER + 9})
+    assert addresses == [(LEAF + 4) | EXACT, CALLER + 9]
+    assert flags == stop(Stop.FROZEN)
+
+
 @pytest.mark.parametrize(("rule", "flags"), [(rows.CFA_SWITCH, Flag.WHOLE), (rows.CFA_RBP, stop(Stop.STUCK))])
 def test_only_a_function_that_changes_stacks_leads_to_a_lower_one(rule: int, flags: int) -> None:
     below = SP - 0x10_0000

@@ -10,6 +10,7 @@ import pytest
 from aperture_tui.symbolize.hotspot import unwind_rows
 from aperture_tui.symbolize.hotspot.unwind_rows import CodeFrames, Frames, kept, rows_of, with_gaps
 from aperture_tui.symbolize.unwind_layout import (
+    CFA_FROZEN,
     CFA_INTERPRETED,
     CFA_NONE,
     CFA_RBP,
@@ -112,10 +113,11 @@ def test_each_kind_of_code_and_what_lies_between() -> None:
         (160, 192, Frames.STUB, 80, 0),
         (192, 224, Frames.STUB, 81, 0),
         (224, 256, Frames.UNKNOWN, 0, 0),
+        (256, 288, Frames.FROZEN, 0, 0),
     )
     rows = with_gaps(rows_of(kinds, BASE, unreadable), kinds, BASE, BASE)
     unknown = Rules(CFA_UNKNOWN)
-    assert rules_at(rows, 0, 40, 70, 100, 130, 170, 200, 230, 300) == [
+    assert rules_at(rows, 0, 40, 70, 100, 130, 170, 200, 230, 270, 300) == [
         unknown,
         Rules(CFA_INTERPRETED),
         BARE,
@@ -124,6 +126,7 @@ def test_each_kind_of_code_and_what_lies_between() -> None:
         frame(80),
         Rules(CFA_NONE),
         Rules(CFA_NONE),
+        Rules(CFA_FROZEN),
         unknown,
     ]
     assert np.array_equal(rows, np.sort(rows))
@@ -150,7 +153,7 @@ def test_code_of_any_bytes_and_any_facts_has_rows_in_order(seed: int) -> None:
         (
             int(s),
             int(e),
-            Frames(int(random.integers(6))),
+            Frames(int(random.integers(len(Frames)))),
             int(random.integers(-100, 1 << 20)),
             int(random.integers(s, e + 1)),
         )
