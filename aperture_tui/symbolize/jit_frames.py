@@ -22,6 +22,9 @@ from aperture_tui.symbolize.runtimes import NAMELESS, runtime_of, runtime_of_fil
 
 _GONE = Frame("[interpreter]", "[jit]", kind=FrameKind.JIT)
 """A frame of an interpreter of which what it ran cannot be told."""
+_MAX_CAUSES = 64
+"""They name files: past it processes are counted together."""
+_OTHER = "processes whose runtime could not be read for other reasons"
 _POINTER = np.uint64(OBJECT - 1)
 
 
@@ -139,10 +142,14 @@ class JitFrames:
     def _say(self, cause: str, known: Known) -> None:
         """Say once of a process why frames are missing."""
         if not known.told:
+            if cause not in self.unreadable and len(self.unreadable) >= _MAX_CAUSES:
+                cause = _OTHER
             known.told = cause
             self.unreadable[cause] += 1
 
     def _take_back(self, known: Known) -> None:
         if known.told:
             self.unreadable[known.told] -= 1
+            if not self.unreadable[known.told]:
+                del self.unreadable[known.told]
             known.told = ""

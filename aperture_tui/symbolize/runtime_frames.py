@@ -108,7 +108,7 @@ class RuntimeFrames:
         except NotReadyError:
             pass
         except ValueError as error:
-            opening.problem = str(error)
+            opening.problem = str(error).replace(f" of process {pid}", "")  # said of all that have it
         if opening.reader is not None:
             self._refresh(opening, opening.reader)
 

@@ -183,3 +183,19 @@ def test_a_process_that_has_ended_is_not_opened(case: Case) -> None:
     case.space.ended_ns = 1
     assert case.names(16) == [["[jit+0x10]"]]
     assert not case.tries
+
+
+def test_a_problem_is_said_once_of_all_processes_that_have_it_and_there_are_not_ever_more(case: Case) -> None:
+    for n in range(200):
+        case.space, case.known = AddressSpace(PID + n, [CODE, LIBRARY]), Known()
+        case.error = ValueError(f"the memory of process {PID + n} cannot be read: needs CAP_SYS_PTRACE")
+        case.names(16)
+    assert case.jit.unreadable == {
+        "java processes that could not be read: the memory cannot be read: needs CAP_SYS_PTRACE": 200
+    }
+    for n in range(200):
+        case.space, case.known = AddressSpace(PID + n, [CODE, LIBRARY]), Known()
+        case.error = ValueError(f"/opt/{n}/libjvm.so: not an ELF file")
+        case.names(16)
+    assert case.jit.unreadable.total() == 400
+    assert len(case.jit.unreadable) < 100
