@@ -1,4 +1,4 @@
-"""A few symbols of an ELF file by name, without reading the names of all the others."""
+"""A few symbols of an ELF file by name, without reading the names of all the others, and what lies where they point."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def named_symbols(elf: Elf, section: Section, names: Sequence[str]) -> dict[str,
         if len(found):
             out[name] = int(found["value"][0])
     return out
+
+
+def content(elf: Elf, address: int, size: int) -> bytes:
+    """What a file has for a range of virtual addresses. Raises ElfError."""
+    for segment in elf.load_segments:
+        into = address - int(segment["address"])
+        if into >= 0 and into + size <= int(segment["file_size"]):
+            return elf.source.read(int(segment["offset"]) + into, size)
+    raise ElfError(f"nothing is in the file for address {address:#x}")
 
 
 def _places(text: bytes, name: bytes) -> NDArray[np.uint32]:

@@ -77,7 +77,7 @@ class CodeTables:
         """Reason -> processes whose code has no rows."""
         reasons = Counter(
             f"Java code not unwound: {clean(cache.opening.problem)}"
-            for cache in self._caches.values()
+            for cache in list(self._caches.values())  # a copy: other threads ask
             if cache.opening.problem
         )
         known = reasons.most_common(_MAX_REASONS)
@@ -154,9 +154,11 @@ class CodeTables:
     def _make(self, pid: int, cache: _Cache, reader: JavaReader, changed: Sequence[tuple[int, int]] | None) -> bool:
         """Rows for the code that is new, all of it without `changed` -> whether the kernel has them."""
         code = reader.code_frames()
-        base, cache.end = reader.bounds
-        if changed is None or base != cache.base:
-            cache.base = base
+        low, cache.end = reader.bounds
+        if changed is None:
+            cache.base = low  # of all rows from now on: mappings have it
+        base = cache.base
+        if changed is None:
             rows = unwind_rows.rows_of(code, base, reader.read)
         else:
             fresh = unwind_rows.rows_of(code.of(code.within(changed)), base, reader.read)

@@ -14,7 +14,7 @@ import numpy as np
 
 from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
 from aperture_tui.symbolize.cpython.errors import CPythonError
-from aperture_tui.symbolize.cpython.loop import content, loop_ranges
+from aperture_tui.symbolize.cpython.loop import loop_ranges
 from aperture_tui.symbolize.elf import (
     MACHINE_X86_64,
     SHT_DYNSYM,
@@ -26,7 +26,7 @@ from aperture_tui.symbolize.elf import (
     Source,
 )
 from aperture_tui.symbolize.images import ImageKey
-from aperture_tui.symbolize.named_symbols import named_symbols
+from aperture_tui.symbolize.named_symbols import content, named_symbols
 
 RUNTIME: Final = "_PyRuntime"
 TYPES: Final = ("PyCode_Type", "PyUnicode_Type", "PyBytes_Type")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from aperture_tui.symbolize.elf import Elf, ElfError
 from aperture_tui.symbolize.frame_header import FrameHeader, frame_header
+from aperture_tui.symbolize.named_symbols import content
 
 _MAX_PART: Final = 1 << 20  # bytes of code
 _MAX_PARTS: Final = 64  # that are looked at; jumps of CPython's lead to a handful
@@ -47,15 +48,6 @@ def loop_ranges(elf: Elf, start: int) -> tuple[tuple[int, int], ...]:
         if ((back > hot[0]) & (back < hot[1])).any():
             out.append(part)
     return tuple(out)
-
-
-def content(elf: Elf, address: int, size: int) -> bytes:
-    """What a file has for a range of virtual addresses. Raises ElfError."""
-    for segment in elf.load_segments:
-        into = address - int(segment["address"])
-        if into >= 0 and into + size <= int(segment["file_size"]):
-            return elf.source.read(int(segment["offset"]) + into, size)
-    raise ElfError(f"nothing is in the file for address {address:#x}")
 
 
 def _range(elf: Elf, entries: FrameHeader, row: int) -> tuple[int, int] | None:

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 
 from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
-from aperture_tui.symbolize.cpython.loop import content
 from aperture_tui.symbolize.elf import MACHINE_X86_64, SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, Section, Source
 from aperture_tui.symbolize.images import ImageKey
+from aperture_tui.symbolize.named_symbols import content
 from aperture_tui.symbolize.symbol_index import MAX_SYMBOLS, SYMBOL
 from aperture_tui.symbolize.v8.layout import Layout, Span, V8Error, layout_of
 
