@@ -23,17 +23,18 @@ class Budget:
         self,
         cpu: Callable[[], float] = time.thread_time,
         wall: Callable[[], float] = time.monotonic,
+        share: float = _SHARE,
         part: float = 1.0,
     ) -> None:
-        """part: of what one drain may take, which is one's own."""
+        """share: of the time since the drain before; part: of what that allows, which is one's own."""
         self._cpu, self._wall = cpu, wall
-        self._part = part
+        self._share, self._part = share, part
         self._began_s = self._until_s = self._cpu_until_s = 0.0
 
     def begin(self) -> None:
         """A drain begins."""
         now = self._wall()
-        allowed = self._part * min(max(_LEAST_S, _SHARE * (now - self._began_s)), _MOST_S)
+        allowed = self._part * min(max(_LEAST_S, self._share * (now - self._began_s)), _MOST_S)
         self._began_s, self._until_s, self._cpu_until_s = now, now + _PATIENCE_S, self._cpu() + allowed
 
     @property

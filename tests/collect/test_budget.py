@@ -28,10 +28,24 @@ class Clock:
         return self.now
 
 
-@pytest.mark.parametrize(("pause_s", "allowed_s"), [(0.0, 0.1), (0.25, 0.1), (1.0, 0.4), (60.0, 0.5)])
-def test_a_drain_may_take_a_share_of_the_time_between_two_within_bounds(pause_s: float, allowed_s: float) -> None:
+@pytest.mark.parametrize(
+    ("limits", "pause_s", "allowed_s"),
+    [
+        ({}, 0.0, 0.1),
+        ({}, 0.25, 0.1),
+        ({}, 1.0, 0.4),
+        ({}, 60.0, 0.5),
+        ({"part": 0.1}, 1.0, 0.04),
+        ({"share": 1.0, "part": 0.1}, 0.1, 0.01),
+        ({"share": 1.0, "part": 0.1}, 0.3, 0.03),
+        ({"share": 1.0, "part": 0.1}, 60.0, 0.05),
+    ],
+)
+def test_a_drain_may_take_a_share_of_the_time_between_two_within_bounds(
+    limits: dict[str, float], pause_s: float, allowed_s: float
+) -> None:
     cpu, wall = Clock(), Clock()
-    budget = Budget(cpu, wall)
+    budget = Budget(cpu, wall, **limits)
     budget.begin()
     wall.now += pause_s
     budget.begin()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aperture_tui.profile.batch import Batch, empty
 from aperture_tui.profile.calltree import CallTree
 from aperture_tui.profile.completeness import Completeness
-from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, Flag, FrameKind, Kind, Role, Stop
+from aperture_tui.profile.kinds import ROLE_SHIFT, STOP_SHIFT, STOPS, Flag, FrameKind, Kind, Role, Stop
 from aperture_tui.profile.latency import Latency
 from aperture_tui.profile.query import Group, Measure, Query
 from aperture_tui.profile.symbols import Frame, Process, Symbols
@@ -101,7 +101,7 @@ def completeness_of(facts: Sequence[Fact]) -> Completeness:
         reason = fact.flags >> 8 & 0xF
         if fact.flags & 32:
             whole += fact.weight
-        elif 1 <= reason <= 8:
+        elif 1 <= reason <= len(STOPS):
             stops[Stop(reason)] += fact.weight
         else:
             unknown += fact.weight

@@ -69,8 +69,12 @@ def test_stacks_of_short_lived_processes_are_whole(flags: tuple[str, ...]) -> No
         pids = run(program, _PROCESSES)
     stacks, whole, total = of_all(kept, pids)
     assert total > _PROCESSES
-    assert whole >= 0.9 * total, kept.health_of("cpu")
+    health = kept.health_of("cpu")
+    assert health is not None
+    no_time = health.degraded.get("stacks of new processes that there was no time to walk", 0)
+    assert whole + no_time >= 0.9 * total, health
+    assert whole > _PROCESSES // 2, health  # what others leave of the CPUs suffices for that
     in_chain = _with_chain(stacks)
     wrong = Counter({stack: n for stack, n in in_chain.items() if not follows(stack, _CHAIN)})
-    assert in_chain.total() > 0.5 * total
+    assert in_chain.total() > 0.5 * whole
     assert wrong.total() <= 0.01 * in_chain.total(), wrong.most_common(3)

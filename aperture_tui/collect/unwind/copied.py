@@ -46,7 +46,7 @@ MOST_BYTES: Final = 4 * 4096 - 8
 _HEADER: Final = struct.Struct("<QIIQQQ")
 """The start of struct copy: time_ns, tid, bytes, ip, sp, bp."""
 _PART: Final = 0.1
-"""Of what a drain may take of the CPU to name stacks, that it may take to walk these."""
+"""Of the time since the drain before, that these walks may take: where drains come late, more wait for them."""
 _LATE_NS: Final = 100_000_000
 """From when a sample has its time until it is in its ring, at most."""
 _MAX_ASKED: Final = 4096
@@ -82,10 +82,10 @@ class Copied:
         self._supply = supply
         self._processes = processes
         self._stacks = stacks
-        self._budget = Budget(part=_PART)
+        self._budget = Budget(share=1.0, part=_PART)
         self._copies: dict[tuple[int, int], Copy] = {}
         self._asked: dict[ImageKey, float] = {}
-        self._rows: dict[tuple[ImageKey, int], Code] = {}
+        self._rows: dict[ImageKey, dict[int, Code]] = {}
         self._shed = 0
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class Copied:
         if not copies:
             return
         self._budget.begin()
-        if len(self._rows) > _MAX_ROWS:
+        if sum(map(len, self._rows.values())) > _MAX_ROWS:
             self._rows.clear()
         drain = _Drain(self._supply, self._learn, self._rows)
         stops = samples["flags"] >> STOP_SHIFT & 0xF
@@ -163,10 +163,11 @@ class Copied:
 
 
 class _Spot(NamedTuple):
-    """A mapping in use. bias: of its addresses; placed: its file."""
+    """A mapping in use. bias: of its addresses; placed: its file; rows: of what was looked at in it."""
 
     bias: int
     placed: Placed
+    rows: dict[int, Code]
 
 
 class _Space:
@@ -189,9 +190,9 @@ class _Drain:
         self,
         supply: Supply,
         learn: Callable[[int, Mapping, ImageKey], None],
-        rows: dict[tuple[ImageKey, int], Code],
+        rows: dict[ImageKey, dict[int, Code]],
     ) -> None:
-        """rows: (file, address less its bias) -> what is there; what is new is added."""
+        """rows: file -> address less its bias -> what is there; what is new is added."""
         self._supply = supply
         self._learn = learn
         self._rows = rows
@@ -223,13 +224,12 @@ class _Drain:
         if isinstance(spot, Code):
             return spot
         relative = pc - spot.bias & 0xFFFFFFFF
-        key = spot.placed.key, relative
-        code = self._rows.get(key)
+        code = spot.rows.get(relative)
         if code is None:
             code = self._supply.code(spot.placed, relative)
             if code is None:  # others may have the place of its rows by now
                 return _NOT_YET
-            self._rows[key] = code
+            spot.rows[relative] = code
         return code
 
     def _spot(self, pid: int, mapping: Mapping, seen_ns: int) -> _Spot | Code:
@@ -238,7 +238,8 @@ class _Drain:
         key = vdso_key(mapping) if mapping.path == "[vdso]" else _key(pid, mapping, seen_ns)
         placed = self._supply.placed(key) if key is not None else None
         if placed is not None and placed.found is not None:
-            return _Spot(placed.found.bias(mapping.start, mapping.offset), placed)
+            rows = self._rows.setdefault(placed.key, {})
+            return _Spot(placed.found.bias(mapping.start, mapping.offset), placed, rows)
         if key is not None:
             self._learn(pid, mapping, key)
         return _NOT_YET

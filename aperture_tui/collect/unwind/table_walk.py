@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS, PENDING
@@ -15,6 +16,10 @@ MAX_FRAMES: Final = 512
 EXACT: Final = 1 << 63
 """Of an address: it was interrupted; the others are return addresses."""
 _WORD: Final = (1 << 64) - 1
+_RULES: Final = (1 << rows_of.PC_SHIFT) - 1
+"""What a row says, without where: all code has some hundreds of these."""
+
+_rules_of = lru_cache(1 << 12)(rows_of.rules_of)
 
 
 class Code(NamedTuple):
@@ -64,6 +69,7 @@ def walk(
     """
     addresses: list[int] = []
     flags = 0
+    read = _reading(word)
     frame = _Frame(pc, sp, bp, exact=True)
     try:
         while True:
@@ -72,7 +78,7 @@ def walk(
             if len(addresses) >= MAX_FRAMES:
                 raise _EndError(_stop(Stop.TOO_DEEP) | Flag.TRUNCATED)
             addresses.append(frame.pc | EXACT if frame.exact else frame.pc)
-            frame = _caller(frame, code, _reading(word))
+            frame = _caller(frame, code, read)
             addresses[-1] = frame.stands or addresses[-1]
             flags |= frame.flags
     except _EndError as end:
@@ -100,16 +106,16 @@ def _caller(frame: _Frame, code: Callable[[int], Code | None], read: Callable[[i
     found = code(frame.pc if frame.exact else frame.pc - 1)
     if found is None:
         raise _EndError(_stop(Stop.NO_MAPPING))
-    rules = rows_of.rules_of(found.row)
+    rules = _rules_of(found.row & _RULES)
     match rules.cfa:
-        case rows_of.CFA_SIGNAL:
-            return _Frame(read(frame.sp + 168), read(frame.sp + 160), read(frame.sp + 120), exact=True)
-        case rows_of.CFA_END:
-            raise _EndError(Flag.WHOLE)
         case rows_of.CFA_RSP | rows_of.CFA_RSP_WIDE:
             cfa = frame.sp + rules.cfa_offset
         case rows_of.CFA_RBP | rows_of.CFA_SWITCH:
             cfa = _known(frame.bp) + rules.cfa_offset
+        case rows_of.CFA_SIGNAL:
+            return _Frame(read(frame.sp + 168), read(frame.sp + 160), read(frame.sp + 120), exact=True)
+        case rows_of.CFA_END:
+            raise _EndError(Flag.WHOLE)
         case rows_of.CFA_PLT:
             cfa = frame.sp + (16 if frame.pc & 15 >= rules.cfa_offset & _WORD else 8)
         case rows_of.CFA_DEREF_RBP:
