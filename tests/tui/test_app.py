@@ -45,8 +45,6 @@ async def _press(pilot: Pilot[Any], *keys: str) -> None:
         await pilot.press(key)
         if key.isdigit():  # a view has its keys once it is there
             await settled(pilot)
-        if key == "down" and "enter" in keys:  # a row that comes is blank until the next answer, if others move at once
-            await settled(pilot)
     await settled(pilot)
 
 
