@@ -130,12 +130,13 @@ class Processes:
         """Whether none has begun, ended, or loaded code since the last update."""
         return self._sideband.is_quiet
 
-    def update(self) -> set[int]:
-        """Take in what has happened since the last time -> pids that have new mappings, or another program."""
-        changed = set()
+    def update(self) -> dict[int, int]:
+        """Take in what has happened since the last time -> pids that have new mappings, or another program, with the
+        time of the last of them, CLOCK_MONOTONIC."""
+        changed: dict[int, int] = {}
         for event in self._sideband.drain():
             if self._apply(event):
-                changed.add(event.pid)
+                changed[event.pid] = max(event.time_ns, changed.get(event.pid, 0))
         return changed
 
     @property

@@ -116,7 +116,14 @@ def _told(words: NDArray[np.intp], weights: NDArray[np.int64]) -> list[Completen
     estimated, missing = (words & int(flag) != 0 for flag in (Flag.ESTIMATED, Flag.NO_STACK))
     sums = (weights @ np.stack([known, whole, guessed, ~known, estimated, missing], 1)).tolist()
     stops = (weights @ (stop[:, np.newaxis] == np.array(kinds, int))).tolist()
-    return [
-        Completeness(k, w, g, u, {kind: n for kind, n in zip(kinds, ends, strict=True) if n} if any(ends) else {}, e, m)
-        for (k, w, g, u, e, m), ends in zip(sums, stops, strict=True)
-    ]
+    told: dict[tuple[int, ...], Completeness] = {}  # thousands of short processes have a few samples each: few differ
+
+    def one(*counts: int) -> Completeness:
+        found = told.get(counts)
+        if found is None:
+            k, w, g, u, e, m, *ends = counts
+            found = Completeness(k, w, g, u, {kind: n for kind, n in zip(kinds, ends, strict=True) if n}, e, m)
+            told[counts] = found
+        return found
+
+    return [one(*row, *ends) for row, ends in zip(sums, stops, strict=True)]

@@ -44,7 +44,7 @@ class _Slice:
 
 
 class Coverage:
-    """Owned by the supply's thread; `covers` may be asked by any."""
+    """Owned by the supply's thread; `covers` and `has_read` may be asked by any."""
 
     def __init__(self, maps: KernelMaps, files: Files) -> None:
         self.installed = 0
@@ -56,11 +56,16 @@ class Coverage:
         self._counts: Counter[str] = Counter()
         self._slices: dict[int, _Slice] = {}
         self._processes: dict[int, _Slice] = {}
+        self._read_ns: dict[int, int] = {}
         self._patience: dict[int, float] = {}
 
     def covers(self, pid: int) -> bool:
         """Whether a process was given tables; its forked children may use them as well, and are not counted here."""
         return pid in self._processes
+
+    def has_read(self, pid: int, since_ns: int) -> bool:
+        """Whether the mappings of such a process were read later than that, CLOCK_MONOTONIC."""
+        return self._read_ns.get(pid, 0) > since_ns
 
     @property
     def degraded(self) -> dict[str, int]:
@@ -74,6 +79,7 @@ class Coverage:
 
     def cover(self, pid: int, stop: int) -> None:
         """Give a process its tables, or look whether they are still right."""
+        now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         try:
             mappings = tuple(executable_mappings(pid))
         except OSError:  # it has ended; its samples say so by themselves
@@ -81,6 +87,7 @@ class Coverage:
         if len(mappings) > MAX_MAPPINGS:
             self._counts["processes with more mappings than are looked at"] += 1
             mappings = mappings[:MAX_MAPPINGS]
+        self._read_ns[pid] = now_ns
         current = self._processes.get(pid)
         if current is not None and current.mappings == mappings and self._is_there(current):
             if stop == Stop.NO_TABLES:
@@ -200,6 +207,8 @@ class Coverage:
         for pid in [pid for pid in self._processes if pid not in alive]:
             del self._processes[pid]
             self._patience.pop(pid, None)
+        for pid in self._read_ns.keys() - self._processes.keys():
+            del self._read_ns[pid]
         self.interpreters.keep(alive)
         self._look_at_forked(alive)
         for placed in self.code.keep(alive):

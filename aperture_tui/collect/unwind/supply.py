@@ -13,7 +13,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -65,7 +65,7 @@ class Supply:
         self._state, self._message = State.STARTING, ""
         self._fault = ""
         self._last_word: Health | None = None
-        self._changed: set[int] = set()
+        self._changed = OrderedDict[int, int]()
         self._work: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -152,16 +152,22 @@ class Supply:
         there = self.placed(placed.key) is placed and placed.extent is extent
         return Code(word & 0xFFFFFFFF, row) if there else None
 
-    def changed(self, pids: Iterable[int]) -> None:
-        """These processes have new mappings, or another program: those that have tables are looked at again."""
+    def changed(self, times_ns: Mapping[int, int]) -> None:
+        """These processes have new mappings, or another program: those that have tables are looked at again, but for
+        those that were looked at since. times_ns: of each pid, CLOCK_MONOTONIC."""
         if self._state is State.RUNNING:
-            self.expect(filter(self._coverage.covers, pids))
+            covered = {pid: at for pid, at in times_ns.items() if self._coverage.covers(pid)}
+            self._look_at({pid: at for pid, at in covered.items() if not self._coverage.has_read(pid, at)})
 
     def expect(self, pids: Iterable[int]) -> None:
         """Stacks of these processes are going to be walked: they need not be asked for."""
-        if self._state is State.RUNNING and (found := set(pids)):
+        if self._state is State.RUNNING:
+            self._look_at(dict.fromkeys(pids, time.clock_gettime_ns(time.CLOCK_MONOTONIC)))
+
+    def _look_at(self, times_ns: Mapping[int, int]) -> None:
+        if times_ns:
             with self._lock:
-                self._changed |= found
+                self._changed.update((pid, max(at, self._changed.get(pid, 0))) for pid, at in times_ns.items())
             os.eventfd_write(self._wake, 1)
 
     # -- the thread
@@ -176,6 +182,7 @@ class Supply:
         self._stopping.wait(_FIRST_PICTURE_S)
         swept = earned = time.monotonic()
         tokens_s = _BURST_S
+        share = _SHARE_OF_A_CPU * (os.cpu_count() or 1)
         with selectors.EpollSelector() as selector:
             selector.register(maps.fds["unwind_requests"], selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
@@ -190,7 +197,7 @@ class Supply:
                 until = min(swept + _SWEEP_S, self._coverage.due)
                 selector.select(max(0.0, until - time.monotonic()))
                 before, earned = earned, time.monotonic()
-                tokens_s = min(_BURST_S, tokens_s + (earned - before) * _SHARE_OF_A_CPU * (os.cpu_count() or 1))
+                tokens_s = min(_BURST_S, tokens_s + (earned - before) * share)
                 began = time.thread_time_ns()
                 while self._work:
                     self._work.popleft()()
@@ -212,7 +219,7 @@ class Supply:
         """Look at the processes that were asked for, and at those that have changed: at one at least.
 
         Those first that were asked for most often: they have most samples, and are there still when it is their turn.
-        Those that have changed wait in a set of which one at a time is taken: that costs the same however many wait.
+        Those that have changed wait in a queue of which one at a time is taken: that costs the same however many wait.
         """
         with contextlib.suppress(BlockingIOError):  # nobody has called `changed`
             os.eventfd_read(self._wake)
@@ -227,7 +234,7 @@ class Supply:
             if pid in looked:
                 continue
             with self._lock:
-                self._changed.discard(pid)
+                self._changed.pop(pid, None)
             self._coverage.cover(pid, stops.get(pid, Stop.NONE))
             looked.add(pid)
             if time.thread_time() - began > tokens_s:
@@ -237,13 +244,14 @@ class Supply:
             os.eventfd_write(self._wake, 1)
 
     def _take_changed(self) -> Iterator[int]:
-        """What has changed, one after the other: of it nobody may ever say it again."""
+        """What has changed and was not looked at since, one after the other: of it nobody may ever say it again."""
         while True:
             with self._lock:
                 if not self._changed:
                     return
-                pid = self._changed.pop()
-            yield pid
+                pid, at_ns = self._changed.popitem(last=False)
+            if not self._coverage.has_read(pid, at_ns):
+                yield pid
 
     # -- telling
 

@@ -43,6 +43,31 @@ def test_a_change_that_there_was_no_time_for_is_looked_at_later(supply: Supply) 
     assert not supply._coverage.degraded
 
 
+def test_what_was_looked_at_since_it_changed_is_not_looked_at_again(supply: Supply) -> None:
+    """Most processes are asked for in their first milliseconds; that they have mapped files is said later."""
+    pid, looked = os.getpid(), list[int]()
+    before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    supply._coverage.cover(pid, Stop.NO_TABLES)
+    after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    supply._coverage.cover = lambda pid, _stop: looked.append(pid)  # type: ignore[method-assign]
+    assert supply.maps is not None
+    supply.changed({pid: before_ns, 1: after_ns})
+    supply._take_requests(supply.maps, 1.0)
+    assert looked == [], "seen already, and 1 has no tables"
+    supply.changed({pid: after_ns})
+    supply.changed({pid: after_ns - 1})
+    supply._take_requests(supply.maps, 1.0)
+    assert looked == [pid]
+
+
+def test_what_was_looked_at_while_it_waited_is_not_looked_at_again(supply: Supply) -> None:
+    pid = os.getpid()
+    supply._coverage.cover(pid, Stop.NO_TABLES)
+    supply.changed({pid: time.clock_gettime_ns(time.CLOCK_MONOTONIC)})
+    supply._coverage.cover(pid, Stop.NO_TABLES)
+    assert list(supply._take_changed()) == []
+
+
 def test_who_is_asked_for_most_often_is_looked_at_first(supply: Supply, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a storm of processes that end at once there is time for a few: those that stay have most of the samples."""
     looked: list[tuple[int, int]] = []
