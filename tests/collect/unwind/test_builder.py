@@ -32,7 +32,8 @@ def submit(to: Builder | Lane, path: Path, size: int | None = None, wanted: int 
 def answers(of: Builder | Lane, n: int) -> list[tuple[ImageKey, FileTable]]:
     """The next n. How long a child is waited for is the lane's to say, by the CPU time that it has had."""
     found: list[tuple[ImageKey, FileTable]] = []
-    while len(found) < n:
+    deadline = time.monotonic() + 300  # else it has no patience of its own any more
+    while len(found) < n and time.monotonic() < deadline:
         assert of.waiting if isinstance(of, Builder) else of.queued or of.busy, "nothing is left to wait for"
         found += of.advance()
         time.sleep(0.01)
