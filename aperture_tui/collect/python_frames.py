@@ -15,9 +15,9 @@ import numpy as np
 from aperture_tui.symbolize.cpython import (
     ENTRY,
     HIDDEN,
-    Binaries,
     CPythonError,
     Interpreter,
+    binary_cache,
     is_eval_name,
     merge,
 )
@@ -60,7 +60,7 @@ class PythonFrames:
         self.opened_late = False
         """Set when a process was opened whose stacks have been named without its Python frames until now."""
         self._clock = clock
-        self._binaries = Binaries()
+        self._binaries = binary_cache()
         self._processes: WeakKeyDictionary[Image, _Process] = WeakKeyDictionary()
         self.rebind()
 

@@ -103,6 +103,10 @@ class Loads:
         inside = (offsets >= self.low[segment]) & (offsets < self.high[segment])
         return np.where(inside, offsets + self.bias[segment], offsets)
 
+    def load_bias(self, start: int, offset: int) -> int:
+        """What the loader added to virtual addresses where it mapped a file offset at the address `start`."""
+        return start - int(self.virtual(np.array([offset], np.uint64))[0])
+
 
 @dataclass(frozen=True)
 class Elf:

@@ -14,7 +14,14 @@ from aperture_tui.collect.unwind.kernel_maps import INTERPRETER
 from aperture_tui.profile.text import clean
 from aperture_tui.symbolize import v8
 from aperture_tui.symbolize.address_space import executable_mappings
-from aperture_tui.symbolize.cpython import Binaries, CPythonError, CPythonNotReady, Interpreter, Walk, is_python
+from aperture_tui.symbolize.cpython import (
+    CPythonError,
+    CPythonNotReady,
+    Interpreter,
+    Walk,
+    binary_cache,
+    is_python,
+)
 
 if TYPE_CHECKING:
     from aperture_tui.collect.unwind.kernel_maps import KernelMaps
@@ -68,8 +75,8 @@ class Interpreters:
         """Reason -> processes whose Python frames are not read."""
         self._maps = maps
         self._clock = clock
-        self._binaries = Binaries()
-        self._v8_binaries = v8.Binaries()
+        self._binaries = binary_cache()
+        self._v8_binaries = v8.binary_cache()
         self._waiting: dict[int, _Try] = {}
         self._told: dict[int, str] = {}
 

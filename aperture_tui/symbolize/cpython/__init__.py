@@ -4,7 +4,7 @@ Gives what a walk in the kernel has to know, names and lines for what it saw, an
 memory, ELF files and symbol tables that other people control, and believes none of them. x86-64 and glibc.
 """
 
-from aperture_tui.symbolize.cpython.binary import Binaries, is_python
+from aperture_tui.symbolize.cpython.binary import binary_cache, is_python
 from aperture_tui.symbolize.cpython.codes import HIDDEN
 from aperture_tui.symbolize.cpython.errors import CPythonError, CPythonNotReady
 from aperture_tui.symbolize.cpython.interpreter import CODE_MASK, ENTRY, Interpreter
@@ -15,12 +15,12 @@ __all__ = [
     "CODE_MASK",
     "ENTRY",
     "HIDDEN",
-    "Binaries",
     "CPythonError",
     "CPythonNotReady",
     "Interpreter",
     "Merged",
     "Walk",
+    "binary_cache",
     "is_eval_name",
     "is_python",
     "merge",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
+from aperture_tui.symbolize.address_space import Mapping
+from aperture_tui.symbolize.binary_cache import BinaryCache
 from aperture_tui.symbolize.cpython.errors import CPythonError
 from aperture_tui.symbolize.cpython.loop import loop_ranges
 from aperture_tui.symbolize.elf import (
@@ -21,11 +20,9 @@ from aperture_tui.symbolize.elf import (
     SHT_SYMTAB,
     Elf,
     ElfError,
-    FileSource,
     Loads,
     Source,
 )
-from aperture_tui.symbolize.images import ImageKey
 from aperture_tui.symbolize.named_symbols import content, named_symbols
 
 RUNTIME: Final = "_PyRuntime"
@@ -34,7 +31,6 @@ _VERSION: Final = "Py_Version"
 _SPECIFIC: Final = "_thread_db_pthread_specific"
 _LOOP: Final = "_PyEval_EvalFrameDefault"
 _WANTED: Final = (RUNTIME, _VERSION, _SPECIFIC, _LOOP, *TYPES)
-_MAX_FILES: Final = 256
 _MAX_PTHREAD: Final = 64 << 10
 _POINTERS_BITS: Final = 32 * 64
 _PYTHON: Final = re.compile(r"libpython[23]\.\d.*\.so.*|python(?:[23](?:\.\d+)?[dmtu]*)?")
@@ -56,11 +52,6 @@ class Binary:
     loop: tuple[tuple[int, int], ...]
     loads: Loads
 
-    def bias(self, mapping: Mapping) -> int:
-        """What to add to a virtual address of the file for its address in the process."""
-        virtual = self.loads.virtual(np.array([mapping.offset], np.uint64))
-        return mapping.start - int(virtual[0])
-
 
 def read_binary(source: Source) -> Binary:
     """What a file says. Raises ElfError if it is no ELF file of x86-64."""
@@ -76,37 +67,12 @@ def read_binary(source: Source) -> Binary:
     return Binary(symbols, version, _specific(elf, symbols), _loop(elf, symbols), elf.loads)
 
 
-class Binaries:
-    """Binaries by file version, those longest unused forgotten first. Owned by one thread."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[ImageKey, Binary | str] = OrderedDict()
-
-    def get(self, pid: int, mapping: Mapping) -> Binary:
-        """What the file behind a mapping says. Raises CPythonError if it cannot be opened or used."""
-        try:
-            key = ImageKey.of(mapped_facts(pid, mapping))
-            if key not in self._known:
-                key = self._add(open_mapping(pid, mapping))
-        except OSError as error:
-            raise CPythonError(f"{mapping.path} of process {pid}: {error.strerror}") from error
-        self._known.move_to_end(key)
-        known = self._known[key]
-        if isinstance(known, str):
-            raise CPythonError(f"{mapping.path}: {known}")
-        return known
-
-    def _add(self, source: FileSource) -> ImageKey:
-        """Read a file. Closes it."""
-        with contextlib.closing(source):
-            key = ImageKey.of(source.stat())
-            self._known[key] = _read(source)
-        if len(self._known) > _MAX_FILES:
-            self._known.popitem(last=False)
-        return key
+def binary_cache() -> BinaryCache[Binary]:
+    """What files say, for the processes of one thread. Raises CPythonError."""
+    return BinaryCache(read_binary, CPythonError)
 
 
-def specific_offset(binaries: Binaries, pid: int, mappings: Iterable[Mapping]) -> int:
+def specific_offset(binaries: BinaryCache[Binary], pid: int, mappings: Iterable[Mapping]) -> int:
     """Where struct pthread has the pointers to thread-specific data, as the process's glibc says. Raises CPythonError.
 
     From the descriptors that glibc has for debuggers (nptl_db/structs.def, db_info.c): in libc.so.6 since 2.34, in
@@ -131,13 +97,6 @@ def _libraries(mappings: Iterable[Mapping]) -> Iterator[Mapping]:
         name = mapping.module
         if name.startswith(("libc.so", "libc-2", "libpthread.so", "libpthread-2", "ld-musl", "libc.musl")):
             yield mapping
-
-
-def _read(source: Source) -> Binary | str:
-    try:
-        return read_binary(source)
-    except ElfError as error:
-        return str(error)
 
 
 def _loop(elf: Elf, symbols: dict[str, int]) -> tuple[tuple[int, int], ...]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.symbolize.address_space import Mapping
+from aperture_tui.symbolize.binary_cache import BinaryCache
 from aperture_tui.symbolize.cpython.binary import (
     RUNTIME,
     TYPES,
-    Binaries,
     Binary,
+    binary_cache,
     is_loading,
     is_python,
     specific_offset,
@@ -76,7 +77,7 @@ class Interpreter:
         cls,
         pid: int,
         mappings: Sequence[Mapping],
-        binaries: Binaries | None = None,
+        binaries: BinaryCache[Binary] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Interpreter | None:
         """The CPython in a process with these executable mappings; None if none of them has its name.
@@ -92,7 +93,7 @@ class Interpreter:
             _check_version(minor)
         if is_loading(mappings):
             raise CPythonNotReady("the libraries of this CPython are still being mapped")
-        binaries = binaries if binaries is not None else Binaries()
+        binaries = binaries if binaries is not None else binary_cache()
         found = _find(binaries, pid, python)
         interpreter = open_in(
             ProcessMemory(pid, CPythonError),
@@ -160,7 +161,7 @@ def _layout(memory: Memory, runtime: int, version: tuple[int, int] | None) -> La
     return parse_debug_offsets(data, version[1])
 
 
-def _find(binaries: Binaries, pid: int, python: Sequence[Mapping]) -> _Found:
+def _find(binaries: BinaryCache[Binary], pid: int, python: Sequence[Mapping]) -> _Found:
     """The first file that has `_PyRuntime`: a library before a program, which may be a mere launcher."""
     problem = CPythonError(f"no symbol {RUNTIME} in {python[0].path}")
     seen: set[str] = set()
@@ -174,7 +175,7 @@ def _find(binaries: Binaries, pid: int, python: Sequence[Mapping]) -> _Found:
             problem = error
             continue
         if RUNTIME in binary.symbols:
-            return _Found(mapping, binary, binary.bias(mapping))
+            return _Found(mapping, binary, binary.loads.load_bias(mapping.start, mapping.offset))
     raise problem
 
 

@@ -4,9 +4,9 @@ Gives what code there is, how large its frames are, and names for it and for wha
 ELF files that other people control, and believes neither. x86-64.
 """
 
-from aperture_tui.symbolize.hotspot.binary import Binaries
+from aperture_tui.symbolize.hotspot.binary import binary_cache
 from aperture_tui.symbolize.hotspot.blobs import BlobKind, Blobs
 from aperture_tui.symbolize.hotspot.errors import HotSpotError, HotSpotNotReady
 from aperture_tui.symbolize.hotspot.process import HotSpot
 
-__all__ = ["Binaries", "BlobKind", "Blobs", "HotSpot", "HotSpotError", "HotSpotNotReady"]
+__all__ = ["BlobKind", "Blobs", "HotSpot", "HotSpotError", "HotSpotNotReady", "binary_cache"]

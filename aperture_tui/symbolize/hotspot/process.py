@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from aperture_tui.profile.kinds import FrameKind
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.symbolize.address_space import Mapping
-from aperture_tui.symbolize.hotspot.binary import LIBRARY, Binaries
+from aperture_tui.symbolize.binary_cache import BinaryCache
+from aperture_tui.symbolize.hotspot.binary import LIBRARY, Binary, binary_cache
 from aperture_tui.symbolize.hotspot.blobs import BlobKind, Blobs
 from aperture_tui.symbolize.hotspot.code_cache import CodeCache
 from aperture_tui.symbolize.hotspot.errors import HotSpotError, HotSpotNotReady
@@ -45,7 +46,7 @@ class HotSpot:
         cls,
         pid: int,
         mappings: Sequence[Mapping],
-        binaries: Binaries | None = None,
+        binaries: BinaryCache[Binary] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> HotSpot | None:
         """The HotSpot in a process with these executable mappings; None if libjvm.so is not among them.
@@ -58,8 +59,8 @@ class HotSpot:
             return None
         if not any(m.module == _LOADED for m in mappings):
             raise HotSpotNotReady("HotSpot has not loaded its own libraries yet")
-        binary = (binaries if binaries is not None else Binaries()).get(pid, mapping)
-        bias = binary.bias(mapping)
+        binary = (binaries if binaries is not None else binary_cache()).get(pid, mapping)
+        bias = binary.loads.load_bias(mapping.start, mapping.offset)
         memory = ProcessMemory(pid, HotSpotError)
         return cls(memory, [symbol + bias & _WORD for symbol in binary.symbols], clock)
 

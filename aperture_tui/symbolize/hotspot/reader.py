@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aperture_tui.profile.symbols import Frame
-from aperture_tui.symbolize.hotspot.binary import Binaries
+from aperture_tui.symbolize.hotspot.binary import binary_cache
 from aperture_tui.symbolize.hotspot.errors import HotSpotError, HotSpotNotReady
 from aperture_tui.symbolize.hotspot.process import HotSpot
 from aperture_tui.symbolize.hotspot.unwind_rows import CodeFrames, code_frames
@@ -60,7 +60,7 @@ class JavaReader:
 
 def opener() -> Opener:
     """What opens Java processes for one thread, which reads each version of libjvm.so once."""
-    binaries = Binaries()
+    binaries = binary_cache()
 
     def opened(pid: int, mappings: Sequence[Mapping]) -> JavaReader | None:
         try:

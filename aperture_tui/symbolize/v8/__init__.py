@@ -4,8 +4,8 @@ Gives what a walk in the kernel has to know, and names, files and lines for the 
 files and symbol tables that other people control, and believes none of them. x86-64, without pointer compression.
 """
 
-from aperture_tui.symbolize.v8.binary import Binaries, is_v8
+from aperture_tui.symbolize.v8.binary import binary_cache, is_v8
 from aperture_tui.symbolize.v8.layout import Layout, Span, V8Error, Walk
 from aperture_tui.symbolize.v8.reader import V8Reader, layout_in
 
-__all__ = ["Binaries", "Layout", "Span", "V8Error", "V8Reader", "Walk", "is_v8", "layout_in"]
+__all__ = ["Layout", "Span", "V8Error", "V8Reader", "Walk", "binary_cache", "is_v8", "layout_in"]

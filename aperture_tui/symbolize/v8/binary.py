@@ -6,16 +6,15 @@ build of Node.js. The builtins are symbols that a stripped file does not have.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
-from aperture_tui.symbolize.address_space import Mapping, mapped_facts, open_mapping
+from aperture_tui.symbolize.address_space import Mapping
+from aperture_tui.symbolize.binary_cache import BinaryCache
 from aperture_tui.symbolize.elf import MACHINE_X86_64, SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, Section, Source
-from aperture_tui.symbolize.images import ImageKey
 from aperture_tui.symbolize.named_symbols import content
 from aperture_tui.symbolize.symbol_index import MAX_SYMBOLS, SYMBOL
 from aperture_tui.symbolize.v8.layout import Layout, Span, V8Error, layout_of
@@ -28,34 +27,8 @@ _HANDLERS: Final = ("WideHandler", "AbortExtraWideHandler")
 _WANTED: Final = re.compile(rb"(?<=\0)(?:v8dbg_\w{1,100}|Builtins_(?:%b))(?=\0)" % "|".join(_HANDLERS).encode())
 _MAX_STRINGS: Final = 64 << 20
 _MAX_WANTED: Final = 2048
-_MAX_FILES: Final = 64
 _PAGE: Final = 4096
 _NAMES: Final = re.compile(r"node|nodejs|libnode\.so.*|deno")
-
-
-class Binaries:
-    """Layouts by file version. Owned by one thread."""
-
-    def __init__(self) -> None:
-        self._known: dict[ImageKey, Layout | str] = {}
-
-    def get(self, pid: int, mapping: Mapping) -> Layout:
-        """What the file behind a mapping says. Raises V8Error."""
-        try:
-            key = ImageKey.of(mapped_facts(pid, mapping))
-            known = self._known.get(key)
-            if known is None:
-                with contextlib.closing(open_mapping(pid, mapping)) as source:
-                    known = _read(source)
-                    key = ImageKey.of(source.stat())
-                if len(self._known) >= _MAX_FILES:
-                    self._known.clear()
-                self._known[key] = known
-        except OSError as error:
-            raise V8Error(f"{mapping.module}: {error.strerror}") from error
-        if isinstance(known, str):
-            raise V8Error(known)
-        return known
 
 
 def is_v8(mapping: Mapping) -> bool:
@@ -81,11 +54,9 @@ def read_binary(source: Source) -> Layout:
     return layout_of(constants, _span(symbols, base, *_HANDLERS))
 
 
-def _read(source: Source) -> Layout | str:
-    try:
-        return read_binary(source)
-    except (ElfError, V8Error) as error:
-        return str(error)
+def binary_cache() -> BinaryCache[Layout]:
+    """What files say, for the processes of one thread. Raises V8Error."""
+    return BinaryCache(read_binary, V8Error)
 
 
 def _symbols(elf: Elf, section: Section) -> Iterator[tuple[str, int]]:

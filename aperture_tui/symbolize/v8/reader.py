@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from aperture_tui.profile.symbols import Frame
 from aperture_tui.symbolize.address_space import Mapping
+from aperture_tui.symbolize.binary_cache import BinaryCache
 from aperture_tui.symbolize.process_memory import Memory, ProcessMemory
-from aperture_tui.symbolize.v8.binary import Binaries, is_v8
+from aperture_tui.symbolize.v8.binary import binary_cache, is_v8
 from aperture_tui.symbolize.v8.functions import Functions
 from aperture_tui.symbolize.v8.layout import Layout, V8Error
 
@@ -38,7 +39,7 @@ class V8Reader:
 
 def opener() -> Callable[[int, Sequence[Mapping]], V8Reader | None]:
     """For the processes of one thread: pid and executable mappings -> its V8; None if it has none. Raises V8Error."""
-    binaries = Binaries()
+    binaries = binary_cache()
 
     def open_v8(pid: int, mappings: Sequence[Mapping]) -> V8Reader | None:
         layout = layout_in(pid, mappings, binaries)
@@ -47,7 +48,7 @@ def opener() -> Callable[[int, Sequence[Mapping]], V8Reader | None]:
     return open_v8
 
 
-def layout_in(pid: int, mappings: Sequence[Mapping], binaries: Binaries) -> Layout | None:
+def layout_in(pid: int, mappings: Sequence[Mapping], binaries: BinaryCache[Layout]) -> Layout | None:
     """That of the first file of V8 among these mappings; None if none has the name of one. Raises V8Error."""
     problem: V8Error | None = None
     paths: set[str] = set()

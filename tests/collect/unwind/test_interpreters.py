@@ -14,6 +14,7 @@ from aperture_tui.collect.unwind import interpreters
 from aperture_tui.collect.unwind.interpreters import Interpreters, packed
 from aperture_tui.symbolize import v8
 from aperture_tui.symbolize.address_space import Mapping, executable_mappings
+from aperture_tui.symbolize.binary_cache import BinaryCache
 from aperture_tui.symbolize.cpython import CPythonError, CPythonNotReady, Walk
 
 
@@ -81,7 +82,7 @@ def test_a_v8_is_read_at_once_and_one_that_cannot_be_is_left_to_who_names_it(
 ) -> None:
     known = v8.Walk(24, v8.Span(1, 2))
 
-    def layout_in(pid: int, mappings: list[Mapping], _binaries: v8.Binaries) -> SimpleNamespace | None:
+    def layout_in(pid: int, mappings: list[Mapping], _binaries: BinaryCache[v8.Layout]) -> SimpleNamespace | None:
         if pid == 2:
             raise v8.V8Error("its V8 compresses pointers")
         return SimpleNamespace(walk=known) if mappings[0].module == "node" else None

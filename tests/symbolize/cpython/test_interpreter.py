@@ -17,10 +17,10 @@ from aperture_tui.symbolize.address_space import AddressSpace, Mapping
 from aperture_tui.symbolize.cpython import (
     ENTRY,
     HIDDEN,
-    Binaries,
     CPythonError,
     CPythonNotReady,
     Interpreter,
+    binary_cache,
     is_eval_name,
     merge,
 )
@@ -30,7 +30,7 @@ from .conftest import Child, backtraces, need, walk_thread
 
 
 def opened(child: Child) -> Interpreter:
-    interpreter = Interpreter.open(child.pid, child.space.mappings, Binaries())
+    interpreter = Interpreter.open(child.pid, child.space.mappings, binary_cache())
     assert interpreter is not None
     return interpreter
 

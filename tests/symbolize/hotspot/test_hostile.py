@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aperture_tui.symbolize.address_space import executable_mappings
-from aperture_tui.symbolize.hotspot import Binaries, HotSpot, HotSpotError, HotSpotNotReady
+from aperture_tui.symbolize.hotspot import HotSpot, HotSpotError, HotSpotNotReady, binary_cache
 from aperture_tui.symbolize.hotspot.binary import SYMBOLS
 from aperture_tui.symbolize.process_memory import Memory, ProcessMemory
 
@@ -97,9 +97,9 @@ def recorded(java: str, classes: Path) -> Iterator[tuple[Recorded, list[int], li
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         mapping = next(m for m in executable_mappings(process.pid) if m.module == "libjvm.so")
-        binary = Binaries().get(process.pid, mapping)
+        binary = binary_cache().get(process.pid, mapping)
         memory = Recorded(ProcessMemory(process.pid, HotSpotError))
-        symbols = [symbol + binary.bias(mapping) for symbol in binary.symbols]
+        symbols = [symbol + binary.loads.load_bias(mapping.start, mapping.offset) for symbol in binary.symbols]
         asked = [int(at) for at in HotSpot(memory, symbols, time.monotonic).blobs.start.tolist()]
         use(memory, symbols, asked)
         use(memory, symbols, asked)

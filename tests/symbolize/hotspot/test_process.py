@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aperture_tui.symbolize.address_space import executable_mappings
-from aperture_tui.symbolize.hotspot import Binaries, BlobKind, HotSpot, HotSpotError, HotSpotNotReady
+from aperture_tui.symbolize.hotspot import BlobKind, HotSpot, HotSpotError, HotSpotNotReady, binary_cache
 from aperture_tui.symbolize.process_memory import Memory, ProcessMemory
 
 from .conftest import Running, start
@@ -19,7 +19,7 @@ from .conftest import Running, start
 
 def test_a_vm_that_begins_is_not_ready_and_then_it_is(java: str, classes: Path) -> None:
     process = start(java, classes)
-    binaries = Binaries()
+    binaries = binary_cache()
     deadline = time.monotonic() + 30
     found = None
     try:
@@ -98,9 +98,13 @@ class Patched:
 
 def test_other_code_in_the_same_place_is_told(running: Running) -> None:
     mapping = next(m for m in executable_mappings(running.pid) if m.module == "libjvm.so")
-    binary = Binaries().get(running.pid, mapping)
+    binary = binary_cache().get(running.pid, mapping)
     memory = Patched(ProcessMemory(running.pid, HotSpotError))
-    hotspot = HotSpot(memory, [symbol + binary.bias(mapping) for symbol in binary.symbols], time.monotonic)
+    hotspot = HotSpot(
+        memory,
+        [symbol + binary.loads.load_bias(mapping.start, mapping.offset) for symbol in binary.symbols],
+        time.monotonic,
+    )
     blobs = hotspot.blobs
     row = int(np.flatnonzero(blobs.frame_size > 0)[-1])
     for _ in range(len(blobs) // 64):

@@ -16,7 +16,7 @@ import pytest
 
 from aperture_tui.symbolize.address_space import executable_mappings
 from aperture_tui.symbolize.process_memory import ProcessMemory, read
-from aperture_tui.symbolize.v8 import Binaries, Layout, V8Error, V8Reader, layout_in
+from aperture_tui.symbolize.v8 import Layout, V8Error, V8Reader, binary_cache, layout_in
 
 PROGRAM = Path(__file__).parent / "programs" / "standstill.mjs"
 _FETCHED = Path(__file__).parents[3] / "build" / "node"
@@ -78,7 +78,7 @@ class Clock:
         return self.now
 
 
-_BINARIES = Binaries()
+_BINARIES = binary_cache()
 
 
 def layout_of(pid: int) -> Layout:
