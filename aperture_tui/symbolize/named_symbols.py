@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -17,13 +19,7 @@ _MAX_SPELLINGS: Final = 64  # places in a string table where a wanted name ends 
 
 def named_symbols(elf: Elf, section: Section, names: Sequence[str]) -> dict[str, int]:
     """Virtual addresses of those of the names that a symbol table of a 64-bit file defines. Raises ElfError."""
-    size = SYMBOL[64].itemsize
-    if section.entry_size != size or section.size % size or section.size // size > MAX_SYMBOLS:
-        raise ElfError("a symbol table of an unknown form")
-    if section.link >= len(elf.sections):
-        raise ElfError("a symbol table without strings")
-    text = elf.content(elf.sections[section.link], _MAX_STRINGS)
-    rows = np.frombuffer(elf.content(section, section.size), SYMBOL[64])
+    text, rows = _table(elf, section)
     out: dict[str, int] = {}
     for name in names:
         places = _places(text, name.encode() + b"\0")
@@ -31,6 +27,29 @@ def named_symbols(elf: Elf, section: Section, names: Sequence[str]) -> dict[str,
         if len(found):
             out[name] = int(found["value"][0])
     return out
+
+
+def matching_symbols(elf: Elf, section: Section, pattern: re.Pattern[bytes], most: int) -> dict[str, int]:
+    """Likewise, of the names that a pattern of ASCII finds among the table's strings, each of which ends with a NUL.
+
+    most: names that are looked for, the first ones. Linkers put what ends another name into that: a name that is not
+    written out by itself is not found. Raises ElfError.
+    """
+    text, rows = _table(elf, section)
+    names = {found.start(): found[0].decode() for found in islice(pattern.finditer(text), most)}
+    rows = rows[np.isin(rows["name"], np.array(list(names), np.uint32)) & (rows["section"] != 0)]
+    return {names[name]: value for name, value in zip(rows["name"].tolist(), rows["value"].tolist(), strict=True)}
+
+
+def _table(elf: Elf, section: Section) -> tuple[bytes, NDArray[np.void]]:
+    """The strings and the rows of a symbol table. Raises ElfError."""
+    size = SYMBOL[64].itemsize
+    if section.entry_size != size or section.size % size or section.size // size > MAX_SYMBOLS:
+        raise ElfError("a symbol table of an unknown form")
+    if section.link >= len(elf.sections):
+        raise ElfError("a symbol table without strings")
+    text = elf.content(elf.sections[section.link], _MAX_STRINGS)
+    return text, np.frombuffer(elf.content(section, section.size), SYMBOL[64])
 
 
 def content(elf: Elf, address: int, size: int) -> bytes:

@@ -7,16 +7,12 @@ build of Node.js. The builtins are symbols that a stripped file does not have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
-
-import numpy as np
 
 from aperture_tui.symbolize.address_space import Mapping
 from aperture_tui.symbolize.binary_cache import BinaryCache
-from aperture_tui.symbolize.elf import MACHINE_X86_64, SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, Section, Source
-from aperture_tui.symbolize.named_symbols import content
-from aperture_tui.symbolize.symbol_index import MAX_SYMBOLS, SYMBOL
+from aperture_tui.symbolize.elf import MACHINE_X86_64, SHT_DYNSYM, SHT_SYMTAB, Elf, ElfError, Source
+from aperture_tui.symbolize.named_symbols import content, matching_symbols
 from aperture_tui.symbolize.v8.layout import Layout, Span, V8Error, layout_of
 
 _METADATA: Final = "v8dbg_"
@@ -25,7 +21,6 @@ _BUILTIN: Final = "Builtins_"
 # src/builtins/builtins-definitions.h)
 _HANDLERS: Final = ("WideHandler", "AbortExtraWideHandler")
 _WANTED: Final = re.compile(rb"(?<=\0)(?:v8dbg_\w{1,100}|Builtins_(?:%b))(?=\0)" % "|".join(_HANDLERS).encode())
-_MAX_STRINGS: Final = 64 << 20
 _MAX_WANTED: Final = 2048
 _PAGE: Final = 4096
 _NAMES: Final = re.compile(r"node|nodejs|libnode\.so.*|deno")
@@ -45,7 +40,7 @@ def read_binary(source: Source) -> Layout:
     for kind in (SHT_SYMTAB, SHT_DYNSYM):
         section = next((s for s in elf.sections if s.type == kind and s.size), None)
         if section is not None and not any(name.startswith(_METADATA) for name in symbols):
-            symbols |= _symbols(elf, section)
+            symbols |= matching_symbols(elf, section, _WANTED, _MAX_WANTED)
     constants = {}
     for name, address in symbols.items():
         if name.startswith(_METADATA):
@@ -57,25 +52,6 @@ def read_binary(source: Source) -> Layout:
 def binary_cache() -> BinaryCache[Layout]:
     """What files say, for the processes of one thread. Raises V8Error."""
     return BinaryCache(read_binary, V8Error)
-
-
-def _symbols(elf: Elf, section: Section) -> Iterator[tuple[str, int]]:
-    """The wanted symbols that a table defines. Raises ElfError."""
-    size = SYMBOL[64].itemsize
-    if section.entry_size != size or section.size % size or section.size // size > MAX_SYMBOLS:
-        raise ElfError("a symbol table of an unknown form")
-    if section.link >= len(elf.sections):
-        raise ElfError("a symbol table without strings")
-    text = elf.content(elf.sections[section.link], _MAX_STRINGS)
-    places = {}
-    for found in _WANTED.finditer(text):
-        places[found.start()] = found[0].decode()
-        if len(places) == _MAX_WANTED:
-            break
-    rows = np.frombuffer(elf.content(section, section.size), SYMBOL[64])
-    wanted = np.isin(rows["name"], np.array(list(places), np.uint32)) & (rows["section"] != 0)
-    for row in rows[wanted]:
-        yield places[int(row["name"])], int(row["value"])
 
 
 def _number(elf: Elf, address: int) -> int:
