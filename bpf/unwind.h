@@ -11,42 +11,10 @@
  * among its programs, and begins with `begin_walk` and `walk_user`. The walk is done in tail calls, so that each
  * program is small for the verifier; its state is in the scratch map, so that the verifier sees unknown numbers only.
  *
- * Given as defines: UNWIND_ROWS of each bank, UNWIND_MAPPINGS (powers of two; 0 rows: no unwinder), TASK_FLAGS, TASK_MM,
- * TASK_FSBASE (offsets in task_struct), and those of task.h.
+ * Given as defines: TASK_FLAGS, TASK_MM, TASK_FSBASE (offsets in task_struct), and those of interpreters.h.
  */
 
-#include "unwind_processes.h"
-
-#define MAX_KERNEL 127 /* kernel.perf_event_max_stack is 127 by default */
-#define MAX_USER 512
-#define MAX_PYTHON 256
-#define WORDS 2048 /* more than all of them together: a power of two, so that an index can be masked */
-#define NO_WAKEUP 1    /* BPF_RB_NO_WAKEUP */
-#define USER_STACK 256 /* BPF_F_USER_STACK */
-
-/* bits of the flags: profile.kinds.Flag */
-#define KERNEL_MODE 1
-#define TRUNCATED 2
-#define NO_USER_STACK 4
-#define WHOLE 32
-#define GUESSED 64
-#define FRAME_POINTERS 128
-/* profile.kinds.Stop, where the flags have it */
-#define STOP_BITS 0xf00
-#define NO_TABLES (1 << 8)
-#define NO_MAPPING (2 << 8)
-#define NO_ROW (3 << 8)
-#define FAULT (4 << 8)
-#define TOO_DEEP (5 << 8)
-#define STUCK (6 << 8)
-#define FOREIGN (7 << 8)
-#define UNSUPPORTED (8 << 8)
-#define FROZEN (9 << 8)
-
-#define EXACT (1ULL << 63)    /* of a user address: it was interrupted; the others are return addresses */
-#define OBJECT (1ULL << 62)   /* of a user word without EXACT: no address, but what a runtime has for the frame */
-#define PENDING 0xffffffffU   /* of a mapping's first row: its table is still being made */
-#define ANONYMOUS 0xfffffffeU /* of a mapping's first row: there is no file, it is code of a JIT */
+#include "interpreters.h"
 
 /* include/linux/sched.h: PF_KTHREAD, PF_IO_WORKER, and since it is there PF_USER_WORKER, which was another one's bit */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
@@ -54,100 +22,6 @@
 #else
 #define TASK_WITHOUT_USER 0x00200010
 #endif
-
-/* one executable mapping of a process; pc - bias is what the rows are sorted by */
-struct mapping {
-    u64 start;
-    u64 end;
-    u64 bias;
-    u32 first; /* row: the bank, and the place in it; or PENDING, ANONYMOUS */
-    u32 rows;
-};
-
-struct request {
-    u32 pid;
-    u32 stop;
-};
-
-/* a stack as it is published: `kernel` addresses, then `python` words, then `user` addresses (or objects), each leaf
- * first */
-struct stack {
-    u64 hash;
-    u64 start_ns;
-    u32 pid;
-    u16 kernel;
-    u16 python;
-    u16 user;
-    u16 unused;
-    u32 flags;
-    u64 word[WORDS];
-};
-
-struct walk {
-    u64 ip, sp, bp;
-    u32 n;    /* words so far */
-    u32 todo; /* of them, to be hashed */
-    u32 exact;
-    u32 unknown; /* code was met that its runtime has made since collect/unwind looked */
-    struct slice slice;
-    struct mapping at;
-    struct interpreter how;
-    u64 thread_pointer;
-    u64 next_python; /* frame */
-    u64 frame[32];
-    struct stack s;
-};
-
-/* All of these are made and filled by collect/unwind, and are the same in every program. */
-/* rows of all files, in banks, more of which are made when they are needed; those of a file are all in one. It is given
- * as an array of maps: of each the one value is a bank. */
-BPF_F_TABLE("array", u32, u64, unwind_rows, 1, 0);
-static void *(*value_in)(void *map, const void *key) = (void *)1; /* bpf_map_lookup_elem, of a map found at run time */
-/* mappings of all processes, likewise */
-BPF_F_TABLE("array", u32, struct mapping, unwind_mappings, 1, 1024);
-/* "this process has no tables", "its mappings have changed"; filled here, drained by collect/unwind */
-BPF_RINGBUF_OUTPUT(unwind_requests, 16);
-/* this program's own: room for one walk per CPU, and the tail calls */
-BPF_PERCPU_ARRAY(scratch, struct walk, 1);
-BPF_PROG_ARRAY(tails, 3);
-#define TAIL_UNWIND 0
-#define TAIL_PYTHON 1
-#define TAIL_COPY 2 /* of bpf/cpu.bpf.c alone */
-
-INLINE int finish(void *ctx, struct walk *w);
-
-INLINE u64 mix(u64 h, u64 word)
-{
-    h = (h ^ word) * 0x9E3779B97F4A7C15ULL;
-    return h ^ h >> 29;
-}
-
-/* Hash the n newest words, of at most MAX_KERNEL. n is read anew each time: the verifier then learns nothing of it, and
- * takes all ways out of the loop for one. */
-INLINE void hash_words(struct walk *w, u32 n)
-{
-    u64 h = w->s.hash;
-    w->todo = n;
-#pragma clang loop unroll(disable)
-    for (u32 i = 0; i < MAX_KERNEL; i++) {
-        if (i >= *(volatile u32 *)&w->todo)
-            break;
-        h = mix(h, w->s.word[(w->n + i) & (WORDS - 1)]);
-    }
-    w->s.hash = h;
-    w->n += n;
-}
-
-/* Clear the walk. seed: of the hash; what makes equal addresses different stacks. */
-INLINE void begin_user_walk(struct walk *w, u32 pid, u64 seed, u64 start_ns)
-{
-    w->s.hash = seed ^ (u64)pid << 32;
-    w->s.start_ns = start_ns;
-    w->s.pid = pid;
-    w->s.kernel = w->s.python = w->s.user = w->s.unused = 0;
-    w->s.flags = 0;
-    w->n = w->unknown = 0;
-}
 
 /* Clear the walk and take the kernel stack. */
 INLINE void begin_walk(void *ctx, struct walk *w, u32 pid, u64 seed, u64 start_ns)
@@ -240,53 +114,6 @@ INLINE u64 find_row(struct mapping *m, u32 pc)
     return m->rows && row >> 32 <= pc ? row : 0;
 }
 
-INLINE bool read_word(u64 *to, u64 from)
-{
-    return !read_user(to, 8, (void *)from);
-}
-
-INLINE int stop(struct walk *w, u32 how)
-{
-    w->s.flags |= how;
-    return 1;
-}
-
-INLINE void put(struct walk *w, u64 word)
-{
-    w->s.word[w->n & (WORDS - 1)] = word;
-    w->s.hash = mix(w->s.hash, word);
-    w->n++;
-    w->s.user++;
-}
-
-/* A frame of V8, which is in w->frame from its function on: where it is a function's, that stands for code that was
- * made of it, or runs its bytecode. Its SharedFunctionInfo is sent: it is the one of the two that the collector hardly
- * ever moves. What bytecode calls for itself is left out; a builtin that was interrupted and has no frame is sent, and
- * whose frame it ran in. The frame: src/execution/frame-constants.h of V8. */
-#define V8_FUNCTION_DATA 8 /* of SharedFunctionInfo: a small integer for a builtin, of which the pc says as much */
-INLINE void javascript(struct walk *w, u64 pc)
-{
-    struct v8 *v8 = &w->how.v8;
-    bool made = w->at.first == ANONYMOUS;
-    bool handler = !made && (u32)(pc - w->at.bias) - v8->handlers.start < v8->handlers.size;
-    u64 word = w->s.word[(w->n - 1) & (WORDS - 1)], info = 0, data = 1;
-    u64 function = w->frame[0], context = w->frame[1];
-    if (!(context & 1)) { /* the type of the frame, which is no function's */
-        w->n -= handler;
-        w->s.user -= handler;
-        return;
-    }
-    if ((function & 3) != 1 || !read_word(&info, function - 1 + v8->shared) || (info & 3) != 1)
-        return;
-    if (!made && (!read_word(&data, info - 1 + V8_FUNCTION_DATA) || !(data & 1)))
-        return;
-    if (made || handler || !(word & EXACT)) {
-        w->n--;
-        w->s.user--;
-    }
-    put(w, (info & (OBJECT - 1)) | OBJECT);
-}
-
 /* No row covers the code: take it for a function that keeps its frame pointer. */
 INLINE int guess(struct walk *w, u64 pc, u64 sp, u64 bp)
 {
@@ -314,23 +141,6 @@ INLINE int signal_frame(struct walk *w, u64 sp)
     if (!read_word(&w->ip, sp + 168) || !read_word(&w->sp, sp + 160) || !read_word(&w->bp, sp + 120))
         return stop(w, FAULT);
     w->exact = 1;
-    return 0;
-}
-
-/* A frame of HotSpot's interpreter, which rbp points into: the method in it stands for it. The caller's stack ends where
- * the frame says; locals of its own lie between. */
-INLINE int interpreted(struct walk *w, u64 sp, u64 bp)
-{
-    if (read_user(w->frame, 40, (void *)(bp - 24)))
-        return stop(w, FAULT);
-    u64 method = w->frame[0] & (OBJECT - 1), caller = w->frame[2];
-    w->s.word[(w->n - 1) & (WORDS - 1)] = method | OBJECT;
-    w->s.hash = mix(w->s.hash, method);
-    if (caller <= sp)
-        return stop(w, STUCK);
-    w->bp = w->frame[3];
-    w->ip = w->frame[4];
-    w->sp = caller;
     return 0;
 }
 
@@ -403,50 +213,6 @@ int unwind(void *ctx)
             return finish(ctx, w);
     tails.call(ctx, TAIL_UNWIND);
     w->s.flags |= TOO_DEEP | TRUNCATED;
-    return finish(ctx, w);
-}
-
-INLINE u64 member(struct walk *w, u32 offset)
-{
-    return w->frame[offset >> 3 & 31];
-}
-
-/* Tail: some frames of CPython, leaf first, then itself again, or on to the native ones. */
-#define PYTHON_AT_ONCE 64
-int python(void *ctx)
-{
-    u32 zero = 0;
-    struct walk *w = scratch.lookup(&zero);
-    if (!w)
-        return 0;
-    struct python *how = &w->how.python;
-    u64 at = w->next_python;
-    if (!w->s.python && read_word(&at, w->thread_pointer + how->tsd_blocks) && read_word(&at, at + how->tsd_value) && at &&
-        read_word(&at, at + how->frame) && how->cframe >= 0)
-        read_word(&at, at + how->cframe);
-    u32 size = how->frame_bytes;
-#pragma clang loop unroll(disable)
-    for (u32 i = 0; i < PYTHON_AT_ONCE; i++) {
-        if (!at)
-            break;
-        if (read_user(w->frame, size & 255, (void *)at)) {
-            at = 0;
-            break;
-        }
-        u32 entry = member(w, how->entry) >> ((how->entry & 7) * 8) & 0xff;
-        u64 code = member(w, how->code), instruction = member(w, how->instruction);
-        code = entry >= how->entry_from ? code | EXACT : code & ~EXACT;
-        w->s.word[w->n & (WORDS - 1)] = code;
-        w->s.word[(w->n + 1) & (WORDS - 1)] = instruction;
-        w->s.hash = mix(mix(w->s.hash, code), instruction);
-        w->n += 2;
-        w->s.python += 2;
-        at = member(w, how->previous);
-    }
-    w->next_python = at;
-    if (at && w->s.python < 2 * MAX_PYTHON)
-        tails.call(ctx, TAIL_PYTHON);
-    tails.call(ctx, TAIL_UNWIND);
     return finish(ctx, w);
 }
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aperture_tui.profile.symbols import Frame, Symbols
 
 MAX_WORDS: Final = 512
-"""Of one stack, two a frame: MAX_PYTHON of bpf/unwind.h. As many mean that there may be more."""
+"""Of one stack, two a frame: MAX_PYTHON of bpf/walk.h. As many mean that there may be more."""
 MARK: Final = np.uint32(1 << 31)
 """In a path: not the id of a frame, but the number of an address, whose frames are to stand there."""
 _RETRY_S: Final = 0.5

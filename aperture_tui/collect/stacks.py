@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aperture_tui.symbolize.resolver import Resolver
 
 STACK_HEADER: Final = struct.Struct("<QQIHHHHI")
-"""The start of struct stack of bpf/unwind.h: hash, start_ns, pid, words of the kernel's, of Python's, of the user's
+"""The start of struct stack of bpf/walk.h: hash, start_ns, pid, words of the kernel's, of Python's, of the user's
 stack, unused, flags."""
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)

@@ -19,7 +19,7 @@ from aperture_tui.symbolize.runtimes import runtime_of
 
 OBJECT: Final = 1 << 62
 """Of a word of a user stack, which has bit 63 clear: no address, but what the runtime has for the frame (OBJECT of
-bpf/unwind.h): a Method of HotSpot."""
+bpf/walk.h): a Method of HotSpot."""
 _TOP, _ONE = np.uint64(62), np.uint64(1)
 _REFRESH_S: Final = 1.0
 _EAGER_S: Final = 0.02

@@ -1,4 +1,4 @@
-"""The kernel's side: the maps that bpf/unwind.h declares, made here, once, for every program that unwinds.
+"""The kernel's side: the maps that bpf/walk.h declares, made here, once, for every program that unwinds.
 
 Mappings are one value of an array map, and so are the rows of a bank, written through mmap: no system call a row. Of
 the rows only the part that is being written is mapped: the whole would count as our resident memory for ever. There is
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAPPING: Final = np.dtype([("start", "<u8"), ("end", "<u8"), ("bias", "<u8"), ("table", "<u8")])
-"""struct mapping of bpf/unwind.h; table is `first | rows << 32`, so that both change at once."""
+"""struct mapping of bpf/walk.h; table is `first | rows << 32`, so that both change at once."""
 REQUEST: Final = np.dtype([("pid", "<u4"), ("stop", "<u4")])
-"""struct request of bpf/unwind.h."""
+"""struct request of bpf/walk.h."""
 INTERPRETER: Final = struct.Struct("=4Ii5I3I")
 """struct interpreter of bpf/unwind_processes.h."""
 
@@ -40,7 +40,7 @@ ANONYMOUS: Final = 0xFFFFFFFE
 """table of a mapping with no file that has rows: code of a JIT."""
 
 ASKED_CODE: Final = 1 << 31
-"""Of a key of unwind_asked: see bpf/unwind.h."""
+"""Of a key of unwind_asked: see bpf/unwind_processes.h."""
 
 ROWS_APART: Final = mmap.PAGESIZE // 8
 """From one row of a file to the next that is kept in our own memory: a page of them."""
@@ -63,7 +63,7 @@ _SLICE: Final = np.dtype([("first", "<u4"), ("count", "<u4")])
 
 
 class KernelMaps:
-    """Descriptors by the names of bpf/unwind.h, and what is in them. Owned by the supply's thread.
+    """Descriptors by the names of bpf/walk.h, and what is in them. Owned by the supply's thread.
 
     rows: how many a bank has room for. mappings: (n,) of MAPPING, shared with the kernel. Raises OSError when they
     cannot be made.

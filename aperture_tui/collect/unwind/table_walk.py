@@ -12,7 +12,7 @@ from aperture_tui.symbolize import unwind_layout as rows_of
 from aperture_tui.symbolize.runtime_frames import OBJECT
 
 MAX_FRAMES: Final = 512
-"""MAX_USER of bpf/unwind.h."""
+"""MAX_USER of bpf/walk.h."""
 EXACT: Final = 1 << 63
 """Of an address: it was interrupted; the others are return addresses."""
 _WORD: Final = (1 << 64) - 1

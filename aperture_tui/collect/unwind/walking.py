@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aperture_tui.collect.unwind.kernel_maps import KernelMaps
 
 TAILS: Final = ("unwind", "python", "copy")
-"""The tail calls of bpf/unwind.h, by their place in the map `tails`; the last is of bpf/cpu.bpf.c alone."""
+"""The tail calls of bpf/walk.h, by their place in the map `tails`; the last is of bpf/cpu.bpf.c alone."""
 _WITHOUT: Final = ("stacks are walked by frame pointers", "no Python frames", "no whole stacks of new processes")
 """What there is without each of them."""
 _MEMBERS: Final = (

@@ -31,7 +31,7 @@ class Walk:
     that block. frame: in PyThreadState, of the pointer to the current frame, or to the cframe. cframe: of current_frame
     in _PyCFrame, -1 if PyThreadState points at the frame itself. code, previous, instruction, entry: in the frame.
     entry_from: a frame is an entry frame if the byte at `entry`, unsigned, is not less. The order is that of struct
-    python in bpf/unwind.h.
+    python in bpf/unwind_processes.h.
     """
 
     frame_bytes: int

@@ -25,7 +25,7 @@ SIZES = {"u64": 8, "u32": 4, "s32": 4, "u16": 2, "u8": 1}
 
 
 def header() -> str:
-    return (resources.folder("bpf") / "unwind.h").read_text()
+    return (resources.folder("bpf") / "walk.h").read_text()
 
 
 def fields(structure: str) -> list[tuple[str, str]]:

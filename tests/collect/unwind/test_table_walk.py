@@ -51,7 +51,7 @@ def stop(why: Stop) -> int:
 
 
 def test_the_limit_and_the_mark_are_those_of_the_c_header() -> None:
-    header = (resources.folder("bpf") / "unwind.h").read_text()
+    header = (resources.folder("bpf") / "walk.h").read_text()
     assert f"#define MAX_USER {MAX_FRAMES}\n" in header
     bits = dict(re.findall(r"#define (\w+) \(1ULL << (\d+)\)", header))
     assert (1 << int(bits["EXACT"]), 1 << int(bits["OBJECT"])) == (EXACT, OBJECT)
