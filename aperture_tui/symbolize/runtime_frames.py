@@ -89,10 +89,8 @@ class RuntimeFrames:
 
     def open(self, opening: Opening, pid: int, mappings: Sequence[mapped.Mapping]) -> RuntimeReader | None:
         """The reader of a process, if it has one by now."""
-        now = self._clock()
-        if opening.reader is None and now >= opening.due:
-            opening.due = now + opening.pause_s
-            opening.pause_s = min(2 * opening.pause_s, _LONGEST_S)
+        if opening.reader is None and self._clock() >= opening.due:
+            self.put_off(opening)
             runtime = runtime_of(mappings)
             opener = self._openers.get(runtime.name) if runtime is not None else None
             opening.may_be = opener is not None
@@ -100,6 +98,11 @@ class RuntimeFrames:
                 self._try(opening, opener, pid, mappings)
         opening.asked = True
         return opening.reader
+
+    def put_off(self, opening: Opening) -> None:
+        """It is due after a pause, which is twice as long each time."""
+        opening.due = self._clock() + opening.pause_s
+        opening.pause_s = min(2 * opening.pause_s, _LONGEST_S)
 
     def _try(self, opening: Opening, opener: Opener, pid: int, mappings: Sequence[mapped.Mapping]) -> None:
         opening.problem = ""

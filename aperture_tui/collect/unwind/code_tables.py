@@ -48,8 +48,10 @@ class CodeTable(FileTable):
 
 @dataclass(slots=True)
 class _Cache:
-    """One process's, at [base, end). library: of the runtime; another one is another process in
-    its place. rows: without those of gaps. old: what other CPUs may be looking into yet."""
+    """One process's, at [base, end). library: of the runtime; another one is another process in its place. rows:
+    without those of gaps. old: what other CPUs may be looking into yet. lacks_room: for the newest rows, so the kernel
+    has older ones or none.
+    """
 
     opening: Opening = field(default_factory=Opening)
     library: Mapping | None = None
@@ -58,6 +60,7 @@ class _Cache:
     end: int = 0
     rows: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
     old: list[Extent] = field(default_factory=list)
+    lacks_room: bool = False
 
 
 class CodeTables:
@@ -70,19 +73,17 @@ class CodeTables:
         self._runtimes = RuntimeFrames({_JAVA: java_opener()}, clock, _SHARE)
         self._caches: dict[int, _Cache] = {}
         self._retired: list[_Cache] = []
-        self._lost = 0
 
     @property
     def counts(self) -> dict[str, int]:
-        """Reason -> processes whose code has no rows."""
+        """Reason -> processes of now whose code has no rows."""
+        caches = list(self._caches.values())  # a copy: other threads ask
         reasons = Counter(
-            f"Java code not unwound: {clean(cache.opening.problem)}"
-            for cache in list(self._caches.values())  # a copy: other threads ask
-            if cache.opening.problem
+            f"Java code not unwound: {clean(cache.opening.problem)}" for cache in caches if cache.opening.problem
         )
-        known = reasons.most_common(_MAX_REASONS)
-        lost = {"code caches whose rows found no room": self._lost} if self._lost else {}
-        return {**dict(known), **lost}
+        known = dict(reasons.most_common(_MAX_REASONS))
+        lacking = sum(cache.lacks_room for cache in caches)
+        return {**known, "code caches whose rows found no room": lacking} if lacking else known
 
     def known(self, key: ImageKey) -> Placed | None:
         """A process's code, by the key of what `of` gave."""
@@ -107,7 +108,9 @@ class CodeTables:
         if library is None:
             return False
         cache = self._caches.setdefault(pid, _Cache(library=library))
-        reader = self._runtimes.open(cache.opening, pid, mappings) if cache.placed is None else None
+        if cache.placed is not None or (cache.lacks_room and self._clock() < cache.opening.due):
+            return False
+        reader = self._runtimes.open(cache.opening, pid, mappings)
         return isinstance(reader, JavaReader) and self._make(pid, cache, reader, None)
 
     @property
@@ -172,8 +175,10 @@ class CodeTables:
             self._files.give(extent)
         cache.old = []
         first = self._files.room(len(rows))
+        cache.lacks_room = first is None
         if first is None:
-            self._lost += 1
+            if cache.placed is None:
+                self._runtimes.put_off(cache.opening)  # to make them again may take seconds
             return False
         self._maps.write_rows(first, rows)
         if cache.placed is None:

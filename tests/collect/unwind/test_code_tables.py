@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from aperture_tui.collect.unwind.code_tables import CodeTables
 from aperture_tui.collect.unwind.kernel_maps import ANONYMOUS
 from aperture_tui.profile.kinds import Stop
 from aperture_tui.symbolize.address_space import executable_mappings
@@ -78,3 +79,32 @@ def test_rows_of_a_process_that_has_ended_are_freed(kernel: Kernel) -> None:
         kernel.coverage.sweep()
     assert kernel.maps.free_rows.taken == taken - rows
     assert not kernel.coverage.code._caches
+
+
+def test_processes_whose_rows_find_no_room_are_counted_once_and_tried_again_after_pauses(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, now = 0, 0.0
+
+    def full(_rows: int) -> None:
+        nonlocal asked
+        asked += 1
+
+    code = CodeTables(kernel.maps, kernel.files, lambda: now)
+    with running(java_of()) as one, running(java_of()) as other, monkeypatch.context() as patch:
+        patch.setattr(kernel.files, "room", full)
+        for java in (one, other):
+            for moment in (100.0, 100.01, 200.0, 200.01, 300.0):
+                now = moment
+                assert not code.look(java.pid, executable_mappings(java.pid))
+        assert asked == 2 * 3
+        assert code.counts == {"code caches whose rows found no room": 2}
+        assert now < code.due < float("inf")
+        assert not code.waiting()
+        patch.undo()
+        now = 400.0
+        assert set(code.waiting()) == {one.pid, other.pid}
+        assert code.look(one.pid, executable_mappings(one.pid))
+        assert code.counts == {"code caches whose rows found no room": 1}
+        code.keep([one.pid])
+        assert code.counts == {}
