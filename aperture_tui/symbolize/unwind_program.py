@@ -42,7 +42,8 @@ _DEF_CFA, _DEF_CFA_REGISTER, _DEF_CFA_OFFSET, _DEF_CFA_EXPRESSION = 0x0C, 0x0D, 
 _EXPRESSION, _OFFSET_EXTENDED_SF, _DEF_CFA_SF, _DEF_CFA_OFFSET_SF = 0x10, 0x11, 0x12, 0x13
 _VAL_OFFSET, _VAL_OFFSET_SF, _VAL_EXPRESSION = 0x14, 0x15, 0x16
 _ARGS_SIZE, _NEGATIVE_OFFSET_EXTENDED = 0x2E, 0x2F
-_WIDE_ADVANCES: Final = {_SET_LOC: 0, _ADVANCE_2: 2, _ADVANCE_4: 4, _ADVANCE_8: 8}  # -> bytes of the operand
+_LONG_ADVANCES: Final = {_SET_LOC: 0, _ADVANCE_1: 1, _ADVANCE_2: 2, _ADVANCE_4: 4, _ADVANCE_8: 8}
+"""-> bytes of the operand; that of _SET_LOC is an address."""
 _DEFINITIONS: Final = frozenset((_DEF_CFA, _DEF_CFA_REGISTER))
 _OFFSET_RBP, _OFFSET_RA = _OFFSET | RBP, _OFFSET | RETURN_ADDRESS
 
@@ -119,7 +120,7 @@ def run(data: bytes, at: int, end: int, book: Rulebook, pc: int, append: Callabl
     code_align = book.code_align
     cfa, base, offset, rbp, instead = book.initial
     remembered: list[_Fields] = []
-    while at < end:  # most of the time that a table takes is spent here: the frequent opcodes are first, and inline
+    while at < end:  # a file may have 16 MB of programs that are run here: the frequent opcodes are first, and inline
         op = data[at]
         at += 1
         if _ADVANCE <= op < _OFFSET:
@@ -139,12 +140,9 @@ def run(data: bytes, at: int, end: int, book: Rulebook, pc: int, append: Callabl
                 value, at = uleb(data, at - 1)
             if op == _OFFSET_RBP:
                 rbp = _saved_rbp(RBP_SAVED, value * book.data_align)
-        elif op == _NOP:
-            pass
-        elif op == _ADVANCE_1:
+        elif op in _LONG_ADVANCES:
             append(pc << PC_SHIFT | (instead or cfa | rbp))
-            pc += data[at] * code_align
-            at += 1
+            pc, at = _advanced(op, data, at, pc, book)
         elif op == _REMEMBER:
             remembered.append((cfa, base, offset, rbp, instead))
             if len(remembered) > MAX_DEPTH:
@@ -154,10 +152,7 @@ def run(data: bytes, at: int, end: int, book: Rulebook, pc: int, append: Callabl
         elif op in _DEFINITIONS:
             base, offset, at = _cfa_operands(op, data, at, offset)
             cfa = _cfa(base, offset)
-        elif op in _WIDE_ADVANCES:
-            append(pc << PC_SHIFT | (instead or cfa | rbp))
-            pc, at = _advanced(op, data, at, pc, book)
-        else:
+        elif op != _NOP:
             at, (cfa, base, offset, rbp, instead) = _rare(op, data, at, State(cfa, base, offset, rbp, instead), book)
     if at != end:
         raise MalformedError("the program is cut short")
@@ -174,10 +169,12 @@ def _cfa_operands(op: int, data: bytes, at: int, offset: int) -> tuple[int, int,
 
 
 def _advanced(op: int, data: bytes, at: int, pc: int, book: Rulebook) -> tuple[int, int]:
-    """The place after one of the wide advances, and where its operand ends."""
+    """The place after one of the long advances, and where its operand ends."""
     if op == _SET_LOC:
         return book.addresses.read(data, at)
-    size = _WIDE_ADVANCES[op]
+    if op == _ADVANCE_1:
+        return pc + data[at] * book.code_align, at + 1
+    size = _LONG_ADVANCES[op]
     return pc + int.from_bytes(data[at : at + size], "little") * book.code_align, at + size
 
 
