@@ -121,7 +121,7 @@ class Copied:
         if not copies:
             return
         self._budget.begin()
-        if sum(map(len, self._rows.values())) > _MAX_ROWS:
+        if len(self._rows) + sum(map(len, self._rows.values())) > _MAX_ROWS:  # there are files without any
             self._rows.clear()
         drain = _Drain(self._supply, self._learn, self._rows)
         stops = samples["flags"] >> STOP_SHIFT & 0xF

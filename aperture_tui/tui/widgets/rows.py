@@ -79,10 +79,11 @@ class RowsView(ScrollView, can_focus=False, inherit_bindings=False):
     def _size_updated(self, size: Size, virtual_size: Size, container_size: Size, layout: bool = True) -> bool:
         # Textual sends no Resize where a region was asked for after the layout had become another and before it was
         # laid out, as a cursor key and a zoom at once do: it compares with what it was asked for. Of two it makes one
-        changed = super()._size_updated(size, virtual_size, container_size, layout)
-        if changed:
+        had = self._size
+        told = super()._size_updated(size, virtual_size, container_size, layout)
+        if size != had:
             self.post_message(Resize(size, virtual_size, container_size))
-        return changed
+        return told
 
     def show_rows(self, rows: Sequence[Spans]) -> None:
         """Replace all rows; paint those that differ."""

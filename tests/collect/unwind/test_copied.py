@@ -146,6 +146,15 @@ def test_what_there_is_no_time_for_is_counted(monkeypatch: pytest.MonkeyPatch) -
     }
 
 
+def test_of_files_without_rows_no_more_are_remembered_than_of_rows() -> None:
+    """A build maps ever new files, and most are met once."""
+    found = copies(Supply(), copied._HEADER.pack(9, 5, 16, own_code(), 0, 0) + bytes(16))
+    found._rows.update((cast(ImageKey, n), {}) for n in range(copied._MAX_ROWS + 1))
+    found.read(0)
+    found.fill(sample(9, 5))
+    assert len(found._rows) <= 1
+
+
 def test_copies_wait_for_samples_that_were_not_read_yet_but_not_for_ever() -> None:
     found = copies(Supply(), copied._HEADER.pack(SECOND, 5, 16, own_code(), 0, 0) + bytes(16))
     found.read(SECOND)
