@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from aperture_tui.profile.kinds import FrameKind
+from aperture_tui.collect.unwind.builder import Builder
+from aperture_tui.profile.kinds import FrameKind, Stop, stop_of
+from aperture_tui.symbolize.unwind_cache import UnwindCache
 from tests.collect.collecting import Kept, collecting
 from tests.symbolize.cpython.conftest import pythons
 from tests.truth.stacks import noise_floor, overlap
@@ -115,6 +117,22 @@ def test_every_sample_shows_the_functions_and_the_line_that_ran(python: str | No
     assert abs(share(theirs, "three_parts") - share(ours, "three_parts")) < max(0.05, 4 * chance)
     both = [Counter(_by_function(stacks)) for stacks in (ours, theirs)]
     assert overlap(*both) > min(0.95, noise_floor(*both))  # the latter where there are few samples of theirs
+
+
+@pytest.mark.skipif(not pythons(), reason="no python3.9 or later in ~/.pyenv/versions or /usr/bin")
+def test_while_tables_are_made_stacks_are_of_their_python_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new interpreter on a saturated machine: its library has no rows for seconds, and native stacks end in it."""
+    monkeypatch.setattr(UnwindCache, "cached_rows", lambda self, key, make: make())
+    monkeypatch.setattr(Builder, "advance", lambda self: [])
+    with collecting() as kept:
+        time.sleep(WARM_S)
+        child = subprocess.Popen([pythons()[0], SCRIPT, "3"], stdout=subprocess.DEVNULL)
+        child.wait(timeout=60)
+    stacks = python_stacks(kept, child.pid)
+    stops = Counter(stop_of(int(flags)) for flags in kept.of(child.pid)["flags"])
+    assert stops[Stop.NO_TABLES] > 0.8 * stops.total()
+    full = sum(n for s, n in stacks.items() if functions(s) in {(*RECURSION, leaf) for leaf in LEAVES})
+    assert full > 0.95 * stacks.total() > 0
 
 
 def _by_function(stacks: Counter[tuple[Line, ...]]) -> dict[tuple[str, ...], int]:

@@ -12,6 +12,9 @@ So native loops and segments pair off from the root. Where they differ in number
 - More loops than that: the outer ones belong to another chain of frames that the thread is not in now (greenlets,
   sub-interpreters). The pairs count from the leaf.
 - More segments: a loop was not recognised, most likely the innermost, in a part of its code that has another name.
+
+A native stack that was cut pairs off from the leaf. Where it ends, the segments that are left go on: what is missing
+between them are native frames alone.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ _EVAL: Final = re.compile(r"(?:_PyEval_EvalFrameDefault|_TAIL_CALL_\w+?)(?:[./][
 class Merged(NamedTuple):
     """One stack.
 
-    frames: (k,) uint32 ids, root first. unplaced: known Python frames that found no loop to stand for and are missing.
+    frames: (k,) uint32 ids, root first. unplaced: known Python frames of a whole stack that found no loop to stand for
+    and are missing.
     loops: native frames of the interpreter loop that stayed, because nothing or not all is known of their segment.
     """
 
@@ -91,8 +95,11 @@ def merge(
             out += segment.frames
         done = end
     out += ids[done:]
-    placed = range(max(first, 0), max(min(first + len(loops), len(segments)), 0))
-    unplaced = sum(len(segment.frames) for i, segment in enumerate(segments) if i not in placed)
+    inner, outer = segments[: max(first, 0)], segments[max(first + len(loops), 0) :]
+    if not whole:
+        out = [frame for segment in reversed(outer) for frame in segment.frames] + out
+        outer = []
+    unplaced = sum(len(segment.frames) for segment in inner + outer)
     return Merged(np.array(out, np.uint32), unplaced, stayed)
 
 

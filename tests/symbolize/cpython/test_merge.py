@@ -76,8 +76,16 @@ def test_a_loop_that_was_not_recognised_costs_the_innermost_segment() -> None:
     assert merged("mEcx", "zYbA") == ("mAbcx", 2, 0)
 
 
-def test_a_stack_without_its_root_is_matched_from_the_leaf() -> None:
-    assert merged("cEr", "zYbA", whole=False) == ("cYzr", 2, 0)
+def test_a_stack_without_its_root_is_matched_from_the_leaf_and_goes_on_in_python() -> None:
+    assert merged("cEr", "zYbA", whole=False) == ("AbcYzr", 0, 0)
+    assert merged("cEr", "zYbADC", whole=False, ended=False) == ("CDAbcYzr", 0, 0)
+    assert merged("cEcEr", "Y", whole=False) == ("cEcYr", 0, 1)
+
+
+def test_a_stack_that_was_cut_before_any_loop_is_of_its_python_frames() -> None:
+    """Its library has no table yet."""
+    assert merged("r", "zYbA", whole=False) == ("AbYzr", 0, 0)
+    assert merged("", "z?|ba|", shim=True, whole=False) == ("abz", 0, 0)
 
 
 def test_a_chain_without_its_end_is_matched_from_the_leaf() -> None:
