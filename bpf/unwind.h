@@ -65,7 +65,7 @@ INLINE void ask(u32 pid, u32 stop)
     u64 next = now + (stop == NO_TABLES ? ASK_NEW_NS : ASK_NS);
     struct request request = {pid, stop};
     unwind_asked.update(&key, &next);
-    if (unwind_requests.ringbuf_output(&request, sizeof(request), 0))
+    if (unwind_requests.ringbuf_output(&request, sizeof(request), NO_WAKEUP))
         unwind_asked.delete(&key); /* the ring is full: the next sample asks again */
 }
 

@@ -163,6 +163,11 @@ class KernelMaps:
             with contextlib.suppress(BufferError):  # a view lives on in a traceback: unmapped with it
                 memory.close()
 
+    @property
+    def has_requests(self) -> bool:
+        """Whether the kernel has asked for something since the last time."""
+        return self._requests.waiting > 0
+
     def requests(self) -> NDArray[np.void]:
         """What the kernel has asked for since the last time: (n,) of REQUEST."""
         return self._requests.records(REQUEST)

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import platform
+import random
 import selectors
 import socket
 import threading
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from aperture_tui.symbolize.address_space import Mapping as Mapped
     from aperture_tui.symbolize.images import ImageKey
 
+_ROUND_S: Final = (0.02, 0.06)
+"""Between two looks at what the kernel asks for, at random. A sample that woke this thread would decide what runs at
+the next one: of the shell in a loop of `/bin/true` beside two busy threads half of the samples went to its children."""
 _SWEEP_S: Final = 2.0
 _SHARE_OF_A_CPU: Final = 0.02
 """Of each CPU, what the thread may take on average; a storm of short-lived processes is not followed at any price."""
@@ -184,7 +188,6 @@ class Supply:
         tokens_s = _BURST_S
         share = _SHARE_OF_A_CPU * (os.cpu_count() or 1)
         with selectors.EpollSelector() as selector:
-            selector.register(maps.fds["unwind_requests"], selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
             answers: frozenset[socket.socket] = frozenset()
             while not self._stopping.is_set():
@@ -195,7 +198,10 @@ class Supply:
                         selector.register(new, selectors.EVENT_READ)
                     answers = sockets
                 until = min(swept + _SWEEP_S, self._coverage.due)
-                selector.select(max(0.0, until - time.monotonic()))
+                pause = random.uniform(*_ROUND_S)  # noqa: S311  # no secret
+                if selector.select(max(0.0, min(until - time.monotonic(), pause))):
+                    with contextlib.suppress(BlockingIOError):  # it is an answer of the builder's
+                        os.eventfd_read(self._wake)
                 before, earned = earned, time.monotonic()
                 tokens_s = min(_BURST_S, tokens_s + (earned - before) * share)
                 began = time.thread_time_ns()
@@ -203,7 +209,8 @@ class Supply:
                     self._work.popleft()()
                 self._cpu_ns += time.thread_time_ns() - began
                 began = time.thread_time_ns()
-                if tokens_s >= 0:  # in debt it does not even look who asks: that itself may take all that is earned
+                # in debt it does not even look who asks: that itself may take all that is earned
+                if tokens_s >= 0 and (self._changed or maps.has_requests):
                     self._take_requests(maps, tokens_s)
                 self._coverage.advance()
                 if time.monotonic() - swept >= _SWEEP_S:
@@ -221,8 +228,6 @@ class Supply:
         Those first that were asked for most often: they have most samples, and are there still when it is their turn.
         Those that have changed wait in a queue of which one at a time is taken: that costs the same however many wait.
         """
-        with contextlib.suppress(BlockingIOError):  # nobody has called `changed`
-            os.eventfd_read(self._wake)
         requests = maps.requests()
         pids = requests["pid"].tolist()
         stops = dict(zip(pids, (requests["stop"] >> STOP_SHIFT).tolist(), strict=True))
