@@ -38,7 +38,9 @@ _MAX_WAITING: Final = 1024
 _MAX_KNOWN: Final = 1 << 14
 """Threads that are remembered with their stacks."""
 _PAUSES_S: Final = (0.4, 6.0)
-"""Between the first time that a thread is asked for and the second, and so on: tables are made meanwhile."""
+"""Between the first time that a thread is asked for and the second, and so on: tables are made meanwhile. After these
+what there is is told, and each pause is twice the one before."""
+_LONGEST_PAUSE_S: Final = 60.0
 _FORGET_S: Final = 60.0
 """Where very many threads wait, each is wanted less often: collect.waits."""
 _SHARE: Final = 0.05
@@ -68,11 +70,21 @@ class _Asked:
     answer: _Answer | None = None
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """Whether there is no better answer to come."""
-        return self.tries > len(_PAUSES_S) or (
-            self.answer is not None and stop_of(self.answer.flags) is not Stop.NO_TABLES
-        )
+        return self.answer is not None and stop_of(self.answer.flags) is not Stop.NO_TABLES
+
+    @property
+    def may_be_told(self) -> bool:
+        """Whether there is no better answer to come, or not soon."""
+        return self.tries > len(_PAUSES_S) or self.is_final
+
+    @property
+    def pause_s(self) -> float:
+        """Before it may be asked for again."""
+        last = len(_PAUSES_S) - 1
+        doubled = min(max(0, self.tries - last), 16)  # more than is ever used
+        return min(_LONGEST_PAUSE_S, _PAUSES_S[min(self.tries, last)] * (1 << doubled))
 
 
 class Standstill:
@@ -149,10 +161,10 @@ class Standstill:
                 return None
             one = self._known[key] = _Asked()
         one.wanted_s = now_s
-        if ask and not one.final:
+        if ask and not one.is_final:
             self._ask(key, pid, one, now_s)
         answer = one.answer
-        if answer is None or not one.final or not len(answer.words) or answer.time_ns >= until_ns:
+        if answer is None or not one.may_be_told or not len(answer.words) or answer.time_ns >= until_ns:
             return None
         none = np.zeros(0, np.uint64)
         self._stacks.put(answer.hash, Raw(none, none, answer.words, bool(answer.flags & Flag.WHOLE)))
@@ -195,7 +207,7 @@ class Standstill:
             one = self._known.get(key)
             if one is not None:
                 one.answer = answer or one.answer
-                one.again_s = now_s + _PAUSES_S[min(one.tries, len(_PAUSES_S) - 1)]
+                one.again_s = now_s + one.pause_s
                 one.tries += 1
 
     # -- in the supply's thread

@@ -20,7 +20,7 @@ from aperture_tui.collect.stacks import LINGER_S, MAX_STACKS
 from aperture_tui.collect.unwind import standstill
 from aperture_tui.collect.unwind.at_rest import at_rest
 from aperture_tui.collect.unwind.table_walk import EXACT, MAX_FRAMES, Walked
-from aperture_tui.profile.kinds import Flag, Kind, Role, Stop, stop_of
+from aperture_tui.profile.kinds import STOP_SHIFT, Flag, Kind, Role, Stop, stop_of
 from tests.collect.collecting import Kept, await_true, collecting
 from tests.collect.standing import standing
 from tests.programs import build
@@ -200,6 +200,34 @@ def test_a_stack_that_was_walked_after_the_wait_is_not_the_waits(common: Common)
         over_ns = began_ns + 1
         assert asked(common, child.pid, began_ns) is not None
         assert common.standstill.stack_of(child.pid, child.pid, began_ns, over_ns) is None
+
+
+def test_tables_that_come_very_late_are_waited_for(common: Common, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there is meanwhile is told: its innermost function."""
+    monkeypatch.setattr(standstill, "_PAUSES_S", (0.01, 0.02))
+    walk, tries = standstill.walk, 0
+
+    def without_tables(*given: object) -> Walked:
+        nonlocal tries
+        tries += 1
+        walked = walk(*given)  # type: ignore[arg-type]
+        return walked if tries > 6 else Walked(walked.addresses[:1], Stop.NO_TABLES << STOP_SHIFT)
+
+    monkeypatch.setattr(standstill, "walk", without_tables)
+    with stands("read") as child:
+        began_ns = time.monotonic_ns()
+        found = asked(common, child.pid, began_ns)
+        assert found is not None
+        assert stop_of(found[1]) is Stop.NO_TABLES
+        assert len(addresses(common, found)) == 1
+        until(lambda: (found := asked(common, child.pid, began_ns)) and found[1] & Flag.WHOLE)
+        assert tries == 7
+        assert "main" in functions(child.pid, addresses(common, asked(common, child.pid, began_ns)))
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    pauses = [standstill._Asked(tries=tries).pause_s for tries in (0, 1, 2, 3, 4, 5, 10_000)]
+    assert pauses == [0.4, 6.0, 12.0, 24.0, 48.0, 60.0, 60.0]
 
 
 def test_a_process_that_ends_has_no_stack_and_is_left_alone(common: Common) -> None:
