@@ -100,7 +100,7 @@ def collecting(**settings: object) -> Iterator[Kept]:
         for name in settings.get("events", ()):  # type: ignore[attr-defined]  # names
             _await_running(kept, name)
         if settings.get("events") and settings.get("pids"):
-            await_true(lambda: _has_tables(session))
+            await_true(lambda: _has_tables(session), told=session._supply.health)
         yield kept
     finally:
         session.stop()
@@ -128,12 +128,12 @@ def run(*command: str | Path) -> tuple[int, str]:
     return child.pid, out
 
 
-def await_true(what: Callable[[], bool], seconds: float = 20) -> None:
-    """Until it holds, which has to be within these seconds."""
+def await_true(what: Callable[[], bool], seconds: float = 20, told: Callable[[], object] = str) -> None:
+    """Until it holds, which has to be within these seconds. told: what to say if it does not."""
     until = time.monotonic() + seconds
     while not what() and time.monotonic() < until:
         time.sleep(0.02)
-    assert what()
+    assert what(), told()
 
 
 def share(stacks: Counter[tuple[str, ...]], name: str) -> float:
