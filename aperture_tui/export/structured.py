@@ -160,7 +160,7 @@ def threads_document(store: Store, query: Query, role: Role) -> list[dict[str, A
 
 def process_document(use: ProcessUse) -> dict[str, Any]:
     """A process as JSON types."""
-    return {**asdict(use), "completeness": use.completeness.as_json()}
+    return {**use._asdict(), "completeness": use.completeness.as_json()}
 
 
 def query_document(query: Query) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -69,15 +70,18 @@ def together(parts: Iterable[Completeness]) -> Completeness:
     """The sum of many."""
     known = whole = guessed = unknown = estimated = missing = 0
     stops: dict[Stop, int] = {}
-    for one in parts:
-        known += one.known
-        whole += one.whole
-        guessed += one.guessed
-        unknown += one.unknown
-        estimated += one.estimated
-        missing += one.missing
+    each = list(parts)
+    alike = {id(one): one for one in each}
+    for which, times in Counter(map(id, each)).items():  # `completeness_by_group` gives the same one to many
+        one = alike[which]
+        known += one.known * times
+        whole += one.whole * times
+        guessed += one.guessed * times
+        unknown += one.unknown * times
+        estimated += one.estimated * times
+        missing += one.missing * times
         for stop, n in one.stops.items():
-            stops[stop] = stops.get(stop, 0) + n
+            stops[stop] = stops.get(stop, 0) + n * times
     return Completeness(known, whole, guessed, unknown, stops, estimated, missing)
 
 
@@ -114,16 +118,11 @@ def _told(words: NDArray[np.intp], weights: NDArray[np.int64]) -> list[Completen
     guessed = known & (words & int(Flag.GUESSED | Flag.FRAME_POINTERS) != 0)
     kinds = [Stop(number) for number in np.unique(stop).tolist() if number]
     estimated, missing = (words & int(flag) != 0 for flag in (Flag.ESTIMATED, Flag.NO_STACK))
-    sums = (weights @ np.stack([known, whole, guessed, ~known, estimated, missing], 1)).tolist()
-    stops = (weights @ (stop[:, np.newaxis] == np.array(kinds, int))).tolist()
-    told: dict[tuple[int, ...], Completeness] = {}  # thousands of short processes have a few samples each: few differ
+    summed = [known, whole, guessed, ~known, estimated, missing, *(stop == kind for kind in kinds)]
+    rows = list(map(tuple, (weights @ np.stack(summed, 1)).tolist()))
 
-    def one(*counts: int) -> Completeness:
-        found = told.get(counts)
-        if found is None:
-            k, w, g, u, e, m, *ends = counts
-            found = Completeness(k, w, g, u, {kind: n for kind, n in zip(kinds, ends, strict=True) if n}, e, m)
-            told[counts] = found
-        return found
+    def one(k: int, w: int, g: int, u: int, e: int, m: int, *ends: int) -> Completeness:
+        return Completeness(k, w, g, u, {kind: n for kind, n in zip(kinds, ends, strict=True) if n}, e, m)
 
-    return [one(*row, *ends) for row, ends in zip(sums, stops, strict=True)]
+    told = {row: one(*row) for row in set(rows)}  # thousands of short processes have a few samples each: few differ
+    return [told[row] for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from aperture_tui.profile.completeness import Completeness
 from aperture_tui.profile.host import HostFacts, HostSample
@@ -45,8 +45,7 @@ class Span:
     cut_short: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUse:
+class ProcessUse(NamedTuple):
     """One process in the range of a query. count: events, of off-CPU time waits. time_ns: their durations, of CPU
     samples the time on CPU, of off-CPU time that it was blocked.
 
@@ -60,7 +59,7 @@ class ProcessUse:
     cgroup: str
     container: str
     threads: int
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's method of this name is of no use here
     time_ns: int
     completeness: Completeness
 

@@ -25,9 +25,9 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
     """
     if not len(events):
         return []
-    pid, row, tid = (np.ascontiguousarray(events[column]) for column in ("pid", "process", "tid"))
-    named = grouped([pid, row])  # few: a row for every name and cgroup that a process has had
-    pids, rows = pid[named.first], row[named.first]
+    pid_of, row_of, tid = (np.ascontiguousarray(events[column]) for column in ("pid", "process", "tid"))
+    named = grouped([pid_of, row_of])  # few: a row for every name and cgroup that a process has had
+    pids, rows = pid_of[named.first], row_of[named.first]
     starts, names = symbols.processes["start_ns"][rows], _names_alone(symbols, pids, rows)
     order = np.lexsort((rows, named.most(events["time_ns"]), names, starts, pids))
     differs = np.logical_or.reduce([np.diff(column[order]) != 0 for column in (pids, starts, names)])
@@ -36,24 +36,25 @@ def process_uses(symbols: Symbols, events: NDArray[np.void], measure: Measure) -
     process = np.empty(named.n, np.intp)
     process[order] = np.cumsum(np.append(False, differs))
     of = process[named.of]
-    counts = measured(events, Measure.COUNT)
+    weights = measured(events, Measure.COUNT)
+    counts, times = summed(of, groups, weights), summed(of, groups, measured(events, Measure.TIME))
+    ranks = np.argsort(-(counts if measure is Measure.COUNT else times), kind="stable")
     newest = rows[order][np.append(edges[1:], named.n) - 1]
+    complete = completeness_by_group(of, groups, events["flags"], weights)
     words = symbols.strings
-    uses = [
-        ProcessUse(p, s, words[name], words[cgroup], words[box], threads=t, count=c, time_ns=n, completeness=whole)
-        for p, s, (_, _, name, cgroup, box), t, c, n, whole in zip(
-            pids[order][edges].tolist(),
-            starts[order][edges].tolist(),
-            symbols.processes[newest].tolist(),
-            _threads(of, groups, tid).tolist(),
-            summed(of, groups, counts).tolist(),
-            summed(of, groups, measured(events, Measure.TIME)).tolist(),
-            completeness_by_group(of, groups, events["flags"], counts),
+    return [
+        ProcessUse(pid, start, words[name], words[cgroup], words[box], threads, count, time_ns, complete[rank])
+        for rank, pid, start, (_, _, name, cgroup, box), threads, count, time_ns in zip(
+            ranks.tolist(),
+            pids[order][edges][ranks].tolist(),
+            starts[order][edges][ranks].tolist(),
+            symbols.processes[newest[ranks]].tolist(),
+            _threads(of, groups, tid)[ranks].tolist(),
+            counts[ranks].tolist(),
+            times[ranks].tolist(),
             strict=True,
         )
     ]
-    # sorted() keeps the order of pids among equals
-    return sorted(uses, key=lambda use: use.count if measure is Measure.COUNT else use.time_ns, reverse=True)
 
 
 def names_alone(symbols: Symbols, events: NDArray[np.void]) -> NDArray[np.uint32]:
