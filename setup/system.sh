@@ -84,6 +84,7 @@ missing_browser() {
 missing_peers() {
   command -v htop >/dev/null || echo htop
   command -v profile-bpfcc >/dev/null || echo bpfcc-tools
+  command -v bpftrace >/dev/null || echo bpftrace
 }
 
 # what the example filters are built with: these very compilers, since what they make is compared byte for byte
