@@ -13,7 +13,9 @@ from aperture_tui.collect.unwind import supply as supply_module
 from aperture_tui.collect.unwind.coverage import Coverage
 from aperture_tui.collect.unwind.kernel_maps import REQUEST
 from aperture_tui.collect.unwind.supply import Supply
+from aperture_tui.profile.health import State
 from aperture_tui.profile.kinds import STOP_SHIFT, Stop
+from tests.collect.collecting import await_true
 
 pytestmark = pytest.mark.bpf
 
@@ -117,3 +119,30 @@ def test_after_more_than_it_may_do_it_goes_on(monkeypatch: pytest.MonkeyPatch) -
     assert after[0] < after[1] < after[2], after
     earned = supply_module._SHARE_OF_A_CPU * (os.cpu_count() or 1) / 0.004 * 4
     assert earned / 4 < after[2] - after[0] < 1.2 * earned, "a hundred thousand that wait are not its work"
+
+
+def test_processes_that_are_expected_do_not_wait_for_the_first_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the programs that walk their stacks, which are completed first."""
+    monkeypatch.setattr(supply_module, "_FIRST_PICTURE_S", 600.0)
+    order: list[str] = []
+    cover = Coverage.cover
+    monkeypatch.setattr(Coverage, "cover", lambda self, *given: (order.append("covered"), cover(self, *given)))
+    supply = Supply()
+    supply.start()
+    try:
+        supply.expect([os.getppid()])
+        time.sleep(0.1)
+        assert not order
+        supply.later(lambda: order.append("completed"))
+        await_true(lambda: supply.health().delivered > 0)
+    finally:
+        supply.stop()
+    assert order[:2] == ["completed", "covered"]
+
+
+def test_it_can_be_stopped_before_the_first_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supply_module, "_FIRST_PICTURE_S", 600.0)
+    supply = Supply()
+    supply.start()
+    supply.stop()
+    assert supply.health().state is State.STOPPED
