@@ -46,7 +46,7 @@ def classes(source: Path) -> Path:
 def running(java: str, *options: str, name: str = "Busy", seconds: float = 60) -> Iterator[subprocess.Popen[str]]:
     """tests/truth/programs/NAME.java, which ends by itself after so many seconds; it has begun."""
     command = [java, *options, "-cp", str(classes(_SOURCES / f"{name}.java")), name, str(seconds)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
             while (line := child.stdout.readline()) and line.strip() != "begun":
