@@ -1,6 +1,6 @@
 /* Burns CPU for so many seconds: in `three` about three times as long as in `one`, both called 20 deep. How long really
- * is for the compiler to say: the share of `three` is printed for each line that is read. One method is a native one's
- * caller, one is called by the runtime through an interface, and a second thread does the same. */
+ * is for the compiler to say: the time in `one` and in `three` so far is printed for each byte that is read. One method
+ * is a native one's caller, one is called by the runtime through an interface, and a second thread does the same. */
 public class Busy {
     interface Work {
         long turn(long seed);
@@ -47,10 +47,8 @@ public class Busy {
         other.start();
         Thread teller = new Thread(() -> {
             try {
-                while (System.in.read() >= 0) {
-                    System.out.println((double) inThree / (inOne + inThree));
-                    inOne = inThree = 0;
-                }
+                while (System.in.read() >= 0)
+                    System.out.println(inOne + " " + inThree);
             } catch (java.io.IOException gone) {
             }
         });
